@@ -1,0 +1,68 @@
+"""LocalLog: a log of one, for tests of everything above Raft."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cluster.consensus.log import RaftStatus
+from cluster.state.commands import Command, Stamp
+from cluster.state.machine import apply
+from cluster.state.model import Applied, ClusterState
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A ticket whose outcome is known."""
+
+    applied: Applied
+
+    def poll(self) -> Applied | None:
+        return self.applied
+
+    def wait(self, timeout_s: float) -> Applied:
+        return self.applied
+
+
+class LocalLog:
+    """Applies at once; leads always, unless a test says otherwise through `leader`."""
+
+    def __init__(self, controller_id: str = "local") -> None:
+        self.id = controller_id
+        self.leader: str | None = controller_id
+        self._state = ClusterState()
+        self._changed = threading.Condition()
+        self._listeners: list[Callable[[ClusterState], None]] = []
+
+    def state(self) -> ClusterState:
+        return self._state
+
+    def is_raft_leader(self) -> bool:
+        return self.leader == self.id
+
+    def leader_id(self) -> str | None:
+        return self.leader
+
+    def submit(self, command: Command, stamp: Stamp) -> Settled:
+        with self._changed:
+            self._state, applied = apply(self._state, command, stamp, self._state.index + 1)
+            self._changed.notify_all()
+        for listener in self._listeners:
+            listener(self._state)
+        return Settled(applied)
+
+    def status(self) -> RaftStatus:
+        index = self._state.index
+        role = "leader" if self.is_raft_leader() else "follower"
+        return RaftStatus(
+            role=role, term=1, commit_index=index, applied_index=index,  # type: ignore[arg-type]
+            leader_id=self.leader, has_quorum=self.leader is not None,
+        )
+
+    def wait_applied(self, index: int, timeout_s: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self._state.index >= index, timeout_s)
+
+    def subscribe(self, listener: Callable[[ClusterState], None]) -> None:
+        self._listeners.append(listener)

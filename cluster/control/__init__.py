@@ -1,0 +1,1 @@
+"""Control loops: pure decisions and the thin shells that carry them out."""

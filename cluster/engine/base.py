@@ -1,0 +1,152 @@
+"""Engine: the container runtime, as the control loops see it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Fault = Literal[
+    "unavailable",     # the daemon does not answer
+    "timeout",         # it took too long; the outcome is unknown
+    "image_missing",   # neither here nor in a registry
+    "name_taken",      # a container that is not ours has our name
+    "no_resources",    # memory, disk, addresses
+    "rejected",        # the engine refuses the request
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A named Docker volume at a path in the container."""
+
+    volume: str
+    path: str
+    read_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """One replica to run; (cluster_id, app, revision, slot) is its identity and name.
+
+    `stop_grace_s` becomes the container's own stop timeout. `epoch` is a label only: it
+    never takes part in the identity.
+    """
+
+    cluster_id: str
+    app: str
+    slot: int
+    revision: int
+    epoch: int
+    image: str
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    working_dir: str = ""
+    environment: tuple[tuple[str, str], ...] = ()
+    cpu_millicores: int = 100
+    memory_bytes: int = 128 * 1024**2
+    pids: int = 512
+    mounts: tuple[Mount, ...] = ()
+    user: str = ""
+    read_only_root_filesystem: bool = False
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    stop_grace_s: int = 30
+
+
+def container_name(cluster_id: str, app: str, revision: int, slot: int) -> str:
+    """The one name that this replica can have; Docker itself refuses a second one."""
+    return f"{app}.{slot}.r{revision}.{cluster_id[:8]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container that carries our labels, as observed."""
+
+    id: str
+    name: str
+    app: str
+    slot: int
+    revision: int
+    epoch: int
+    phase: Literal["created", "running", "exited"]
+    ip: str = ""
+    started_at_ms: int = 0
+    finished_at_ms: int = 0
+    exit_code: int = 0
+    oom_killed: bool = False
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineEvent:
+    """A hint that something changed; losing it costs time, never correctness."""
+
+    kind: Literal["started", "died", "removed", "connected", "lost"]
+    container_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What the host offers."""
+
+    version: str
+    cpus: int
+    memory_bytes: int
+    containers_running: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a container's output; `at_ns` is Unix time in nanoseconds."""
+
+    at_ns: int
+    stream: Literal["stdout", "stderr"]
+    text: str
+
+
+class EngineError(Exception):
+    """The engine failed; `retryable` tells whether a later try of the same may do."""
+
+    def __init__(self, fault: Fault, reason: str) -> None:
+        super().__init__(reason)
+        self.fault = fault
+        self.reason = reason
+
+    @property
+    def retryable(self) -> bool:
+        return self.fault in ("unavailable", "timeout", "no_resources")
+
+
+class Engine(Protocol):
+    """Every method is idempotent, bounded in time and raises only EngineError.
+
+    A container without our labels, or of another cluster, is never touched.
+    """
+
+    def observe(self, cluster_id: str) -> Sequence[Container]:
+        """All containers of this cluster, running or not."""
+
+    def run(self, request: RunRequest) -> Container:
+        """Start the replica, or return the one that already runs under this identity.
+
+        An exited container of the same identity is removed first. Pulls the image when
+        it is missing.
+        """
+
+    def stop(self, container_id: str, *, grace_s: int) -> None:
+        """SIGTERM, `grace_s`, SIGKILL, remove; already gone is a success. 0 kills at once."""
+
+    def remove_volumes(self, cluster_id: str, app: str) -> int:
+        """Remove the app's volumes; returns how many went."""
+
+    def logs(self, container_id: str, *, tail: int, since_ns: int = 0) -> Sequence[LogLine]:
+        """The last lines, oldest first."""
+
+    def info(self) -> EngineInfo:
+        """The host's size; raises when the daemon is down."""
+
+    def events(self, cluster_id: str, stop: threading.Event) -> Iterator[EngineEvent]:
+        """Block and yield hints until `stop`; reconnects by itself, saying lost, connected."""

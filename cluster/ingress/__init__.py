@@ -1,0 +1,1 @@
+"""The ingress: nginx with a Lua balancer, and the door to push its table."""

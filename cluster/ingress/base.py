@@ -1,0 +1,71 @@
+"""Ingress: the HTTP router in front of the replicas, as the control loops see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One replica that may get traffic; `id` is stable for its life (container id)."""
+
+    id: str
+    address: str
+    port: int
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Requests for one of `hosts` whose path starts with `path` go to one of `peers`.
+
+    No peers means that the app is known but nothing can serve it: a JSON 503.
+    """
+
+    app: str
+    hosts: tuple[str, ...]
+    path: str
+    peers: tuple[Peer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """All routes, pushed as one value; (epoch, version) orders pushes."""
+
+    cluster_id: str
+    epoch: int
+    version: int
+    routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IngressState:
+    """What an ingress holds; `boot_id` changes when it has restarted and lost its table."""
+
+    boot_id: str
+    epoch: int
+    version: int
+
+
+class IngressError(Exception):
+    """A push failed; `stale` means that a newer epoch was there before."""
+
+    def __init__(self, reason: str, *, stale: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.stale = stale
+
+
+class Ingress(Protocol):
+    """One ingress; every call is bounded in time and raises only IngressError."""
+
+    name: str
+
+    def push(self, table: Table) -> IngressState:
+        """Replace the table; refused when its (epoch, version) is older than what is there."""
+
+    def state(self) -> IngressState:
+        """What it holds now."""
+
+

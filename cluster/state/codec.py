@@ -1,0 +1,134 @@
+"""JSON of commands and snapshots: the only form in which state leaves the process.
+
+Dataclasses are written field by field, without defaults. Reading ignores no unknown kind:
+a controller that meets one must stop with a clear message rather than diverge.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from cluster.state import commands as c
+from cluster.state.model import ClusterState
+from orchestry.errors import Code
+
+ENVELOPE_VERSION = 1
+SNAPSHOT_VERSION = 1
+
+
+class UnknownFormat(Exception):
+    """Written by a newer version of Orchestry: upgrade this controller."""
+
+
+_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(c.Command)}
+
+
+def encode_envelope(command: c.Command, stamp: c.Stamp) -> str:
+    """One log entry as text."""
+    return json.dumps(
+        {
+            "v": ENVELOPE_VERSION, "kind": type(command).__name__,
+            "command": _encode(command), "stamp": _encode(stamp),
+        },
+        separators=(",", ":"),
+    )
+
+
+def decode_envelope(text: str) -> tuple[c.Command, c.Stamp]:
+    """The entry back.
+
+    Raises:
+        UnknownFormat: a newer version wrote it.
+    """
+    body = json.loads(text)
+    kind = _KINDS.get(body.get("kind"))
+    if kind is None or body.get("v") != ENVELOPE_VERSION:
+        raise UnknownFormat(f"command {body.get('kind')!r}, version {body.get('v')!r}")
+    return _decode(kind, body["command"]), _decode(c.Stamp, body["stamp"])
+
+
+def encode_snapshot(state: ClusterState) -> str:
+    """The whole state as text."""
+    return json.dumps(
+        {"v": SNAPSHOT_VERSION, "state": _encode(state)}, separators=(",", ":")
+    )
+
+
+def decode_snapshot(text: str) -> ClusterState:
+    """The state back.
+
+    Raises:
+        UnknownFormat: a newer version wrote it.
+    """
+    body = json.loads(text)
+    if body.get("v") != SNAPSHOT_VERSION:
+        raise UnknownFormat(f"snapshot version {body.get('v')!r}")
+    state: ClusterState = _decode(ClusterState, body["state"])
+    return state
+
+
+@cache
+def _hints(kind: type[Any]) -> dict[str, tuple[Any, Any]]:
+    """Field name -> (type, default) of a dataclass."""
+    hints = get_type_hints(kind)
+    found = {}
+    for field in fields(kind):
+        default = field.default
+        if default is MISSING and field.default_factory is not MISSING:
+            default = field.default_factory()
+        found[field.name] = (hints[field.name], default)
+    return found
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, Code):
+        return value.name
+    if is_dataclass(value):
+        written = {}
+        for name, (_, default) in _hints(type(value)).items():  # type: ignore[arg-type]
+            part = getattr(value, name)
+            if default is MISSING or part != default:
+                written[name] = _encode(part)
+        return written
+    if isinstance(value, Mapping):
+        return {name: _encode(part) for name, part in value.items()}
+    if isinstance(value, tuple | list):
+        return [_encode(part) for part in value]
+    return value
+
+
+def _decode(kind: Any, value: Any) -> Any:
+    if kind is Any or value is None:
+        return _freeze(value)
+    if kind is Code:
+        return Code[value]
+    if is_dataclass(kind):
+        hints = _hints(kind)  # type: ignore[arg-type]
+        return kind(**{  # type: ignore[operator]
+            name: _decode(hints[name][0], part)
+            for name, part in value.items() if name in hints
+        })
+    origin, args = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        return _decode(next(arg for arg in args if arg is not type(None)), value)
+    if origin is tuple:
+        if len(args) == 2 and args[1] is Ellipsis:
+            return tuple(_decode(args[0], part) for part in value)
+        return tuple(_decode(arg, part) for arg, part in zip(args, value, strict=True))
+    if origin is not None and issubclass(origin, Mapping):
+        return MappingProxyType({name: _decode(args[1], part) for name, part in value.items()})
+    return value
+
+
+def _freeze(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_freeze(part) for part in value)
+    return value
+
+

@@ -1,0 +1,134 @@
+"""Commands: everything that may change the replicated state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from cluster.state.model import Replica
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Facts fixed by the proposer, so that `apply` needs no clock and no dice.
+
+    `request_id` makes a repeat harmless; "" switches that off. `epoch` is set on every
+    command of the leader's loops and must equal the current one.
+    """
+
+    at_ms: int
+    by: str
+    request_id: str = ""
+    epoch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Noop:
+    """Changes nothing: a barrier for linearizable reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterApp:
+    """Add an app; `document` is canonical JSON, already validated by the proposer."""
+
+    name: str
+    document: str
+    min_replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartApp:
+    """Want the app running, with `replicas` or what it last had."""
+
+    app: str
+    replicas: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StopApp:
+    """Want no replica; `grace_s` overrides the spec's grace period, `force` kills at once."""
+
+    app: str
+    grace_s: int | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleApp:
+    """Want `replicas`; another explicit scale is refused for at most `timeout_s`."""
+
+    app: str
+    replicas: int
+    timeout_s: int
+    reason: str = "requested"
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteApp:
+    """Stop the app and forget it once its containers are gone."""
+
+    app: str
+    force: bool = False
+    keep_data: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FinishDelete:
+    """Leader: the containers of a deleted app are gone."""
+
+    app: str
+    revision: int
+    volumes_removed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReportApp:
+    """Leader: what the replicas of one app look like now, and what stands in the way."""
+
+    app: str
+    revision: int
+    replicas: tuple[Replica, ...]
+    problem: str = ""
+    problem_code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordEvent:
+    """Leader: something worth telling happened."""
+
+    type: Literal["scaling", "health", "config", "error", "cluster"]
+    app: str
+    message: str
+    details: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AnnounceController:
+    """A controller tells where clients reach it."""
+
+    id: str
+    api_url: str
+    hostname: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class BeginEpoch:
+    """The Raft leader takes the lease; `cluster_id` is used once, by the very first."""
+
+    holder: str
+    ttl_ms: int
+    cluster_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenewLease:
+    """Leader: keep the lease for another `ttl_ms`."""
+
+    ttl_ms: int
+
+
+Command = (
+    Noop | RegisterApp | StartApp | StopApp | ScaleApp | DeleteApp | FinishDelete | ReportApp
+    | RecordEvent | AnnounceController | BeginEpoch | RenewLease
+)

@@ -1,0 +1,267 @@
+"""apply: one committed command, one step; pure and total."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+from cluster.state import commands as c
+from cluster.state.model import (
+    App,
+    Applied,
+    ClusterState,
+    ControllerInfo,
+    EventRecord,
+    Leadership,
+)
+from orchestry.errors import Code
+
+RECENT_REQUESTS_MAX = 1024
+RECENT_EVENTS_MAX = 512
+REPLICAS_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a command changed nothing."""
+
+    code: Code
+    details: str = ""
+
+
+Value = tuple[tuple[str, Any], ...]
+Step = tuple[ClusterState, Value] | Refusal
+
+
+def apply(
+    state: ClusterState, command: c.Command, stamp: c.Stamp, index: int
+) -> tuple[ClusterState, Applied]:
+    """Apply one committed command.
+
+    Never raises and never reads a clock: PySyncObj retries an entry whose method raised
+    on every tick, for ever, on every controller.
+
+    Source: docs/adr/0002-one-replicated-method.md.
+    """
+    known = state.recent.get(stamp.request_id) if stamp.request_id else None
+    if known is not None:
+        return replace(state, index=index), known
+    if stamp.epoch is not None and stamp.epoch != state.leadership.epoch:
+        stale = f"epoch {stamp.epoch} is not the current {state.leadership.epoch}"
+        return replace(state, index=index), Applied(index, Code.STALE_EPOCH, stale)
+    step = _STEPS[type(command)](replace(state, index=index), command, stamp)
+    if isinstance(step, Refusal):
+        after, applied = replace(state, index=index), Applied(index, step.code, step.details)
+    else:
+        after, value = step
+        applied = Applied(index, value=value)
+    if stamp.request_id:
+        after = replace(after, recent=_remember(after.recent, stamp.request_id, applied))
+    return after, applied
+
+
+def _remember(
+    recent: Mapping[str, Applied], request_id: str, applied: Applied
+) -> Mapping[str, Applied]:
+    kept = dict(recent)
+    kept[request_id] = applied
+    while len(kept) > RECENT_REQUESTS_MAX:
+        del kept[next(iter(kept))]
+    return MappingProxyType(kept)
+
+
+def _with_app(state: ClusterState, app: App) -> ClusterState:
+    return replace(state, apps=MappingProxyType({**state.apps, app.name: app}))
+
+
+def _tell(
+    state: ClusterState, stamp: c.Stamp, kind: Any, app: str, message: str, **details: Any
+) -> ClusterState:
+    details = {"by": stamp.by, **details}
+    event = EventRecord(
+        state.next_event_id, kind, app, message, stamp.at_ms, tuple(sorted(details.items()))
+    )
+    events = (*state.events, event)[-RECENT_EVENTS_MAX:]
+    return replace(state, events=events, next_event_id=state.next_event_id + 1)
+
+
+def _app(state: ClusterState, name: str) -> App | Refusal:
+    app = state.apps.get(name)
+    if app is None:
+        return Refusal(Code.APP_NOT_FOUND, f"Application '{name}' does not exist")
+    if app.deleting:
+        return Refusal(Code.APP_NOT_FOUND, f"Application '{name}' is being deleted")
+    return app
+
+
+def _noop(state: ClusterState, command: c.Noop, stamp: c.Stamp) -> Step:
+    return state, ()
+
+
+def _register(state: ClusterState, command: c.RegisterApp, stamp: c.Stamp) -> Step:
+    there = state.apps.get(command.name)
+    if there is not None:
+        what = "is still being deleted" if there.deleting else "already exists"
+        return Refusal(Code.APP_ALREADY_EXISTS, f"Application '{command.name}' {what}")
+    app = App(
+        name=command.name, document=command.document, revision=state.index, running=False,
+        replicas=command.min_replicas, created_at_ms=stamp.at_ms, updated_at_ms=stamp.at_ms,
+    )
+    state = _tell(state, stamp, "config", app.name, "Application registered",
+                  revision=app.revision)
+    return _with_app(state, app), (("revision", app.revision),)
+
+
+def _start(state: ClusterState, command: c.StartApp, stamp: c.Stamp) -> Step:
+    app = _app(state, command.app)
+    if isinstance(app, Refusal):
+        return app
+    replicas = command.replicas if command.replicas is not None else max(app.replicas, 1)
+    if not 0 <= replicas <= REPLICAS_MAX:
+        return Refusal(Code.VALIDATION_ERROR, f"replicas must be 0-{REPLICAS_MAX}")
+    value = (("previous_replicas", app.replicas if app.running else 0), ("replicas", replicas))
+    if app.running and app.replicas == replicas:
+        return state, value
+    after = replace(
+        app, running=True, replicas=replicas, reached=app.running and app.reached,
+        started_at_ms=app.started_at_ms if app.running else stamp.at_ms,
+        updated_at_ms=stamp.at_ms, scaling_until_ms=0, stop_grace_s=None, stop_force=False,
+        problem="", problem_code="",
+    )
+    state = _tell(state, stamp, "config", app.name,
+                  f"Application started with {replicas} replicas", replicas=replicas)
+    return _with_app(state, after), value
+
+
+def _stop(state: ClusterState, command: c.StopApp, stamp: c.Stamp) -> Step:
+    app = _app(state, command.app)
+    if isinstance(app, Refusal):
+        return app
+    after = replace(
+        app, running=False, updated_at_ms=stamp.at_ms, reached=False, scaling_until_ms=0,
+        stop_grace_s=command.grace_s, stop_force=command.force, problem="", problem_code="",
+    )
+    if app.running:
+        state = _tell(state, stamp, "config", app.name, "Application stopped",
+                      force=command.force)
+    return _with_app(state, after), (("was_running", app.running),)
+
+
+def _scale(state: ClusterState, command: c.ScaleApp, stamp: c.Stamp) -> Step:
+    app = _app(state, command.app)
+    if isinstance(app, Refusal):
+        return app
+    if not 0 <= command.replicas <= REPLICAS_MAX:
+        return Refusal(Code.VALIDATION_ERROR, f"replicas must be 0-{REPLICAS_MAX}")
+    before = app.replicas if app.running else 0
+    value = (("previous_replicas", before), ("replicas", command.replicas))
+    if app.running and before == command.replicas:
+        return state, value
+    if app.scaling_until_ms > stamp.at_ms:
+        return Refusal(
+            Code.SCALING_IN_PROGRESS,
+            f"Application '{app.name}' is still scaling to {app.replicas} replicas",
+        )
+    after = replace(
+        app, running=True, replicas=command.replicas, updated_at_ms=stamp.at_ms,
+        last_scaled_at_ms=stamp.at_ms, reached=app.running and app.reached,
+        started_at_ms=app.started_at_ms if app.running else stamp.at_ms,
+        scaling_until_ms=stamp.at_ms + command.timeout_s * 1000,
+        stop_grace_s=None, stop_force=False, problem="", problem_code="",
+    )
+    state = _tell(
+        state, stamp, "scaling", app.name,
+        f"Scaled from {before} to {command.replicas} replicas: {command.reason}",
+        previous_replicas=before, new_replicas=command.replicas, trigger=command.reason,
+    )
+    return _with_app(state, after), value
+
+
+def _delete(state: ClusterState, command: c.DeleteApp, stamp: c.Stamp) -> Step:
+    app = state.apps.get(command.app)
+    if app is None:
+        return Refusal(Code.APP_NOT_FOUND, f"Application '{command.app}' does not exist")
+    value = (("revision", app.revision), ("containers", len(app.reports)))
+    after = replace(
+        app, running=False, deleting=True, updated_at_ms=stamp.at_ms, scaling_until_ms=0,
+        stop_force=command.force or app.stop_force, stop_grace_s=0 if command.force else None,
+        keep_data=command.keep_data, problem="", problem_code="",
+    )
+    if not app.deleting:
+        state = _tell(state, stamp, "config", app.name, "Application deletion requested",
+                      force=command.force, keep_data=command.keep_data)
+    return _with_app(state, after), value
+
+
+def _finish_delete(state: ClusterState, command: c.FinishDelete, stamp: c.Stamp) -> Step:
+    app = state.apps.get(command.app)
+    if app is None or app.revision != command.revision or not app.deleting:
+        return state, ()
+    apps = {name: other for name, other in state.apps.items() if name != command.app}
+    state = _tell(state, stamp, "config", command.app, "Application deleted",
+                  revision=app.revision, volumes_removed=command.volumes_removed)
+    return replace(state, apps=MappingProxyType(apps)), ()
+
+
+def _report(state: ClusterState, command: c.ReportApp, stamp: c.Stamp) -> Step:
+    app = state.apps.get(command.app)
+    if app is None or app.revision != command.revision:
+        return state, ()
+    healthy = sum(1 for r in command.replicas if r.health == "healthy")
+    settled = app.running and healthy >= app.replicas and len(command.replicas) == app.replicas
+    after = replace(
+        app, reports=command.replicas, problem=command.problem,
+        problem_code=command.problem_code, reached=app.reached or settled,
+        scaling_until_ms=0 if settled else app.scaling_until_ms,
+    )
+    return _with_app(state, after), ()
+
+
+def _record_event(state: ClusterState, command: c.RecordEvent, stamp: c.Stamp) -> Step:
+    details = dict(command.details)
+    return _tell(state, stamp, command.type, command.app, command.message, **details), ()
+
+
+def _announce(state: ClusterState, command: c.AnnounceController, stamp: c.Stamp) -> Step:
+    info = ControllerInfo(
+        command.id, command.api_url, command.hostname, command.version, stamp.at_ms
+    )
+    controllers = MappingProxyType({**state.controllers, info.id: info})
+    return replace(state, controllers=controllers), ()
+
+
+def _begin_epoch(state: ClusterState, command: c.BeginEpoch, stamp: c.Stamp) -> Step:
+    before = state.leadership
+    lead = Leadership(
+        before.epoch + 1, command.holder, stamp.at_ms, stamp.at_ms, command.ttl_ms
+    )
+    state = replace(
+        state, leadership=lead, cluster_id=state.cluster_id or command.cluster_id
+    )
+    if before.holder != command.holder:
+        state = _tell(state, stamp, "cluster", "", f"{command.holder} leads",
+                      epoch=lead.epoch, previous=before.holder)
+    return state, (("epoch", lead.epoch),)
+
+
+def _renew(state: ClusterState, command: c.RenewLease, stamp: c.Stamp) -> Step:
+    lead = replace(state.leadership, renewed_at_ms=stamp.at_ms, ttl_ms=command.ttl_ms)
+    return replace(state, leadership=lead), ()
+
+
+_STEPS: dict[type[Any], Callable[[ClusterState, Any, c.Stamp], Step]] = {
+    c.Noop: _noop,
+    c.RegisterApp: _register,
+    c.StartApp: _start,
+    c.StopApp: _stop,
+    c.ScaleApp: _scale,
+    c.DeleteApp: _delete,
+    c.FinishDelete: _finish_delete,
+    c.ReportApp: _report,
+    c.RecordEvent: _record_event,
+    c.AnnounceController: _announce,
+    c.BeginEpoch: _begin_epoch,
+    c.RenewLease: _renew,
+}

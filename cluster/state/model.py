@@ -1,0 +1,135 @@
+"""ClusterState and its parts: immutable values, the same on every controller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from orchestry.errors import Code
+
+Health = Literal["starting", "healthy", "unhealthy"]
+Phase = Literal["created", "running", "exited"]
+JSON = dict[str, Any]
+
+
+def empty() -> Mapping[str, Any]:
+    """A mapping that nobody can change."""
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One replica as the leader last reported it; identity is (app, revision, slot).
+
+    `slot` counts from 1. `last_error` is what a user may read about why it is not healthy.
+    """
+
+    slot: int
+    revision: int
+    container_id: str
+    container_name: str
+    ip: str
+    port: int
+    phase: Phase
+    health: Health
+    started_at_ms: int = 0
+    restarts: int = 0
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """An app as the cluster knows it.
+
+    `document` is the owner's spec as canonical JSON text; the rest is ours.
+    `revision` is the Raft index of the last spec change. `replicas` is the wanted
+    number while `running`; a stopped app keeps it for the next start. `reached` says
+    that all wanted replicas were healthy at least once since the last start.
+    `scaling_until_ms` is not 0 while an explicit scale still converges.
+    """
+
+    name: str
+    document: str
+    revision: int
+    running: bool
+    replicas: int
+    created_at_ms: int
+    updated_at_ms: int
+    started_at_ms: int = 0
+    last_scaled_at_ms: int = 0
+    scaling_until_ms: int = 0
+    reached: bool = False
+    stop_grace_s: int | None = None
+    stop_force: bool = False
+    deleting: bool = False
+    keep_data: bool = False
+    problem: str = ""
+    problem_code: str = ""
+    reports: tuple[Replica, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Leadership:
+    """Who may act; `epoch` only grows and fences every side effect."""
+
+    epoch: int = 0
+    holder: str = ""
+    acquired_at_ms: int = 0
+    renewed_at_ms: int = 0
+    ttl_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerInfo:
+    """What a controller announces about itself; `api_url` is reachable by clients."""
+
+    id: str
+    api_url: str
+    hostname: str
+    version: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """Something that happened; `id` is unique and grows."""
+
+    id: int
+    type: Literal["scaling", "health", "config", "error", "cluster"]
+    app: str
+    message: str
+    at_ms: int
+    details: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """Outcome of one command: accepted with a value, or rejected with a code."""
+
+    index: int
+    rejected: Code | None = None
+    details: str = ""
+    value: tuple[tuple[str, Any], ...] = ()
+
+    def get(self, name: str) -> Any:
+        """One part of the value, or None."""
+        return dict(self.value).get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterState:
+    """The whole replicated state at one log index.
+
+    `recent` maps the request ids of the last writes to their outcomes, oldest first.
+    """
+
+    index: int = 0
+    cluster_id: str = ""
+    leadership: Leadership = Leadership()
+    apps: Mapping[str, App] = field(default_factory=empty)
+    controllers: Mapping[str, ControllerInfo] = field(default_factory=empty)
+    recent: Mapping[str, Applied] = field(default_factory=empty)
+    events: tuple[EventRecord, ...] = ()
+    next_event_id: int = 1

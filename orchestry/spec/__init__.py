@@ -1,0 +1,1 @@
+"""The app spec: its model, its rules and its parser."""
