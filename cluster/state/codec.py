@@ -121,7 +121,7 @@ def _decode(kind: Any, value: Any) -> Any:
         if len(args) == 2 and args[1] is Ellipsis:
             return tuple(_decode(args[0], part) for part in value)
         return tuple(_decode(arg, part) for arg, part in zip(args, value, strict=True))
-    if origin is not None and issubclass(origin, Mapping):
+    if isinstance(origin, type) and issubclass(origin, Mapping):
         return MappingProxyType({name: _decode(args[1], part) for name, part in value.items()})
     return value
 
