@@ -1,0 +1,304 @@
+"""Settings: read, check and name every setting of a controller."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from cluster.config import readers
+
+RAFT_TIMEOUT_MAX_S = 0.6
+LEASE_TTL_S = (0.5, 60.0)
+FILE_BYTES_MAX = 1024**2
+SECRET_BYTES_MIN = 8
+
+_PREFIXES = ("ORCHESTRY_", "CLUSTER_", "CONTROLLER_", "INGRESS_")
+# Variables with our prefix that belong to the command line client, not to a controller.
+_CLIENT_VARIABLES = frozenset({"ORCHESTRY_URL", "ORCHESTRY_TOKEN", "ORCHESTRY_CONTEXT"})
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing to correct: which setting, where it was read, and what is right."""
+
+    name: str
+    source: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.source}): {self.message}"
+
+
+class SettingsError(Exception):
+    """Settings that cannot be used; `problems` holds all of them."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of `--print-config`; the value of a secret is masked."""
+
+    name: str
+    value: str
+    source: str
+    doc: str
+
+
+def _setting(
+    name: str, read: Callable[[str], Any], default: Any, doc: str, *, secret: bool = False
+) -> Any:
+    about = {"name": name, "read": read, "doc": doc, "secret": secret}
+    return field(default=default, metadata=about, repr=not secret)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting of one controller; `sources` tells where each came from.
+
+    `raft_addresses` maps every controller's id, this one's included, to `host:port`.
+    """
+
+    host: str = _setting(
+        "ORCHESTRY_HOST", readers.host, "127.0.0.1",
+        "Address that the HTTP API listens on; 0.0.0.0 for all.")
+    port: int = _setting("ORCHESTRY_PORT", readers.port, 8000, "Port of the HTTP API.")
+    log_level: str = _setting(
+        "ORCHESTRY_LOG_LEVEL", readers.log_level, "info", "debug, info, warning or error.")
+    data_dir: Path = _setting(  # noqa: RUF009 - a field, as all of them
+        "ORCHESTRY_DATA_DIR", readers.folder, readers.folder("orchestry-data"),
+        "Folder of the journal and the snapshots; one per controller.")
+    engine: str = _setting(
+        "ORCHESTRY_ENGINE", readers.one_of("docker", "fake"), "docker",
+        "Container engine; fake starts nothing and is for tests.")
+    node_id: str = _setting(
+        "CONTROLLER_NODE_ID", readers.node_id, "controller-1",
+        "Id of this controller, unique in the cluster.")
+    api_url: str = _setting(
+        "CONTROLLER_API_URL", readers.http_url, "",
+        "Where clients reach this controller; by default http://host:port of the API.")
+    mode: str = _setting(
+        "CLUSTER_MODE", readers.one_of("cluster", "single"), "",
+        "cluster or single; by default single when there are no peers.")
+    peers: Mapping[str, str] = _setting(
+        "CLUSTER_PEERS", readers.peers, MappingProxyType({}),
+        "Controllers as id=host:raft_port, separated by commas; may include this one.")
+    secret: str = _setting(
+        "CLUSTER_SECRET", readers.text, "",
+        "Shared secret of the controllers; mandatory unless every address is loopback.",
+        secret=True)
+    secret_file: str = _setting(
+        "CLUSTER_SECRET_FILE", readers.text, "", "File that holds the shared secret.")
+    raft_port: int = _setting(
+        "CLUSTER_RAFT_PORT", readers.port, 9000,
+        "Port for the other controllers; by default the one in CLUSTER_PEERS, else 9000.")
+    lease_ttl_s: float = _setting(
+        "CLUSTER_LEASE_TTL", readers.seconds(*LEASE_TTL_S), 2.0,
+        "Seconds for which the leader may act without a renewal; more than 0.6.")
+    durability: str = _setting(
+        "CLUSTER_DURABILITY", readers.one_of("fsync", "os"), "fsync",
+        "fsync: a write is on disk before it is acknowledged; os: left to the system.")
+    min_memory_bytes: int = _setting(
+        "CLUSTER_LIMITS_MIN_MEMORY", readers.memory, 64 * 1024**2,
+        "Lowest spec.resources.memory that an application may ask for; at least 4Mi.")
+    docker_host: str = _setting(
+        "DOCKER_HOST", readers.docker_host, "", "Docker daemon; by default its local socket.")
+    docker_network: str = _setting(
+        "DOCKER_NETWORK", readers.docker_network, "",
+        "Bridge network of the applications; by default one per cluster.")
+    docker_timeout_s: float = _setting(
+        "DOCKER_TIMEOUT", readers.seconds(1, 600), 10.0,
+        "Seconds for one call to the Docker daemon.")
+    ingress_port: int = _setting(
+        "INGRESS_PORT", readers.port, 8080, "Port on which the ingress serves the applications.")
+    ingress_domain: str = _setting(
+        "INGRESS_DOMAIN", readers.domain, "localhost",
+        "An application without hosts is reachable as <name>.<this domain>.")
+    ingress_admin: tuple[str, ...] = _setting(
+        "INGRESS_ADMIN", readers.endpoints, (),
+        "Admin endpoints of the ingresses, unix:/path or http://host:port, separated by commas.")
+    raft_addresses: Mapping[str, str] = field(default=MappingProxyType({}))
+    sources: Mapping[str, str] = field(default=MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What is known about one setting before it is read."""
+
+    attribute: str
+    name: str
+    read: Callable[[str], Any]
+    default: Any
+    doc: str
+    secret: bool
+
+
+DEFINITIONS: tuple[Definition, ...] = tuple(
+    Definition(f.name, f.metadata["name"], f.metadata["read"], f.default,
+               f.metadata["doc"], f.metadata["secret"])
+    for f in fields(Settings) if f.metadata
+)
+
+
+def load(environ: Mapping[str, str], config_path: Path | None = None) -> Settings:
+    """The settings: environment first, file second, defaults last.
+
+    An empty environment variable counts as not set.
+
+    Raises:
+        SettingsError: with every fault at once.
+    """
+    problems: list[Problem] = []
+    in_file = _read_file(config_path, problems) if config_path is not None else {}
+    known = {definition.name for definition in DEFINITIONS}
+    problems += _unknown(environ, in_file, known, config_path)
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for definition in DEFINITIONS:
+        if environ.get(definition.name):
+            text, source = environ[definition.name], "environment"
+        elif definition.name in in_file:
+            text, source = in_file[definition.name], str(config_path)
+        else:
+            values[definition.attribute] = definition.default
+            sources[definition.name] = "default"
+            continue
+        sources[definition.name] = source
+        try:
+            values[definition.attribute] = definition.read(text)
+        except ValueError as error:
+            values[definition.attribute] = definition.default
+            message = "has a wrong value" if definition.secret else str(error)
+            problems.append(Problem(definition.name, source, message))
+    _complete(values, sources, problems)
+    if problems:
+        raise SettingsError(tuple(problems))
+    return Settings(**values, sources=MappingProxyType(sources))
+
+
+def describe(settings: Settings) -> tuple[Row, ...]:
+    """Every setting with its value and source, secrets masked."""
+    rows = []
+    for definition in DEFINITIONS:
+        value = getattr(settings, definition.attribute)
+        shown = "********" if definition.secret and value else _shown(definition, value)
+        rows.append(Row(definition.name, shown, settings.sources[definition.name], definition.doc))
+    return tuple(rows)
+
+
+def _shown(definition: Definition, value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={part}" for name, part in value.items())
+    if isinstance(value, tuple):
+        return ",".join(value)
+    if definition.read is readers.memory:
+        from orchestry import units
+
+        return units.format_memory(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _read_file(path: Path, problems: list[Problem]) -> dict[str, str]:
+    from orchestry.manifest import ManifestError, load_documents
+
+    source = str(path)
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            documents = load_documents(file.read(FILE_BYTES_MAX + 1))
+    except (OSError, UnicodeDecodeError, ManifestError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        problems.append(Problem("--config", source, f"cannot be read: {reason}"))
+        return {}
+    if not documents or documents == [None]:
+        return {}
+    document = documents[0]
+    if len(documents) > 1 or not isinstance(document, dict):
+        problems.append(Problem("--config", source, "must hold one mapping of NAME: value"))
+        return {}
+    found = {}
+    for name, value in document.items():
+        items = value if isinstance(value, list) else [value]
+        if not items or not all(type(item) in (str, int, float) for item in items):
+            problems.append(Problem(str(name), source, "must be text, a number or a list of texts"))
+        else:
+            found[str(name)] = ",".join(str(item) for item in items)
+    return found
+
+
+def _unknown(
+    environ: Mapping[str, str], in_file: Mapping[str, str], known: set[str], path: Path | None
+) -> list[Problem]:
+    ours = {name for name in environ if name.startswith(_PREFIXES)} - _CLIENT_VARIABLES
+    remedy = "is not a setting; `orchestry node --print-config` lists all"
+    return [
+        *(Problem(name, "environment", remedy) for name in sorted(ours - known)),
+        *(Problem(name, str(path), remedy) for name in sorted(set(in_file) - known)),
+    ]
+
+
+def _complete(values: dict[str, Any], sources: dict[str, str], problems: list[Problem]) -> None:
+    """Fill in what follows from other settings, and check what must fit together."""
+    def wrong(name: str, message: str) -> None:
+        problems.append(Problem(name, sources[name], message))
+
+    node, peers = values["node_id"], values["peers"]
+    if not values["api_url"]:
+        host = values["host"]
+        host = socket.gethostname() if host in ("0.0.0.0", "[::]") else host  # noqa: S104
+        values["api_url"] = f"http://{host}:{values['port']}"
+    if not values["mode"]:
+        values["mode"] = "cluster" if set(peers) - {node} else "single"
+    elif values["mode"] == "cluster" and not set(peers) - {node}:
+        wrong("CLUSTER_MODE", "cluster needs other controllers in CLUSTER_PEERS")
+    elif values["mode"] == "single" and set(peers) - {node}:
+        wrong("CLUSTER_MODE", "single does not go with other controllers in CLUSTER_PEERS")
+    if node in peers:
+        own = int(peers[node].rpartition(":")[2])
+        if sources["CLUSTER_RAFT_PORT"] == "default":
+            values["raft_port"], sources["CLUSTER_RAFT_PORT"] = own, sources["CLUSTER_PEERS"]
+        elif values["raft_port"] != own:
+            wrong("CLUSTER_RAFT_PORT", f"differs from {own}, this node's port in CLUSTER_PEERS")
+    if values["mode"] == "single":
+        own_host = "127.0.0.1"
+    else:
+        own_host = values["api_url"].rpartition("://")[2].rpartition(":")[0]
+    addresses = {node: f"{own_host}:{values['raft_port']}", **peers}
+    if len(set(addresses.values())) < len(addresses):
+        wrong("CLUSTER_PEERS", f"another controller has this node's address {addresses[node]}")
+    values["raft_addresses"] = MappingProxyType(addresses)
+    if values["port"] == values["raft_port"]:
+        wrong("CLUSTER_RAFT_PORT", f"must differ from ORCHESTRY_PORT {values['port']}")
+    if values["lease_ttl_s"] <= RAFT_TIMEOUT_MAX_S:
+        wrong("CLUSTER_LEASE_TTL", f"must be more than the Raft timeout, {RAFT_TIMEOUT_MAX_S} s")
+    _secret(values, wrong)
+
+
+def _secret(values: dict[str, Any], wrong: Callable[[str, str], None]) -> None:
+    if values["secret"] and values["secret_file"]:
+        wrong("CLUSTER_SECRET", "excludes CLUSTER_SECRET_FILE; set one of the two")
+        return
+    name = "CLUSTER_SECRET"
+    if values["secret_file"]:
+        name = "CLUSTER_SECRET_FILE"
+        try:
+            text = Path(values["secret_file"]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            wrong(name, f"{values['secret_file']} cannot be read: {reason}")
+            return
+        values["secret"] = text.strip()
+        if not values["secret"]:
+            wrong(name, f"{values['secret_file']} is empty")
+            return
+    if values["secret"] and len(values["secret"].encode()) < SECRET_BYTES_MIN:
+        wrong(name, f"must have at least {SECRET_BYTES_MIN} characters")
+    hosts = [address.rpartition(":")[0] for address in values["raft_addresses"].values()]
+    if not values["secret"] and not all(readers.is_loopback(host) for host in hosts):
+        wrong(name, "is mandatory because an address of the cluster is not loopback; "
+                    "give all controllers the same secret")

@@ -1,0 +1,156 @@
+"""Readers: text of one setting -> its value, or ValueError that says what is right."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+MIN_MEMORY_FLOOR_BYTES = 4 * 1024**2
+PEERS_MAX = 9
+
+_NODE_ID = re.compile(r"[a-z0-9-]{1,63}")
+_HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]+\]")
+
+
+def text(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("must not contain control characters")
+    return value
+
+
+def folder(value: str) -> Path:
+    return Path(text(value)).absolute()
+
+
+def host(value: str) -> str:
+    if _HOST.fullmatch(value) is None:
+        raise ValueError(f"{value!r} is not a host name or an IP address")
+    return value
+
+
+def whole(lowest: int, highest: int) -> Callable[[str], int]:
+    def read(value: str) -> int:
+        if not (value.isascii() and value.isdigit() and lowest <= int(value) <= highest):
+            raise ValueError(f"{value!r} is not a whole number from {lowest} to {highest}")
+        return int(value)
+
+    return read
+
+
+port = whole(1, 65535)
+
+
+def seconds(lowest: float, highest: float) -> Callable[[str], float]:
+    def read(value: str) -> float:
+        plain = re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", value)
+        if plain is None or not lowest <= float(value) <= highest:
+            raise ValueError(f"{value!r} is not a number of seconds from {lowest:g} to {highest:g}")
+        return float(value)
+
+    return read
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    def read(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"{value!r} is not one of {', '.join(choices)}")
+        return value
+
+    return read
+
+
+def log_level(value: str) -> str:
+    return one_of("debug", "info", "warning", "error")(value.lower())
+
+
+def node_id(value: str) -> str:
+    if _NODE_ID.fullmatch(value) is None:
+        raise ValueError(f"{value!r} must be 1-63 characters of a-z, 0-9 and -")
+    return value
+
+
+def domain(value: str) -> str:
+    label = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+    if len(value) > 190 or re.fullmatch(rf"{label}(?:\.{label})*", value) is None:
+        raise ValueError(f"{value!r} is not a lower-case domain such as apps.example.org")
+    return value
+
+
+def http_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        has_port = parts.port is not None
+    except ValueError:
+        parts, has_port = urlsplit(""), False
+    plain = parts.scheme in ("http", "https") and parts.path in ("", "/") and has_port
+    if not plain or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError(f"{value!r} must look like http://host:port")
+    if _HOST.fullmatch(parts.netloc.rpartition(":")[0]) is None:
+        raise ValueError(f"{value!r} has no usable host; it must look like http://host:port")
+    return value.rstrip("/")
+
+
+def docker_host(value: str) -> str:
+    if not value.startswith(("unix://", "tcp://", "http://", "https://", "ssh://")):
+        raise ValueError(f"{value!r} must look like unix:///var/run/docker.sock or tcp://host:port")
+    return value
+
+
+def docker_network(value: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", value) is None:
+        raise ValueError(f"{value!r} must be 1-63 characters of A-Z, a-z, 0-9, _, . and -")
+    return value
+
+
+def endpoints(value: str) -> tuple[str, ...]:
+    found = []
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        try:
+            found.append(part if re.fullmatch(r"unix:/[^\s,]+", part) else http_url(part))
+        except ValueError:
+            raise ValueError(
+                f"{part!r} must look like unix:/path/to.sock or http://host:port"
+            ) from None
+    return tuple(found)
+
+
+def peers(value: str) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        peer, equals, address = part.partition("=")
+        name, colon, number = address.rpartition(":")
+        if not (equals and colon and _HOST.fullmatch(name)):
+            raise ValueError(f"{part!r} must look like id=host:raft_port")
+        node_id(peer)
+        port(number)
+        if peer in found:
+            raise ValueError(f"the id {peer!r} appears twice")
+        if address in found.values():
+            raise ValueError(f"the address {address!r} appears twice")
+        found[peer] = address
+    if len(found) > PEERS_MAX:
+        raise ValueError(f"at most {PEERS_MAX} controllers")
+    return MappingProxyType(found)
+
+
+def memory(value: str) -> int:
+    from orchestry import units
+
+    amount = units.parse_memory(value)
+    if amount < MIN_MEMORY_FLOOR_BYTES:
+        raise ValueError(f"{value!r} is below {units.format_memory(MIN_MEMORY_FLOOR_BYTES)}")
+    return amount
+
+
+def is_loopback(host: str) -> bool:
+    """True for 127.0.0.0/8, ::1 and localhost."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
