@@ -54,8 +54,8 @@ class Row:
 def _setting(
     name: str, read: Callable[[str], Any], default: Any, doc: str, *, secret: bool = False
 ) -> Any:
-    about = {"name": name, "read": read, "doc": doc, "secret": secret}
-    return field(default=default, metadata=about, repr=not secret)
+    about = {"name": name, "read": read, "default": default, "doc": doc, "secret": secret}
+    return field(default_factory=lambda: default, metadata=about, repr=not secret)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +123,8 @@ class Settings:
     ingress_admin: tuple[str, ...] = _setting(
         "INGRESS_ADMIN", readers.endpoints, (),
         "Admin endpoints of the ingresses, unix:/path or http://host:port, separated by commas.")
-    raft_addresses: Mapping[str, str] = field(default=MappingProxyType({}))
-    sources: Mapping[str, str] = field(default=MappingProxyType({}))
+    raft_addresses: Mapping[str, str]
+    sources: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class Definition:
 
 
 DEFINITIONS: tuple[Definition, ...] = tuple(
-    Definition(f.name, f.metadata["name"], f.metadata["read"], f.default,
+    Definition(f.name, f.metadata["name"], f.metadata["read"], f.metadata["default"],
                f.metadata["doc"], f.metadata["secret"])
     for f in fields(Settings) if f.metadata
 )
