@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from cluster.config import readers
 
@@ -69,12 +69,12 @@ class Settings:
         "ORCHESTRY_HOST", readers.host, "127.0.0.1",
         "Address that the HTTP API listens on; 0.0.0.0 for all.")
     port: int = _setting("ORCHESTRY_PORT", readers.port, 8000, "Port of the HTTP API.")
-    log_level: str = _setting(
+    log_level: Literal["debug", "info", "warning", "error"] = _setting(
         "ORCHESTRY_LOG_LEVEL", readers.log_level, "info", "debug, info, warning or error.")
     data_dir: Path = _setting(  # noqa: RUF009 - a field, as all of them
         "ORCHESTRY_DATA_DIR", readers.folder, readers.folder("orchestry-data"),
         "Folder of the journal and the snapshots; one per controller.")
-    engine: str = _setting(
+    engine: Literal["docker", "fake"] = _setting(
         "ORCHESTRY_ENGINE", readers.one_of("docker", "fake"), "docker",
         "Container engine; fake starts nothing and is for tests.")
     node_id: str = _setting(
@@ -83,7 +83,7 @@ class Settings:
     api_url: str = _setting(
         "CONTROLLER_API_URL", readers.http_url, "",
         "Where clients reach this controller; by default http://host:port of the API.")
-    mode: str = _setting(
+    mode: Literal["cluster", "single"] = _setting(
         "CLUSTER_MODE", readers.one_of("cluster", "single"), "",
         "cluster or single; by default single when there are no peers.")
     peers: Mapping[str, str] = _setting(
@@ -101,7 +101,7 @@ class Settings:
     lease_ttl_s: float = _setting(
         "CLUSTER_LEASE_TTL", readers.seconds(*LEASE_TTL_S), 2.0,
         "Seconds for which the leader may act without a renewal; more than 0.6.")
-    durability: str = _setting(
+    durability: Literal["fsync", "os"] = _setting(
         "CLUSTER_DURABILITY", readers.one_of("fsync", "os"), "fsync",
         "fsync: a write is on disk before it is acknowledged; os: left to the system.")
     min_memory_bytes: int = _setting(
