@@ -1,0 +1,45 @@
+# `make up` and `make test` are all that a newcomer needs; see CONTRIBUTING.md.
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+DATA ?= .orchestry
+SEEDS ?= 5000
+
+.PHONY: help up test check bench soak requirements clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+
+up: ## install what is missing, then run three controllers, an ingress and a demo app
+	@tools/bootstrap.sh up
+	@exec $(BIN)/orchestry dev --demo --data-dir $(DATA)
+
+test: ## install what tests need, then run every check and test
+	@tools/bootstrap.sh test
+	@tools/test.sh
+
+check: ## the quick part: lint, types, import rules, unit and architecture tests
+	@tools/bootstrap.sh test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -n 2 tests/unit tests/architecture
+
+bench: ## measure on this machine (no pass or fail)
+	@tools/bootstrap.sh test
+	$(BIN)/python bench/run.py
+
+soak: ## long simulations: make soak SEEDS=5000
+	@tools/bootstrap.sh test
+	SEEDS=$(SEEDS) $(BIN)/pytest -q -n 2 --timeout 0 tests/sim
+
+requirements: ## compile the pinned requirements again (needs uv)
+	uv pip compile setup.cfg --extra controller --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header -q -U -o requirements/controller.txt
+	uv pip compile setup.cfg --extra controller --extra test --universal \
+	  --python-version 3.11 -c requirements/controller.txt --generate-hashes \
+	  --no-emit-index-url --no-header -q -U -o requirements/test.txt
+
+clean: ## remove build output and caches; the data folder stays
+	rm -rf build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	  .import_linter_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

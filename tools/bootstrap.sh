@@ -1,0 +1,127 @@
+#!/bin/sh
+# Install what `make up` or `make test` needs on Debian or Ubuntu.
+#
+#   tools/bootstrap.sh up|test
+#
+# Idempotent, and quick when nothing is missing.
+# System packages come from apt: at once as root, else through sudo after asking
+# (ORCHESTRY_YES=1 answers yes). Python packages go into .venv, pinned by hash.
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+venv=$root/.venv
+PATH=$PATH:/usr/sbin:/sbin
+
+case "${1:-}" in
+    up) purpose=up requirements=controller ;;
+    test) purpose=test requirements=test ;;
+    *) echo "usage: tools/bootstrap.sh up|test" >&2; exit 2 ;;
+esac
+
+say() { echo "bootstrap: $*" >&2; }
+fail() { say "$@"; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+find_python() {
+    for candidate in "${PYTHON:-python3}" python3 python3.13 python3.12 python3.11; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$candidate"
+            return 0
+        fi
+    done
+    return 1
+}
+
+installed() { # a Debian package
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# Programs are looked for before packages: Docker's own packages are as good as Debian's.
+missing_packages() {
+    "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+        "$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'
+    have dockerd || [ -n "${DOCKER_HOST:-}" ] || echo docker.io
+    have iptables || [ -n "${DOCKER_HOST:-}" ] || echo iptables
+    have nginx || echo nginx-light
+    for package in libnginx-mod-http-lua libnginx-mod-http-ndk lua-resty-core \
+        lua-resty-lrucache busybox-static; do
+        installed "$package" || echo "$package"
+    done
+    [ "$purpose" = test ] || return 0
+    have gcc || echo gcc
+    for package in libc6-dev wrk mmdebstrap; do
+        installed "$package" || echo "$package"
+    done
+}
+
+agreed() { # to use sudo
+    [ "${ORCHESTRY_YES:-}" = 1 ] && return 0
+    [ -t 0 ] || return 1
+    printf 'bootstrap: install with sudo apt-get: %s? [y/N] ' "$*" >&2
+    read -r answer
+    case "$answer" in [yY]*) return 0 ;; *) return 1 ;; esac
+}
+
+install_packages() {
+    as_root=
+    if [ "$(id -u)" -ne 0 ]; then
+        have sudo && agreed "$@" && as_root=sudo || fail "these packages are missing and only" \
+            "root can install them. Run: apt-get install --no-install-recommends $*"
+    fi
+    had_nginx=no
+    have nginx && had_nginx=yes
+    say "installing $*"
+    log=$(mktemp)
+    if ! { $as_root apt-get update &&
+        $as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 \
+            install -y --no-install-recommends "$@"; } >"$log" 2>&1; then
+        tail -n 15 "$log" >&2
+        fail "apt-get failed; its whole output is in $log"
+    fi
+    rm -f "$log"
+    # Orchestry starts its own nginx; a site on port 80 is nothing that the user asked for.
+    if [ "$had_nginx" = no ] && [ -d /run/systemd/system ]; then
+        $as_root systemctl disable --now nginx >/dev/null 2>&1 || true
+    fi
+}
+
+fingerprint() {
+    { "$venv/bin/python" -VV && cat "$root/requirements/$1.txt" "$root/setup.cfg" \
+        "$root/pyproject.toml"; } | sha256sum | cut -d' ' -f1
+}
+
+current() { # is the environment as requirements/$1.txt wants it?
+    [ -x "$venv/bin/orchestry" ] && [ -f "$venv/.bootstrap-$1" ] &&
+        [ "$(cat "$venv/.bootstrap-$1")" = "$(fingerprint "$1")" ]
+}
+
+install_environment() {
+    "$venv/bin/python" -c '' 2>/dev/null || "$python" -m venv --clear "$venv"
+    current "$requirements" && return 0
+    [ "$requirements" = controller ] && current test && return 0
+    say "installing Python packages into $venv"
+    "$venv/bin/python" -m pip --version >/dev/null 2>&1 ||
+        "$venv/bin/python" -m ensurepip >/dev/null
+    log=$(mktemp)
+    if ! { "$venv/bin/python" -m pip install --disable-pip-version-check --require-hashes \
+        -r "$root/requirements/$requirements.txt" &&
+        "$venv/bin/python" -m pip install --disable-pip-version-check --no-deps \
+            -e "$root"; } >"$log" 2>&1; then
+        tail -n 15 "$log" >&2
+        fail "pip failed; its whole output is in $log"
+    fi
+    rm -f "$log"
+    fingerprint "$requirements" >"$venv/.bootstrap-$requirements"
+}
+
+python=$(find_python) || fail "Python 3.11 or newer is needed (Debian 12: apt-get install" \
+    "python3 python3-venv; or name one: PYTHON=/path/to/python3 make $purpose)"
+if have apt-get && have dpkg-query; then
+    packages=$(missing_packages)
+    # shellcheck disable=SC2086 # one word is one package
+    [ -z "$packages" ] || install_packages $packages
+elif ! have docker && ! have dockerd; then
+    fail "Docker is missing and this system has no apt-get. Install Docker, and on Linux also" \
+        "nginx with its Lua module, lua-resty-core and a static busybox; then run this again"
+fi
+install_environment

@@ -1,0 +1,41 @@
+#!/bin/sh
+# Run every check and every test; called by `make test` after tools/bootstrap.sh.
+#
+# All steps run even when one fails, so that one run shows all that is wrong.
+set -u
+
+cd "$(dirname "$0")/.." || exit 1
+bin=.venv/bin
+report=
+failed=0
+
+step() { # name, command...
+    name=$1
+    shift
+    printf '\n== %s\n' "$name"
+    begun_s=$(date +%s)
+    if "$@"; then result=ok; else result=FAILED failed=1; fi
+    report="$report$(printf '  %-7s %5ss  %s' "$result" $(($(date +%s) - begun_s)) "$name")
+"
+}
+
+docker_started=no
+if ! tools/dockerd.sh status >/dev/null 2>&1; then
+    tools/dockerd.sh start || exit 1
+    docker_started=yes
+fi
+finish() {
+    [ "$docker_started" = no ] || tools/dockerd.sh stop
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+step "ruff" $bin/ruff check .
+step "mypy" $bin/mypy
+step "import rules" $bin/lint-imports
+step "tests side by side" $bin/pytest -q -n 2 tests --ignore tests/acceptance
+step "acceptance tests" $bin/pytest -q tests/acceptance
+
+printf '\n%s' "$report"
+if [ $failed = 0 ]; then echo "All passed."; else echo "Something failed: see above."; fi
+exit $failed
