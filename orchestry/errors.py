@@ -102,6 +102,18 @@ class Code(Enum):
         "TIMEOUT", 504, True, "The outcome of the write is unknown",
         "Repeat the request with the same `Idempotency-Key`.",
     )
+    NO_HEALTHY_REPLICA = ErrorKind(
+        "NO_HEALTHY_REPLICA", 503, True, "No healthy replica of the application",
+        "Try again in a second; see `orchestry status NAME`.",
+    )
+    REPLICA_FAILED = ErrorKind(
+        "REPLICA_FAILED", 502, True, "The application's replica did not answer",
+        "Try again; see `orchestry status NAME`.",
+    )
+    REPLICA_TIMEOUT = ErrorKind(
+        "REPLICA_TIMEOUT", 504, True, "The application's replica took too long",
+        "See `orchestry logs NAME`; the request may have been processed.",
+    )
     STALE_EPOCH = ErrorKind(
         "STALE_EPOCH", 409, True, "The proposer no longer leads", "Send it to the leader.",
     )
