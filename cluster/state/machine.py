@@ -243,7 +243,9 @@ def _begin_epoch(state: ClusterState, command: c.BeginEpoch, stamp: c.Stamp) -> 
     if before.holder != command.holder:
         state = _tell(state, stamp, "cluster", "", f"{command.holder} leads",
                       epoch=lead.epoch, previous=before.holder)
-    return state, (("epoch", lead.epoch),)
+    return state, (
+        ("epoch", lead.epoch), ("previous_renewed_at_ms", before.renewed_at_ms),
+    )
 
 
 def _renew(state: ClusterState, command: c.RenewLease, stamp: c.Stamp) -> Step:

@@ -1,0 +1,131 @@
+"""Driver: one step of everything that a controller does by itself."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cluster.clock import Clock
+from cluster.consensus.lease import Lease
+from cluster.consensus.log import ReplicatedLog, Ticket
+from cluster.control.fleet import Fleet
+from cluster.control.lease_keeper import LeaseKeeper
+from cluster.control.loop import Fenced, Loop, Turn
+from cluster.control.workers import Workers
+from cluster.state.commands import Command, Stamp
+from orchestry.errors import OrchestryError
+
+logger = logging.getLogger(__name__)
+
+BACKOFF_MIN_S = 1.0
+BACKOFF_MAX_S = 60.0
+PROPOSAL_TIMEOUT_S = 5.0
+PROPOSALS_MAX = 256
+
+
+@dataclass
+class _Trouble:
+    """A loop that raised: a programmer's error must not stop the other loops."""
+
+    next_s: float = 0.0
+    delay_s: float = BACKOFF_MIN_S
+
+
+class Driver:
+    """Owns the lease and steps the loops while it holds; has no thread of its own.
+
+    The controller steps it in the control thread, the simulation in virtual time.
+    """
+
+    def __init__(
+        self,
+        controller_id: str,
+        log: ReplicatedLog,
+        *,
+        loops: Sequence[Loop],
+        fleet: Fleet,
+        workers: Workers,
+        clock: Clock,
+        lease_ttl_s: float,
+    ) -> None:
+        self._id = controller_id
+        self._log = log
+        self._loops = list(loops)
+        self._fleet = fleet
+        self._workers = workers
+        self._clock = clock
+        self.keeper = LeaseKeeper(controller_id, log, clock, ttl_s=lease_ttl_s)
+        self._epoch = 0
+        self._trouble: dict[str, _Trouble] = {}
+        self._proposals: dict[str, tuple[Ticket, float]] = {}
+
+    def step(self) -> None:
+        """Deliver results, keep the lease, run the loops when acting; never blocks."""
+        self._workers.drain()
+        self._forget_settled()
+        self.keeper.step()
+        lease = self.keeper.acting()
+        if lease is None:
+            if self._epoch:
+                self._leave()
+            return
+        if lease.epoch != self._epoch:
+            self._leave()
+            self._epoch = lease.epoch
+            logger.info("acting under epoch %s", lease.epoch)
+        for loop in self._loops:
+            self._run(loop, lease)
+
+    def _leave(self) -> None:
+        self._epoch = 0
+        self._fleet.forget()
+        self._trouble.clear()
+        self._proposals.clear()
+        for loop in self._loops:
+            loop.reset()
+
+    def _run(self, loop: Loop, lease: Lease) -> None:
+        now_s = self._clock.monotonic_s()
+        trouble = self._trouble.get(loop.name)
+        if trouble is not None and now_s < trouble.next_s:
+            return
+        turn = Turn(
+            state=self._log.state(), lease=lease, now_s=now_s, now_ms=self._clock.wall_ms(),
+            guard=lambda: self._guard(lease.epoch),
+            propose=lambda key, command: self._propose(key, command, lease),
+        )
+        try:
+            loop.step(turn)
+            self._trouble.pop(loop.name, None)
+        except Exception:
+            delay_s = trouble.delay_s if trouble else BACKOFF_MIN_S
+            self._trouble[loop.name] = _Trouble(
+                now_s + delay_s, min(delay_s * 2, BACKOFF_MAX_S)
+            )
+            logger.exception("loop %s failed; next try in %s s", loop.name, delay_s)
+
+    def _guard(self, epoch: int) -> None:
+        lease = self.keeper.acting()
+        if lease is None or lease.epoch != epoch:
+            raise Fenced(f"epoch {epoch} is over")
+
+    def _propose(self, key: str, command: Command, lease: Lease) -> bool:
+        """Submit unless the same key is still under way; the log is asked again later."""
+        if key in self._proposals or len(self._proposals) >= PROPOSALS_MAX:
+            return False
+        stamp = Stamp(self._clock.wall_ms(), self._id, epoch=lease.epoch)
+        ticket = self._log.submit(command, stamp)
+        self._proposals[key] = (ticket, self._clock.monotonic_s() + PROPOSAL_TIMEOUT_S)
+        self._forget_settled()
+        return True
+
+    def _forget_settled(self) -> None:
+        now_s = self._clock.monotonic_s()
+        for key, (ticket, until_s) in list(self._proposals.items()):
+            try:
+                settled = ticket.poll() is not None
+            except OrchestryError:
+                settled = True
+            if settled or now_s > until_s:
+                del self._proposals[key]

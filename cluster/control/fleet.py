@@ -1,0 +1,265 @@
+"""Fleet: what the leader knows at this moment about containers, health and failures.
+
+It lives in the control thread only and is thrown away with the lease: everything in it can
+be seen again (containers), checked again (health) or is taken over from the last report.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from cluster.clock import Clock
+from cluster.control.judge import Record
+from cluster.control.plan import HEALTHY_RESET_S, restart_delay_s
+from cluster.engine.base import Container, EngineError
+from cluster.state.commands import RecordEvent
+from cluster.state.model import App, ClusterState
+
+EVENTS_WAITING_MAX = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Failures in a row of one slot, and when it may be started again (monotonic)."""
+
+    count: int
+    not_before_s: float
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What keeps an app from its replicas, in words for its owner."""
+
+    code: str
+    text: str
+
+
+Slot = tuple[str, int]
+
+
+class Fleet:
+    """The leader's view; see the module's text."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.forget()
+
+    def forget(self) -> None:
+        """Start from nothing, as a new leader does."""
+        self.containers: dict[str, Container] = {}
+        self.records: dict[str, Record] = {}
+        self.draining: dict[str, float] = {}
+        self.stop_refused_s: dict[str, float] = {}
+        self.failures: dict[Slot, Failures] = {}
+        self.problems: dict[str, Problem] = {}
+        self.frozen: set[str] = set()
+        self.to_replace: set[str] = set()
+        self.observed_from_s: float | None = None
+        self.engine_fault = ""
+        self.events: deque[RecordEvent] = deque(maxlen=EVENTS_WAITING_MAX)
+        self.version = 0
+        self._gone: set[str] = set()
+        self._started: set[str] = set()
+
+    def touch(self) -> None:
+        """Something changed that routes, reports or plans may depend on."""
+        self.version += 1
+
+    def of_app(self, app: str) -> list[Container]:
+        """The app's containers, by slot."""
+        found = [c for c in self.containers.values() if c.app == app]
+        return sorted(found, key=lambda c: (c.slot, c.revision, c.id))
+
+    def by_app(self) -> dict[str, list[Container]]:
+        """All containers, by app."""
+        apps: dict[str, list[Container]] = {}
+        for container in self.containers.values():
+            apps.setdefault(container.app, []).append(container)
+        for found in apps.values():
+            found.sort(key=lambda c: (c.slot, c.revision, c.id))
+        return apps
+
+    # -- observations ------------------------------------------------------------------
+
+    def begin_observation(self) -> None:
+        """An observation is asked for: remember what changes until its answer."""
+        self._gone.clear()
+        self._started.clear()
+
+    def observe(
+        self, seen: Sequence[Container], *, asked_s: float, state: ClusterState
+    ) -> None:
+        """Replace the view by an observation that was asked for at `asked_s`.
+
+        What was started or removed meanwhile is newer than the observation.
+        """
+        now_s = self._clock.monotonic_s()
+        found = {c.id: c for c in seen if c.id not in self._gone}
+        for container_id in self._started:
+            if container_id in self.containers:
+                found.setdefault(container_id, self.containers[container_id])
+        for container in found.values():
+            before = self.containers.get(container.id)
+            died = before is not None and before.phase == "running"
+            if container.phase == "exited" and died:
+                self._failed(container, now_s)
+        changed = found != self.containers
+        self.containers = found
+        if self.observed_from_s is None:
+            self._take_over(state, now_s)
+        self.observed_from_s = asked_s
+        self._prune(now_s)
+        if changed:
+            self.touch()
+
+    def _take_over(self, state: ClusterState, now_s: float) -> None:
+        """Believe the last leader's report about what still runs."""
+        for app in state.apps.values():
+            for report in app.reports:
+                slot = (app.name, report.slot)
+                if report.restarts:
+                    self.failures[slot] = Failures(0, now_s, report.restarts)
+                container = self.containers.get(report.container_id)
+                if container is None or container.phase != "running":
+                    continue
+                self.records[container.id] = Record(
+                    since_s=now_s, next_s=now_s, health=report.health, changed_s=now_s
+                )
+
+    def _prune(self, now_s: float) -> None:
+        for container_id in [i for i in self.records if i not in self.containers]:
+            del self.records[container_id]
+        for container_id in [i for i in self.draining if i not in self.containers]:
+            del self.draining[container_id]
+        for container_id in [i for i in self.stop_refused_s if i not in self.containers]:
+            del self.stop_refused_s[container_id]
+        self.to_replace &= set(self.containers)
+        for container in self.containers.values():
+            if container.phase != "running":
+                self.records.pop(container.id, None)
+            elif container.id not in self.records:
+                self.records[container.id] = Record(since_s=now_s, next_s=now_s)
+
+    # -- changes between observations --------------------------------------------------
+
+    def started(self, container: Container) -> None:
+        """A start was carried out."""
+        self._started.add(container.id)
+        same_slot = [
+            c.id for c in self.containers.values()
+            if c.name == container.name and c.id != container.id
+        ]
+        for container_id in same_slot:
+            self.removed(container_id)
+        self.containers[container.id] = container
+        self._prune(self._clock.monotonic_s())
+        self.touch()
+
+    def removed(self, container_id: str) -> None:
+        """A container is gone."""
+        self._gone.add(container_id)
+        self._started.discard(container_id)
+        self.containers.pop(container_id, None)
+        self.records.pop(container_id, None)
+        self.draining.pop(container_id, None)
+        self.to_replace.discard(container_id)
+        self.touch()
+
+    def died(self, container_id: str) -> bool:
+        """A container ended by itself; True when that is news."""
+        container = self.containers.get(container_id)
+        if container is None or container.phase != "running":
+            return False
+        self.containers[container_id] = replace(container, phase="exited")
+        self.records.pop(container_id, None)
+        self._failed(container, self._clock.monotonic_s())
+        self.touch()
+        return True
+
+    def _failed(self, container: Container, now_s: float) -> None:
+        if container.id in self.draining:
+            return  # we asked for it
+        self.count_failure(container.app, container.slot, now_s)
+        self.tell(
+            "error", container.app, f"Container {container.app}-{container.slot} died",
+            container_id=container.id[:12], container=container.name,
+        )
+
+    # -- failures ----------------------------------------------------------------------
+
+    def count_failure(self, app: str, slot: int, now_s: float) -> None:
+        """One more failure of a slot: the next start waits longer."""
+        before = self.failures.get((app, slot), Failures(0, now_s, 0))
+        count = before.count + 1
+        self.failures[(app, slot)] = Failures(
+            count, now_s + restart_delay_s(count), before.total + 1
+        )
+
+    def may_start(self, app: str, slot: int, now_s: float) -> bool:
+        """False while the slot backs off."""
+        failures = self.failures.get((app, slot))
+        return failures is None or now_s >= failures.not_before_s
+
+    def restarts(self, app: str, slot: int) -> int:
+        """How often this slot has failed so far."""
+        failures = self.failures.get((app, slot))
+        return failures.total if failures else 0
+
+    def settle(self, container: Container, record: Record, now_s: float) -> None:
+        """Forgive a slot whose replica has been healthy long enough."""
+        slot = (container.app, container.slot)
+        failures = self.failures.get(slot)
+        if failures is None or record.health != "healthy" or failures.count == 0:
+            return
+        if now_s - record.changed_s >= HEALTHY_RESET_S:
+            self.failures[slot] = replace(failures, count=0)
+
+    def engine_silent(self, reason: str) -> bool:
+        """The engine did not answer; True when that is news."""
+        if self.engine_fault:
+            return False
+        self.engine_fault = reason
+        self.tell("error", "", f"The container engine does not answer: {reason}")
+        self.touch()
+        return True
+
+    def engine_answers(self) -> None:
+        """The engine answered."""
+        if self.engine_fault:
+            self.engine_fault = ""
+            self.tell("health", "", "The container engine answers again")
+            self.touch()
+
+    def engine_failed(self, error: EngineError, app: str) -> None:
+        """An engine call for `app` failed for a reason that its owner should read."""
+        code = "INSUFFICIENT_RESOURCES" if error.fault == "no_resources" else "DOCKER_ERROR"
+        problem = Problem(code, error.reason)
+        if self.problems.get(app) != problem:
+            self.problems[app] = problem
+            self.tell("error", app, f"The engine failed: {error.reason}", fault=error.fault)
+            self.touch()
+
+    def solved(self, app: str) -> None:
+        """The app's last engine call went well."""
+        if self.problems.pop(app, None) is not None:
+            self.touch()
+
+    # -- words -------------------------------------------------------------------------
+
+    def tell(self, kind: str, app: str, message: str, **details: object) -> None:
+        """Queue an event for the replicated log; the oldest goes when too many wait."""
+        self.events.append(RecordEvent(
+            kind, app, message, tuple(sorted(details.items()))  # type: ignore[arg-type]
+        ))
+
+    def keep_only(self, apps: Iterable[App]) -> None:
+        """Forget slots and problems of apps that are gone or stopped."""
+        running = {app.name for app in apps if app.running and not app.deleting}
+        for slot in [s for s in self.failures if s[0] not in running]:
+            del self.failures[slot]
+        for app in [a for a in self.problems if a not in running]:
+            self.solved(app)
+        self.frozen &= running

@@ -1,0 +1,138 @@
+"""HealthMonitor: runs the checks that are due and draws the conclusions."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Protocol
+
+from cluster.clock import Clock
+from cluster.control.fleet import Fleet
+from cluster.control.judge import Probe, Record, judge, verdict
+from cluster.control.loop import Turn
+from cluster.control.workers import Outcome, Workers
+from cluster.engine.base import Container
+from cluster.state.model import App
+from orchestry.spec.model import AppSpec, HealthCheck
+from orchestry.spec.parse import spec_of
+
+logger = logging.getLogger(__name__)
+
+RETRY_S = 0.05
+
+
+class Prober(Protocol):
+    """Carries out one check; bounded by the policy's timeout, never raises."""
+
+    def probe(self, address: str, policy: HealthCheck) -> Probe:
+        """Ask the replica at `address` (an IP) once."""
+
+
+class HealthMonitor:
+    """Decides which replicas are healthy and which have to be replaced."""
+
+    name = "health"
+
+    def __init__(self, prober: Prober, fleet: Fleet, workers: Workers, clock: Clock) -> None:
+        self._prober = prober
+        self._fleet = fleet
+        self._workers = workers
+        self._clock = clock
+
+    def reset(self) -> None:
+        """Nothing is remembered here."""
+
+    def step(self, turn: Turn) -> None:
+        """Begin what is due, then judge each app."""
+        by_app = self._fleet.by_app()
+        for app in turn.state.apps.values():
+            if not app.running or app.deleting:
+                continue
+            spec = spec_of(app.document)
+            mine = [
+                c for c in by_app.get(app.name, ())
+                if c.revision == app.revision and c.id in self._fleet.records
+                and c.id not in self._fleet.draining
+            ]
+            for container in mine:
+                record = self._fleet.records[container.id]
+                self._fleet.settle(container, record, turn.now_s)
+                if turn.now_s >= record.next_s:
+                    self._ask(container, spec, turn.now_s)
+            self._conclude(app, spec, mine, turn.now_s)
+
+    def _ask(self, container: Container, spec: AppSpec, now_s: float) -> None:
+        def done(outcome: Outcome) -> None:
+            record = self._fleet.records.get(container.id)
+            if record is None:
+                return
+            probe = outcome.value
+            if outcome.error is not None:
+                logger.error("a health check failed to run", exc_info=outcome.error)
+                probe = Probe(ok=False, error="the check could not be run")
+            self._note(container, record, probe, spec.health_check)
+
+        if not container.ip:
+            return
+        started = self._workers.start(
+            "probe", f"probe:{container.id}",
+            lambda: self._prober.probe(container.ip, spec.health_check), done,
+        )
+        gap_s = float(spec.health_check.timeout_s) + 1.0 if started else RETRY_S
+        record = self._fleet.records[container.id]
+        self._fleet.records[container.id] = replace(record, next_s=now_s + gap_s)
+
+    def _note(
+        self, container: Container, record: Record, probe: Probe, policy: HealthCheck
+    ) -> None:
+        after = judge(
+            record, probe, policy,
+            now_s=self._clock.monotonic_s(), now_ms=self._clock.wall_ms(),
+        )
+        self._fleet.records[container.id] = after
+        if after.health != record.health:
+            self._fleet.tell(
+                "health", container.app,
+                f"Container {container.app}-{container.slot} marked as {after.health}",
+                container_id=container.id[:12], health_check_failures=after.failures,
+                last_error=after.last_error,
+            )
+        if after.health != record.health or after.last_error != record.last_error:
+            self._fleet.touch()
+
+    def _conclude(
+        self, app: App, spec: AppSpec, mine: list[Container], now_s: float
+    ) -> None:
+        records = {c.id: self._fleet.records[c.id] for c in mine}
+        decided = verdict(records, spec.health_check, now_s)
+        for container_id in decided.ask:
+            if self._workers.running(f"probe:{container_id}") == 0:
+                self._fleet.records[container_id] = replace(records[container_id], next_s=now_s)
+        if decided.frozen != (app.name in self._fleet.frozen):
+            self._freeze(app.name, records, frozen=decided.frozen)
+        for container in mine:
+            if container.id in decided.replace and container.id not in self._fleet.to_replace:
+                self._fleet.to_replace.add(container.id)
+                self._fleet.count_failure(app.name, container.slot, now_s)
+                self._fleet.tell(
+                    "health", app.name,
+                    f"Container {app.name}-{container.slot} is replaced: it failed its checks",
+                    container_id=container.id[:12], last_error=records[container.id].last_error,
+                )
+                self._fleet.touch()
+
+    def _freeze(self, app: str, records: dict[str, Record], *, frozen: bool) -> None:
+        failing = sum(1 for record in records.values() if record.failures)
+        if frozen:
+            self._fleet.frozen.add(app)
+            self._fleet.tell(
+                "health", app,
+                f"{failing} of {len(records)} replicas fail their checks at once: the check, "
+                "the network or a dependency is the likelier cause, so nothing is killed and "
+                "they keep their traffic",
+                failing=failing, replicas=len(records),
+            )
+        else:
+            self._fleet.frozen.discard(app)
+            self._fleet.tell("health", app, "Most replicas pass their checks again")
+        self._fleet.touch()

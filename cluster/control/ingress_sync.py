@@ -1,0 +1,175 @@
+"""IngressSync: every ingress holds the routes that the fleet can serve."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cluster.control.fleet import Fleet
+from cluster.control.loop import Fenced, Turn
+from cluster.control.routes import route, serving
+from cluster.control.workers import Outcome, Workers
+from cluster.engine.base import Container
+from cluster.ingress.base import Ingress, IngressError, IngressState, Route, Table
+from cluster.state.model import App
+from orchestry.spec.parse import spec_of
+
+logger = logging.getLogger(__name__)
+
+CHECK_S = 1.0
+RETRY_S = 0.5
+
+
+@dataclass
+class _Held:
+    """What one ingress is known to hold; `peers` is None while that is not known."""
+
+    boot_id: str = ""
+    version: int = 0
+    peers: frozenset[str] | None = None
+    check_s: float = 0.0
+    fault: str = ""
+
+
+@dataclass
+class _Wanted:
+    """The table to hold, and what it was made from."""
+
+    routes: tuple[Route, ...] | None = None
+    version: int = 0
+    made_from: tuple[object, ...] = field(default=())
+
+
+class IngressSync:
+    """Pushes on every change; looks each second whether an ingress lost its table."""
+
+    name = "ingress"
+
+    def __init__(
+        self, ingresses: Sequence[Ingress], fleet: Fleet, workers: Workers, *, domain: str
+    ) -> None:
+        self._ingresses = list(ingresses)
+        self._fleet = fleet
+        self._workers = workers
+        self._domain = domain
+        self._held: dict[str, _Held] = {}
+        self._wanted = _Wanted()
+        self.reset()
+
+    def reset(self) -> None:
+        """A new epoch: push anew, since an ingress accepts the newest epoch only."""
+        self._held = {ingress.name: _Held() for ingress in self._ingresses}
+        self._wanted = _Wanted()
+
+    def out_of_ingress(self, container_id: str) -> bool:
+        """True when no reachable ingress sends requests to this container."""
+        return all(
+            held.fault or (held.peers is not None and container_id not in held.peers)
+            for held in self._held.values()
+        )
+
+    def step(self, turn: Turn) -> None:
+        """Make the table when something changed, and push it where it is not held."""
+        if self._fleet.observed_from_s is None:
+            return
+        self._make(turn)
+        for ingress in self._ingresses:
+            held = self._held[ingress.name]
+            if held.version != self._wanted.version:
+                if turn.now_s >= held.check_s or not held.fault:
+                    self._push(turn, ingress, held)
+            elif turn.now_s >= held.check_s:
+                self._check(turn, ingress, held)
+
+    def _make(self, turn: Turn) -> None:
+        made_from = (turn.state.apps, self._fleet.version)
+        wanted = self._wanted
+        if wanted.routes is not None and wanted.made_from[1:] == made_from[1:] and (
+            wanted.made_from[0] is made_from[0]
+        ):
+            return
+        by_app = self._fleet.by_app()
+        routes = []
+        for app in sorted(turn.state.apps.values(), key=lambda app: app.name):
+            spec = spec_of(app.document)
+            peers = self._peers(app, by_app.get(app.name, []))
+            made = route(app, spec, peers, domain=self._domain)
+            if made is not None:
+                routes.append(made)
+        wanted.made_from = made_from
+        if tuple(routes) != wanted.routes:
+            wanted.routes = tuple(routes)
+            wanted.version += 1
+
+    def _peers(self, app: App, observed: Sequence[Container]) -> list[Container]:
+        if not app.running:
+            return []
+        return list(serving(
+            app, observed, self._fleet.records,
+            draining=self._fleet.draining, frozen=app.name in self._fleet.frozen,
+        ))
+
+    def _push(self, turn: Turn, ingress: Ingress, held: _Held) -> None:
+        wanted = self._wanted
+        table = Table(
+            turn.state.cluster_id, turn.lease.epoch, wanted.version, wanted.routes or ()
+        )
+        peers = frozenset(peer.id for route in table.routes for peer in route.peers)
+
+        def job() -> IngressState:
+            turn.guard()
+            return ingress.push(table)
+
+        def done(outcome: Outcome) -> None:
+            if self._held.get(ingress.name) is not held:
+                return  # asked under an older lease
+            if outcome.error is None:
+                held.boot_id, held.version = outcome.value.boot_id, table.version
+                held.peers = peers
+                self._answers(ingress, held)
+            else:
+                self._failed(ingress, held, outcome.error, turn.now_s)
+
+        if self._workers.start("ingress", f"ingress:{ingress.name}", job, done):
+            held.check_s = turn.now_s + CHECK_S
+
+    def _check(self, turn: Turn, ingress: Ingress, held: _Held) -> None:
+        epoch = turn.lease.epoch
+
+        def done(outcome: Outcome) -> None:
+            if self._held.get(ingress.name) is not held:
+                return
+            if outcome.error is not None:
+                self._failed(ingress, held, outcome.error, turn.now_s)
+                return
+            self._answers(ingress, held)
+            there: IngressState = outcome.value
+            if (there.boot_id, there.epoch, there.version) != (
+                held.boot_id, epoch, held.version
+            ):
+                logger.info("ingress %s lost its table: pushed again", ingress.name)
+                held.version, held.peers = 0, None
+
+        if self._workers.start("ingress", f"ingress:{ingress.name}", ingress.state, done):
+            held.check_s = turn.now_s + CHECK_S
+
+    def _answers(self, ingress: Ingress, held: _Held) -> None:
+        if held.fault:
+            held.fault = ""
+            self._fleet.tell("health", "", f"Ingress {ingress.name} answers again")
+
+    def _failed(
+        self, ingress: Ingress, held: _Held, error: Exception, now_s: float
+    ) -> None:
+        held.check_s = now_s + RETRY_S
+        if isinstance(error, Fenced):
+            return
+        reason = error.reason if isinstance(error, IngressError) else repr(error)
+        if not isinstance(error, IngressError):
+            logger.error("ingress %s", ingress.name, exc_info=error)
+        if not held.fault:
+            logger.warning("ingress %s: %s", ingress.name, reason)
+            self._fleet.tell("error", "", f"Ingress {ingress.name} fails: {reason}")
+        held.fault = reason
+        held.version, held.peers = 0, None

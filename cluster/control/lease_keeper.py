@@ -1,0 +1,143 @@
+"""LeaseKeeper: takes, keeps and gives up the right to act.
+
+Source: docs/adr/0003-lease-and-epoch.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import dataclass
+
+from cluster.clock import Clock
+from cluster.consensus.lease import Lease
+from cluster.consensus.log import ReplicatedLog, Ticket
+from cluster.state.commands import BeginEpoch, RenewLease, Stamp
+from cluster.state.model import Applied, Leadership
+from orchestry.errors import OrchestryError
+
+logger = logging.getLogger(__name__)
+
+DRIFT_MARGIN_S = 0.1
+"""Added to a foreign lease: clocks of two machines run at slightly different rates."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A lease command under way."""
+
+    ticket: Ticket
+    sent_s: float
+    before: Leadership | None = None
+    """What was there when this command asked for a new epoch; None for a renewal."""
+
+
+class LeaseKeeper:
+    """Stepped by the driver; holds no thread and never waits."""
+
+    def __init__(
+        self, controller_id: str, log: ReplicatedLog, clock: Clock, *, ttl_s: float
+    ) -> None:
+        self._id = controller_id
+        self._log = log
+        self._clock = clock
+        self._ttl_s = ttl_s
+        self._asked: _Asked | None = None
+        self._lease: Lease | None = None
+        self._act_from_s = float("inf")
+        self._seen = log.state().leadership
+        self._seen_s = clock.monotonic_s()
+        self._released = False
+
+    def acting(self) -> Lease | None:
+        """The lease under which this controller may act at this very moment."""
+        lease, now_s = self._lease, self._clock.monotonic_s()
+        if lease is None or not lease.valid(now_s) or now_s < self._act_from_s:
+            return None
+        return lease
+
+    def release(self) -> None:
+        """Act no more, for good, and tell the successor that it need not wait."""
+        lease = self.acting()
+        self._released = True
+        self._lease = self._asked = None
+        if lease is not None:
+            stamp = Stamp(self._clock.wall_ms(), self._id, epoch=lease.epoch)
+            self._log.submit(RenewLease(0), stamp)
+
+    def step(self) -> None:
+        """Drop a lease that is over, then ask for one or renew it when Raft says we lead."""
+        now_s = self._clock.monotonic_s()
+        self._watch(now_s)
+        if self._released:
+            return
+        if self._lease is not None and not self._lease.valid(now_s):
+            logger.warning("the lease of epoch %s ran out", self._lease.epoch)
+            self._lease = None
+        if not self._log.is_raft_leader():
+            self._lease = self._asked = None
+            return
+        self._settle(now_s)
+        self._ask(now_s)
+
+    def _watch(self, now_s: float) -> None:
+        """Note when another's lease was last seen to begin or to be renewed."""
+        leadership = self._log.state().leadership
+        if leadership != self._seen:
+            if self._foreign(leadership):
+                self._seen_s = now_s
+            self._seen = leadership
+
+    def _foreign(self, leadership: Leadership) -> bool:
+        return leadership.holder not in ("", self._id)
+
+    def _settle(self, now_s: float) -> None:
+        asked = self._asked
+        if asked is None:
+            return
+        try:
+            applied = asked.ticket.poll()
+        except OrchestryError:
+            self._asked = None
+            return
+        if applied is None:
+            if now_s - asked.sent_s > self._ttl_s:
+                self._asked = None
+            return
+        self._asked = None
+        if applied.rejected is not None:
+            self._lease = None
+        elif asked.before is not None:
+            self._begin(asked, asked.before, applied)
+        elif self._lease is not None:
+            self._lease = Lease(self._lease.epoch, asked.sent_s, self._ttl_s)
+
+    def _begin(self, asked: _Asked, before: Leadership, applied: Applied) -> None:
+        """Sit out the lease of the one before: it may act until that ends by itself.
+
+        It counts from the send of a renewal that was in our log before we led, so from our
+        own send at the latest; from when we saw its last renewal, if that was the last.
+        """
+        from_s = asked.sent_s
+        if applied.get("previous_renewed_at_ms") == before.renewed_at_ms:
+            from_s = min(from_s, self._seen_s)
+        wait_s = before.ttl_ms / 1000 + DRIFT_MARGIN_S if self._foreign(before) else 0.0
+        self._act_from_s = from_s + wait_s
+        self._lease = Lease(int(applied.get("epoch")), asked.sent_s, self._ttl_s)
+        logger.info("epoch %s begins", self._lease.epoch)
+
+    def _ask(self, now_s: float) -> None:
+        lease = self._lease
+        if self._asked is not None:
+            return
+        if lease is not None and now_s < lease.renewed_at_s + self._ttl_s / 3:
+            return
+        ttl_ms = int(self._ttl_s * 1000)
+        if lease is None:
+            begin = BeginEpoch(self._id, ttl_ms, uuid.uuid4().hex)
+            stamp = Stamp(self._clock.wall_ms(), self._id)
+            before = self._log.state().leadership
+            self._asked = _Asked(self._log.submit(begin, stamp), now_s, before)
+        else:
+            stamp = Stamp(self._clock.wall_ms(), self._id, epoch=lease.epoch)
+            self._asked = _Asked(self._log.submit(RenewLease(ttl_ms), stamp), now_s)

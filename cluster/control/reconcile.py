@@ -1,0 +1,174 @@
+"""Reconciler: containers follow the state."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from cluster.control.fleet import Fleet
+from cluster.control.loop import Fenced, Turn
+from cluster.control.plan import Start, Stop, plan, request
+from cluster.control.workers import Outcome, Workers
+from cluster.engine.base import Container, Engine, EngineError
+from cluster.state.commands import FinishDelete
+from cluster.state.model import App
+from orchestry.spec.model import AppSpec
+from orchestry.spec.parse import spec_of
+
+logger = logging.getLogger(__name__)
+
+ACTIONS_PER_APP_MAX = 8
+RETRY_S = 1.0
+DRAIN_ACK_S = 2.0
+"""How long a stop waits for an ingress that does not answer."""
+
+
+class Reconciler:
+    """Carries out `plan`, bounded and in parallel; every step may be repeated.
+
+    `out_of_ingress(container_id)` tells whether no ingress sends it requests any more.
+    """
+
+    name = "reconcile"
+
+    def __init__(
+        self,
+        engine: Engine,
+        fleet: Fleet,
+        workers: Workers,
+        out_of_ingress: Callable[[str], bool],
+    ) -> None:
+        self._engine = engine
+        self._fleet = fleet
+        self._workers = workers
+        self._out_of_ingress = out_of_ingress
+        self._volumes_gone: dict[str, int] = {}
+        self._deleting_since_s: dict[str, float] = {}
+
+    def reset(self) -> None:
+        """What was begun under an older lease is found again by observation."""
+        self._volumes_gone.clear()
+        self._deleting_since_s.clear()
+
+    def step(self, turn: Turn) -> None:
+        """Begin what the plan asks for; without an observation nothing is asked for."""
+        if self._fleet.observed_from_s is None:
+            return
+        self._fleet.keep_only(turn.state.apps.values())
+        by_app = self._fleet.by_app()
+        for name in sorted({*by_app, *turn.state.apps}):
+            app = turn.state.apps.get(name)
+            spec = spec_of(app.document) if app else None
+            observed = by_app.get(name, [])
+            actions = plan(app, spec, observed, replace=self._fleet.to_replace)
+            for action in actions:
+                if isinstance(action, Stop):
+                    self._stop(turn, name, action)
+                elif app is not None and spec is not None:
+                    self._start(turn, app, spec, action)
+            if app is not None and app.deleting:
+                self._finish(turn, app, observed)
+
+    def _room(self, app: str) -> bool:
+        return self._workers.running(f"engine:{app}:") < ACTIONS_PER_APP_MAX
+
+    def _start(self, turn: Turn, app: App, spec: AppSpec, action: Start) -> None:
+        fleet = self._fleet
+        if fleet.engine_fault or not self._room(app.name):
+            return
+        if not fleet.may_start(app.name, action.slot, turn.now_s):
+            return
+        order = request(
+            app, spec, action.slot, cluster_id=turn.state.cluster_id, epoch=turn.lease.epoch
+        )
+
+        def job() -> Container:
+            turn.guard()
+            return self._engine.run(order)
+
+        def done(outcome: Outcome) -> None:
+            if outcome.error is None:
+                if action.replaces and action.replaces != outcome.value.id:
+                    fleet.removed(action.replaces)
+                fleet.started(outcome.value)
+                fleet.solved(app.name)
+            elif isinstance(outcome.error, EngineError):
+                self._start_failed(app.name, action.slot, outcome.error, turn.now_s)
+            elif not isinstance(outcome.error, Fenced):
+                logger.error("starting %s failed", app.name, exc_info=outcome.error)
+                fleet.count_failure(app.name, action.slot, turn.now_s + RETRY_S)
+
+        self._workers.start("engine", f"engine:{app.name}:{action.slot}", job, done)
+
+    def _start_failed(self, app: str, slot: int, error: EngineError, now_s: float) -> None:
+        logger.warning("starting %s-%s failed: %s", app, slot, error.reason)
+        self._fleet.engine_failed(error, app)
+        self._fleet.count_failure(app, slot, now_s)
+        if self._fleet.may_start(app, slot, now_s):
+            self._fleet.count_failure(app, slot, now_s)  # a start is never repeated at once
+
+    def _stop(self, turn: Turn, app: str, action: Stop) -> None:
+        fleet, container_id = self._fleet, action.container_id
+        if container_id not in fleet.draining:
+            fleet.draining[container_id] = turn.now_s
+            fleet.touch()
+            return  # the ingress loop takes it out first
+        since_s = fleet.draining[container_id]
+        if not self._out_of_ingress(container_id) and turn.now_s - since_s < DRAIN_ACK_S:
+            return
+        refused_s = fleet.stop_refused_s.get(container_id)
+        if refused_s is not None and turn.now_s - refused_s < RETRY_S:
+            return
+        if not self._room(app):
+            return
+
+        def job() -> None:
+            turn.guard()
+            self._engine.stop(container_id, grace_s=action.grace_s)
+
+        def done(outcome: Outcome) -> None:
+            if outcome.error is None:
+                fleet.removed(container_id)
+                return
+            fleet.stop_refused_s[container_id] = turn.now_s
+            if isinstance(outcome.error, EngineError):
+                logger.warning("stopping %s failed: %s", container_id[:12], outcome.error.reason)
+            elif not isinstance(outcome.error, Fenced):
+                logger.error("stopping failed", exc_info=outcome.error)
+
+        self._workers.start("engine", f"engine:{app}:{container_id}", job, done)
+
+    def _finish(self, turn: Turn, app: App, observed: Sequence[Container]) -> None:
+        """Forget a deleted app after a fresh look found nothing of it."""
+        since_s = self._deleting_since_s.setdefault(app.name, turn.now_s)
+        fresh = (self._fleet.observed_from_s or 0.0) > since_s
+        if observed or not fresh or self._workers.running(f"engine:{app.name}:"):
+            return
+        gone = self._volumes_gone.get(app.name)
+        if gone is None and not app.keep_data:
+            self._remove_volumes(turn, app.name)
+            return
+        finish = FinishDelete(app.name, app.revision, gone or 0)
+        if turn.propose(f"finish:{app.name}", finish):
+            self._volumes_gone.pop(app.name, None)
+            self._deleting_since_s.pop(app.name, None)
+
+    def _remove_volumes(self, turn: Turn, app: str) -> None:
+        cluster_id = turn.state.cluster_id
+
+        def job() -> int:
+            turn.guard()
+            return self._engine.remove_volumes(cluster_id, app)
+
+        def done(outcome: Outcome) -> None:
+            if outcome.error is None:
+                self._volumes_gone[app] = outcome.value
+            elif isinstance(outcome.error, EngineError):
+                logger.warning("removing volumes of %s: %s", app, outcome.error.reason)
+                self._deleting_since_s[app] = turn.now_s  # look again after the next observation
+
+        self._workers.start("engine", f"engine:{app}:volumes", job, done)
+
+    def wants_observation(self) -> bool:
+        """A deletion waits for a fresh look at the engine."""
+        return bool(self._deleting_since_s)

@@ -1,0 +1,88 @@
+"""Reporter: writes into the replicated state what users may see and a successor needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cluster.control.fleet import Fleet
+from cluster.control.judge import Record
+from cluster.control.loop import Turn
+from cluster.engine.base import Container
+from cluster.state.commands import ReportApp
+from cluster.state.model import App, Replica
+from orchestry.spec.parse import spec_of
+
+EVENTS_PER_STEP_MAX = 20
+
+
+class Reporter:
+    """One command for each app whose picture changed; at most one under way for each."""
+
+    name = "report"
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._reported: tuple[object, int] = (None, -1)
+
+    def reset(self) -> None:
+        """Compare everything anew."""
+        self._reported = (None, -1)
+
+    def step(self, turn: Turn) -> None:
+        """Propose what differs from the state."""
+        fleet = self._fleet
+        if fleet.observed_from_s is None:
+            return
+        for number in range(EVENTS_PER_STEP_MAX):
+            if not fleet.events:
+                break
+            if turn.propose(f"event:{number}", fleet.events[0]):
+                fleet.events.popleft()
+        made_from = (turn.state.apps, fleet.version)
+        if self._reported[0] is made_from[0] and self._reported[1] == made_from[1]:
+            return
+        by_app = fleet.by_app()
+        waiting = False
+        for app in turn.state.apps.values():
+            made = self._report(app, by_app.get(app.name, []))
+            same = (made.replicas, made.problem, made.problem_code) == (
+                app.reports, app.problem, app.problem_code
+            )
+            if not same:
+                turn.propose(f"report:{app.name}", made)
+                waiting = True
+        if not waiting:
+            self._reported = made_from
+
+    def _report(self, app: App, observed: Sequence[Container]) -> ReportApp:
+        port = spec_of(app.document).ports[0].container_port
+        problem = self._fleet.problems.get(app.name)
+        text, code = (problem.text, problem.code) if problem else ("", "")
+        if self._fleet.engine_fault:
+            text = f"The container engine does not answer: {self._fleet.engine_fault}"
+            code = "DOCKER_ERROR"
+        return ReportApp(
+            app=app.name, revision=app.revision, problem=text, problem_code=code,
+            replicas=tuple(self._replica(container, port) for container in observed),
+        )
+
+    def _replica(self, container: Container, port: int) -> Replica:
+        record = self._fleet.records.get(container.id)
+        return Replica(
+            slot=container.slot, revision=container.revision, container_id=container.id,
+            container_name=container.name, ip=container.ip, port=port, phase=container.phase,
+            health=record.health if record else "unhealthy",
+            started_at_ms=container.started_at_ms,
+            restarts=self._fleet.restarts(container.app, container.slot),
+            last_error=_why(container, record),
+        )
+
+
+def _why(container: Container, record: Record | None) -> str:
+    if record is not None:
+        return "" if record.health == "healthy" else record.last_error
+    if container.oom_killed:
+        return "killed: out of memory"
+    if container.phase == "exited":
+        return container.error or f"exited with code {container.exit_code}"
+    return container.error

@@ -1,0 +1,105 @@
+"""Vitals: how the parts around this controller do, measured in the background."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from cluster.clock import Clock
+from cluster.consensus.log import ReplicatedLog
+from cluster.engine.base import Engine, EngineError, EngineInfo
+from cluster.ingress.base import Ingress, IngressError
+
+PERIOD_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One part, as `GET /health` shows it."""
+
+    status: Literal["healthy", "degraded", "unavailable", "disabled"]
+    detail: str = ""
+    response_time_ms: float | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Vitals:
+    """Asks engine and ingresses every 2 s in a thread of its own; reading never waits."""
+
+    def __init__(
+        self, log: ReplicatedLog, engine: Engine, ingresses: Sequence[Ingress], clock: Clock
+    ) -> None:
+        self._log = log
+        self._engine = engine
+        self._ingresses = list(ingresses)
+        self._clock = clock
+        self._capacity: EngineInfo | None = None
+        self._docker = Component("unavailable", "not asked yet")
+        self._nginx = Component("disabled", "no ingress is configured")
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="vitals", daemon=True)
+
+    def start(self) -> None:
+        """Begin to measure."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Measure no more; a call under way ends by its own deadline."""
+        self._stop.set()
+
+    def capacity(self) -> EngineInfo | None:
+        """The host's size; None while the engine has never answered."""
+        return self._capacity
+
+    def components(self) -> Mapping[str, Component]:
+        """docker, nginx and raft as last measured."""
+        return {"docker": self._docker, "nginx": self._nginx, "raft": self._raft()}
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self.measure()
+            self._stop.wait(PERIOD_S)
+
+    def measure(self) -> None:
+        """Ask everything once."""
+        self._docker = self._ask_engine()
+        self._nginx = self._ask_ingresses()
+
+    def _ask_engine(self) -> Component:
+        began_s = self._clock.monotonic_s()
+        try:
+            self._capacity = self._engine.info()
+        except EngineError as error:
+            return Component("unavailable", error.reason, extra={"containers_running": 0})
+        extra = {"containers_running": self._capacity.containers_running}
+        return Component("healthy", "", self._since_ms(began_s), extra)
+
+    def _ask_ingresses(self) -> Component:
+        routes = sum(1 for app in self._log.state().apps.values() if not app.deleting)
+        if not self._ingresses:
+            return Component("disabled", "no ingress is configured", extra={"configs_active": 0})
+        began_s, faults, epochs = self._clock.monotonic_s(), [], []
+        for ingress in self._ingresses:
+            try:
+                epochs.append(ingress.state().epoch)
+            except IngressError as error:
+                faults.append(f"{ingress.name}: {error.reason}")
+        if faults:
+            status: Literal["degraded", "unavailable"] = "degraded" if epochs else "unavailable"
+            return Component(status, "; ".join(faults), extra={"configs_active": 0})
+        active = routes if any(epochs) else 0
+        return Component("healthy", "", self._since_ms(began_s), {"configs_active": active})
+
+    def _raft(self) -> Component:
+        status = self._log.status()
+        extra = {"role": status.role, "applied_index": status.applied_index}
+        if status.fault:
+            return Component("degraded", status.fault, extra=extra)
+        if status.leader_id is None:
+            return Component("unavailable", "no leader is elected", extra=extra)
+        return Component("healthy", "", extra=extra)
+
+    def _since_ms(self, began_s: float) -> float:
+        return round((self._clock.monotonic_s() - began_s) * 1000, 1)

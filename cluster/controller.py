@@ -1,0 +1,216 @@
+"""Controller: one controller process without its HTTP."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Mapping, Sequence
+
+from cluster.clock import Clock, SystemClock
+from cluster.config import Settings
+from cluster.consensus.log import ReplicatedLog, Ticket
+from cluster.consensus.syncobj_log import RaftConfig, SyncObjLog
+from cluster.control.driver import Driver
+from cluster.control.fleet import Fleet
+from cluster.control.health import HealthMonitor, Prober
+from cluster.control.ingress_sync import IngressSync
+from cluster.control.loop import Loop
+from cluster.control.observe import Observer
+from cluster.control.probe import HttpProber
+from cluster.control.reconcile import Reconciler
+from cluster.control.report import Reporter
+from cluster.control.vitals import Component, Vitals
+from cluster.control.workers import ThreadWorkers, Workers
+from cluster.engine.base import Engine, EngineInfo
+from cluster.engine.docker import DockerEngine
+from cluster.engine.fake import FakeEngine
+from cluster.ingress.base import Ingress
+from cluster.ingress.client import NginxIngress
+from cluster.state.commands import AnnounceController, Stamp
+from cluster.state.model import ClusterState
+from orchestry import __version__
+from orchestry.errors import OrchestryError
+
+logger = logging.getLogger(__name__)
+
+STEP_S = 0.05
+ANNOUNCE_RETRY_S = 1.0
+STOP_S = 5.0
+
+
+def make_loops(
+    engine: Engine,
+    ingresses: Sequence[Ingress],
+    prober: Prober,
+    *,
+    fleet: Fleet,
+    workers: Workers,
+    clock: Clock,
+    domain: str,
+) -> tuple[list[Loop], Observer]:
+    """The leader's loops in the order in which they are stepped, and the one that takes hints."""
+    observer = Observer(engine, fleet, workers)
+    ingress = IngressSync(ingresses, fleet, workers, domain=domain)
+    reconciler = Reconciler(engine, fleet, workers, ingress.out_of_ingress)
+    health = HealthMonitor(prober, fleet, workers, clock)
+    return [observer, health, reconciler, ingress, Reporter(fleet)], observer
+
+
+class Controller:
+    """Builds and owns the log, the engine, the loops and their threads."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        log: ReplicatedLog,
+        engine: Engine,
+        ingresses: Sequence[Ingress],
+        clock: Clock,
+    ) -> None:
+        self.id = settings.node_id
+        self.settings = settings
+        self.log = log
+        self.engine = engine
+        self.clock = clock
+        self.started_at_ms = clock.wall_ms()
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._workers = ThreadWorkers(self._wake.set)
+        self._vitals = Vitals(log, engine, ingresses, clock)
+        fleet = Fleet(clock)
+        loops, self._observer = make_loops(
+            engine, ingresses, HttpProber(clock),
+            fleet=fleet, workers=self._workers, clock=clock, domain=settings.ingress_domain,
+        )
+        self._driver = Driver(
+            self.id, log, loops=loops, fleet=fleet, workers=self._workers, clock=clock,
+            lease_ttl_s=settings.lease_ttl_s,
+        )
+        self._announced: Ticket | None = None
+        self._announce_s = 0.0
+        self._threads = [
+            threading.Thread(target=self._control, name="control", daemon=True),
+            threading.Thread(target=self._listen, name="engine-events", daemon=True),
+        ]
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Controller:
+        """The real thing.
+
+        Raises:
+            ConsensusError: the data folder or the addresses cannot be used.
+        """
+        clock = SystemClock()
+        log = SyncObjLog(
+            RaftConfig(
+                controller_id=settings.node_id,
+                addresses=settings.raft_addresses,
+                data_dir=settings.data_dir,
+                secret=settings.secret or None,
+                durability=settings.durability,
+            )
+        )
+        engine: Engine
+        if settings.engine == "fake":
+            engine = FakeEngine(clock)
+        else:
+            engine = DockerEngine(
+                settings.docker_network or None,
+                base_url=settings.docker_host or None,
+                timeout_s=settings.docker_timeout_s,
+            )
+        ingresses = [NginxIngress(endpoint, endpoint) for endpoint in settings.ingress_admin]
+        return cls(settings, log, engine, ingresses, clock)
+
+    def start(self) -> None:
+        """Join the cluster.
+
+        Raises:
+            ConsensusError: the Raft port is taken, or the folder is not ours.
+        """
+        if isinstance(self.log, SyncObjLog):
+            self.log.start()
+        self.log.subscribe(self._changed)
+        self._vitals.start()
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Stop acting, hand over leadership, leave; bounded in time."""
+        self._stop.set()
+        self._wake.set()
+        self._vitals.stop()
+        self._threads[0].join(STOP_S)
+        self._workers.stop()
+        if isinstance(self.log, SyncObjLog):
+            self.log.stop()
+
+    def lease_valid(self) -> bool:
+        """True while this controller may act for the cluster."""
+        return self._driver.keeper.acting() is not None
+
+    def capacity(self) -> EngineInfo | None:
+        """The size of the host; None while the engine has never answered."""
+        return self._vitals.capacity()
+
+    def components(self) -> Mapping[str, Component]:
+        """How docker, nginx and raft do."""
+        return self._vitals.components()
+
+    def _changed(self, state: ClusterState) -> None:
+        self._wake.set()
+
+    def _control(self) -> None:
+        while not self._stop.is_set():
+            self._wake.wait(STEP_S)
+            self._wake.clear()
+            try:
+                self._announce()
+                self._driver.step()
+            except Exception:
+                logger.exception("a step of the control loop failed")
+        self._driver.keeper.release()
+
+    def _announce(self) -> None:
+        """Tell the cluster where clients reach this controller, until it knows."""
+        now_s = self.clock.monotonic_s()
+        if now_s < self._announce_s or self.log.leader_id() is None:
+            return
+        self._announce_s = now_s + ANNOUNCE_RETRY_S
+        known = self.log.state().controllers.get(self.id)
+        mine = AnnounceController(
+            self.id, self.settings.api_url, socket.gethostname(), __version__
+        )
+        if known is not None and (known.api_url, known.hostname, known.version) == (
+            mine.api_url, mine.hostname, mine.version
+        ):
+            return
+        if self._pending():
+            return
+        self._announced = self.log.submit(mine, Stamp(self.clock.wall_ms(), self.id))
+
+    def _pending(self) -> bool:
+        if self._announced is None:
+            return False
+        try:
+            pending = self._announced.poll() is None
+        except OrchestryError:
+            pending = False
+        self._announced = None
+        return pending
+
+    def _listen(self) -> None:
+        """Pass the engine's hints on; every controller listens, only the leader acts."""
+        while not self._stop.wait(0.2):
+            cluster_id = self.log.state().cluster_id
+            if not cluster_id:
+                continue
+            try:
+                for event in self.engine.events(cluster_id, self._stop):
+                    if self.lease_valid():
+                        self._observer.hint(event)
+                        self._wake.set()
+            except Exception:
+                logger.exception("the engine's event stream failed")
+                self._stop.wait(1.0)
