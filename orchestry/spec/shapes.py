@@ -289,11 +289,15 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A mapping with known keys, read into `build(**attributes)`."""
+    """A mapping with known keys, read into `build(**attributes)`.
+
+    `elsewhere` names the right place of keys that are often put here by mistake.
+    """
 
     build: Callable[..., Any]
     keys: tuple[Key, ...]
     rules: tuple[Rule, ...] = ()
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, value: object, at: str, faults: Faults) -> Any:
         """See Shape."""
@@ -333,12 +337,13 @@ class Section:
     def _refuse_unknown(self, value: dict[str, Any], at: str, faults: Faults) -> None:
         known = tuple(name for key in self.keys for name in (key.name, *key.aliases))
         for name in value:
-            if name not in known and not faults.full:
-                faults.add(
-                    join(at, name),
-                    f"is not a known key{did_you_mean(name, known)}; known here: "
-                    + ", ".join(known),
-                )
+            if name in known or faults.full:
+                continue
+            if name in self.elsewhere:
+                hint = f" here: it belongs at {self.elsewhere[name]}"
+            else:
+                hint = did_you_mean(name, known) or f"; known here: {', '.join(known)}"
+            faults.add(join(at, name), f"is not a known key{hint}")
 
     def _defaults(self) -> dict[str, Any]:
         if not isinstance(self.build, type) or self.build is dict:

@@ -169,29 +169,6 @@ _SECURITY = Section(m.Security, (
 ))
 
 
-def spec(min_memory_bytes: int) -> Section:
-    memory = _quantity(
-        units.parse_memory, units.format_memory, min_memory_bytes, MEMORY_MAX_BYTES
-    )
-    return Section(dict, (
-        Key("type", "type", choice("http", "tcp")),
-        Key("image", "image", text(g.image), required=True),
-        Key("ports", "ports", _PORTS, required=True),
-        Key("command", "command", _ARGUMENTS, omit_empty=True),
-        Key("args", "args", _ARGUMENTS, omit_empty=True),
-        Key("workingDir", "working_dir", text(g.working_dir), omit_empty=True),
-        Key("environment", "environment", _ENVIRONMENT, aliases=("env",)),
-        Key("resources", "resources", Section(m.Resources, (
-            Key("cpu", "cpu_millicores", _CPU),
-            Key("memory", "memory_bytes", memory),
-        ))),
-        Key("volumes", "volumes", _VOLUMES),
-        Key("ingress", "ingress", _INGRESS),
-        Key("restartPolicy", "restart_policy", choice("Always", "OnFailure", "Never")),
-        Key("security", "security", _SECURITY),
-    ))
-
-
 _SCHEDULE = ListOf(
     Section(
         m.ScheduleEntry,
@@ -332,12 +309,44 @@ SIDES = (
 
 
 @lru_cache(8)
+def spec(min_memory_bytes: int) -> Section:
+    """The `spec` section; a smaller `resources.memory` is a fault."""
+    memory = _quantity(
+        units.parse_memory, units.format_memory, min_memory_bytes, MEMORY_MAX_BYTES
+    )
+    return Section(dict, (
+        Key("type", "type", choice("http", "tcp")),
+        Key("image", "image", text(g.image), required=True),
+        Key("ports", "ports", _PORTS, required=True),
+        Key("command", "command", _ARGUMENTS, omit_empty=True),
+        Key("args", "args", _ARGUMENTS, omit_empty=True),
+        Key("workingDir", "working_dir", text(g.working_dir), omit_empty=True),
+        Key("environment", "environment", _ENVIRONMENT, aliases=("env",)),
+        Key("resources", "resources", Section(m.Resources, (
+            Key("cpu", "cpu_millicores", _CPU),
+            Key("memory", "memory_bytes", memory),
+        ))),
+        Key("volumes", "volumes", _VOLUMES),
+        Key("ingress", "ingress", _INGRESS),
+        Key("restartPolicy", "restart_policy", choice("Always", "OnFailure", "Never")),
+        Key("security", "security", _SECURITY),
+    ), elsewhere={
+        "name": "metadata.name", "labels": "metadata.labels",
+        "replicas": "scaling.minReplicas", **{key.name: key.name for key in SIDES},
+    })
+
+
+@lru_cache(8)
 def document(min_memory_bytes: int) -> Section:
     """The whole document; its result is a dict of the parts that were given."""
+    spec_section = spec(min_memory_bytes)
     return Section(dict, (
         Key("apiVersion", "api_version", choice("v1"), required=True),
         Key("kind", "kind", choice("App"), required=True),
         Key("metadata", "metadata", METADATA, required=True),
-        Key("spec", "spec", spec(min_memory_bytes), required=True),
+        Key("spec", "spec", spec_section, required=True),
         *SIDES,
-    ))
+    ), elsewhere={
+        "name": "metadata.name", "replicas": "scaling.minReplicas",
+        **{key.name: f"spec.{key.name}" for key in spec_section.keys},
+    })
