@@ -1,0 +1,1 @@
+"""Demo: a tiny web application that tells which replica answered."""
