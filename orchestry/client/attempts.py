@@ -1,0 +1,165 @@
+"""What to do after each try of a call: pure, so that every case is one line of a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Why = Literal["unreachable", "no_leader", "unknown_outcome"]
+
+TRIES_MAX = 100
+BACKOFF_FIRST_S = 0.05
+BACKOFF_MAX_S = 1.0
+# How long a call goes on while no controller at all takes a connection.
+PATIENCE_S = 1.5
+# Controllers stop naming a dead leader after its election timeout; this many take 5 s or more.
+REDIRECTS_MAX = 10
+# A proxy before the controllers answers with these while it finds no controller.
+PROXY_STATUSES = frozenset({502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call while it is being tried.
+
+    `nodes` are the known controllers, `node` is where the last try went. `failing_since_s`
+    is the time of the first of the last tries in a row without any answer.
+    `maybe_done` says that a write may have been carried out although nobody confirmed it.
+    """
+
+    nodes: tuple[str, ...]
+    node: str
+    write: bool
+    deadline_s: float
+    tries: int = 1
+    redirects: int = 0
+    failures: int = 0
+    failing_since_s: float | None = None
+    maybe_done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A controller, or a proxy before it (`code` is None), answered."""
+
+    status: int
+    code: str | None = None
+    redirect_to: str | None = None
+    retry_after_s: float | None = None
+    outcome_unknown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """No answer; `sent` says that the request may have reached the controller."""
+
+    sent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """The answer is final, good or bad."""
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """Send the same request again, to `call.node`, after the delay."""
+
+    call: Call
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """No time or no hope is left."""
+
+    why: Why
+
+
+def next_attempt(
+    call: Call, outcome: Answered | Failed, *, now_s: float, jitter: float
+) -> Return | Try | GiveUp:
+    """Decide what follows a try; `jitter` is a random number in [0, 1).
+
+    A write is repeated only because all its tries carry one `Idempotency-Key`.
+    """
+    if isinstance(outcome, Failed):
+        return _after_failure(call, outcome, now_s, jitter)
+    call = replace(call, failures=0, failing_since_s=None)
+    if outcome.status == 307:
+        return _after_redirect(call, outcome, now_s, jitter)
+    if outcome.code == "CLUSTER_NOT_READY":
+        return _again(call, _next_node(call), _backoff_s(call.tries, jitter), now_s, "no_leader")
+    if outcome.code is None and outcome.status in PROXY_STATUSES:
+        call = replace(call, maybe_done=call.maybe_done or call.write)
+        return _again(call, _next_node(call), _backoff_s(call.tries, jitter), now_s, "unreachable")
+    if outcome.status == 504 and call.write and outcome.outcome_unknown:
+        call = replace(call, maybe_done=True)
+        delay_s = _backoff_s(call.tries, jitter)
+        return _again(call, _next_node(call), delay_s, now_s, "unknown_outcome")
+    if outcome.status == 504 and not call.write and call.tries <= len(call.nodes):
+        # One controller lags behind; the others may not.
+        return _again(call, _next_node(call), 0.0, now_s, "unreachable")
+    if outcome.status == 429 and outcome.retry_after_s is not None:
+        again = _again(call, call.node, outcome.retry_after_s, now_s, "unreachable")
+        return again if isinstance(again, Try) else Return()
+    return Return()
+
+
+def _after_failure(
+    call: Call, outcome: Failed, now_s: float, jitter: float
+) -> Try | GiveUp:
+    call = replace(
+        call,
+        failures=call.failures + 1,
+        failing_since_s=now_s if call.failing_since_s is None else call.failing_since_s,
+        maybe_done=call.maybe_done or (call.write and outcome.sent),
+    )
+    rounds, within_round = divmod(call.failures, len(call.nodes))
+    assert call.failing_since_s is not None
+    if rounds and now_s - call.failing_since_s >= PATIENCE_S:
+        return _give_up(call, "unreachable")
+    # Every node is asked once without delay, since a survivor answers at once.
+    delay_s = 0.0 if within_round else _backoff_s(rounds, jitter)
+    return _again(call, _next_node(call), delay_s, now_s, "unreachable")
+
+
+def _after_redirect(
+    call: Call, outcome: Answered, now_s: float, jitter: float
+) -> Try | GiveUp:
+    # The first redirect is the normal way; more of them mean that the named leader is gone.
+    delay_s = _backoff_s(call.redirects, jitter) if call.redirects else 0.0
+    node = outcome.redirect_to or _next_node(call)
+    call = replace(call, redirects=call.redirects + 1)
+    if call.redirects > REDIRECTS_MAX:
+        return _give_up(call, "no_leader")
+    return _again(call, node, delay_s, now_s, "no_leader")
+
+
+def _again(
+    call: Call,
+    node: str,
+    delay_s: float,
+    now_s: float,
+    why: Why,
+) -> Try | GiveUp:
+    if call.tries >= TRIES_MAX or now_s + delay_s >= call.deadline_s:
+        return _give_up(call, why)
+    return Try(replace(call, node=node, tries=call.tries + 1), delay_s)
+
+
+def _give_up(
+    call: Call, why: Why
+) -> GiveUp:
+    return GiveUp("unknown_outcome" if call.maybe_done else why)
+
+
+def _next_node(call: Call) -> str:
+    if call.node not in call.nodes:
+        return call.nodes[0]
+    return call.nodes[(call.nodes.index(call.node) + 1) % len(call.nodes)]
+
+
+def _backoff_s(round_number: int, jitter: float) -> float:
+    full_s = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(round_number, 10))
+    return full_s * (0.5 + jitter / 2)

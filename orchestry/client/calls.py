@@ -1,0 +1,222 @@
+"""`Client`: one method for each call of the REST API."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+from orchestry.client.errors import InvalidRequest
+from orchestry.client.transport import READ_TIMEOUT_S, Answer, Request, Transport
+
+TIMEOUT_S = 30.0
+WAIT_TIMEOUT_S = 300
+GRACE_TIMEOUT_S = 30
+# The controller answers a wait at its timeout; the client listens a little longer.
+WAIT_MARGIN_S = 15.0
+# A controller waits so long for containers beyond their grace period.
+STOP_WAIT_S = 30.0
+# Draining and grace period are at most 300 s each.
+REMOVE_WAIT_S = 630.0
+
+_VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
+_DEGRADED = frozenset({503})
+
+
+class Client:
+    """A cluster, reached through any of its controllers.
+
+    `timeout` bounds each call in seconds, with all its tries; a call that waits has its own
+    `timeout` on top. Answers are the JSON objects of the REST API. Errors are
+    `orchestry.client.ClientError` and its kinds. Threads may share a client.
+
+    Raises ValueError for a malformed address, token or timeout.
+    """
+
+    def __init__(
+        self,
+        url: str | Sequence[str],
+        token: str | None = None,
+        timeout: float = TIMEOUT_S,
+    ) -> None:
+        from orchestry import __version__
+
+        if token is not None and not _VISIBLE_ASCII.fullmatch(token):
+            raise ValueError("token must be visible ASCII characters without spaces")
+        if not 0 < timeout <= 86_400:
+            raise ValueError("timeout must be above 0 and at most 86400 seconds")
+        urls = (url,) if isinstance(url, str) else tuple(url)
+        self._timeout_s = float(timeout)
+        self._transport = Transport(urls, token, f"orchestry-python/{__version__}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._transport.close()
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The controllers that this client knows."""
+        return self._transport.members
+
+    # Applications
+
+    def register_app(
+        self, spec: Mapping[str, Any], *, idempotency_key: str | None = None
+    ) -> Answer:
+        """Register an app; raises InvalidRequest with every fault, Conflict if it exists."""
+        return self._write("POST", "/api/v1/apps/register", dict(spec), key=idempotency_key)
+
+    def start_app(
+        self, app_name: str, replicas: int | None = None, *, wait: bool = True,
+        timeout: int = WAIT_TIMEOUT_S, idempotency_key: str | None = None,
+    ) -> Answer:
+        """Start an app and wait up to `timeout` seconds for its replicas.
+
+        Raises TimedOut while the start goes on, NotFound, ApiError (DOCKER_ERROR, ...).
+        """
+        body: dict[str, Any] = {"wait": wait, "timeout": timeout}
+        if replicas is not None:
+            body["replicas"] = replicas
+        return self._write("POST", _app(app_name, "/start"), body, key=idempotency_key,
+                           wait_s=timeout if wait else 0)
+
+    def stop_app(
+        self, app_name: str, *, force: bool = False, timeout: int = GRACE_TIMEOUT_S,
+        idempotency_key: str | None = None,
+    ) -> Answer:
+        """Stop an app; `timeout` is the grace period in seconds, `force` kills at once."""
+        return self._write("POST", _app(app_name, "/stop"), {"force": force, "timeout": timeout},
+                           key=idempotency_key, wait_s=timeout + STOP_WAIT_S)
+
+    def scale_app(
+        self, app_name: str, replicas: int, *, wait: bool = True,
+        timeout: int = WAIT_TIMEOUT_S, idempotency_key: str | None = None,
+    ) -> Answer:
+        """Set the number of replicas and wait up to `timeout` seconds for them."""
+        body = {"replicas": replicas, "wait": wait, "timeout": timeout}
+        return self._write("POST", _app(app_name, "/scale"), body, key=idempotency_key,
+                           wait_s=timeout if wait else 0)
+
+    def remove_app(
+        self, app_name: str, *, force: bool = False, keep_data: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Answer:
+        """Remove an app: `force` skips draining, `keep_data` leaves its volumes."""
+        query = {"force": _flag(force), "keep_data": _flag(keep_data)}
+        return self._write("DELETE", _app(app_name), None, query=query, key=idempotency_key,
+                           wait_s=REMOVE_WAIT_S)
+
+    def get_app_status(self, app_name: str) -> Answer:
+        """Status, replicas and containers of one app."""
+        return self._read(_app(app_name))
+
+    def list_apps(self, status: str | None = None, format: str | None = None) -> Answer:
+        """All apps, or those with one status; `format="summary"` gives the counts only."""
+        return self._read("/api/v1/apps", status=status, format=format)
+
+    def get_app_spec(self, app_name: str, *, resolved: bool = False) -> Answer:
+        """The spec as registered; `resolved` fills the defaults in."""
+        return self._read(_app(app_name, "/spec"), resolved="true" if resolved else None)
+
+    # Events, logs, health
+
+    def get_app_events(
+        self, app_name: str, *, type: str | None = None, since: str | None = None,
+        limit: int | None = None, before: int | None = None,
+    ) -> Answer:
+        """Events of one app, newest first; `since` is like "1h" or an RFC 3339 time."""
+        return self._read(_app(app_name, "/events"), type=type, since=since, limit=limit,
+                          before=before)
+
+    def get_events(
+        self, *, app: str | None = None, type: str | None = None, since: str | None = None,
+        limit: int | None = None, before: int | None = None,
+    ) -> Answer:
+        """Events of the whole cluster, newest first."""
+        return self._read("/api/v1/events", app=app, type=type, since=since, limit=limit,
+                          before=before)
+
+    def get_app_logs(
+        self, app_name: str, *, container: str | None = None, tail: int | None = None,
+        since: str | None = None,
+    ) -> Answer:
+        """The last `tail` log lines of an app's replicas, or of one container."""
+        return self._read(_app(app_name, "/logs"), container=container, tail=tail, since=since)
+
+    def get_health(self, app_name: str) -> Answer:
+        """Health of every replica of one app."""
+        return self._read(_app(app_name, "/health"))
+
+    # System and cluster
+
+    def system_health(self) -> Answer:
+        """Health of the answering controller and its components, also when it is degraded."""
+        return self._read("/health", body_statuses=_DEGRADED)
+
+    def cluster_status(self) -> Answer:
+        """Members and leadership as the answering controller sees them."""
+        return self._read("/cluster/status")
+
+    def cluster_leader(self) -> Answer:
+        """The present leader; raises NoLeader when there is none."""
+        return self._read("/cluster/leader")
+
+    def cluster_health(self) -> Answer:
+        """Whether the answering controller is part of a cluster with a leader."""
+        return self._read("/cluster/health", body_statuses=_DEGRADED)
+
+    def _read(
+        self, path: str, *, body_statuses: frozenset[int] = frozenset(),
+        **query: str | int | None,
+    ) -> Answer:
+        return self._transport.send(Request(
+            "GET", path, {name: str(value) for name, value in query.items() if value is not None},
+            budget_s=self._timeout_s, read_timeout_s=min(READ_TIMEOUT_S, self._timeout_s),
+            body_statuses=body_statuses,
+        ))
+
+    def _write(
+        self, method: str, path: str, body: dict[str, Any] | None, *,
+        query: Mapping[str, str] | None = None, key: str | None = None, wait_s: float = 0,
+    ) -> Answer:
+        read_timeout_s = min(READ_TIMEOUT_S, self._timeout_s)
+        budget_s = self._timeout_s
+        if wait_s:
+            read_timeout_s = wait_s + WAIT_MARGIN_S
+            budget_s = wait_s + max(self._timeout_s, WAIT_MARGIN_S)
+        return self._transport.send(Request(
+            method, path, query or {}, None if body is None else _encoded(body),
+            budget_s=budget_s, read_timeout_s=read_timeout_s, idempotency_key=key,
+        ))
+
+
+def _app(name: str, rest: str = "") -> str:
+    # "." and ".." would change the path; every other name is for the cluster to judge.
+    if name in ("", ".", ".."):
+        raise InvalidRequest("VALIDATION_ERROR", "Request validation failed",
+                             [{"field": "app_name", "message": "give the name of an app"}])
+    return f"/api/v1/apps/{quote(name, safe='')}{rest}"
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _encoded(body: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(body, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequest("VALIDATION_ERROR", "The request is not representable as JSON",
+                             str(error)) from None
