@@ -1,0 +1,1 @@
+"""The Lua half of the ingress; runs inside nginx."""

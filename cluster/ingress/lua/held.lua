@@ -1,0 +1,105 @@
+-- The table that is held, shared by all workers; each worker parses a version once.
+--
+-- Two slots take turns and `serial` says which one holds, so a push is seen whole or not at
+-- all, and a push that does not fit in memory leaves the old table where it is.
+local cjson = require "cjson.safe"
+local peers = require "orchestry_ingress.peers"
+local routes = require "orchestry_ingress.routes"
+
+local M = {}
+
+local LOCK_TTL_S = 5          -- only a worker that died holds it longer
+local LOCK_WAIT_S = 2
+local LOCK_PAUSE_S = 0.002
+
+local shared = ngx.shared.orchestry_table
+local serial_here, hosts_here
+
+local function install(serial, list)
+    peers.bind(list)
+    hosts_here = routes.index(list)
+    serial_here = serial
+end
+
+-- The index of the current table, or nil when none was pushed since the start.
+function M.hosts()
+    local serial = shared:get("serial")
+    if serial and serial ~= serial_here then
+        local held = routes.parse(shared:get("body" .. serial % 2) or "")
+        if held then
+            install(serial, held.routes)
+        end
+    end
+    return hosts_here
+end
+
+function M.boot_id()
+    return shared:get("boot_id")
+end
+
+-- {boot_id, cluster_id, epoch, version, routes}; epoch and version are 0 with no table.
+function M.state()
+    local serial = shared:get("serial")
+    local state = serial and cjson.decode(shared:get("state" .. serial % 2))
+        or { cluster_id = "", epoch = 0, version = 0, routes = 0 }
+    state.boot_id = M.boot_id()
+    return state
+end
+
+local function lock()
+    local deadline_s = ngx.now() + LOCK_WAIT_S
+    while not shared:add("lock", true, LOCK_TTL_S) do
+        if ngx.now() > deadline_s then
+            return false
+        end
+        ngx.sleep(LOCK_PAUSE_S)
+        ngx.update_time()
+    end
+    return true
+end
+
+-- Nothing in here yields, so the lock is held for microseconds.
+local function replace(new, body)
+    local serial = shared:get("serial")
+    if serial then
+        local held = M.state()
+        if held.cluster_id ~= new.cluster_id then
+            return "foreign"
+        elseif new.epoch < held.epoch
+            or (new.epoch == held.epoch and new.version < held.version) then
+            return "stale"
+        elseif new.epoch == held.epoch and new.version == held.version then
+            return "same"
+        end
+    end
+    local following = (serial or 0) + 1
+    local slot = following % 2
+    local state = cjson.encode({ cluster_id = new.cluster_id, epoch = new.epoch,
+                                 version = new.version, routes = #new.routes })
+    if not shared:safe_set("body" .. slot, body)
+        or not shared:safe_set("state" .. slot, state)
+        or not shared:safe_set("serial", following) then
+        return "full"
+    end
+    install(following, new.routes)
+    return "new"
+end
+
+-- Returns new, same, stale, foreign, full or busy; or invalid and what is wrong.
+function M.push(body)
+    local new, fault = routes.parse(body)
+    if not new then
+        return "invalid", fault
+    end
+    if not lock() then
+        return "busy"
+    end
+    local ok, outcome = pcall(replace, new, body)
+    shared:delete("lock")
+    if not ok then
+        error(outcome)
+    end
+    return outcome
+end
+
+return M

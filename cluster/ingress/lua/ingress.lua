@@ -1,0 +1,138 @@
+-- The phases of a request: find the route, choose a peer, count what came of it.
+local balancer = require "ngx.balancer"
+local base = require "resty.core.base"
+local ffi = require "ffi"
+local answer = require "orchestry_ingress.answer"
+local held = require "orchestry_ingress.held"
+local peers = require "orchestry_ingress.peers"
+local routes = require "orchestry_ingress.routes"
+local stats = require "orchestry_ingress.stats"
+
+local M = {}
+
+local MAX_TRIES = 8
+local CONNECT_TIMEOUT_S = 1
+local UPGRADED_IDLE_S = 3600  -- how long a WebSocket may be silent
+
+-- Methods that nginx may send again when a kept connection turns out to be closed. The
+-- others get a connection of their own, so that they never meet that case.
+local REPEATABLE = { GET = true, HEAD = true, OPTIONS = true }
+
+-- By the address of nginx's request, not ngx.ctx: that is lost in the error page, and with
+-- it the count of requests in flight.
+local requests = {}
+
+local function request_key()
+    return tonumber(ffi.cast("uintptr_t", base.get_request()))
+end
+
+function M.access()
+    local hosts = held.hosts()
+    if not hosts then
+        ngx.req.discard_body()
+        return answer.error(503, "CLUSTER_NOT_READY", "The ingress has no routes yet",
+            "The leader sends them within seconds; try again.")
+    end
+    local var = ngx.var
+    local host, uri = var.host, var.uri
+    local route = routes.find(hosts, host, uri)
+    if not route then
+        return answer.refuse(404)
+    elseif #route.peers == 0 then
+        return answer.refuse(503)
+    end
+    local upgrade = var.http_upgrade
+    upgrade = upgrade ~= nil and upgrade:lower() == "websocket"
+    if upgrade then
+        -- Only this protocol: h2c would let later requests pass by the routes.
+        var.upgrade = "websocket"
+        var.connection_to_peer = "upgrade"
+        var.peers = "orchestry_fresh"
+    elseif not REPEATABLE[ngx.req.get_method()] then
+        var.connection_to_peer = "close"
+        var.peers = "orchestry_fresh"
+    end
+    local header = var.http_host
+    if header and header ~= host and header:sub(1, #host):lower() ~= host then
+        var.host_to_peer = host  -- the request line names the host, and it holds
+    end
+    requests[request_key()] = { route = route, host = host, uri = uri, upgrade = upgrade,
+                                tries = 0 }
+end
+
+-- The n-th of "0.000, - , 0.001": nginx writes one for each try.
+local function nth(list, n)
+    local i = 0
+    for item in (list or ""):gmatch("[^,:%s]+") do
+        i = i + 1
+        if i == n then
+            return tonumber(item)
+        end
+    end
+end
+
+local function connect_failed(request)
+    return nth(ngx.var.upstream_connect_time, request.tries) == nil
+end
+
+local function leave(request)
+    peers.release(request.peer)
+    if connect_failed(request) then
+        peers.avoid(request.peer)
+        request.tried = request.tried or {}
+        request.tried[request.peer] = true
+    end
+    -- The table may have changed since: a replacement may be there by now.
+    local hosts = held.hosts()
+    local route = hosts and routes.find(hosts, request.host, request.uri)
+    if route and #route.peers > 0 then
+        request.route = route
+    end
+end
+
+function M.balance()
+    local request = requests[request_key()]
+    if request.peer then
+        leave(request)
+    else
+        balancer.set_more_tries(MAX_TRIES - 1)
+        if request.upgrade then
+            balancer.set_timeouts(CONNECT_TIMEOUT_S, UPGRADED_IDLE_S, UPGRADED_IDLE_S)
+        end
+    end
+    local peer = peers.pick(request.route.peers, request.tried)
+    request.peer = peer
+    request.tries = request.tries + 1
+    peers.acquire(peer)
+    local ok, reason = balancer.set_current_peer(peer.address, peer.port)
+    if not ok then
+        error("peer " .. peer.key .. ": " .. tostring(reason))
+    end
+end
+
+function M.log()
+    local key = request_key()
+    local request = requests[key]
+    if not request then
+        return
+    end
+    requests[key] = nil
+    local peer = request.peer
+    if not peer then
+        return
+    end
+    peers.release(peer)
+    local status, var = ngx.status, ngx.var
+    if (status == 502 or status == 504) and connect_failed(request) then
+        peers.avoid(peer)
+    end
+    local latency_s
+    if status ~= 101 then
+        local header_time = var.upstream_header_time
+        latency_s = tonumber(header_time) or nth(header_time, request.tries)
+            or ngx.now() - ngx.req.start_time()
+    end
+    stats.record(peer, status, tonumber(var.bytes_sent), latency_s)
+end
+
+return M

@@ -1,0 +1,101 @@
+-- Peers: this worker's view of every replica, and the choice of one for a request.
+local M = {}
+
+local AVOID_S = 2             -- how long a peer that refused a connection is tried last
+local AVOIDED, TRIED = 1e6, 1e9   -- above any possible number of requests per weight
+
+local gauges = ngx.shared.orchestry_stats
+local known = ngx.shared.orchestry_peers
+local states = {}             -- by app, id, address and port: survive a new table
+
+local function state_of(app, peer, old)
+    local key = app .. "|" .. peer.id
+    local identity = key .. "|" .. peer.address .. ":" .. peer.port
+    local state = old[identity]
+    if not state then
+        state = {
+            address = peer.address, port = peer.port, key = key,
+            in_flight = 0, credit = 0, avoid_until_s = 0, known = false,
+            flight_key = "f|" .. ngx.worker.id() .. "|" .. key,
+            bytes_key = "b|" .. key, errors_key = "e|" .. key, upgrades_key = "u|" .. key,
+            bucket_keys = {},
+        }
+    end
+    state.weight = peer.weight
+    return identity, state
+end
+
+-- Replaces the peers of checked routes by their states; forgets those that are gone.
+function M.bind(routes)
+    local fresh = {}
+    for _, route in ipairs(routes) do
+        for i, peer in ipairs(route.peers) do
+            local identity, state = state_of(route.app, peer, states)
+            state = fresh[identity] or state
+            fresh[identity] = state
+            route.peers[i] = state
+        end
+    end
+    states = fresh
+end
+
+function M.acquire(peer)
+    peer.in_flight = peer.in_flight + 1
+    if not peer.known then
+        known:set(peer.key, ngx.time())
+        peer.known = true
+    end
+    gauges:set(peer.flight_key, peer.in_flight)
+end
+
+function M.release(peer)
+    peer.in_flight = peer.in_flight - 1
+    gauges:set(peer.flight_key, peer.in_flight)
+end
+
+function M.avoid(peer)
+    peer.avoid_until_s = ngx.now() + AVOID_S
+end
+
+local function load_of(peer, tried, now_s)
+    local load = peer.in_flight / peer.weight
+    if peer.avoid_until_s > now_s then
+        load = load + AVOIDED
+    end
+    if tried and tried[peer] then
+        load = load + TRIED
+    end
+    return load
+end
+
+-- Least requests in flight per weight; equals take turns by weight (smooth round robin).
+-- Peers that failed this request or lately refuse connections come last, never not at all.
+function M.pick(list, tried)
+    local count = #list
+    if count == 1 then
+        return list[1]
+    end
+    local now_s = ngx.now()
+    local least = math.huge
+    for i = 1, count do
+        local load = load_of(list[i], tried, now_s)
+        if load < least then
+            least = load
+        end
+    end
+    local best, total = nil, 0
+    for i = 1, count do
+        local peer = list[i]
+        if load_of(peer, tried, now_s) == least then
+            peer.credit = peer.credit + peer.weight
+            total = total + peer.weight
+            if not best or peer.credit > best.credit then
+                best = peer
+            end
+        end
+    end
+    best.credit = best.credit - total
+    return best
+end
+
+return M

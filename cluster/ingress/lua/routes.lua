@@ -1,0 +1,167 @@
+-- Routes: parse and check a pushed table, index it, look a request up. No nginx state here.
+local cjson = require "cjson.safe"
+
+local M = {}
+
+local MAX_ROUTES = 50000
+local MAX_HOSTS = 100         -- of one route
+local MAX_PEERS = 2000        -- of one route
+local MAX_TEXT_BYTES = 1024   -- of one path; names are shorter
+local MAX_NUMBER = 2 ^ 53
+
+cjson.decode_max_depth(16)
+cjson.decode_invalid_numbers(false)
+
+local function text(value, pattern, max_bytes)
+    return type(value) == "string" and #value >= 1 and #value <= max_bytes
+        and value:find(pattern) ~= nil
+end
+
+local function whole(value, low, high)
+    return type(value) == "number" and value >= low and value <= high
+        and value % 1 == 0
+end
+
+local function list(value, max)
+    return type(value) == "table" and #value <= max
+        and (next(value) == nil or value[1] ~= nil)
+end
+
+local function ipv4(value)
+    if type(value) ~= "string" or #value > 15 then
+        return false
+    end
+    local a, b, c, d = value:match("^(%d+)%.(%d+)%.(%d+)%.(%d+)$")
+    return a ~= nil and tonumber(a) <= 255 and tonumber(b) <= 255
+        and tonumber(c) <= 255 and tonumber(d) <= 255
+end
+
+local function peer_fault(peer)
+    if type(peer) ~= "table" then
+        return " is not an object"
+    elseif not text(peer.id, "^[%w._-]+$", 128) then
+        return ".id is not 1-128 characters of [A-Za-z0-9._-]"
+    elseif not ipv4(peer.address) then
+        return ".address is not an IPv4 address"
+    elseif not whole(peer.port, 1, 65535) then
+        return ".port is not in 1-65535"
+    elseif not whole(peer.weight, 1, 1000) then
+        return ".weight is not in 1-1000"
+    end
+end
+
+local function route_fault(route)
+    if type(route) ~= "table" then
+        return " is not an object"
+    elseif not text(route.app, "^[%w._-]+$", 128) then
+        return ".app is not 1-128 characters of [A-Za-z0-9._-]"
+    elseif not text(route.path, "^/[\33-\126]*$", MAX_TEXT_BYTES) then
+        return ".path does not start with / or has other than printable ASCII"
+    elseif not list(route.hosts, MAX_HOSTS) then
+        return ".hosts is not a list of at most " .. MAX_HOSTS
+    elseif not list(route.peers, MAX_PEERS) then
+        return ".peers is not a list of at most " .. MAX_PEERS
+    end
+    for i, host in ipairs(route.hosts) do
+        if not text(host, "^[\33-\126]+$", 253) then
+            return ".hosts[" .. i - 1 .. "] is not a host name"
+        end
+    end
+    for i, peer in ipairs(route.peers) do
+        local fault = peer_fault(peer)
+        if fault then
+            return ".peers[" .. i - 1 .. "]" .. fault
+        end
+    end
+end
+
+-- Returns the checked table, or nil and what is wrong with it.
+function M.parse(body)
+    local value, reason = cjson.decode(body)
+    if type(value) ~= "table" then
+        return nil, "not a JSON object: " .. tostring(reason)
+    elseif not text(value.cluster_id, "^[%w._-]+$", 128) then
+        return nil, "cluster_id is not 1-128 characters of [A-Za-z0-9._-]"
+    elseif not whole(value.epoch, 0, MAX_NUMBER) then
+        return nil, "epoch is not a whole number"
+    elseif not whole(value.version, 0, MAX_NUMBER) then
+        return nil, "version is not a whole number"
+    elseif not list(value.routes, MAX_ROUTES) then
+        return nil, "routes is not a list of at most " .. MAX_ROUTES
+    end
+    for i, route in ipairs(value.routes) do
+        local fault = route_fault(route)
+        if fault then
+            return nil, "routes[" .. i - 1 .. "]" .. fault
+        end
+    end
+    return value
+end
+
+local function without_trailing(value, byte)
+    local last = #value
+    while last > 0 and value:byte(last) == byte do
+        last = last - 1
+    end
+    return value:sub(1, last)
+end
+
+-- hosts[host] = { paths = { ["/api"] = route, [""] = route }, longest = 4 }.
+-- Two routes of one host and path: the first one in the list holds.
+function M.index(routes)
+    local hosts = {}
+    for _, route in ipairs(routes) do
+        local path = without_trailing(route.path, 47)
+        for _, name in ipairs(route.hosts) do
+            local host = without_trailing(name:lower(), 46)
+            local entry = hosts[host]
+            if not entry then
+                entry = { paths = {}, longest = 0 }
+                hosts[host] = entry
+            end
+            if not entry.paths[path] then
+                entry.paths[path] = route
+                entry.longest = math.max(entry.longest, #path)
+            end
+        end
+    end
+    return hosts
+end
+
+local function parent(path)
+    local last = #path
+    while last > 0 and path:byte(last) ~= 47 do
+        last = last - 1
+    end
+    return path:sub(1, math.max(last - 1, 0))
+end
+
+-- The route with the longest path that ends where a segment of `uri` ends.
+function M.find(hosts, host, uri)
+    local entry = hosts[host]
+    if not entry then
+        return nil
+    end
+    local paths = entry.paths
+    if entry.longest == 0 then
+        return paths[""]
+    end
+    local path = uri
+    if #uri > entry.longest then
+        -- Nothing longer can match: cut once, so that a long URI costs no more.
+        path = uri:sub(1, entry.longest)
+        if uri:byte(entry.longest + 1) ~= 47 then
+            path = parent(path)
+        end
+    end
+    while path ~= "" do
+        local route = paths[path]
+        if route then
+            return route
+        end
+        path = parent(path)
+    end
+    return paths[""]
+end
+
+return M
