@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from cluster.clock import Clock, SystemClock
 from cluster.config import Settings
-from cluster.consensus.log import ReplicatedLog, Ticket
+from cluster.consensus.log import ReplicatedLog
 from cluster.consensus.syncobj_log import RaftConfig, SyncObjLog
 from cluster.control.driver import Driver
 from cluster.control.fleet import Fleet
@@ -30,7 +30,6 @@ from cluster.ingress.client import NginxIngress
 from cluster.state.commands import AnnounceController, Stamp
 from cluster.state.model import ClusterState
 from orchestry import __version__
-from orchestry.errors import OrchestryError
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +86,6 @@ class Controller:
             self.id, log, loops=loops, fleet=fleet, workers=self._workers, clock=clock,
             lease_ttl_s=settings.lease_ttl_s,
         )
-        self._announced: Ticket | None = None
         self._announce_s = 0.0
         self._threads = [
             threading.Thread(target=self._control, name="control", daemon=True),
@@ -186,19 +184,7 @@ class Controller:
             mine.api_url, mine.hostname, mine.version
         ):
             return
-        if self._pending():
-            return
-        self._announced = self.log.submit(mine, Stamp(self.clock.wall_ms(), self.id))
-
-    def _pending(self) -> bool:
-        if self._announced is None:
-            return False
-        try:
-            pending = self._announced.poll() is None
-        except OrchestryError:
-            pending = False
-        self._announced = None
-        return pending
+        self.log.submit(mine, Stamp(self.clock.wall_ms(), self.id))
 
     def _listen(self) -> None:
         """Pass the engine's hints on; every controller listens, only the leader acts."""

@@ -1,0 +1,288 @@
+"""A real cluster on loopback for acceptance tests and the benchmark: processes, nginx, Docker."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+READY_S = 30.0
+CALL_S = 10.0
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on at the moment."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Redirects are part of what is tested."""
+
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        """Follow none."""
+        return
+
+
+_OPENER = urllib.request.build_opener(NoRedirect)
+
+
+def call(
+    method: str, url: str, body: Any = None, *, headers: Mapping[str, str] | None = None,
+    timeout_s: float = CALL_S,
+) -> tuple[int, Any, Mapping[str, str]]:
+    """One request: (status, JSON body, headers); OSError when nobody answers."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data=data, method=method)  # noqa: S310
+    if data is not None:
+        request.add_header("Content-Type", "application/json")
+    for name, value in (headers or {}).items():
+        request.add_header(name, value)
+    try:
+        with _OPENER.open(request, timeout=timeout_s) as answer:
+            return answer.status, json.loads(answer.read() or b"null"), dict(answer.headers)
+    except urllib.error.HTTPError as error:
+        with error:
+            text = error.read()
+            return error.code, json.loads(text or b"null"), dict(error.headers)
+
+
+def until(what: str, check: Callable[[], Any], timeout_s: float, gap_s: float = 0.05) -> Any:
+    """Wait for a true value; the failure says what did not come."""
+    deadline_s = time.monotonic() + timeout_s
+    while True:
+        try:
+            found = check()
+        except OSError as error:
+            found, problem = None, repr(error)
+        else:
+            problem = repr(found)
+        if found:
+            return found
+        if time.monotonic() > deadline_s:
+            raise AssertionError(f"{what}: not within {timeout_s} s (last: {problem})")
+        time.sleep(gap_s)
+
+
+class LiveCluster:
+    """Controllers as processes of this one; `kill` and `boot` play the operator."""
+
+    def __init__(
+        self, folder: Path, *, size: int = 3, engine: str = "docker", ingress: bool = True,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.ids = [f"controller-{n}" for n in range(1, size + 1)]
+        self.engine = engine
+        ports = free_ports(2 * size + 1)
+        self.api_ports = dict(zip(self.ids, ports[:size], strict=True))
+        self.raft_ports = dict(zip(self.ids, ports[size:2 * size], strict=True))
+        self.ingress_port = ports[-1]
+        self.environ = dict(environ or {})
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.nginx: Any = None
+        self._ingress = ingress
+
+    # -- processes ---------------------------------------------------------------------
+
+    def __enter__(self) -> LiveCluster:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            if self._ingress:
+                self.start_ingress()
+            for node in self.ids:
+                self.boot(node)
+            self.wait_ready()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait(5)
+        if self.nginx is not None:
+            self.nginx.stop()
+        self.purge()
+
+    def purge(self) -> None:
+        """Remove the cluster's containers, volumes and network."""
+        ids = set()
+        for file in self.folder.glob("*/node.json"):
+            ids.add(json.loads(file.read_text()).get("cluster_id"))
+        if self.engine != "docker":
+            return
+        from cluster.engine.docker import DockerEngine
+
+        engine = DockerEngine(None, base_url=None, timeout_s=30)
+        try:
+            for cluster_id in ids - {None, ""}:
+                engine.purge(cluster_id)
+        finally:
+            engine.close()
+
+    def start_ingress(self) -> None:
+        """One nginx of this cluster's own."""
+        from cluster.ingress.local import LocalNginx
+
+        self.nginx = LocalNginx(self.folder / "ingress", self.ingress_port)
+        self.nginx.start()
+
+    def variables(self, node: str) -> dict[str, str]:
+        """The environment of one controller."""
+        keep = ("PATH", "HOME", "LANG", "PYTHONPATH", "DOCKER_HOST")
+        variables = {name: os.environ[name] for name in keep if name in os.environ}
+        peers = ",".join(f"{n}=127.0.0.1:{port}" for n, port in self.raft_ports.items())
+        variables |= {
+            "CONTROLLER_NODE_ID": node,
+            "ORCHESTRY_PORT": str(self.api_ports[node]),
+            "ORCHESTRY_DATA_DIR": str(self.folder / node),
+            "ORCHESTRY_ENGINE": self.engine,
+            "CLUSTER_PEERS": peers if len(self.ids) > 1 else "",
+            "CLUSTER_RAFT_PORT": str(self.raft_ports[node]),
+            "CLUSTER_LIMITS_MIN_MEMORY": "4Mi",
+            "INGRESS_PORT": str(self.ingress_port),
+            "PYTHONUNBUFFERED": "1",
+        }
+        if self._ingress:
+            variables["INGRESS_ADMIN"] = self.nginx.endpoint
+        return {name: value for name, value in (variables | self.environ).items() if value}
+
+    def boot(self, node: str) -> None:
+        """Start one controller in a process group of its own."""
+        log = (self.folder / f"{node}.log").open("ab")
+        with log:
+            self.processes[node] = subprocess.Popen(
+                [sys.executable, "-m", "api.node"], env=self.variables(node), stdout=log,
+                stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
+            )
+
+    def kill(self, node: str) -> None:
+        """kill -9 the whole controller."""
+        process = self.processes.pop(node)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(5)
+
+    def log(self, node: str) -> str:
+        """What one controller said."""
+        return (self.folder / f"{node}.log").read_text(errors="replace")
+
+    # -- requests ----------------------------------------------------------------------
+
+    def url(self, node: str, path: str = "") -> str:
+        """Where one controller answers."""
+        return f"http://127.0.0.1:{self.api_ports[node]}{path}"
+
+    def alive(self) -> list[str]:
+        """Controllers that run."""
+        return [node for node, process in self.processes.items() if process.poll() is None]
+
+    def wait_ready(self, timeout_s: float = READY_S) -> None:
+        """All controllers that run are ready, and the leader may act."""
+        for node in self.alive():
+            try:
+                until(f"{node} ready", lambda node=node: call(  # type: ignore[misc]
+                    "GET", self.url(node, "/readyz"))[0] == 200, timeout_s)
+            except AssertionError as error:
+                raise AssertionError(f"{error}\n{self.log(node)[-3000:]}") from error
+        until("a leader with a lease", self.leader, timeout_s)
+
+    def leader(self) -> str | None:
+        """The controller that leads, by the word of the first that answers."""
+        for node in self.alive():
+            try:
+                status, body, _ = call("GET", self.url(node, "/cluster/leader"), timeout_s=2)
+            except OSError:
+                continue
+            if status == 200 and body["leader_id"] in self.alive():
+                return str(body["leader_id"])
+        return None
+
+    def write(
+        self, method: str, path: str, body: Any = None, *, timeout_s: float = 60.0,
+    ) -> tuple[int, Any]:
+        """A write through whoever leads, following redirects and elections by hand."""
+        deadline_s = time.monotonic() + timeout_s
+        headers = {"Idempotency-Key": os.urandom(8).hex()}
+        while True:
+            for node in self.alive():
+                url = self.url(node, path)
+                for _ in range(3):
+                    try:
+                        status, answer, got = call(
+                            method, url, body, headers=headers, timeout_s=timeout_s)
+                    except OSError:
+                        break
+                    if status == 307:
+                        url = got["Location"]
+                        continue
+                    if status == 503 and answer.get("code") == "CLUSTER_NOT_READY":
+                        break
+                    return status, answer
+            if time.monotonic() > deadline_s:
+                raise AssertionError(f"{method} {path}: no answer within {timeout_s} s")
+            time.sleep(0.02)
+
+    def status(self, app: str) -> Any:
+        """The status object of an app, from the first controller that answers."""
+        for node in self.alive():
+            try:
+                code, body, _ = call("GET", self.url(node, f"/api/v1/apps/{app}"), timeout_s=5)
+            except OSError:
+                continue
+            if code == 200:
+                return body
+        return None
+
+    def through_ingress(self, host: str, path: str = "/", timeout_s: float = 5.0) -> int:
+        """The status of one request through the ingress."""
+        request = urllib.request.Request(  # noqa: S310
+            f"http://127.0.0.1:{self.ingress_port}{path}", headers={"Host": host})
+        try:
+            with _OPENER.open(request, timeout=timeout_s) as answer:
+                answer.read()
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
+
+def app_spec(name: str, image: str, *, port: int = 8080, **extra: Any) -> dict[str, Any]:
+    """A small HTTP app whose health is checked each second."""
+    return {
+        "apiVersion": "v1", "kind": "App", "metadata": {"name": name},
+        "spec": {
+            "type": "http", "image": image,
+            "ports": [{"containerPort": port, "protocol": "HTTP"}],
+            "resources": {"cpu": "100m", "memory": "16Mi"},
+        },
+        "healthCheck": {
+            "path": "/health", "periodSeconds": 1, "timeoutSeconds": 1,
+            "initialDelaySeconds": 5, "failureThreshold": 2,
+        },
+        "termination": {"terminationGracePeriodSeconds": 2, "drainSeconds": 0},
+        **extra,
+    }

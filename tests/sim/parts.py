@@ -1,0 +1,121 @@
+"""Parts of a simulated controller: workers in virtual time, and a prober of fake containers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.clock import Clock
+from cluster.consensus.log import ReplicatedLog
+from cluster.control.driver import Driver
+from cluster.control.fleet import Fleet
+from cluster.control.judge import Probe
+from cluster.control.observe import Observer
+from cluster.control.workers import LANES, Done, Outcome
+from cluster.controller import make_loops
+from cluster.engine.fake import FakeEngine
+from cluster.ingress.fake import FakeIngress
+from orchestry.spec.model import HealthCheck
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    due_s: float
+    key: str
+    lane: str
+    job: Callable[[], Any]
+    done: Done
+
+
+class SimWorkers:
+    """Jobs take a random time; their side effect happens at its end, where it can do harm."""
+
+    def __init__(
+        self, clock: Clock, dice: random.Random, *, longest_s: float = 0.3,
+        lanes: Mapping[str, int] = LANES,
+    ) -> None:
+        self._clock = clock
+        self._dice = dice
+        self._longest_s = longest_s
+        self._lanes = lanes
+        self._jobs: dict[str, _Job] = {}
+
+    def start(self, lane: str, key: str, job: Callable[[], Any], done: Done) -> bool:
+        """Begin a job that ends later."""
+        busy = sum(1 for other in self._jobs.values() if other.lane == lane)
+        if key in self._jobs or busy >= self._lanes[lane]:
+            return False
+        due_s = self._clock.monotonic_s() + self._dice.uniform(0.0, self._longest_s)
+        self._jobs[key] = _Job(due_s, key, lane, job, done)
+        return True
+
+    def running(self, prefix: str) -> int:
+        """Jobs under way."""
+        return sum(1 for key in self._jobs if key.startswith(prefix))
+
+    def drain(self) -> bool:
+        """Carry out what is due and deliver it."""
+        now_s = self._clock.monotonic_s()
+        due = sorted((j for j in self._jobs.values() if j.due_s <= now_s), key=lambda j: j.due_s)
+        for job in due:
+            del self._jobs[job.key]
+            try:
+                outcome = Outcome(job.job())
+            except Exception as error:
+                outcome = Outcome(error=error)
+            job.done(outcome)
+        return bool(due)
+
+    def stop(self) -> None:
+        """A crash: what has not happened yet never happens."""
+        self._jobs.clear()
+
+
+class SimProber:
+    """Asks the fake engine whether the replica at an address is well."""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        self._engine = engine
+        self.blind = False
+
+    def probe(self, address: str, policy: HealthCheck) -> Probe:
+        """One check."""
+        if self.blind:
+            return Probe(ok=False, error="no route to host")
+        for container in self._engine.observe_all():
+            if container.ip == address and container.phase == "running":
+                ok = self._engine.healthy(container)
+                return Probe(ok=ok, response_ms=1.0, error="" if ok else "status 500")
+        return Probe(ok=False, error="connection refused")
+
+
+class SimController:
+    """The real driver and loops of one controller, without threads."""
+
+    def __init__(
+        self, controller_id: str, log: ReplicatedLog, clock: Clock, dice: random.Random,
+        *, engine: FakeEngine, ingress: FakeIngress, lease_ttl_s: float = 2.0,
+    ) -> None:
+        self.id = controller_id
+        self.fleet = Fleet(clock)
+        self.workers = SimWorkers(clock, dice)
+        self.prober = SimProber(engine)
+        self.observer: Observer
+        loops, self.observer = make_loops(
+            engine, [ingress], self.prober, fleet=self.fleet, workers=self.workers,
+            clock=clock, domain="localhost",
+        )
+        self.driver = Driver(
+            controller_id, log, loops=loops, fleet=self.fleet, workers=self.workers,
+            clock=clock, lease_ttl_s=lease_ttl_s,
+        )
+
+    def tick(self) -> None:
+        """One step."""
+        self.driver.step()
+
+    def acting(self) -> bool:
+        """Whether it may act now."""
+        return self.driver.keeper.acting() is not None
