@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from difflib import get_close_matches
+from functools import reduce
 from types import SimpleNamespace
 from typing import Any, Final, Protocol
 
@@ -321,7 +322,7 @@ class Section:
         for rule in self.rules:
             message = "" if bad.intersection(rule.needs) else rule.broken(seen)
             if message:
-                faults.add(join(at, rule.at), message)
+                faults.add(reduce(join, rule.at.split("."), at), message)
         return BAD if bad else self.build(**found)
 
     def _read_key(self, key: Key, value: dict[str, Any], at: str, faults: Faults) -> Any:
