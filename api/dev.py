@@ -26,7 +26,7 @@ READY_TIMEOUT_S = 60.0
 DEMO_TIMEOUT_S = 60.0
 PORT_TIMEOUT_S = 5.0
 TICK_S = 0.1
-OUR_FOLDERS = ("nodes", "ingress", "logs", "pids")
+OUR_FOLDERS = ("nodes", "logs", "pids")
 
 
 class Interrupted(Exception):
@@ -102,11 +102,13 @@ def is_free(port: int) -> bool:
 def check_ports(options: Options) -> None:
     """Wait a little for the ports: an earlier cluster may just be ending.
 
+    The ingress's port may belong to an nginx of ours that was left running.
+
     Raises:
         DevError: a port stays taken.
     """
     flags = dict.fromkeys(options.api_ports, "--port")
-    if options.engine == "docker":
+    if options.engine == "docker" and not (options.folder / "ingress" / "group").exists():
         flags[options.ingress_port] = "--ingress-port"
     deadline_s = time.monotonic() + PORT_TIMEOUT_S
     while taken := [port for port in flags if not is_free(port)]:

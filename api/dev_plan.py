@@ -119,10 +119,10 @@ def node_programs(
 
 
 def ingress_program(options: Options, environ: Mapping[str, str]) -> Program:
-    """The ingress of the cluster."""
+    """The ingress of the cluster; it takes over an nginx that was left running."""
     arguments = (
-        sys.executable, "-m", "cluster.ingress", "--dir", str(options.folder / "ingress"),
-        "--port", str(options.ingress_port), "--admin", f"unix:{options.ingress_socket}",
+        sys.executable, "-m", "cluster.ingress", "--dir", str(options.ingress_socket.parent),
+        "--port", str(options.ingress_port),
     )
     return Program("ingress", arguments, _inherited(environ))
 

@@ -44,7 +44,7 @@ missing_packages() {
     have iptables || [ -n "${DOCKER_HOST:-}" ] || echo iptables
     have nginx || echo nginx-light
     for package in libnginx-mod-http-lua libnginx-mod-http-ndk lua-resty-core \
-        lua-resty-lrucache busybox-static; do
+        lua-resty-lrucache lua-cjson busybox-static; do
         installed "$package" || echo "$package"
     done
     [ "$purpose" = test ] || return 0
