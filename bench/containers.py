@@ -13,9 +13,8 @@ from pathlib import Path
 import docker
 
 from bench.report import Figure, spread
-from cluster.engine.docker import DockerEngine
 from tests.images import build_test_app
-from tests.live import LiveCluster, app_spec, call, until
+from tests.live import LiveCluster, app_spec, call, kill_container, until
 
 REPLICAS = 20
 PARALLEL = 20
@@ -73,9 +72,7 @@ def scale(cluster: LiveCluster, image: str, trial: int) -> float:
         return time.monotonic() - began_s
 
 
-def killed(
-    cluster: LiveCluster, engine: DockerEngine, image: str, trial: int
-) -> tuple[float, float]:
+def killed(cluster: LiveCluster, image: str, trial: int) -> tuple[float, float]:
     """Seconds until a killed replica is out of the ingress, and until it is replaced, healthy."""
     with app(cluster, image, f"kill{trial}", 3) as name:
         host = f"{name}.localhost"
@@ -85,7 +82,7 @@ def killed(
         leader = cluster.leader()
         assert leader is not None
         began_s = time.monotonic()
-        engine.signal(victim, "SIGKILL")
+        kill_container(victim)
         out_s = back_s = 0.0
         while (not out_s or not back_s) and time.monotonic() < began_s + 30:
             peers = cluster.nginx.peers(name)
@@ -104,8 +101,7 @@ def killed(
 def measure(folder: Path, trials: int) -> list[Figure]:
     """Bare calls and the cluster in turn, on one daemon."""
     client = docker.from_env()
-    engine = DockerEngine(None, base_url=None, timeout_s=30)
-    image = build_test_app()
+    image = build_test_app(client)
     try:
         with LiveCluster(folder / "containers") as cluster:
             base, mine, outs, backs = [], [], [], []
@@ -114,11 +110,10 @@ def measure(folder: Path, trials: int) -> list[Figure]:
                 mine.append(scale(cluster, image, trial))
                 time.sleep(1)
             for trial in range(trials):
-                out_s, back_s = killed(cluster, engine, image, trial)
+                out_s, back_s = killed(cluster, image, trial)
                 outs.append(out_s)
                 backs.append(back_s)
     finally:
-        engine.close()
         client.close()
     ratio = statistics.median(mine) / statistics.median(base)
     out, back = statistics.median(outs), statistics.median(backs)

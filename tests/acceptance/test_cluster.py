@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cluster.engine.docker import DockerEngine
-from tests.live import LiveCluster, app_spec, call, until
+from tests.live import LiveCluster, app_spec, call, kill_container, until
 from tests.traffic import Traffic
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx]
@@ -100,7 +100,7 @@ def test_killed_replica_is_replaced(
     before = identities(cluster, engine, app)
     victim = next(iter(before))
     until("the ingress serves", lambda: cluster.through_ingress(f"{app}.localhost") == 200, 10)
-    engine.signal(victim, "SIGKILL")
+    kill_container(victim)
     until(
         "three healthy replicas without the victim",
         lambda: (found := cluster.status(app)) and found["replicas"]["healthy"] == 3
