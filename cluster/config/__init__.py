@@ -10,6 +10,8 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from cluster.config import readers
+from orchestry import units
+from orchestry.manifest import ManifestError, load_documents
 
 RAFT_TIMEOUT_MAX_S = 0.6
 LEASE_TTL_S = (0.5, 60.0)
@@ -198,24 +200,21 @@ def _shown(definition: Definition, value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(value)
     if definition.read is readers.memory:
-        from orchestry import units
-
         return units.format_memory(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _read_file(path: Path, problems: list[Problem]) -> dict[str, str]:
-    from orchestry.manifest import ManifestError, load_documents
-
     source = str(path)
     try:
         with path.open(encoding="utf-8-sig") as file:
-            documents = load_documents(file.read(FILE_BYTES_MAX + 1))
+            text = file.read(FILE_BYTES_MAX + 1)
+        if all(not line.strip() or line.lstrip().startswith("#") for line in text.splitlines()):
+            return {}
+        documents = load_documents(text)
     except (OSError, UnicodeDecodeError, ManifestError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         problems.append(Problem("--config", source, f"cannot be read: {reason}"))
-        return {}
-    if not documents or documents == [None]:
         return {}
     document = documents[0]
     if len(documents) > 1 or not isinstance(document, dict):

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
+from orchestry import units
+
 MIN_MEMORY_FLOOR_BYTES = 4 * 1024**2
 PEERS_MAX = 9
 
@@ -138,8 +140,6 @@ def peers(value: str) -> Mapping[str, str]:
 
 
 def memory(value: str) -> int:
-    from orchestry import units
-
     amount = units.parse_memory(value)
     if amount < MIN_MEMORY_FLOOR_BYTES:
         raise ValueError(f"{value!r} is below {units.format_memory(MIN_MEMORY_FLOOR_BYTES)}")

@@ -1,0 +1,106 @@
+"""Request bodies: bounded, strict JSON, or YAML for a spec."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+from flask import Request, request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from api import errors
+from orchestry.errors import Code, OrchestryError
+from orchestry.manifest import ManifestError, load_documents
+
+BODY_BYTES_MAX = 1024**2
+_YAML = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
+
+
+class BoundedRequest(Request):
+    """A request whose body is refused above BODY_BYTES_MAX, also without a Content-Length."""
+
+    max_content_length = BODY_BYTES_MAX
+
+
+def read_json() -> Any:
+    """The JSON object of the request; None when it has no body.
+
+    Raises:
+        OrchestryError: UNSUPPORTED_MEDIA_TYPE or VALIDATION_ERROR.
+    """
+    data = _data()
+    if not data:
+        return None
+    if request.mimetype != "application/json":
+        raise _wrong_type("application/json")
+    return _object(data)
+
+
+def read_document() -> Any:
+    """The spec of the request, from JSON or YAML.
+
+    Raises:
+        OrchestryError: UNSUPPORTED_MEDIA_TYPE, VALIDATION_ERROR or INVALID_SPEC.
+    """
+    data = _data()
+    if request.mimetype == "application/json":
+        return _object(data)
+    if request.mimetype not in _YAML:
+        raise _wrong_type("application/json or application/yaml")
+    try:
+        documents = load_documents(data.decode())
+    except UnicodeDecodeError:
+        raise _invalid_spec("must be UTF-8 text") from None
+    except ManifestError as error:
+        raise _invalid_spec(str(error)) from None
+    if len(documents) != 1:
+        raise _invalid_spec(f"must be one document, not {len(documents)}")
+    return documents[0]
+
+
+def _data() -> bytes:
+    try:
+        return request.get_data(cache=True)
+    except RequestEntityTooLarge:
+        raise OrchestryError(
+            Code.PAYLOAD_TOO_LARGE, f"The body is larger than {BODY_BYTES_MAX} bytes"
+        ) from None
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    """Strict JSON: no NaN, no repeated key, no lone surrogate, bounded depth, whole numbers kept.
+
+    orjson checks syntax and depth first; the second reading sees repeated keys, and keeps
+    numbers above 64 bits, which orjson turns into floats.
+    """
+    try:
+        orjson.loads(data)
+        value = json.loads(data, object_pairs_hook=_unique)
+    except RecursionError:
+        raise errors.invalid([("body", "is nested too deeply")]) from None
+    except ValueError as error:
+        raise errors.invalid([("body", f"is not valid JSON: {error}")]) from None
+    if not isinstance(value, dict):
+        raise errors.invalid([("body", "must be a JSON object")])
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice[:64]!r} is given twice")
+    return found
+
+
+def _wrong_type(right: str) -> OrchestryError:
+    found = request.mimetype[:100] or "none"
+    return OrchestryError(
+        Code.UNSUPPORTED_MEDIA_TYPE, f"Send Content-Type: {right}; the request has {found}"
+    )
+
+
+def _invalid_spec(message: str) -> OrchestryError:
+    return OrchestryError(Code.INVALID_SPEC, [{"field": "", "message": message}])

@@ -1,0 +1,65 @@
+"""What the API needs of a controller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from cluster.clock import Clock
+from cluster.config import Settings
+from cluster.consensus.log import ReplicatedLog
+from cluster.engine.base import Engine, EngineInfo
+
+
+class Component(Protocol):
+    """One part of this controller, as last measured."""
+
+    @property
+    def status(self) -> str:
+        """healthy, degraded, unavailable or disabled."""
+
+    @property
+    def detail(self) -> str:
+        """Why it is not healthy, else empty."""
+
+    @property
+    def response_time_ms(self) -> float | None:
+        """How long its last answer took."""
+
+    @property
+    def extra(self) -> Mapping[str, Any]:
+        """Further values for `GET /health`."""
+
+
+class Controller(Protocol):
+    """The part of cluster.controller.Controller that serves HTTP."""
+
+    @property
+    def id(self) -> str:
+        """The id of this controller."""
+
+    @property
+    def settings(self) -> Settings:
+        """Its settings."""
+
+    @property
+    def log(self) -> ReplicatedLog:
+        """The replicated log and state."""
+
+    @property
+    def engine(self) -> Engine:
+        """The container engine; the API only reads logs from it."""
+
+    @property
+    def clock(self) -> Clock:
+        """The source of time."""
+
+    @property
+    def started_at_ms(self) -> int:
+        """When it started, Unix time."""
+
+    def components(self) -> Mapping[str, Component]:
+        """How docker, nginx and raft do; never waits."""
+
+    def capacity(self) -> EngineInfo | None:
+        """The size of the host; None while the engine has never answered."""

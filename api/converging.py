@@ -1,0 +1,115 @@
+"""Converging: wait until an application is as a write asked for, or say why it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from api.here import here
+from cluster.state.model import App, Applied, ClusterState
+from cluster.state.status import app_status, converged
+from orchestry.errors import Code, OrchestryError
+from orchestry.spec.model import AppSpec
+
+STOP_MARGIN_S = 30.0
+Found = TypeVar("Found")
+_PROBLEMS = {code.name: code for code in (Code.DOCKER_ERROR, Code.INSUFFICIENT_RESOURCES)}
+
+
+def until_healthy(name: str, applied: Applied, timeout_s: float) -> App:
+    """The application once exactly its wanted replicas are healthy.
+
+    Raises:
+        OrchestryError: DOCKER_ERROR or INSUFFICIENT_RESOURCES with the reason while
+            nothing is healthy, CONFLICT when somebody else stops it, TIMEOUT.
+    """
+    def look(state: ClusterState) -> App | None:
+        app = state.apps.get(name)
+        if app is None or app.deleting:
+            raise OrchestryError(Code.APP_NOT_FOUND, f"Application '{name}' was deleted meanwhile")
+        if not app.running:
+            raise OrchestryError(Code.CONFLICT, f"Application '{name}' was stopped meanwhile")
+        if converged(app):
+            return app
+        code = _PROBLEMS.get(app.problem_code)
+        if code is not None and not any(r.health == "healthy" for r in app.reports):
+            raise OrchestryError(code, app.problem)
+        return None
+
+    app = _until(applied, look, timeout_s)
+    if app is None:
+        raise _timeout(name, timeout_s)
+    return app
+
+
+def until_stopped(name: str, applied: Applied, timeout_s: float) -> None:
+    """Return once no replica of the application is left.
+
+    Raises:
+        OrchestryError: CONFLICT when somebody else starts it, TIMEOUT.
+    """
+    def look(state: ClusterState) -> bool | None:
+        app = state.apps.get(name)
+        if app is None or not app.reports:
+            return True
+        if app.running:
+            raise OrchestryError(Code.CONFLICT, f"Application '{name}' was started meanwhile")
+        return None
+
+    if _until(applied, look, timeout_s) is None:
+        raise _timeout(name, timeout_s)
+
+
+def until_gone(name: str, applied: Applied, timeout_s: float) -> int:
+    """The number of volumes removed, once the application is forgotten.
+
+    Raises:
+        OrchestryError: TIMEOUT.
+    """
+    revision = applied.get("revision")
+
+    def look(state: ClusterState) -> int | None:
+        app = state.apps.get(name)
+        if app is not None and app.revision == revision:
+            return None
+        for event in reversed(state.events):
+            details = dict(event.details)
+            removed = details.get("volumes_removed")
+            if event.app == name and details.get("revision") == revision and removed is not None:
+                return int(removed)
+        return 0
+
+    volumes = _until(applied, look, timeout_s)
+    if volumes is None:
+        raise _timeout(name, timeout_s)
+    return volumes
+
+
+def stop_timeout_s(spec: AppSpec, *, grace_s: int | None, force: bool) -> float:
+    """How long a stop may take: drain, grace period and a margin."""
+    if force:
+        return STOP_MARGIN_S
+    grace = spec.termination.grace_period_s if grace_s is None else grace_s
+    return spec.termination.drain_s + grace + STOP_MARGIN_S
+
+
+def _until(
+    applied: Applied, look: Callable[[ClusterState], Found | None], timeout_s: float
+) -> Found | None:
+    def later(state: ClusterState) -> Found | None:
+        return look(state) if state.index >= applied.index else None
+
+    return here().waiting.until(later, timeout_s)
+
+
+def _timeout(name: str, timeout_s: float) -> OrchestryError:
+    app = here().controller.log.state().apps.get(name)
+    text = f"Not done after {timeout_s:g} s; the operation goes on"
+    if app is not None:
+        healthy = sum(replica.health == "healthy" for replica in app.reports)
+        wanted = app.replicas if app.running else 0
+        text += (f": application '{name}' is {app_status(app)}, {healthy} replicas are healthy, "
+                 f"{len(app.reports)} there, {wanted} wanted")
+        if app.problem:
+            text += f", because: {app.problem}"
+    return OrchestryError(Code.TIMEOUT, f"{text}. Follow it with GET /api/v1/apps/{name}")

@@ -1,0 +1,87 @@
+"""Errors over HTTP: one body for every failure, whatever its cause."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from orchestry.errors import Code, OrchestryError
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER_S = 1
+_RETRY_LATER = frozenset({Code.CLUSTER_NOT_READY, Code.NO_LEADER})
+_OF_STATUS = {
+    404: Code.NOT_FOUND,
+    405: Code.METHOD_NOT_ALLOWED,
+    413: Code.PAYLOAD_TOO_LARGE,
+    415: Code.UNSUPPORTED_MEDIA_TYPE,
+}
+
+
+def body(code: Code, details: object = None, *, error: str = "") -> dict[str, Any]:
+    """The error body of every endpoint."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {
+        "error": error or code.value.title, "details": details or None,
+        "code": code.value.code, "timestamp": now,
+    }
+
+
+def response(code: Code, details: object = None, *, error: str = "") -> Response:
+    """The error body with its status."""
+    answer = Response(
+        orjson.dumps(body(code, details, error=error), default=str),
+        code.value.http_status, mimetype="application/json",
+    )
+    if code in _RETRY_LATER:
+        answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return answer
+
+
+def invalid(faults: Iterable[tuple[str, str]]) -> OrchestryError:
+    """VALIDATION_ERROR that lists (field, message) pairs."""
+    listed = [{"field": field, "message": message} for field, message in faults]
+    return OrchestryError(Code.VALIDATION_ERROR, listed)
+
+
+def install(app: Flask) -> None:
+    """Make every failure of `app` answer with the error body."""
+    app.register_error_handler(OrchestryError, _known)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(Exception, _unknown)
+
+
+def _known(error: Exception) -> Response:
+    assert isinstance(error, OrchestryError)
+    return response(error.code, error.details)
+
+
+def _http(error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = error.code or 500
+    code = _OF_STATUS.get(status, Code.INTERNAL_ERROR if status >= 500 else Code.VALIDATION_ERROR)
+    details = {
+        404: f"There is no {request.path[:200]}",
+        405: f"{request.method} is not allowed here",
+        413: "The body is larger than 1 MiB",
+    }.get(status, error.description)
+    answer = response(code, details)
+    valid_methods = getattr(error, "valid_methods", None)
+    if valid_methods:
+        answer.headers["Allow"] = ", ".join(sorted(valid_methods))
+    return answer
+
+
+def _unknown(error: Exception) -> Response:
+    logger.error(
+        "request %s failed: %s %s", g.get("request_id"), request.method, request.path,
+        exc_info=error,
+    )
+    return response(Code.INTERNAL_ERROR, f"Request id {g.get('request_id')}")

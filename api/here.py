@@ -1,0 +1,108 @@
+"""Here: the controller that serves this request, and what the routes share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import orjson
+from flask import Response, current_app, g
+
+from api import views
+from api.controller import Controller
+from api.models import ReadQuery
+from api.waiting import Waiting
+from cluster.state.commands import Noop, Stamp
+from cluster.state.model import App, ClusterState
+from orchestry.errors import Code, OrchestryError
+
+EXTENSION = "orchestry"
+READ_WAIT_S = 5.0
+APPS_CACHED_MAX = 4096
+
+
+@dataclass(slots=True)
+class Here:
+    """One per Flask application."""
+
+    controller: Controller
+    waiting: Waiting
+    cache: Cache
+
+
+class Cache:
+    """Serialised answers, kept while the immutable value that they show is the current one.
+
+    Thread: any; a race only costs a second serialisation.
+    """
+
+    def __init__(self) -> None:
+        self._apps: dict[str, tuple[App, bytes]] = {}
+        self._list: tuple[Mapping[str, App], bytes] | None = None
+
+    def status(self, app: App) -> bytes:
+        """The body of `GET /api/v1/apps/{app_name}`."""
+        kept = self._apps.get(app.name)
+        if kept is not None and kept[0] is app:
+            return kept[1]
+        if len(self._apps) >= APPS_CACHED_MAX:
+            self._apps.clear()
+        body = orjson.dumps(views.app(app))
+        self._apps[app.name] = (app, body)
+        return body
+
+    def listing(self, apps: Mapping[str, App]) -> bytes:
+        """The body of `GET /api/v1/apps` without a filter."""
+        kept = self._list
+        if kept is not None and kept[0] is apps:
+            return kept[1]
+        body = orjson.dumps(views.listing(apps.values()))
+        self._list = (apps, body)
+        return body
+
+
+def here() -> Here:
+    """The shared parts of the current application."""
+    return cast(Here, current_app.extensions[EXTENSION])
+
+
+def answer(body: bytes | Mapping[str, Any], status: int = 200) -> Response:
+    """A JSON response."""
+    data = body if isinstance(body, bytes) else orjson.dumps(body)
+    return Response(data, status, mimetype="application/json")
+
+
+def read(query: ReadQuery) -> ClusterState:
+    """The state that a read asks for.
+
+    Raises:
+        OrchestryError: TIMEOUT, CLUSTER_NOT_READY or UNKNOWN_OUTCOME.
+    """
+    parts = here()
+    log = parts.controller.log
+    state = log.state()
+    least = query.min_index
+    if query.consistency == "linearizable" or least > state.index:
+        with parts.waiting.place():
+            if query.consistency == "linearizable":
+                stamp = Stamp(parts.controller.clock.wall_ms(), parts.controller.id)
+                applied = log.submit(Noop(), stamp).wait(READ_WAIT_S)
+                least = max(least, applied.index)
+            if not log.wait_applied(least, READ_WAIT_S):
+                raise OrchestryError(
+                    Code.TIMEOUT,
+                    f"Index {least} was not applied here within {READ_WAIT_S:g} s; "
+                    "ask again, or another node",
+                )
+        state = log.state()
+    g.index = state.index
+    return state
+
+
+def app_of(state: ClusterState, name: str) -> App:
+    """The application, or APP_NOT_FOUND."""
+    app = state.apps.get(name)
+    if app is None:
+        raise OrchestryError(Code.APP_NOT_FOUND, f"Application '{name}' does not exist")
+    return app

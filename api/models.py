@@ -1,0 +1,151 @@
+"""Paths, queries and bodies of requests, checked strictly and documented in /openapi.json."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from cluster.state.status import Status
+
+NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+REPLICAS_MAX = 100
+WAIT_S_MAX = 3600
+GRACE_S_MAX = 300
+INDEX_MAX = 2**62
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        if not re.fullmatch(r"-?[0-9]{1,18}", value):
+            raise ValueError("must be a whole number")
+        return int(value)
+    return value
+
+
+def _flag(value: Any) -> Any:
+    if isinstance(value, str):
+        if value not in ("true", "false"):
+            raise ValueError("must be true or false")
+        return value == "true"
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
+
+
+class AppPath(BaseModel):
+    """The application that a path names."""
+
+    model_config = ConfigDict(frozen=True)
+
+    app_name: str = Field(pattern=NAME_PATTERN, description="Application name")
+
+
+class WriteQuery(BaseModel):
+    """A write without further parameters."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ReadQuery(BaseModel):
+    """What every read accepts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min_index: Whole = Field(
+        0, ge=0, le=INDEX_MAX, description="Wait until this node has applied this Raft index")
+    consistency: Literal["local", "linearizable"] = Field(
+        "local", description="linearizable reads through a Raft barrier")
+
+
+class ListQuery(ReadQuery):
+    """Filter of the list of applications."""
+
+    status: Status | None = Field(None, description="Only applications in this status")
+    format: Literal["json", "summary"] = Field("json", description="summary leaves out `apps`")
+
+
+class SpecQuery(ReadQuery):
+    """Form of a spec."""
+
+    resolved: Flag = Field(False, description="Fill in the defaults")
+
+
+class EventsQuery(ReadQuery):
+    """Filter of events."""
+
+    type: Literal["scaling", "health", "config", "error", "cluster"] | None = None
+    since: str | None = Field(None, max_length=64, description="1h, 30m, 1d or an RFC 3339 time")
+    limit: Whole = Field(100, ge=1, le=1000)
+    before: Whole | None = Field(None, ge=0, le=INDEX_MAX, description="Event id, for paging")
+
+
+class AllEventsQuery(EventsQuery):
+    """Filter of the events of the whole cluster."""
+
+    app: str | None = Field(None, pattern=NAME_PATTERN)
+
+
+class LogsQuery(ReadQuery):
+    """Filter of log lines."""
+
+    container: str | None = Field(None, max_length=128, description="Container name or id")
+    tail: Whole = Field(100, ge=0, le=10_000, description="Lines from the end")
+    since: str | None = Field(None, max_length=64, description="1h, 30m, 1d or an RFC 3339 time")
+
+
+class DeleteQuery(BaseModel):
+    """How to delete an application."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    force: Flag = Field(False, description="Do not drain")
+    keep_data: Flag = Field(False, description="Keep the volumes")
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class StartBody(_Body):
+    """Start an application; every key is optional."""
+
+    replicas: int | None = Field(None, ge=0, le=REPLICAS_MAX)
+    wait: bool = Field(True, description="Answer when all replicas are healthy")
+    timeout: int = Field(300, ge=1, le=WAIT_S_MAX, description="Seconds to wait at most")
+
+
+class StopBody(_Body):
+    """Stop an application; every key is optional."""
+
+    force: bool = Field(False, description="Kill at once")
+    timeout: int | None = Field(
+        None, ge=0, le=GRACE_S_MAX,
+        description="Grace period in seconds; by default the one of the spec")
+
+
+class ScaleBody(_Body):
+    """Scale an application."""
+
+    replicas: int = Field(ge=0, le=REPLICAS_MAX)
+    wait: bool = Field(True, description="Answer when exactly these replicas are healthy")
+    timeout: int = Field(300, ge=1, le=WAIT_S_MAX, description="Seconds to wait at most")
+
+
+class Fault(BaseModel):
+    """One thing to correct."""
+
+    field: str
+    message: str
+
+
+class Error(BaseModel):
+    """The body of every error."""
+
+    error: str
+    details: str | list[Fault] | dict[str, Any] | None
+    code: str
+    timestamp: str

@@ -1,0 +1,220 @@
+"""Applications: register, start, stop, scale, delete, status, list, spec, health."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from flask import Response
+from flask_openapi.blueprint import APIBlueprint
+
+from api import bodies, converging, views
+from api.endpoint import checked
+from api.here import answer, app_of, here, read
+from api.models import (
+    AppPath,
+    DeleteQuery,
+    Error,
+    ListQuery,
+    ReadQuery,
+    ScaleBody,
+    SpecQuery,
+    StartBody,
+    StopBody,
+    WriteQuery,
+)
+from api.writes import propose
+from cluster.state.commands import DeleteApp, RegisterApp, ScaleApp, StartApp, StopApp
+from cluster.state.model import App
+from cluster.state.status import app_status
+from orchestry.errors import Code, OrchestryError
+from orchestry.spec import parse
+from orchestry.spec.model import AppSpec
+
+_ERRORS: dict[str | int | HTTPStatus, Any] = {
+    400: Error, 404: Error, 409: Error, 500: Error, 503: Error, 504: Error,
+}
+blueprint = APIBlueprint(
+    "apps", __name__, url_prefix="/api/v1/apps", abp_responses=_ERRORS,
+    abp_tags=[{"name": "Applications"}],
+)
+_ANY_OBJECT = {"schema": {"type": "object"}}
+_SPEC_BODY = {
+    "required": True,
+    "content": {"application/json": _ANY_OBJECT, "application/yaml": _ANY_OBJECT},
+}
+
+
+@blueprint.post("/register", request_body=_SPEC_BODY, responses={201: None, 413: Error, 415: Error})
+@checked
+def register(query: WriteQuery) -> Response:
+    """Register an application from its spec."""
+    document = bodies.read_document()
+    spec = parse.parse_app(
+        document, min_memory_bytes=here().controller.settings.min_memory_bytes
+    )
+    problems = parse.unsupported(spec)
+    if problems:
+        raise OrchestryError(
+            Code.INVALID_SPEC, [{"field": p.field, "message": p.message} for p in problems]
+        )
+    applied = propose(RegisterApp(
+        spec.name, parse.canonical(document), spec.scaling.min_replicas
+    ))
+    body = {
+        "message": "Application registered successfully", "app_name": spec.name,
+        "status": "registered", "revision": applied.get("revision"),
+    }
+    return _tagged(answer(body, 201), applied.get("revision"))
+
+
+@blueprint.post("/<app_name>/start", responses={200: None, 415: Error})
+@checked
+def start(path: AppPath, query: WriteQuery, body: StartBody) -> Response:
+    """Start an application, by default until all its replicas are healthy."""
+    name = path.app_name
+    known = here().controller.log.state().apps.get(name)
+    if known is not None:
+        _must_fit(known)
+    command = StartApp(name, body.replicas)
+    if not body.wait:
+        replicas = propose(command, app=name).get("replicas")
+        return _started(name, replicas, "starting")
+    with here().waiting.place():
+        applied = propose(command, app=name)
+        app = converging.until_healthy(name, applied, body.timeout)
+    return _started(name, app.replicas, app_status(app))
+
+
+def _started(name: str, replicas: int, status: str) -> Response:
+    running = status == "running"
+    message = "Application started successfully" if running else "Application is starting"
+    return answer({
+        "message": message, "app_name": name, "replicas": replicas, "status": status,
+    })
+
+
+@blueprint.post("/<app_name>/stop", responses={200: None, 415: Error})
+@checked
+def stop(path: AppPath, query: WriteQuery, body: StopBody) -> Response:
+    """Stop an application and wait until its containers are gone."""
+    name = path.app_name
+    with here().waiting.place():
+        applied = propose(StopApp(name, body.timeout, body.force), app=name)
+        timeout_s = _stop_timeout_s(name, grace_s=body.timeout, force=body.force)
+        converging.until_stopped(name, applied, timeout_s)
+    return answer({
+        "message": "Application stopped successfully", "app_name": name, "status": "stopped",
+    })
+
+
+@blueprint.post("/<app_name>/scale", responses={200: None, 415: Error})
+@checked
+def scale(path: AppPath, query: WriteQuery, body: ScaleBody) -> Response:
+    """Scale an application to an exact number of replicas."""
+    name, clock = path.app_name, here().controller.clock
+    known = here().controller.log.state().apps.get(name)
+    if known is not None and body.replicas:
+        _must_fit(known)
+    command = ScaleApp(name, body.replicas, body.timeout)
+    began_s = clock.monotonic_s()
+    if body.wait:
+        with here().waiting.place():
+            applied = propose(command, app=name)
+            current = converging.until_healthy(name, applied, body.timeout).replicas
+        message = "Application scaled successfully"
+    else:
+        applied = propose(command, app=name)
+        known = here().controller.log.state().apps.get(name)
+        current = len(known.reports) if known is not None else 0
+        message = "Application is scaling"
+    return answer({
+        "message": message, "app_name": name,
+        "previous_replicas": applied.get("previous_replicas"),
+        "current_replicas": current, "desired_replicas": applied.get("replicas"),
+        "scaling_time": round(clock.monotonic_s() - began_s, 3),
+    })
+
+
+@blueprint.delete("/<app_name>", responses={200: None})
+@checked
+def delete(path: AppPath, query: DeleteQuery) -> Response:
+    """Remove an application, its containers and, by default, its volumes."""
+    name = path.app_name
+    with here().waiting.place():
+        applied = propose(DeleteApp(name, query.force, query.keep_data), app=name)
+        timeout_s = _stop_timeout_s(name, grace_s=None, force=query.force)
+        volumes = converging.until_gone(name, applied, timeout_s)
+    return answer({
+        "message": "Application removed successfully", "app_name": name,
+        "containers_removed": applied.get("containers"), "volumes_removed": volumes,
+    })
+
+
+@blueprint.get("", responses={200: None})
+@checked
+def list_apps(query: ListQuery) -> Response:
+    """List the applications with their counts."""
+    apps = read(query).apps
+    if query.status is None and query.format == "json":
+        return answer(here().cache.listing(apps))
+    found = [app for app in apps.values() if query.status in (None, app_status(app))]
+    return answer(views.listing(found, summary=query.format == "summary"))
+
+
+@blueprint.get("/<app_name>", responses={200: None})
+@checked
+def status(path: AppPath, query: ReadQuery) -> Response:
+    """Status of one application."""
+    app = app_of(read(query), path.app_name)
+    return _tagged(answer(here().cache.status(app)), app.revision)
+
+
+@blueprint.get("/<app_name>/spec", responses={200: None})
+@checked
+def spec(path: AppPath, query: SpecQuery) -> Response:
+    """The spec as registered, or with its defaults filled in."""
+    app = app_of(read(query), path.app_name)
+    if query.resolved:
+        return _tagged(answer(parse.resolved(parse.spec_of(app.document))), app.revision)
+    # Not parsed and written again: the owner's keys keep their order and numbers their form.
+    return _tagged(answer(app.document.encode()), app.revision)
+
+
+@blueprint.get("/<app_name>/health", responses={200: None})
+@checked
+def health(path: AppPath, query: ReadQuery) -> Response:
+    """Health of each replica of one application."""
+    return answer(views.health(app_of(read(query), path.app_name)))
+
+
+def _tagged(response: Response, revision: int) -> Response:
+    response.headers["ETag"] = f'"{revision}"'
+    return response
+
+
+def _stop_timeout_s(name: str, *, grace_s: int | None, force: bool) -> float:
+    app = here().controller.log.state().apps.get(name)
+    if app is None:
+        return converging.STOP_MARGIN_S
+    return converging.stop_timeout_s(parse.spec_of(app.document), grace_s=grace_s, force=force)
+
+
+def _must_fit(app: App) -> None:
+    """Refuse what not even an empty host could run."""
+    capacity = here().controller.capacity()
+    if capacity is None:
+        return
+    asked: AppSpec = parse.spec_of(app.document)
+    if asked.resources.cpu_millicores > capacity.cpus * 1000:
+        raise OrchestryError(
+            Code.INSUFFICIENT_RESOURCES,
+            f"spec.resources.cpu asks for {asked.resources.cpu_millicores}m a replica; "
+            f"the host has {capacity.cpus * 1000}m",
+        )
+    if asked.resources.memory_bytes > capacity.memory_bytes:
+        raise OrchestryError(
+            Code.INSUFFICIENT_RESOURCES,
+            f"spec.resources.memory asks for {asked.resources.memory_bytes} bytes a replica; "
+            f"the host has {capacity.memory_bytes}",
+        )

@@ -1,0 +1,161 @@
+"""The cluster: status, leader, health; times are Unix seconds."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from flask import Response
+from flask_openapi.blueprint import APIBlueprint
+
+from api import errors
+from api.endpoint import checked
+from api.here import answer, here, read
+from api.models import Error, ReadQuery
+from cluster.consensus.log import RaftStatus
+from cluster.state.model import ClusterState
+from orchestry import __version__
+from orchestry.errors import Code
+
+_ERRORS: dict[str | int | HTTPStatus, Any] = {400: Error, 503: Error, 504: Error}
+blueprint = APIBlueprint(
+    "cluster", __name__, url_prefix="/cluster", abp_responses=_ERRORS,
+    abp_tags=[{"name": "Cluster"}],
+)
+
+
+@blueprint.get("/status", responses={200: None})
+@checked
+def status(query: ReadQuery) -> Response:
+    """This node's view of the cluster; also without a leader."""
+    state = read(query)
+    controller = here().controller
+    raft = controller.log.status()
+    leader = controller.log.leader_id()
+    return answer({
+        "node_id": controller.id,
+        "hostname": _hostname(state, controller.id),
+        "state": raft.role,
+        "term": state.leadership.epoch,
+        "is_leader": leader == controller.id,
+        "leader_id": leader,
+        "cluster_size": len(controller.settings.raft_addresses),
+        "nodes": [
+            _node(state, raft, leader, node) for node in controller.settings.raft_addresses
+        ],
+        "lease": _lease(state, leader),
+        "cluster_id": state.cluster_id or None,
+        "raft_term": raft.term,
+        "applied_index": raft.applied_index,
+        "commit_index": raft.commit_index,
+        "has_quorum": raft.has_quorum,
+        "fault": raft.fault or None,
+    })
+
+
+def _node(
+    state: ClusterState, raft: RaftStatus, leader: str | None, node: str
+) -> Mapping[str, Any]:
+    controller = here().controller
+    info = state.controllers.get(node)
+    row: dict[str, Any] = {
+        "node_id": node,
+        "hostname": _hostname(state, node),
+        "state": "leader" if node == leader else "follower",
+        "is_healthy": not raft.fault,
+        "last_heartbeat": controller.clock.wall_ms() / 1000,
+        "api_url": info.api_url if info is not None else None,
+    }
+    if node == controller.id:
+        return {**row, "state": raft.role}
+    peer = raft.peers.get(node)
+    heard_ms = peer.last_heard_at_ms if peer is not None else 0
+    healthy = peer is not None and peer.connected and not peer.refused
+    return {
+        **row,
+        "state": row["state"] if healthy else "unreachable",
+        "is_healthy": healthy,
+        "last_heartbeat": heard_ms / 1000 if heard_ms else None,
+        "refused": (peer.refused or None) if peer is not None else None,
+    }
+
+
+def _hostname(state: ClusterState, node: str) -> str:
+    controller = here().controller
+    if node == controller.id:
+        return socket.gethostname()
+    info = state.controllers.get(node)
+    return info.hostname if info is not None else (
+        controller.settings.raft_addresses[node].rpartition(":")[0]
+    )
+
+
+def _lease(state: ClusterState, leader: str | None) -> dict[str, Any] | None:
+    """The lease of the current leader; None until it has taken it."""
+    lead = state.leadership
+    if leader is None or lead.holder != leader:
+        return None
+    info = state.controllers.get(leader)
+    return {
+        "leader_id": leader,
+        "term": lead.epoch,
+        "acquired_at": lead.acquired_at_ms / 1000,
+        "expires_at": (lead.renewed_at_ms + lead.ttl_ms) / 1000,
+        "renewed_at": lead.renewed_at_ms / 1000,
+        "hostname": info.hostname if info is not None else _hostname(state, leader),
+        "api_url": info.api_url if info is not None else None,
+    }
+
+
+@blueprint.get("/leader", responses={200: None})
+@checked
+def leader(query: ReadQuery) -> Response:
+    """Who leads and where; NO_LEADER while nobody holds the lease."""
+    state = read(query)
+    lease = _lease(state, here().controller.log.leader_id())
+    if lease is None or lease["api_url"] is None:
+        return errors.response(Code.NO_LEADER)
+    return answer({
+        "leader_id": lease["leader_id"], "hostname": lease["hostname"],
+        "api_url": lease["api_url"], "term": lease["term"],
+        "lease_expires_at": lease["expires_at"],
+    })
+
+
+@blueprint.get("/health", responses={200: None})
+@checked
+def health(query: ReadQuery) -> Response:
+    """200 while this node is part of a quorum with a leader, else 503."""
+    read(query)
+    controller = here().controller
+    raft = controller.log.status()
+    leader = controller.log.leader_id()
+    ready = raft.has_quorum and leader is not None and not raft.fault
+    body = {
+        "status": "healthy" if ready else "degraded",
+        "clustering": "disabled" if controller.settings.mode == "single" else "enabled",
+        "node_id": controller.id,
+        "state": raft.role,
+        "is_leader": leader == controller.id,
+        "leader_id": leader,
+        "cluster_size": len(controller.settings.raft_addresses),
+        "cluster_ready": ready,
+        "timestamp": controller.clock.wall_ms() / 1000,
+        "version": __version__,
+        "fault": raft.fault or None,
+    }
+    return answer(body, 200 if ready else 503)
+
+
+@blueprint.get("/is-leader", responses={200: None})
+@checked
+def is_leader(query: ReadQuery) -> Response:
+    """200 on the leader, 503 elsewhere: for a load balancer that wants only the leader."""
+    read(query)
+    controller = here().controller
+    leader = controller.log.leader_id()
+    leads = leader == controller.id
+    body = {"is_leader": leads, "node_id": controller.id, "leader_id": leader}
+    return answer(body, 200 if leads else 503)

@@ -1,0 +1,86 @@
+"""The node itself: liveness, readiness, health of its parts."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from flask import Response
+from flask_openapi.blueprint import APIBlueprint
+
+from api.controller import Component
+from api.endpoint import checked
+from api.here import answer, here, read
+from api.models import Error, ReadQuery, WriteQuery
+from api.times import rfc3339
+from cluster.state.status import count
+from orchestry import __version__
+
+_ERRORS: dict[str | int | HTTPStatus, Any] = {400: Error, 503: Error, 504: Error}
+blueprint = APIBlueprint("system", __name__, abp_responses=_ERRORS, abp_tags=[{"name": "System"}])
+
+# Keys of the contract that a part must show even before it was measured.
+_ALWAYS: dict[str, dict[str, int]] = {
+    "docker": {"containers_running": 0}, "nginx": {"configs_active": 0},
+}
+
+
+@blueprint.get("/livez", responses={200: None})
+@checked
+def livez(query: WriteQuery) -> Response:
+    """200 while the process answers."""
+    return answer({"status": "alive"})
+
+
+@blueprint.get("/readyz", responses={200: None})
+@checked
+def readyz(query: WriteQuery) -> Response:
+    """200 when the state is loaded and a leader is known."""
+    log = here().controller.log
+    raft = log.status()
+    checks = {
+        "state_loaded": raft.applied_index > 0,
+        "leader_known": log.leader_id() is not None,
+        "no_fault": not raft.fault,
+    }
+    ready = all(checks.values())
+    body = {"status": "ready" if ready else "not ready", "checks": checks,
+            "fault": raft.fault or None}
+    return answer(body, 200 if ready else 503)
+
+
+@blueprint.get("/health", responses={200: None})
+@checked
+def health(query: ReadQuery) -> Response:
+    """The parts of this node and the counts of applications; 503 when it cannot serve."""
+    state = read(query)
+    controller = here().controller
+    now_ms = controller.clock.wall_ms()
+    components = controller.components()
+    raft = controller.log.status()
+    serves = not raft.fault and controller.log.leader_id() is not None
+    fine = all(part.status in ("healthy", "disabled") for part in components.values())
+    status = "unhealthy" if not serves else "healthy" if fine else "degraded"
+    counts = count(state.apps.values())
+    body = {
+        "status": status,
+        "timestamp": rfc3339(now_ms),
+        "version": __version__,
+        "uptime_seconds": (now_ms - controller.started_at_ms) // 1000,
+        "components": {
+            "database": {
+                "status": "disabled", "response_time_ms": None,
+                "detail": "no history database is configured",
+            },
+            **{name: _component(name, part) for name, part in components.items()},
+        },
+        "applications": {key: counts[key] for key in ("total", "running", "stopped", "error")},
+    }
+    return answer(body, 200 if serves else 503)
+
+
+def _component(name: str, part: Component) -> dict[str, Any]:
+    return {
+        "status": part.status, "response_time_ms": part.response_time_ms,
+        "detail": part.detail or None, **_ALWAYS.get(name, {}), **part.extra,
+    }

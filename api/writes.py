@@ -1,0 +1,125 @@
+"""Writes: leader guard, idempotency, precondition, proposal."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from urllib.parse import quote
+
+from flask import Response, g, request
+
+from api import errors
+from api.here import app_of, here
+from cluster.state.commands import Command, Stamp
+from cluster.state.model import Applied
+from orchestry.errors import Code, OrchestryError
+
+WRITE_WAIT_S = 5.0
+METHODS = frozenset({"POST", "PUT", "DELETE", "PATCH"})
+
+_KEY = re.compile(r"[\x21-\x7e]{1,128}")
+_REVISION = re.compile(r'"([0-9]{1,18})"')
+
+
+def redirect() -> Response | None:
+    """The answer to a write that cannot be taken here; None on the leader.
+
+    `Location` comes from the replicated member list, never from the Host header.
+    """
+    controller = here().controller
+    leader = controller.log.leader_id()
+    if leader == controller.id:
+        return None
+    if leader is None:
+        return errors.response(Code.CLUSTER_NOT_READY)
+    info = controller.log.state().controllers.get(leader)
+    if info is None:
+        return errors.response(
+            Code.CLUSTER_NOT_READY, f"The leader {leader} has not announced its address yet"
+        )
+    answer = errors.response(
+        Code.NOT_LEADER, error=f"Request must be sent to leader node: {info.api_url}"
+    )
+    path = quote(request.path, safe="/:@!$&'()*+,;=~-._")
+    query = quote(request.query_string, safe="/:@!$&'()*+,;=~-._?%")
+    answer.headers["Location"] = f"{info.api_url}{path}{'?' if query else ''}{query}"
+    return answer
+
+
+def key_and_id() -> tuple[str, str]:
+    """The idempotency key, and the id under which the outcome is remembered in the state.
+
+    The id is `key:hash of the request`, so that the replicated list of recent outcomes
+    alone tells a repeat from another request with the same key. Without a header a random
+    key is made, which a client learns when the outcome is unknown.
+
+    Raises:
+        OrchestryError: VALIDATION_ERROR, or CONFLICT for a key of another request.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        key = secrets.token_hex(16)
+    elif _KEY.fullmatch(key) is None:
+        raise errors.invalid([("Idempotency-Key", "must be 1-128 visible ASCII characters")])
+    parts = (request.method.encode(), request.path.encode(), request.query_string,
+             request.get_data(cache=True))
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(b"%d:" % len(part) + part)
+    request_id = f"{key}:{digest.hexdigest()[:32]}"
+    recent = here().controller.log.state().recent
+    if "Idempotency-Key" in request.headers and request_id not in recent:
+        prefix = f"{key}:"
+        if any(known.startswith(prefix) and known.rpartition(":")[0] == key for known in recent):
+            raise OrchestryError(
+                Code.CONFLICT, f"The Idempotency-Key {key} belongs to another request"
+            )
+    return key, request_id
+
+
+def check_revision(name: str) -> None:
+    """Compare `If-Match` with the revision of the application.
+
+    Raises:
+        OrchestryError: VALIDATION_ERROR, APP_NOT_FOUND or CONFLICT.
+    """
+    wanted = request.headers.get("If-Match")
+    if wanted is None or wanted == "*":
+        return
+    match = _REVISION.fullmatch(wanted)
+    if match is None:
+        raise errors.invalid([("If-Match", 'must be a revision in quotes, such as "42"')])
+    app = app_of(here().controller.log.state(), name)
+    if app.revision != int(match[1]):
+        raise OrchestryError(
+            Code.CONFLICT, f"Application '{name}' is at revision {app.revision}, not {match[1]}"
+        )
+
+
+def propose(command: Command, *, app: str = "") -> Applied:
+    """Commit one command and return its accepted outcome.
+
+    `app` names the application whose revision `If-Match` is compared with, unless the
+    request is a repeat whose outcome is known.
+
+    Raises:
+        OrchestryError: the refusal, CLUSTER_NOT_READY, or UNKNOWN_OUTCOME with the key
+            under which a repeat is safe.
+    """
+    controller = here().controller
+    key, request_id = key_and_id()
+    if app and request_id not in controller.log.state().recent:
+        check_revision(app)
+    stamp = Stamp(controller.clock.wall_ms(), controller.id, request_id)
+    try:
+        applied = controller.log.submit(command, stamp).wait(WRITE_WAIT_S)
+    except OrchestryError as error:
+        if error.code is not Code.UNKNOWN_OUTCOME:
+            raise
+        details = {"outcome": "unknown", "idempotency_key": key}
+        raise OrchestryError(Code.UNKNOWN_OUTCOME, details) from error
+    g.index = applied.index
+    if applied.rejected is not None:
+        raise OrchestryError(applied.rejected, applied.details)
+    return applied

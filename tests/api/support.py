@@ -1,0 +1,141 @@
+"""A controller of one for the API's tests: real log and state machine, an engine of text."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from api.app import create_app
+from cluster import config
+from cluster.clock import SystemClock
+from cluster.consensus.local_log import LocalLog
+from cluster.engine.base import Engine, EngineError, EngineInfo, LogLine
+from cluster.state.commands import AnnounceController, FinishDelete, ReportApp, Stamp
+from cluster.state.model import Applied, Health, Replica
+from flask import Flask
+from flask.testing import FlaskClient
+
+SPEC: dict[str, Any] = {
+    "apiVersion": "v1", "kind": "App", "metadata": {"name": "shop"},
+    "spec": {
+        "image": "shop:1", "ports": [{"containerPort": 80}],
+        "resources": {"cpu": "100m", "memory": "64Mi"},
+    },
+    "scaling": {"minReplicas": 2},
+}
+
+
+def spec(name: str = "shop", **sections: Any) -> dict[str, Any]:
+    """SPEC under another name, with other sections."""
+    return {**SPEC, "metadata": {"name": name}, **sections}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A component."""
+
+    status: str = "healthy"
+    detail: str = ""
+    response_time_ms: float | None = 1.0
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class TextEngine:
+    """The door to the engine: answers log lines, or fails as told."""
+
+    def __init__(self) -> None:
+        self.lines: dict[str, list[LogLine]] = {}
+        self.fault: EngineError | None = None
+
+    def logs(self, container_id: str, *, tail: int, since_ns: int = 0) -> Sequence[LogLine]:
+        if self.fault is not None:
+            raise self.fault
+        lines = [line for line in self.lines.get(container_id, []) if line.at_ns >= since_ns]
+        return lines[-tail:] if tail else []
+
+
+class Node:
+    """What api.controller.Controller asks for, over a LocalLog."""
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self.settings = config.load({"CONTROLLER_NODE_ID": "one", **(environ or {})})
+        self.id = self.settings.node_id
+        self.local = LocalLog(self.id)
+        self.log = self.local
+        self.text_engine = TextEngine()
+        self.engine: Engine = self.text_engine  # type: ignore[assignment]
+        self.clock = SystemClock()
+        self.started_at_ms = self.clock.wall_ms()
+        self.parts: dict[str, Part] = {name: Part() for name in ("docker", "nginx", "raft")}
+        self.host: EngineInfo | None = EngineInfo("1", 4, 8 * 1024**3, 0)
+
+    def components(self) -> Mapping[str, Part]:
+        return self.parts
+
+    def capacity(self) -> EngineInfo | None:
+        return self.host
+
+    def submit(self, command: Any) -> Applied:
+        """Change the state as a control loop would."""
+        return self.local.submit(command, Stamp(self.clock.wall_ms(), self.id)).applied
+
+    def announce(self, node: str, url: str) -> None:
+        """Make `node` known to the cluster."""
+        self.submit(AnnounceController(node, url, f"{node}.local", "1.0.0"))
+
+    def report(
+        self, name: str, *healths: Health, problem: str = "", problem_code: str = ""
+    ) -> None:
+        """Report one replica for each of `healths`."""
+        app = self.local.state().apps[name]
+        replicas = tuple(
+            Replica(
+                slot=slot, revision=app.revision, container_id=f"id-{name}-{slot}",
+                container_name=f"{name}.{slot}", ip=f"10.0.0.{slot}", port=80,
+                phase="running", health=health, started_at_ms=1_700_000_000_000,
+            )
+            for slot, health in enumerate(healths, 1)
+        )
+        self.submit(ReportApp(name, app.revision, replicas, problem, problem_code))
+
+
+class Loops:
+    """Stands in for the leader's loops: makes every app what it is wanted to be."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+        node.log.subscribe(lambda state: self._wake.set())
+        self._thread = threading.Thread(target=self._run)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Reconcile until the block ends."""
+        self._thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            for app in self._node.log.state().apps.values():
+                wanted = app.replicas if app.running else 0
+                if app.deleting and not app.reports:
+                    self._node.submit(FinishDelete(app.name, app.revision, 1))
+                elif len(app.reports) != wanted:
+                    self._node.report(app.name, *["healthy"] * wanted)
+            self._wake.wait(0.05)
+            self._wake.clear()
+
+
+def make(environ: Mapping[str, str] | None = None) -> tuple[Node, Flask, FlaskClient]:
+    """A node, its app and a client."""
+    node = Node(environ)
+    app = create_app(node)
+    return node, app, app.test_client()
