@@ -77,7 +77,7 @@ def _with_app(state: ClusterState, app: App) -> ClusterState:
 
 
 def _tell(
-    state: ClusterState, stamp: c.Stamp, kind: Any, app: str, message: str, **details: Any
+    state: ClusterState, stamp: c.Stamp, kind: Any, app: str, message: str, /, **details: Any
 ) -> ClusterState:
     details = {"by": stamp.by, **details}
     event = EventRecord(
