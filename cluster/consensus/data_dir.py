@@ -1,0 +1,102 @@
+"""DataDir: the folder that makes a controller who it is."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+from cluster.consensus.disk import Disk
+from cluster.consensus.errors import ConsensusError
+
+logger = logging.getLogger(__name__)
+
+FORMAT_VERSION = 1
+
+
+class DataDir:
+    """One node's folder: `node.json`, the journal and the snapshot, under an exclusive lock."""
+
+    def __init__(self, disk: Disk, folder: Path, controller_id: str) -> None:
+        """Claim the folder, and make it this node's if it is new.
+
+        Raises:
+            ConsensusError: it belongs to another node, is in use, or cannot be used.
+        """
+        self._disk = disk
+        self.folder = folder
+        self._id = controller_id
+        self.cluster_id = ""
+        self._file = folder / "node.json"
+        self._lock = disk.claim(folder)
+        try:
+            self._read()
+        except BaseException:
+            self._lock.close()
+            raise
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "journal"
+
+    @property
+    def snapshot(self) -> Path:
+        return self.folder / "snapshot"
+
+    def close(self) -> None:
+        """Let another process use the folder."""
+        self._lock.close()
+
+    def record_cluster(self, cluster_id: str) -> None:
+        """Remember the cluster that this node belongs to.
+
+        Raises:
+            ConsensusError: it belonged to another one.
+            OSError: not written; try again later.
+        """
+        if cluster_id == self.cluster_id:
+            return
+        if self.cluster_id:
+            raise ConsensusError(
+                f"data folder {self.folder} belongs to cluster {self.cluster_id}, not to "
+                f"{cluster_id}; set ORCHESTRY_DATA_DIR to another folder, or correct "
+                "CLUSTER_PEERS"
+            )
+        self._write(cluster_id)
+        self.cluster_id = cluster_id
+
+    def _read(self) -> None:
+        try:
+            data = self._disk.read(self._file)
+            if data is None:
+                self._write("")
+                return
+        except OSError as error:
+            raise ConsensusError(
+                f"{self._file}: {error.strerror}; correct the owner, the mode or the free "
+                "space of the data folder, or set ORCHESTRY_DATA_DIR to another one"
+            ) from error
+        try:
+            node = json.loads(data)
+            version, owner, cluster_id = node["format"], node["node_id"], node["cluster_id"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConsensusError(
+                f"{self._file} is damaged ({error}); restore the data folder, or set "
+                "ORCHESTRY_DATA_DIR to another one"
+            ) from error
+        if version != FORMAT_VERSION:
+            raise ConsensusError(
+                f"{self._file} has format {version}, this version reads {FORMAT_VERSION}; "
+                "start a version of Orchestry that is as new as the one that wrote it"
+            )
+        if owner != self._id:
+            raise ConsensusError(
+                f"data folder {self.folder} belongs to node {owner!r}, not to {self._id!r}; "
+                "set CONTROLLER_NODE_ID or ORCHESTRY_DATA_DIR to the ones that go together"
+            )
+        self.cluster_id = cluster_id
+
+    def _write(self, cluster_id: str) -> None:
+        node = {"format": FORMAT_VERSION, "node_id": self._id, "cluster_id": cluster_id}
+        self._disk.replace(self._file, json.dumps(node).encode())
+        self._disk.settle(self.folder)

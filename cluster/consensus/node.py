@@ -1,0 +1,388 @@
+"""RaftNode: PySyncObj's node with the rules that it lacks.
+
+Durable before any promise, no entry dropped that agrees with the leader's, answers counted
+in their own term, elections asked for before they are held, and a disk that may be full.
+
+Source: docs/adr/0004-durable-journal.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pysyncobj.syncobj as raft
+from pysyncobj import FAIL_REASON, SyncObjConf
+from pysyncobj.poller import POLL_EVENT_TYPE
+
+from cluster.consensus import snapshots as snapshot_files
+from cluster.consensus.applier import Applier
+from cluster.consensus.errors import Halted
+from cluster.consensus.hooks import FOLLOWER, LEADER, Message
+from cluster.consensus.journal import Entry, Journal
+from cluster.consensus.pre_vote import PreVote
+from cluster.consensus.recovery import align
+from cluster.consensus.snapshots import Snapshot, Snapshots
+from cluster.consensus.transport import Guard
+from cluster.state.codec import UnknownFormat
+
+logger = logging.getLogger(__name__)
+
+APPLY_MAX = 1000
+APPLY_BUDGET_S = 0.02
+DISK_RETRY_S = 1.0
+STALL_S = 0.1
+
+
+class RaftNode(PreVote):
+    """One node; all methods but `submit` and `wake` belong to the Raft thread.
+
+    `fault` is why it does not serve at present.
+    """
+
+    def __init__(
+        self, me: str, others: list[str], conf: SyncObjConf, *,
+        journal: Journal, snapshots: Snapshots, applier: Applier, guard: Guard,
+        free_bytes: Callable[[], int], **library: Any,
+    ) -> None:
+        self.guard = guard
+        self._applier = applier
+        self._snapshots = snapshots
+        self._free_bytes = free_bytes
+        self._disk_retry_at_s = 0.0
+        self._acks: list[tuple[Any, Message]] = []
+        self._sent = (0, 0)
+        self._behind = False
+        snapshot = snapshots.load()
+        applied = align(journal, snapshot)
+        super().__init__(me, others, conf, **library)
+        self._ticked_at_s = raft.monotonicTime()
+        applier.install(applier.state if snapshot is None else snapshot.state, applied)
+        snapshots.state = lambda: applier.state
+        self.raw_send = self.take_over(journal, snapshots, applied, self._send)
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+        self._wake_lock = threading.Lock()
+        self._woken = False
+        self._poller.subscribe(self._wake_read, self._on_wake, POLL_EVENT_TYPE.READ)
+
+    @property
+    def encryptor(self) -> Guard:
+        """Truthy: the library then exchanges nonces; the transport seals each connection."""
+        return self.guard
+
+    # For any thread
+
+    def submit(self, entry: bytes, callback: Callable[[Any, int], None]) -> None:
+        """Hand an entry to the leader, from whatever node this is."""
+        self._applyCommand(entry, callback)
+        self.wake()
+
+    def wake(self) -> None:
+        """End the current poll."""
+        with self._wake_lock:
+            if not self._woken:
+                self._woken = True
+                os.write(self._wake_write, b"w")
+
+    def connected(self) -> frozenset[str]:
+        """Addresses of the peers with a connection."""
+        return frozenset(
+            node.id for node in tuple(self.other_nodes)
+            if node in self.connected_nodes
+        )
+
+    def _on_wake(self, descriptor: int, event: int) -> None:
+        with self._wake_lock:
+            os.read(self._wake_read, 1)
+            self._woken = False
+
+    # The tick
+
+    def _onTick(self, timeToWait: float = 0.0) -> None:
+        now_s = raft.monotonicTime()
+        if now_s > self._ticked_at_s + STALL_S:
+            # Heartbeats wait in the sockets: read them before judging by the clock.
+            self._poller.poll(0.0)
+        if self._persist():
+            self.ask_for_votes()
+            super()._onTick(0.0 if self._behind else timeToWait)
+        else:
+            self._stand_aside(timeToWait)
+        self._flush_acks()
+        self._ticked_at_s = raft.monotonicTime()
+
+    def _persist(self) -> bool:
+        """Sync the journal; False while the disk refuses."""
+        now_s = raft.monotonicTime()
+        if self.fault and now_s < self._disk_retry_at_s:
+            return False
+        try:
+            self.log.sync()
+        except OSError as error:
+            self._on_disk_error(error)
+            return False
+        if self.fault:
+            logger.warning("the data folder can be written again")
+            self.fault = ""
+        return True
+
+    def _on_disk_error(self, error: OSError) -> None:
+        self._disk_retry_at_s = raft.monotonicTime() + DISK_RETRY_S
+        folder = self.log.path.parent
+        with contextlib.suppress(OSError):
+            free_mib = self._free_bytes() / 2**20
+            remedy = f"free space in {folder} ({free_mib:.1f} MiB left)"
+            text = f"data folder {folder}: {error.strerror}; {remedy}"
+            if not self.fault:
+                logger.error("this controller stops serving: %s", text)
+            self.fault = text
+        self.fault = self.fault or f"data folder {folder}: {error.strerror}"
+
+    def _stand_aside(self, wait_s: float) -> None:
+        """A tick without a disk: neither lead nor vote nor acknowledge, but follow."""
+        if self.role() != FOLLOWER:
+            self.become_follower()
+            self.leader_node = None
+        self.postpone_election()
+        self.apply_entries()
+        self._checkCommandsToApply()
+        for callback in tuple(self.tick_callbacks):
+            callback()
+        self._poller.poll(wait_s)
+
+    def _checkCommandsToApply(self) -> None:
+        """Send once a tick all that is new, where the library sends once a command."""
+        super()._checkCommandsToApply()
+        if self.role() == LEADER:
+            newest = (self.log[-1][1], self.commit_index)
+            if newest != self._sent:
+                self._sent = newest
+                self.send_entries()
+
+    def apply_entries(self) -> bool:
+        """Apply for a bounded time, so that a long backlog delays no heartbeat."""
+        first = self.applied_index + 1
+        count = min(self.commit_index - first + 1, APPLY_MAX)
+        if count <= 0:
+            self._behind = False
+            return False
+        until_s = raft.monotonicTime() + APPLY_BUDGET_S
+        for command, index, term in self.entries(first, count):
+            outcome = self._applier.commit(command, index)
+            self.applied_index = index
+            for asked_term, callback in self.waiting_commit.pop(index, ()):
+                if asked_term == term:
+                    callback(outcome, FAIL_REASON.SUCCESS)
+                else:
+                    callback(None, FAIL_REASON.DISCARDED)
+            if raft.monotonicTime() > until_s:
+                break
+        self._applier.publish()
+        self._behind = self.applied_index < self.commit_index
+        return False
+
+    # Sending
+
+    def _send(self, node: Any, message: Message) -> bool:
+        """Nothing that promises may leave before the journal is safe."""
+        kind = message["type"]
+        if kind in ("request_vote", "response_vote") and not self._persist():
+            return False
+        if kind == "apply_command" and node not in self.connected_nodes:
+            reply = self.waiting_reply.pop(message.get("request_id"), None)
+            if reply is not None:
+                reply(None, FAIL_REASON.MISSING_LEADER)
+            return False
+        return bool(self.raw_send(node, message))
+
+    def _acknowledge(self, node: Any, next_index: int, *, success: bool, reset: bool) -> None:
+        """Answer the leader at the end of this tick, after one sync for all."""
+        message = {
+            "type": "next_node_idx", "next_node_idx": next_index, "success": success,
+            "reset": reset, "term": self.term,
+        }
+        if self._acks and success:
+            last_node, last = self._acks[-1]
+            if last_node == node and last["success"] and last["term"] == message["term"]:
+                last["next_node_idx"] = max(last["next_node_idx"], next_index)
+                return
+        self._acks.append((node, message))
+
+    def _flush_acks(self) -> None:
+        if self._acks and self._persist():
+            for node, message in self._acks:
+                self.raw_send(node, message)
+        self._acks.clear()
+
+    # Receiving
+
+    def on_message(self, node: Any, message: Message) -> None:
+        kind = message["type"]
+        if kind == "append_entries":
+            self._on_append_entries(node, message)
+        elif kind == "next_node_idx":
+            self._on_ack(node, message)
+        elif kind in ("request_vote", "timeout_now") and self.fault:
+            pass
+        elif kind == "pre_vote":
+            self.on_pre_vote(node, message)
+        elif kind == "pre_vote_granted":
+            self.on_pre_vote_granted(node, message)
+        else:
+            super().on_message(node, message)
+
+    def _on_append_entries(self, node: Any, message: Message) -> None:
+        """Follow the leader; never drop an entry that agrees with it.
+
+        The library drops everything behind `prevLogIdx`, acknowledged or not, and moves
+        the commit index over entries that it did not compare.
+
+        Source: Ongaro and Ousterhout, In Search of an Understandable Consensus Algorithm,
+        figure 2.
+        """
+        term = message["term"]
+        if term < self.term:
+            self._acknowledge(node, 1, success=False, reset=False)  # it learns the term
+            return
+        self._follow(node, term)
+        self.leader_commit_index = message["commit_index"]
+        if self.fault:
+            return
+        if "prevLogIdx" in message:
+            agreed = self._take_entries(node, message)
+        elif message.get("serialized"):
+            agreed = self._take_snapshot(message["serialized"])
+        else:
+            agreed = None
+        if agreed is None:
+            return
+        commit = min(message["commit_index"], agreed)
+        if commit > self.commit_index:
+            self.commit_index = commit
+            self.log.setRaftCommitIndex(commit)
+        self._acknowledge(node, agreed + 1, success=True, reset=False)
+
+    def _follow(self, node: Any, term: int) -> None:
+        if term > self.term:
+            self.transferring = False
+            self.set_term(term, None)
+        if not self.transferring:
+            self.postpone_election()
+        if self.leader_node != node:
+            self.tell_leader_changed()
+            self.leader_node = node
+        self.become_follower()
+        self.leader_heard_at_s = raft.monotonicTime()
+
+    def _take_entries(self, node: Any, message: Message) -> int | None:
+        """Up to which index the log now agrees with the leader's; None after a refusal."""
+        log = self.log
+        first, last = log[0][1], log[-1][1]
+        previous, entries = message["prevLogIdx"], message["entries"]
+        if previous is None or previous > last:
+            self._acknowledge(node, last + 1, success=False, reset=True)
+            return None
+        if previous >= first and log[previous - first][2] != message["prevLogTerm"]:
+            self._acknowledge(node, previous, success=False, reset=True)
+            return None
+        for command, index, term in entries:
+            if index < first:
+                continue  # in the snapshot, so committed
+            if index <= last:
+                if log[index - first][2] == term:
+                    continue
+                if index <= self.commit_index:
+                    raise Halted(
+                        f"the leader's log differs at entry {index}, which is committed "
+                        "here; compare the data folders of the controllers"
+                    )
+                log.deleteEntriesFrom(index - first)
+                last = index - 1
+            log.add(command, index, term)
+            last = index
+        return int(previous) + len(entries)
+
+    def _take_snapshot(self, piece: tuple[bytes, bool, bool]) -> int | None:
+        """Install a snapshot once it is complete, unless the log is already beyond it."""
+        data, is_first, is_last = piece
+        whole = self._snapshots.receive(data, first=is_first, last=is_last)
+        if whole is None:
+            return None
+        try:
+            snapshot = snapshot_files.decode(whole)
+        except UnknownFormat as error:
+            raise Halted(
+                f"the leader's snapshot was written by a newer version ({error}); "
+                "start that version on this controller too"
+            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            logger.warning("a snapshot arrived damaged: %s", error)
+            return None
+        index = snapshot.last[1]
+        if index > self.commit_index and not self._holds(snapshot.last):
+            self._snapshots.finish()
+            try:
+                self._snapshots.store(whole)
+            except OSError as error:
+                self._on_disk_error(error)
+                return None
+            self._install(snapshot)
+        return index
+
+    def _holds(self, entry: Entry) -> bool:
+        position = entry[1] - self.log[0][1]
+        return (
+            0 <= position < len(self.log)
+            and bool(self.log[position][2] == entry[2])
+        )
+
+    def _install(self, snapshot: Snapshot) -> None:
+        index = snapshot.last[1]
+        self.log.clear()
+        self.log.add(*snapshot.previous)
+        self.log.add(*snapshot.last)
+        self.applied_index = index
+        self._applier.install(snapshot.state, index)
+        waiting = self.waiting_commit
+        for passed in [known for known in waiting if known <= index]:
+            for _, callback in waiting.pop(passed):
+                callback(None, FAIL_REASON.UNKNOWN_OUTCOME)
+        self._applier.publish()
+        logger.info("installed the leader's snapshot up to entry %d", index)
+
+    def _on_ack(self, node: Any, message: Message) -> None:
+        """Count an answer of this term; the library counts those of any."""
+        term = message["term"]
+        if term > self.term:
+            self.set_term(term, None)
+            self.become_follower()
+            self.leader_node = None
+            return
+        if self.role() != LEADER or term != self.term:
+            return
+        self.answered_at_s[node] = raft.monotonicTime()
+        next_index = min(message["next_node_idx"], self.log[-1][1] + 1)
+        if message["reset"]:
+            self.next_index[node] = next_index
+        if message["success"] and next_index - 1 > self.match_index[node]:
+            self.match_index[node] = next_index - 1
+            self.next_index[node] = max(
+                next_index, self.next_index[node]
+            )
+
+    # The end
+
+    def _doDestroy(self) -> None:
+        self._snapshots.finish()
+        super()._doDestroy()
+        self._poller.unsubscribe(self._wake_read)
+        with self._wake_lock:
+            self._woken = True  # no write any more: the descriptor's number may be reused
+        os.close(self._wake_read)
+        os.close(self._wake_write)

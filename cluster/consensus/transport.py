@@ -1,0 +1,184 @@
+"""GuardedTransport: PySyncObj's TCP transport, which trusts nobody before a proof.
+
+A peer proves itself by a first message that opens with our secret and names its id and
+cluster. Repeated each half second, that message also keeps idle links alive, without which
+the first vote after a quiet time would meet dead connections.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pysyncobj.syncobj as raft
+from pysyncobj.node import TCPNode
+from pysyncobj.tcp_connection import CONNECTION_STATE
+from pysyncobj.tcp_server import SERVER_STATE
+from pysyncobj.transport import TCPTransport
+
+from cluster.consensus.peers import Peers
+from cluster.consensus.wire import Cipher, Seal
+
+PROTOCOL = 1
+PING_EVERY_S = 0.5
+REFUSED_RETRY_S = 2.0
+STRANGER_TIMEOUT_S = 5.0
+STRANGERS_MAX = 64
+STRANGER_BYTES_MAX = 16 * 1024
+
+
+@dataclass(slots=True)
+class Guard:
+    """What the transport checks, shared with the node; `cluster_id` may come later."""
+
+    controller_id: str
+    peers: Peers
+    cipher: Cipher
+    cluster_id: str = ""
+
+
+class GuardedTransport(TCPTransport):  # type: ignore[misc]
+    """Its `guard` comes from the node that it serves."""
+
+    def __init__(self, node: Any, self_node: TCPNode, others: Any) -> None:
+        self._guard: Guard = node.guard
+        self._admitted: set[TCPNode] = set()
+        self._strangers: dict[Any, float] = {}
+        self._ping_due_s = 0.0
+        super().__init__(node, self_node, others)
+
+    # Connections
+
+    def setOnUtilityMessageCallback(self, message: str, callback: Any) -> None:
+        """Offer none: they let anybody with a connection change the cluster."""
+
+    def addNode(self, node: TCPNode) -> None:
+        super().addNode(node)
+        if node in self._connections:
+            conn = self._connections[node]
+            conn.encryptor = self._seal(conn)
+
+    def _onNewIncomingConnection(self, conn: Any) -> None:
+        if len(self._unknownConnections) >= STRANGERS_MAX:
+            conn.disconnect()
+            return
+        super()._onNewIncomingConnection(conn)
+        conn.encryptor = self._seal(conn)
+        self._strangers[conn] = raft.monotonicTime()
+
+    def _seal(self, conn: Any) -> Seal:
+        def refused(claimed: str, reason: str) -> None:
+            node = self._connToNode(conn)
+            name = claimed if node is None else self._guard.peers.names[node.id]
+            self._guard.peers.refuse(name, reason)
+            if node is not None:
+                self._hold_off(node)
+            if conn.state == CONNECTION_STATE.CONNECTED:
+                conn.send("refused")  # the other side cannot open it, and so learns why
+
+        return Seal(self._guard.controller_id, self._guard.cipher, refused)
+
+    def _hold_off(self, node: TCPNode) -> None:
+        retry_s = self._syncObj.conf.connectionRetryTime
+        self._lastConnectAttempt[node] = raft.monotonicTime() + REFUSED_RETRY_S - retry_s
+
+    def _connectIfNecessarySingle(self, node: TCPNode) -> bool:
+        connected = bool(super()._connectIfNecessarySingle(node))
+        conn = self._connections.get(node)
+        if not connected and conn is not None and conn.fileno() is None:
+            conn.disconnect()  # closes the socket of an attempt that failed at once
+        return connected
+
+    def _onIncomingMessageReceived(self, conn: Any, message: Any) -> None:
+        if not conn.sendRandKey:
+            super()._onIncomingMessageReceived(conn, message)
+            return
+        node = self._nodeAddrToNode.get(message) if isinstance(message, str) else None
+        if node is None:
+            self._guard.peers.refuse("", f"its address {message!r:.80} is not in CLUSTER_PEERS")
+            conn.disconnect()
+            return
+        before = self._connections.get(node)
+        self._strangers.pop(conn, None)
+        super()._onIncomingMessageReceived(conn, message)
+        if before is not None and before is not conn:
+            before.disconnect()
+
+    def _onDisconnected(self, conn: Any) -> None:
+        self._strangers.pop(conn, None)
+        super()._onDisconnected(conn)
+
+    def _onNodeConnected(self, node: TCPNode) -> None:
+        self._admitted.discard(node)
+        self._ping(node)
+        super()._onNodeConnected(node)
+
+    # Messages
+
+    def _ping(self, node: TCPNode) -> None:
+        self.send(node, {
+            "type": "ping", "id": self._guard.controller_id, "protocol": PROTOCOL,
+            "cluster": self._guard.cluster_id,
+        })
+
+    def _onMessageReceived(self, node: TCPNode, message: Any) -> None:
+        if not isinstance(message, dict):
+            return
+        kind = message.get("type")
+        if kind == "refused":
+            self._guard.peers.refuse(self._guard.peers.names[node.id], str(message["reason"]))
+            self._drop(node)
+        elif kind == "ping":
+            reason = self._objection(node, message)
+            if reason:
+                self._refuse(node, reason)
+                return
+            self._admitted.add(node)
+            self._guard.peers.accept(node.id)
+            self._guard.peers.heard(node.id)
+        elif node in self._admitted:
+            self._guard.peers.heard(node.id)
+            super()._onMessageReceived(node, message)
+
+    def _objection(self, node: TCPNode, ping: dict[str, Any]) -> str:
+        expected = self._guard.peers.names[node.id]
+        if ping["id"] != expected:
+            return (f"at {node.id} answers controller {ping['id']!r}, not {expected!r}; "
+                    "correct CLUSTER_PEERS or CONTROLLER_NODE_ID")
+        if ping["protocol"] != PROTOCOL:
+            return f"it speaks protocol {ping['protocol']!r}, we speak {PROTOCOL}"
+        ours, theirs = self._guard.cluster_id, ping["cluster"]
+        if ours and theirs and ours != theirs:
+            return (f"it belongs to cluster {theirs}, we to {ours}; "
+                    "correct CLUSTER_PEERS or ORCHESTRY_DATA_DIR")
+        return ""
+
+    def _refuse(self, node: TCPNode, reason: str) -> None:
+        self._guard.peers.refuse(self._guard.peers.names[node.id], reason)
+        told = f"{self._guard.controller_id} refuses us: {reason}"
+        self.send(node, {"type": "refused", "reason": told})
+        self._drop(node)
+
+    def _drop(self, node: TCPNode) -> None:
+        self._admitted.discard(node)
+        self._hold_off(node)
+        conn = self._connections.get(node)
+        if conn is not None:
+            conn.disconnect()
+
+    # Time
+
+    def _onTick(self) -> None:
+        if self._ready and self._server._TcpServer__state == SERVER_STATE.UNBINDED:
+            self._ready: bool = False  # the library gives up its port when accept() fails
+        super()._onTick()
+        now_s = raft.monotonicTime()
+        if now_s < self._ping_due_s:
+            return
+        self._ping_due_s = now_s + PING_EVERY_S
+        for node in list(self._nodes):
+            self._ping(node)
+        for conn, since_s in list(self._strangers.items()):
+            held = len(conn._TcpConnection__readBuffer)
+            if now_s > since_s + STRANGER_TIMEOUT_S or held > STRANGER_BYTES_MAX:
+                conn.disconnect()
