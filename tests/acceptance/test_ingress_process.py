@@ -1,0 +1,265 @@
+"""The life of the ingress's nginx: death, takeover, wrong circumstances."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from cluster.ingress import local
+from cluster.ingress.base import IngressError
+from cluster.ingress.client import NginxIngress
+from cluster.ingress.local import LocalNginx
+from cluster.ingress.processes import is_master_of, members
+from tests.ingress_parts import (
+    DEADLINE_S,
+    ask,
+    counters,
+    free_port,
+    one_route,
+    replicas,
+    running_nginx,
+    short_directory,
+    table,
+    until,
+)
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.nginx]
+
+
+@pytest.fixture
+def nginx() -> Iterator[LocalNginx]:
+    """An ingress with an empty table."""
+    with running_nginx() as running:
+        NginxIngress("n", running.endpoint).push(table(0))
+        yield running
+
+
+@pytest.fixture
+def ingress(nginx: LocalNginx) -> NginxIngress:
+    """The door to `nginx`."""
+    return NginxIngress("n", nginx.endpoint)
+
+
+def _worker_pids(nginx: LocalNginx) -> list[int]:
+    master = int((nginx.directory / "nginx.pid").read_text())
+    children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    return [int(pid) for pid in children]
+
+
+def test_a_killed_nginx_is_started_and_filled_again(
+    nginx: LocalNginx, ingress: NginxIngress
+) -> None:
+    """Its workers outlive the master; they make room, and the table comes back by a push."""
+    with replicas("r") as (replica,):
+        before = ingress.push(table(4, one_route(replica.peer)))
+        os.kill(int((nginx.directory / "nginx.pid").read_text()), signal.SIGKILL)
+        until(lambda: not nginx.alive(), "the death is seen")
+        assert nginx.ensure()
+        assert not nginx.ensure()
+        assert ingress.state().boot_id != before.boot_id
+        waiting = ask(nginx.port, "shop.localhost")
+        assert (waiting.status, waiting.error()["code"]) == (503, "CLUSTER_NOT_READY")
+        ingress.push(table(4, one_route(replica.peer)))
+        assert ask(nginx.port, "shop.localhost").text == "r"
+
+
+def test_a_killed_worker_loses_no_table(nginx: LocalNginx, ingress: NginxIngress) -> None:
+    """The table and the identity live in shared memory; its requests in flight are forgotten."""
+    with replicas("r") as (replica,), ThreadPoolExecutor(1) as pool:
+        before = ingress.push(table(4, one_route(replica.peer)))
+        slow = pool.submit(ask, nginx.port, "shop.localhost", "/slow")
+        until(lambda: len(replica.seen) == 1, "a request is in flight")
+        old = _worker_pids(nginx)
+        for pid in old:
+            os.kill(pid, signal.SIGKILL)
+        with pytest.raises((OSError, http.client.HTTPException)):
+            slow.result()
+        until(lambda: len(set(_worker_pids(nginx)) - set(old)) == 2, "new workers run")
+        assert ingress.state() == before
+        assert ask(nginx.port, "shop.localhost").text == "r"
+        until(lambda: counters(ingress, "r").in_flight == 0, "the lost request is forgotten")
+
+
+def _masters(directory: Path) -> set[int]:
+    """The nginx masters that run the configuration in `directory`."""
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    found = [pid for pid in pids if is_master_of(pid, directory / "nginx.conf")]
+    # A worker bears its master's title for a moment after the fork, but leads no group.
+    return {pid for pid in found if pid in members(pid)}
+
+
+def _supervise(directory: Path, port: int) -> subprocess.Popen[str]:
+    """`python -m cluster.ingress`, once it serves."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cluster.ingress", "--dir", str(directory), "--port", str(port)],
+        stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    assert f"serving on http://127.0.0.1:{port}" in line
+    return process
+
+
+def _end(process: subprocess.Popen[str]) -> str:
+    process.terminate()
+    return process.communicate(timeout=DEADLINE_S)[1]
+
+
+def test_a_leftover_nginx_is_taken_over() -> None:
+    """Its supervisor was killed: the next one goes on with it, and no request fails."""
+    with short_directory() as directory, replicas("r") as (replica,):
+        port, home = free_port(), directory / "i"
+        killed = _supervise(home, port)
+        nginx = LocalNginx(home, port)
+        held = NginxIngress("n", nginx.endpoint).push(table(3, one_route(replica.peer)))
+        masters = _masters(home)
+        killed.kill()
+        killed.communicate(timeout=DEADLINE_S)
+        assert ask(port, "shop.localhost").text == "r"
+        nginx.start()
+        try:
+            assert nginx.alive()
+            assert not nginx.ensure()
+            assert _masters(home) == masters
+            assert NginxIngress("n", nginx.endpoint).state() == held
+            assert ask(port, "shop.localhost").text == "r"
+        finally:
+            nginx.stop()
+        assert _masters(home) == set()
+
+
+def test_a_leftover_with_other_settings_is_replaced() -> None:
+    """A new port takes effect; the old process is gone."""
+    with short_directory() as directory:
+        home, first, second = directory / "i", free_port(), free_port()
+        killed = _supervise(home, first)
+        killed.kill()
+        killed.communicate(timeout=DEADLINE_S)
+        nginx = LocalNginx(home, second)
+        nginx.start()
+        try:
+            assert len(_masters(home)) == 1
+            assert ask(second, "x").status == 503
+            with pytest.raises(ConnectionRefusedError):
+                ask(first, "x")
+        finally:
+            nginx.stop()
+
+
+def test_the_supervisor_restarts_and_stops_nginx() -> None:
+    """`python -m cluster.ingress` brings a killed nginx back, and SIGTERM leaves nothing."""
+    with short_directory() as directory:
+        port, home = free_port(), directory / "i"
+        process = _supervise(home, port)
+        try:
+            (master,) = _masters(home)
+            os.kill(master, signal.SIGKILL)
+            until(lambda: bool(_masters(home) - {master}), "a new master runs")
+        finally:
+            said = _end(process)
+        assert process.returncode == 0
+        assert "runs again" in said
+        assert _masters(home) == set()
+        assert not (home / "admin.sock").exists()
+        with pytest.raises(ConnectionRefusedError):
+            ask(port, "x")
+
+
+def test_two_supervisors_do_not_share_a_folder(nginx: LocalNginx) -> None:
+    """The second one is told, and the first one's nginx stays."""
+    second = LocalNginx(nginx.directory, free_port())
+    with pytest.raises(IngressError, match="another process runs the ingress"):
+        second.start()
+    assert nginx.alive()
+
+
+def test_a_taken_port_is_named() -> None:
+    """The message tells the port and the setting that changes it."""
+    with short_directory() as directory, socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(IngressError, match=rf":{port} .*INGRESS_PORT"):
+            LocalNginx(directory, port).start()
+        assert _masters(directory) == set()
+
+
+def test_a_path_too_long_for_a_socket_is_named(tmp_path: Path) -> None:
+    """The kernel's limit is told before nginx stumbles over it."""
+    with pytest.raises(IngressError, match="too long for a socket"):
+        LocalNginx(tmp_path / ("d" * 100), free_port()).start()
+
+
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without nginx's Lua module, the message is the command that brings it."""
+    monkeypatch.setattr(local, "_MODULES_DIRECTORIES", ("/nowhere",))
+    with short_directory() as directory:
+        with pytest.raises(IngressError, match=r"apt-get install .*libnginx-mod-http-lua"):
+            LocalNginx(directory, free_port()).start()
+        assert not LocalNginx(directory, free_port()).alive()
+
+
+def test_a_start_that_fails_is_tried_again_later() -> None:
+    """ensure() tells the reason, waits, and succeeds when the cause is gone."""
+    with short_directory() as directory:
+        nginx = LocalNginx(directory / "i", free_port())
+        nginx.start()
+        try:
+            group = int((nginx.directory / "group").read_text())
+            for pid in members(group):
+                os.kill(pid, signal.SIGKILL)
+            until(lambda: not members(group), "all are dead")
+            with (socket.create_server(("127.0.0.1", nginx.port)),
+                  pytest.raises(IngressError, match="INGRESS_PORT")):
+                nginx.ensure()
+            until(nginx.ensure, "nginx is started again")
+            assert nginx.alive()
+        finally:
+            nginx.stop()
+
+
+def test_the_error_log_is_bounded(nginx: LocalNginx) -> None:
+    """It is cut in place while nginx has it open; one older part is kept."""
+    log = nginx.directory / "error.log"
+    with log.open("ab") as file:
+        file.truncate(local.ERROR_LOG_LIMIT_BYTES + 1)
+    nginx.ensure()
+    assert log.stat().st_size == 0
+    assert (nginx.directory / "error.log.1").stat().st_size > local.ERROR_LOG_LIMIT_BYTES
+
+
+def test_the_configuration_runs_without_root() -> None:
+    """All that nginx writes is in its folder, so a plain user can run it."""
+    nobody = 65534 if os.geteuid() == 0 else os.getuid()
+    with running_nginx() as model, short_directory() as directory:
+        port = free_port()
+        text = (model.directory / "nginx.conf").read_text()
+        text = text.replace(str(model.directory), str(directory))
+        text = text.replace(f":{model.port} ", f":{port} ")
+        text = "\n".join(line for line in text.splitlines() if not line.startswith("user "))
+        (directory / "nginx.conf").write_text(text)
+        (directory / "temp").mkdir()
+        shutil.copytree(model.directory / "lua", directory / "lua")
+        for path in (directory, *directory.rglob("*")):
+            os.chown(path, nobody, -1)
+        process = subprocess.Popen(
+            ["nginx", "-p", str(directory), "-c", str(directory / "nginx.conf"),
+             "-e", str(directory / "error.log")],
+            user=nobody, stderr=subprocess.DEVNULL)
+        try:
+            ingress = NginxIngress("n", f"unix:{directory}/admin.sock")
+            until((directory / "admin.sock").exists, "nginx listens")
+            with replicas("r") as (replica,):
+                ingress.push(table(1, one_route(replica.peer)))
+                assert ask(port, "shop.localhost").text == "r"
+        finally:
+            process.terminate()
+            process.wait(DEADLINE_S)
+        assert "[alert]" not in (directory / "error.log").read_text()

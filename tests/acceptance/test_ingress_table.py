@@ -1,0 +1,187 @@
+"""The pushed table of a real nginx: faults, size, changes under load, counters."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from cluster.ingress.base import Peer
+from cluster.ingress.client import NginxIngress
+from cluster.ingress.local import LocalNginx
+from tests.ingress_parts import (
+    DEADLINE_S,
+    ask,
+    counters,
+    one_route,
+    replicas,
+    running_nginx,
+    static_upstreams,
+    table,
+    until,
+)
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.nginx]
+
+
+@pytest.fixture
+def nginx() -> Iterator[LocalNginx]:
+    """An ingress with an empty table."""
+    with running_nginx() as running:
+        NginxIngress("n", running.endpoint).push(table(0))
+        yield running
+
+
+@pytest.fixture
+def ingress(nginx: LocalNginx) -> NginxIngress:
+    """The door to `nginx`."""
+    return NginxIngress("n", nginx.endpoint)
+
+
+def test_counters_lose_nothing(nginx: LocalNginx, ingress: NginxIngress) -> None:
+    """Every request is in one bucket, bytes and failures add up, also under parallel load."""
+    with replicas("r") as (replica,), ThreadPoolExecutor(8) as pool:
+        ingress.push(table(1, one_route(replica.peer)))
+        paths = ["/status/500" if i % 4 == 0 else "/" for i in range(200)]
+        answers = list(pool.map(lambda path: ask(nginx.port, "shop.localhost", path), paths))
+        assert len(answers) == 200
+        until(lambda: counters(ingress, "r").requests == 200, "all are counted")
+        count = counters(ingress, "r")
+        assert (count.app, count.errors, count.in_flight) == ("shop", 50, 0)
+        assert sum(count.latency_counts) == 200
+        assert count.bytes_sent > 200 * 50
+        assert len(count.latency_counts) == len(ingress.stats().latency_bounds_ms) + 1
+
+
+def test_a_removed_replica_drains(nginx: LocalNginx, ingress: NginxIngress) -> None:
+    """Its request goes on, shows in the counters, and nothing new arrives."""
+    with replicas("old", "new") as (old, new), ThreadPoolExecutor(1) as pool:
+        ingress.push(table(1, one_route(old.peer)))
+        slow = pool.submit(ask, nginx.port, "shop.localhost", "/slow")
+        until(lambda: len(old.seen) == 1, "the request is in flight")
+        ingress.push(table(2, one_route(new.peer)))
+        assert counters(ingress, "old").in_flight == 1
+        assert all(ask(nginx.port, "shop.localhost").text == "new" for _ in range(10))
+        old.release.set()
+        assert slow.result().text == "old"
+        until(lambda: counters(ingress, "old").in_flight == 0, "it has drained")
+
+
+def test_no_request_fails_while_the_table_changes(
+    nginx: LocalNginx, ingress: NginxIngress, tmp_path: Path
+) -> None:
+    """50 changes a second for 3 s under 16 keep-alive clients: not one error."""
+    with static_upstreams(tmp_path, 6) as ports:
+        peers = [Peer(f"r{i}", "127.0.0.1", port) for i, port in enumerate(ports)]
+        ingress.push(table(1, one_route(*peers)))
+        load = subprocess.Popen(
+            ["wrk", "-t1", "-c16", "-d3s", "-H", "Host: shop.localhost",
+             f"http://127.0.0.1:{nginx.port}/"],
+            stdout=subprocess.PIPE, text=True)
+        version = 1
+        while load.poll() is None:
+            version += 1
+            out = version % len(peers)
+            ingress.push(table(version, one_route(*(peers[:out] + peers[out + 1:]))))
+            time.sleep(0.018)
+        report = load.communicate()[0]
+        assert version > 60
+        assert "Socket errors" not in report
+        assert "Non-2xx" not in report
+        done = re.search(r"(\d+) requests in", report)
+        assert done is not None
+        assert int(done[1]) > 1000
+
+
+def test_twenty_thousand_routes_fit(nginx: LocalNginx, ingress: NginxIngress) -> None:
+    """The largest table that is allowed for is taken and served."""
+    with replicas("r") as (replica,):
+        roomy = NginxIngress("n", nginx.endpoint, timeout_s=DEADLINE_S)
+        for version in (1, 2, 3):
+            roomy.push(table(version, *(
+                one_route(replica.peer, app=f"a{i}") for i in range(20_000))))
+        assert ask(nginx.port, "a19999.localhost").text == "r"
+        assert ask(nginx.port, "a0.localhost").text == "r"
+        assert ask(nginx.port, "a20000.localhost").status == 404
+
+
+@pytest.mark.parametrize(("body", "fault"), [
+    (b"", "empty"),
+    (b"{", "not a JSON object"),
+    (b"[]", "cluster_id"),
+    (b"[" * 10_000, "not a JSON object"),
+    (b'{"cluster_id":"c1","epoch":1.5,"version":1,"routes":[]}', "epoch"),
+    (b'{"cluster_id":"c1","epoch":1,"version":-1,"routes":[]}', "version"),
+    (b'{"cluster_id":"c 1","epoch":1,"version":1,"routes":[]}', "cluster_id"),
+    (b'{"cluster_id":"c1","epoch":1,"version":9,"routes":{"a":1}}', "routes is not a list"),
+    (b'{"cluster_id":"c1","epoch":1,"version":9,"routes":[7]}', "routes[0] is not"),
+])
+def test_a_bad_table_is_refused(
+    nginx: LocalNginx, ingress: NginxIngress, body: bytes, fault: str
+) -> None:
+    """The old one stays, and the answer names the fault."""
+    before = ingress.push(table(5, one_route()))
+    answer = _post_table(nginx, body)
+    assert answer[0] == 400
+    assert fault in answer[1]["details"]
+    assert ingress.state() == before
+
+
+@pytest.mark.parametrize(("peer", "fault"), [
+    ({"address": "unix:/var/run/docker.sock"}, "address"),
+    ({"address": "256.0.0.1"}, "address"),
+    ({"address": "10.0.0.1; evil"}, "address"),
+    ({"address": "example.com"}, "address"),
+    ({"port": 0}, "port"),
+    ({"port": 65536}, "port"),
+    ({"port": "80"}, "port"),
+    ({"port": 80.5}, "port"),
+    ({"weight": 0}, "weight"),
+    ({"id": "a|b"}, "id"),
+])
+def test_a_bad_peer_is_refused(
+    nginx: LocalNginx, ingress: NginxIngress, peer: dict[str, object], fault: str
+) -> None:
+    """What the balancer connects to is an address and a port, nothing else."""
+    whole = {"id": "r", "address": "10.0.0.1", "port": 80, "weight": 1} | peer
+    route = {"app": "shop", "hosts": ["shop.localhost"], "path": "/", "peers": [whole]}
+    body = {"cluster_id": "c1", "epoch": 1, "version": 9, "routes": [route]}
+    status, answer = _post_table(nginx, json.dumps(body).encode())
+    assert status == 400
+    assert answer["details"].startswith(f"routes[0].peers[0].{fault} ")
+
+
+def test_the_admin_listener_bounds_bodies_and_knows_its_calls(nginx: LocalNginx) -> None:
+    """Too large is 413, unknown is 404, both in the error body."""
+    status, answer = _post_table(nginx, b" " * (8 * 1024**2 + 1))
+    assert (status, answer["code"]) == (413, "PAYLOAD_TOO_LARGE")
+    status, answer = _post_table(nginx, b"{}", path="/elsewhere")
+    assert (status, answer["code"]) == (404, "NOT_FOUND")
+    assert (nginx.directory.stat().st_mode & 0o077) == 0
+
+
+def _post_table(
+    nginx: LocalNginx, body: bytes, path: str = "/table"
+) -> tuple[int, dict[str, str]]:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(DEADLINE_S)
+        client.connect(nginx.endpoint.removeprefix("unix:"))
+        client.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                       f"Content-Length: {len(body)}\r\n\r\n".encode())
+        with contextlib.suppress(BrokenPipeError):  # refused by its length, and answered
+            client.sendall(body)
+        received = b""
+        while part := client.recv(65536):
+            received += part
+    head, _, text = received.partition(b"\r\n\r\n")
+    answer = json.loads(text)
+    assert isinstance(answer, dict)
+    return int(head.split()[1]), answer
