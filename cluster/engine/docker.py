@@ -1,0 +1,382 @@
+"""DockerEngine: replicas as containers of one Docker daemon."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from cluster.engine.base import (
+    Container,
+    EngineError,
+    EngineEvent,
+    EngineInfo,
+    LogLine,
+    RunRequest,
+    container_name,
+)
+from cluster.engine.docker_api import ApiRefusal, DockerApi
+from cluster.engine.docker_events import EventStream
+from cluster.engine.docker_format import (
+    LABEL_APP,
+    LABEL_CLUSTER,
+    Details,
+    cluster_filter,
+    container,
+    container_config,
+    details,
+    identity_labels,
+    log_frames,
+    log_lines,
+)
+
+RUN_ATTEMPTS = 4
+CALLS_IN_PARALLEL = 8
+LOG_LINES_MAX = 10_000
+REMOVAL_POLL_S = 0.05
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class DockerEngine:
+    """The Engine protocol on Docker's API.
+
+    `network` is the bridge network to create and use, by default `orchestry-<cluster>`;
+    `subnet` (CIDR) fixes its addresses. `base_url` None follows DOCKER_HOST. Every call has
+    the deadline `timeout_s`; stopping adds the grace, pulling and building have their own.
+    Thread-safe; connects on first use.
+    """
+
+    def __init__(
+        self,
+        network: str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout_s: float = 10,
+        subnet: str | None = None,
+    ) -> None:
+        self._api = DockerApi(base_url, timeout_s)
+        self._network = network
+        self._subnet = subnet
+        self._lock = threading.Lock()
+        self._network_ids: dict[str, str] = {}
+        self._known: dict[str, Details] = {}
+        self._owned: set[str] = set()
+        self._clusters: set[str] = set()
+
+    def observe(self, cluster_id: str) -> Sequence[Container]:
+        """All containers of this cluster; only those that changed are inspected."""
+        filters = cluster_filter(cluster_id)
+        listed = self._api.call("containers", all=True, filters=filters)
+        self._clusters.add(cluster_id)
+        keys = {item["Id"]: f"{item['Id']} {item['State']}" for item in listed}
+        with self._lock:
+            known = {key: self._known[key] for key in keys.values() if key in self._known}
+        changed = [
+            item["Id"] for item in listed
+            if keys[item["Id"]] not in known and item["State"] != "created"
+        ]
+        for container_id, state in zip(changed, in_parallel(self._state, changed), strict=True):
+            if state is not None:
+                keys[container_id] = f"{container_id} {state['Status']}"
+                known[keys[container_id]] = details(state)
+        with self._lock:
+            self._known = known
+            self._owned = set(keys)
+        found = (
+            container(
+                item["Id"], item["Names"][0], labels=item["Labels"], status=item["State"],
+                networks=item["NetworkSettings"]["Networks"],
+                details=known.get(keys[item["Id"]]),
+            )
+            for item in listed if item["Names"]
+        )
+        return tuple(one for one in found if one is not None)
+
+    def run(self, request: RunRequest) -> Container:
+        """Create and start at once; what is missing or in the way is seen to on refusal."""
+        self._clusters.add(request.cluster_id)
+        name = container_name(
+            request.cluster_id, request.app, request.revision, request.slot
+        )
+        refusal: EngineError = EngineError("timeout", f"{name} keeps changing under our hands")
+        for _ in range(RUN_ATTEMPTS):
+            try:
+                return self._create_and_start(request, name)
+            except ApiRefusal as error:
+                refusal = error
+                running = self._remedy(error, request, name)
+                if running is not None:
+                    return running
+        raise refusal
+
+    def stop(self, container_id: str, *, grace_s: int) -> None:
+        """Stop and remove; refuses a container of no cluster that this engine serves."""
+        try:
+            if not self._is_ours(container_id):
+                raise EngineError("rejected", f"container {container_id[:12]} is not ours")
+            if grace_s > 0:
+                self._api.call("stop", container_id, timeout=grace_s)
+            self._remove(container_id)
+        except ApiRefusal as error:
+            if error.status != 404:
+                raise
+
+    def remove_volumes(self, cluster_id: str, app: str) -> int:
+        """Remove the app's volumes; raises when a container still uses one."""
+        return self._remove_volumes(
+            {"label": [f"{LABEL_CLUSTER}={cluster_id}", f"{LABEL_APP}={app}"]}
+        )
+
+    def logs(self, container_id: str, *, tail: int, since_ns: int = 0) -> Sequence[LogLine]:
+        """The last lines, oldest first; at most LOG_LINES_MAX, none of a container gone."""
+        tail = min(tail, LOG_LINES_MAX)
+        if tail <= 0:
+            return ()
+        params = {"stdout": "1", "stderr": "1", "timestamps": "1", "tail": str(tail)}
+        if since_ns > 0:
+            params["since"] = f"{since_ns // 10**9}.{since_ns % 10**9:09d}"
+        try:
+            if not self._is_ours(container_id):
+                raise EngineError("rejected", f"container {container_id[:12]} is not ours")
+            with self._api.stream(
+                "GET", f"/containers/{container_id}/logs", params, silence_s=self._api.timeout_s
+            ) as response:
+                lines = log_lines(log_frames(response.iter_content(64 * 1024)), tail)
+        except ApiRefusal as error:
+            if error.status == 404:
+                return ()
+            raise
+        return [line for line in lines if line.at_ns >= since_ns]
+
+    def info(self) -> EngineInfo:
+        """The host's size."""
+        info = self._api.call("info")
+        return EngineInfo(
+            version=info["ServerVersion"],
+            cpus=info["NCPU"],
+            memory_bytes=info["MemTotal"],
+            containers_running=info["ContainersRunning"],
+        )
+
+    def events(self, cluster_id: str, stop: threading.Event) -> Iterator[EngineEvent]:
+        """Hints until `stop`; each also makes observe() look at its container again."""
+        self._clusters.add(cluster_id)
+        for hint in EventStream(self._api, cluster_id).read(stop):
+            with self._lock:
+                if hint.kind == "connected":
+                    self._known = {}
+                else:
+                    for key in [k for k in self._known if k.startswith(f"{hint.container_id} ")]:
+                        del self._known[key]
+            yield hint
+
+    def build_image(self, tag: str, context: Mapping[str, bytes | tuple[bytes, int]]) -> str:
+        """Build from files in memory, path to content or (content, mode); returns the id."""
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            for path, entry in context.items():
+                content, mode = entry if isinstance(entry, tuple) else (entry, 0o644)
+                member = tarfile.TarInfo(path)
+                member.size, member.mode = len(content), mode
+                tar.addfile(member, io.BytesIO(content))
+        archive.seek(0)
+        return self._api.build(tag, archive)
+
+    def image_exists(self, name: str) -> bool:
+        """Is the image on this host?"""
+        try:
+            self._api.call("inspect_image", name)
+        except ApiRefusal as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
+    def purge(self, cluster_id: str) -> None:
+        """Remove everything of a cluster: containers, volumes, network."""
+        filters = cluster_filter(cluster_id)
+        listed = self._api.call("containers", all=True, filters=filters)
+        in_parallel(self._remove, [item["Id"] for item in listed])
+        self._remove_volumes(filters)
+        for network in self._api.call("networks", filters=filters):
+            self._unless_gone("remove_network", network["Id"])
+        with self._lock:
+            self._network_ids.pop(cluster_id, None)
+
+    def close(self) -> None:
+        """Close idle connections; the engine stays usable."""
+        self._api.close()
+
+    def _create_and_start(self, request: RunRequest, name: str) -> Container:
+        self._ensure_volumes(request)
+        config = container_config(request, self._network_id(request.cluster_id))
+        created = self._api.call("create_container_from_config", config, name)
+        container_id = created["Id"]
+        with self._lock:
+            self._owned.add(container_id)
+        try:
+            self._api.call("start", container_id)
+        except ApiRefusal:
+            self._remove(container_id)
+            raise
+        return self._inspected(container_id)
+
+    def _remedy(self, error: ApiRefusal, request: RunRequest, name: str) -> Container | None:
+        """Make a refused run possible; returns the replica if it runs already."""
+        text = error.reason.lower()
+        if error.fault == "image_missing":
+            self._api.pull(request.image)
+        elif error.status == 409 and "name" in text:
+            return self._settle(request, name)
+        elif error.status == 404 and "network" in text:
+            with self._lock:
+                self._network_ids.pop(request.cluster_id, None)
+        elif error.status == 404 and "no such container" in text:
+            pass  # removed between create and start
+        else:
+            raise error
+        return None
+
+    def _settle(self, request: RunRequest, name: str) -> Container | None:
+        """The name is taken: by this very replica, by its remains, or by a stranger."""
+        try:
+            found = self._api.call("inspect_container", name)
+            if not identity_labels(request).items() <= (found["Config"]["Labels"] or {}).items():
+                raise EngineError("name_taken", f"a container that is not ours is named {name}")
+            if found["State"]["Running"]:
+                return self._inspected(found["Id"])
+            self._remove(found["Id"])
+        except ApiRefusal as error:
+            if error.status != 404:
+                raise
+        return None
+
+    def _inspected(self, container_id: str) -> Container:
+        found = self._api.call("inspect_container", container_id)
+        state = found["State"]
+        one = container(
+            found["Id"], found["Name"], labels=found["Config"]["Labels"],
+            status=state["Status"], networks=found["NetworkSettings"]["Networks"],
+            details=details(state),
+        )
+        if one is None or (one.phase == "running" and not one.ip):
+            raise EngineError("no_resources", f"{found['Name']} got no address on our network")
+        with self._lock:
+            self._owned.add(one.id)
+            self._known[f"{one.id} {state['Status']}"] = details(state)
+        return one
+
+    def _state(self, container_id: str) -> dict[str, Any] | None:
+        try:
+            found = self._api.call("inspect_container", container_id)
+        except ApiRefusal as error:
+            if error.status == 404:
+                return None
+            raise
+        state: dict[str, Any] = found["State"]
+        return state
+
+    def _is_ours(self, container_id: str) -> bool:
+        with self._lock:
+            if container_id in self._owned:
+                return True
+        found = self._api.call("inspect_container", container_id)
+        return (found["Config"]["Labels"] or {}).get(LABEL_CLUSTER) in self._clusters
+
+    def _remove(self, container_id: str) -> None:
+        """Kill and remove, and wait while another caller's removal is under way."""
+        deadline_s = time.monotonic() + self._api.timeout_s
+        while True:
+            try:
+                self._api.call("remove_container", container_id, v=True, force=True)
+                return
+            except ApiRefusal as error:
+                if error.status == 404:
+                    return
+                if error.status != 409 or "in progress" not in error.reason:
+                    raise
+                if time.monotonic() > deadline_s:
+                    raise EngineError("timeout", error.reason) from error
+            time.sleep(REMOVAL_POLL_S)
+
+    def _network_id(self, cluster_id: str) -> str:
+        with self._lock:
+            known = self._network_ids.get(cluster_id)
+        if known:
+            return known
+        name = self._network or f"orchestry-{cluster_id[:8]}"
+        found = self._find_network(name, cluster_id)
+        if found is None:
+            ipam = {"Driver": "default", "Config": [{"Subnet": self._subnet}]}
+            try:
+                self._api.call(
+                    "create_network", name, driver="bridge", labels={LABEL_CLUSTER: cluster_id},
+                    ipam=ipam if self._subnet else None, check_duplicate=True,
+                )
+            except ApiRefusal as error:
+                if error.status != 409:  # 409: created by a parallel call
+                    raise
+            found = self._find_network(name, cluster_id)
+        if found is None:
+            raise EngineError("timeout", f"network {name} keeps changing under our hands")
+        with self._lock:
+            self._network_ids[cluster_id] = found
+        return found
+
+    def _find_network(self, name: str, cluster_id: str) -> str | None:
+        """The oldest network of ours: two daemon calls at once can create two of one name."""
+        named = [
+            n for n in self._api.call("networks", names=[name]) if n["Name"] == name
+        ]
+        ours = [n for n in named if (n["Labels"] or {}).get(LABEL_CLUSTER) == cluster_id]
+        if named and not ours:
+            raise EngineError(
+                "rejected",
+                f"network {name} exists and is not this cluster's: remove it, or set "
+                "DOCKER_NETWORK to another name",
+            )
+        return min(((n["Created"], n["Id"]) for n in ours), default=(None, None))[1]
+
+    def _ensure_volumes(self, request: RunRequest) -> None:
+        labels = {LABEL_CLUSTER: request.cluster_id, LABEL_APP: request.app}
+        for name in sorted({mount.volume for mount in request.mounts}):
+            volume = self._api.call("create_volume", name, labels=labels)
+            if not labels.items() <= (volume["Labels"] or {}).items():
+                raise EngineError(
+                    "rejected",
+                    f"volume {name} exists and is not this app's: rename it in `spec.volumes`",
+                )
+
+    def _remove_volumes(self, filters: Mapping[str, Any]) -> int:
+        listed = self._api.call("volumes", filters=filters)["Volumes"] or []
+        return sum(
+            self._unless_gone("remove_volume", volume["Name"]) for volume in listed
+        )
+
+    def _unless_gone(self, method: str, what: str) -> bool:
+        """Call; False when there is no such object."""
+        try:
+            self._api.call(method, what)
+        except ApiRefusal as error:
+            if error.status != 404:
+                raise
+            return False
+        return True
+
+
+def in_parallel(verb: Callable[[T], R], items: Sequence[T]) -> Iterable[R]:
+    """Results in order, at most CALLS_IN_PARALLEL at once; the first failure stops the rest."""
+    if len(items) < 2:
+        return [verb(item) for item in items]
+    with ThreadPoolExecutor(CALLS_IN_PARALLEL, "docker") as pool:
+        try:
+            return list(pool.map(verb, items))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

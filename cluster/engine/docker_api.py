@@ -1,0 +1,227 @@
+"""The one door to the `docker` package: calls with deadlines, failures as EngineError."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import docker.auth
+import docker.errors
+import docker.utils
+import requests
+import urllib3.exceptions
+from docker import APIClient
+
+from cluster.engine.base import EngineError, Fault
+
+POOL_CONNECTIONS = 32
+REASON_CHARS = 300
+PULL_TIMEOUT_S = 600.0
+PULL_SILENCE_S = 60.0
+BUILD_TIMEOUT_S = 300.0
+
+_NO_RESOURCES = (
+    "no space left",
+    "cannot allocate memory",
+    "resource temporarily unavailable",
+    "too many open files",
+    "no available ipv4 addresses",
+    "non-overlapping ipv4 address pool",
+    "all predefined address pools",
+)
+# What runc says around the cause; the cause itself is what a user can act upon.
+_WRAPPING = re.compile(r"^.*(?:unable to start container process|process caused): ", re.DOTALL)
+
+
+class ApiRefusal(EngineError):
+    """The daemon answered with an error; `status` is the HTTP status."""
+
+    def __init__(self, fault: Fault, reason: str, status: int) -> None:
+        super().__init__(fault, reason)
+        self.status = status
+
+
+class DockerApi:
+    """A thread-safe client that connects on first use, so a dead daemon stops nobody.
+
+    `base_url` None follows DOCKER_HOST and its TLS variables. Every call raises only
+    EngineError and, unless said otherwise, ends within `timeout_s` of silence.
+    """
+
+    def __init__(self, base_url: str | None, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        self._base_url = base_url
+        self._client: Any = None
+        self._lock = threading.Lock()
+
+    def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method of docker.APIClient by its name."""
+        with self._translated():
+            return getattr(self._connected(), method)(*args, **kwargs)
+
+    @contextmanager
+    def stream(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str],
+        *,
+        silence_s: float | None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Iterator[requests.Response]:
+        """An open response; `silence_s` bounds the wait for each next byte."""
+        with self._translated():
+            client = self._connected()
+            with client.request(
+                method,
+                f"{client.base_url}/v{client.api_version}{path}",
+                params=params,
+                headers=headers,
+                stream=True,
+                timeout=(self.timeout_s, silence_s),
+            ) as response:
+                if response.status_code >= 400:
+                    raise _refusal(response.status_code, _message(response))
+                yield response
+
+    def pull(self, image: str) -> None:
+        """Fetch the image; raises image_missing with the registry's reason."""
+        repository, tag = docker.utils.parse_repository_tag(image)
+        with self._translated():
+            registry, _ = docker.auth.resolve_repository_name(repository)
+            header = docker.auth.get_config_header(self._connected(), registry)
+        deadline_s = time.monotonic() + PULL_TIMEOUT_S
+        try:
+            with self.stream(
+                "POST",
+                "/images/create",
+                {"fromImage": repository, "tag": tag or "latest"},
+                silence_s=PULL_SILENCE_S,
+                headers={"X-Registry-Auth": header.decode()} if header else None,
+            ) as response:
+                for line in response.iter_lines():
+                    failure = json.loads(line).get("error") if line else None
+                    if failure:
+                        raise ApiRefusal("image_missing", failure, 404)
+                    if time.monotonic() > deadline_s:
+                        raise EngineError("timeout", f"pulling {image} took too long")
+        except ApiRefusal as error:
+            reason = f"image {image} is not on this host and cannot be pulled: {error.reason}"
+            raise EngineError("image_missing", _short(reason)) from error
+
+    def build(self, tag: str, context_tar: Any) -> str:
+        """Build an image from a tar file object; returns the image id."""
+
+        steps = self.call(
+            "build", fileobj=context_tar, custom_context=True, tag=tag, rm=True, forcerm=True,
+            decode=True, timeout=BUILD_TIMEOUT_S,
+        )
+        with self._translated():
+            for step in steps:
+                if "error" in step:
+                    raise EngineError("rejected", _short(f"building {tag}: {step['error']}"))
+        return str(self.call("inspect_image", tag)["Id"])
+
+    def close(self) -> None:
+        """Close the pooled connections; the next call opens new ones."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _connected(self) -> Any:
+        client = self._client
+        if client is not None:
+            return client
+        # Outside the lock: the first request may hang for `timeout_s`, and callers that
+        # queued behind it would each wait that long again.
+        settings = docker.utils.kwargs_from_env()
+        if self._base_url:
+            settings["base_url"] = self._base_url
+        fresh = APIClient(
+            version="auto", timeout=self.timeout_s, max_pool_size=POOL_CONNECTIONS, **settings
+        )
+        with self._lock:
+            if self._client is None:
+                self._client = fresh
+            client = self._client
+        if client is not fresh:
+            fresh.close()
+        return client
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except docker.errors.APIError as error:
+            if "client version" in str(error.explanation):
+                self.close()  # the daemon was replaced by another version: negotiate again
+                raise EngineError("unavailable", "the Docker API version changed") from error
+            status = error.response.status_code if error.response is not None else 500
+            raise _refusal(status, str(error.explanation or error)) from error
+        except (
+            docker.errors.DockerException,
+            requests.RequestException,
+            urllib3.exceptions.HTTPError,
+            OSError,
+            ValueError,
+        ) as error:
+            if _is_timeout(error):
+                reason = f"Docker did not answer within {self.timeout_s:g} s"
+                raise EngineError("timeout", reason) from error
+            reason = f"Docker does not answer: {_root_cause(error)}"
+            raise EngineError("unavailable", _short(reason)) from error
+
+
+def _refusal(status: int, message: str) -> ApiRefusal:
+    text = message.lower()
+    fault: Fault = "rejected"
+    if any(sign in text for sign in _NO_RESOURCES):
+        fault = "no_resources"
+    elif status == 404 and "no such image" in text:
+        fault = "image_missing"
+    elif status == 503 or "shutting down" in text:
+        fault = "unavailable"
+    return ApiRefusal(fault, _short(message), status)
+
+
+def _message(response: requests.Response) -> str:
+    try:
+        return str(response.json()["message"])
+    except (ValueError, KeyError):
+        return response.text or response.reason
+
+
+def _short(message: str) -> str:
+    line = _WRAPPING.sub("", message.strip()).split("\n", 1)[0]
+    return line.removesuffix(": unknown")[:REASON_CHARS]
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and all that it wraps, by `raise … from` or as an argument."""
+    pending, seen = [error], set[int]()
+    while pending:
+        link = pending.pop(0)
+        if link is None or id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        pending += [link.__cause__, link.__context__]
+        pending += [part for part in link.args if isinstance(part, BaseException)]
+
+
+def _is_timeout(error: BaseException) -> bool:
+    kinds = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
+    return any(isinstance(link, kinds) for link in _chain(error))
+
+
+def _root_cause(error: BaseException) -> str:
+    for link in _chain(error):
+        if isinstance(link, OSError) and link.strerror:
+            return link.strerror
+    return str(error)

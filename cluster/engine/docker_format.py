@@ -1,0 +1,217 @@
+"""What crosses the wire to Docker: requests, labels, summaries and log frames, all pure."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from cluster.engine.base import Container, EngineEvent, LogLine, RunRequest
+
+LABEL_CLUSTER = "orchestry.cluster"
+LABEL_APP = "orchestry.app"
+LABEL_REVISION = "orchestry.revision"
+LABEL_SLOT = "orchestry.slot"
+LABEL_EPOCH = "orchestry.epoch"
+
+LOG_LINE_BYTES = 16 * 1024
+LOG_CUT_MARK = " …[cut]"
+LOG_FILE_SIZE = "10m"
+LOG_FILES = "3"
+
+# Docker's default set without NET_RAW, which lets a container forge its neighbours' packets.
+DEFAULT_CAPABILITIES = (
+    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD",
+    "NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+)
+
+_NANOS = 1_000_000_000
+_STAMP = re.compile(r"([\d-]{10}T[\d:]{8})(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
+_FRAME_HEADER_BYTES = 8
+_RUNNING = {"running", "paused", "restarting"}
+_EVENTS: Mapping[str, Literal["started", "died", "removed"]] = {
+    "start": "started", "die": "died", "destroy": "removed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What only an inspection tells of a container."""
+
+    started_at_ms: int
+    finished_at_ms: int
+    exit_code: int
+    oom_killed: bool
+    error: str
+
+
+def cluster_filter(cluster_id: str) -> dict[str, list[str]]:
+    """The list filter for the objects of a cluster."""
+    return {"label": [f"{LABEL_CLUSTER}={cluster_id}"]}
+
+
+def identity_labels(request: RunRequest) -> dict[str, str]:
+    """The labels by which the replica is known again; the epoch is not among them."""
+    return {
+        LABEL_CLUSTER: request.cluster_id,
+        LABEL_APP: request.app,
+        LABEL_REVISION: str(request.revision),
+        LABEL_SLOT: str(request.slot),
+    }
+
+
+def capabilities(request: RunRequest) -> list[str]:
+    """The capabilities that the container keeps."""
+    dropped = {_capability(name) for name in request.cap_drop}
+    kept = set() if "ALL" in dropped else set(DEFAULT_CAPABILITIES) - dropped
+    return sorted(kept | {_capability(name) for name in request.cap_add})
+
+
+def _capability(name: str) -> str:
+    return name.upper().removeprefix("CAP_")
+
+
+def container_config(request: RunRequest, network_id: str) -> dict[str, Any]:
+    """The body of `POST /containers/create` (Docker Engine API).
+
+    No init process: with one, a command that does not exist is no error at start but an
+    exit code later.
+    """
+    host: dict[str, Any] = {
+        "NetworkMode": network_id,
+        "RestartPolicy": {"Name": "no"},
+        "NanoCpus": request.cpu_millicores * 1_000_000,
+        "Memory": request.memory_bytes,
+        "MemorySwap": request.memory_bytes,
+        "PidsLimit": request.pids,
+        "SecurityOpt": ["no-new-privileges:true"],
+        "CapDrop": ["ALL"],
+        "CapAdd": capabilities(request),
+        "ReadonlyRootfs": request.read_only_root_filesystem,
+        "LogConfig": {
+            "Type": "json-file", "Config": {"max-size": LOG_FILE_SIZE, "max-file": LOG_FILES},
+        },
+        "Mounts": [
+            {"Type": "volume", "Source": m.volume, "Target": m.path, "ReadOnly": m.read_only}
+            for m in request.mounts
+        ],
+    }
+    config: dict[str, Any] = {
+        "Image": request.image,
+        "Env": [f"{name}={value}" for name, value in request.environment],
+        "Labels": {
+            **dict(request.labels), **identity_labels(request), LABEL_EPOCH: str(request.epoch),
+        },
+        "StopTimeout": request.stop_grace_s,
+        "HostConfig": host,
+    }
+    if request.command:
+        config["Entrypoint"] = list(request.command)
+    if request.args:
+        config["Cmd"] = list(request.args)
+    if request.working_dir:
+        config["WorkingDir"] = request.working_dir
+    if request.user:
+        config["User"] = request.user
+    return config
+
+
+def container(
+    container_id: str,
+    name: str,
+    *,
+    labels: Mapping[str, str],
+    status: str,
+    networks: Mapping[str, Mapping[str, Any]],
+    details: Details | None,
+) -> Container | None:
+    """One container as observed; None when the labels are not of our making."""
+    try:
+        slot, revision = int(labels[LABEL_SLOT]), int(labels[LABEL_REVISION])
+        app, epoch = labels[LABEL_APP], int(labels.get(LABEL_EPOCH, 0))
+    except (KeyError, ValueError):
+        return None
+    phase: Literal["created", "running", "exited"] = "exited"
+    if status in _RUNNING:
+        phase = "running"
+    elif status == "created":
+        phase = "created"
+    known = details or Details(0, 0, 0, oom_killed=False, error="")
+    ip = next((n["IPAddress"] for n in networks.values() if n.get("IPAddress")), "")
+    return Container(
+        id=container_id, name=name.removeprefix("/"), app=app, slot=slot, revision=revision,
+        epoch=epoch, phase=phase, ip=ip if phase == "running" else "",
+        started_at_ms=known.started_at_ms, finished_at_ms=known.finished_at_ms,
+        exit_code=known.exit_code, oom_killed=known.oom_killed, error=known.error,
+    )
+
+
+def details(state: Mapping[str, Any]) -> Details:
+    """The `State` object of an inspection."""
+    running = state["Status"] in _RUNNING
+    return Details(
+        started_at_ms=unix_ns(state["StartedAt"]) // 1_000_000,
+        finished_at_ms=0 if running else unix_ns(state["FinishedAt"]) // 1_000_000,
+        exit_code=0 if running else state["ExitCode"],
+        oom_killed=state["OOMKilled"],
+        error=state["Error"],
+    )
+
+
+def unix_ns(stamp: str) -> int:
+    """Nanoseconds since 1970 of an RFC 3339 stamp; 0 for Docker's year 1 and for no stamp."""
+    if stamp.startswith("0001-"):
+        return 0
+    match = _STAMP.fullmatch(stamp)
+    if match is None:
+        return 0
+    second, fraction, zone = match.groups()
+    at_s = int(datetime.fromisoformat(second + zone).timestamp())
+    return at_s * _NANOS + int((fraction or "")[:9].ljust(9, "0"))
+
+
+def event(message: Mapping[str, Any]) -> EngineEvent | None:
+    """The hint in one message of `/events`, if any."""
+    kind = _EVENTS.get(message.get("Action", ""))
+    return EngineEvent(kind, message["Actor"]["ID"]) if kind else None
+
+
+def log_frames(chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """(stream, payload) of Docker's multiplexed output: 1 byte stream, 3 zero, 4 length."""
+    buffer = bytearray()
+    for chunk in chunks:
+        buffer += chunk
+        while len(buffer) >= _FRAME_HEADER_BYTES:
+            end = _FRAME_HEADER_BYTES + int.from_bytes(buffer[4:8], "big")
+            if len(buffer) < end:
+                break
+            yield buffer[0], bytes(buffer[_FRAME_HEADER_BYTES:end])
+            del buffer[:end]
+
+
+def log_lines(frames: Iterable[tuple[int, bytes]], tail: int) -> list[LogLine]:
+    """The last `tail` lines. Docker cuts long lines into frames, each with its own stamp."""
+    lines: deque[LogLine] = deque(maxlen=tail)
+    open_lines: dict[int, tuple[str, bytearray]] = {}
+    for stream, payload in frames:
+        stamp, _, text = payload.partition(b" ")
+        _, line = open_lines.setdefault(stream, (stamp.decode("ascii", "replace"), bytearray()))
+        # One byte past the limit proves that the line is longer; the rest is not kept.
+        line += text[: LOG_LINE_BYTES + 2 - len(line)]
+        if payload.endswith(b"\n"):
+            lines.append(_log_line(stream, *open_lines.pop(stream)))
+    lines.extend(_log_line(stream, *rest) for stream, rest in open_lines.items())
+    return list(lines)
+
+
+def _log_line(stream: int, stamp: str, line: bytes | bytearray) -> LogLine:
+    text = bytes(line).rstrip(b"\r\n")
+    mark = LOG_CUT_MARK if len(text) > LOG_LINE_BYTES else ""
+    return LogLine(
+        at_ns=unix_ns(stamp),
+        stream="stderr" if stream == 2 else "stdout",
+        text=text[:LOG_LINE_BYTES].decode("utf-8", "replace") + mark,
+    )
