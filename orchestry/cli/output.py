@@ -1,0 +1,182 @@
+"""Results on standard output; progress and errors on standard error."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from orchestry.errors import Code, OrchestryError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+# Nothing is cut in a pipe: programs read whole names.
+_PIPE_COLUMNS = 1000
+_SGR = re.compile(r"\x1b\[[0-9;]*m")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+_STYLES = {
+    "running": "green", "healthy": "green", "leader": "green", "up": "green",
+    "starting": "yellow", "updating": "yellow", "stopping": "yellow", "degraded": "yellow",
+    "error": "red", "unhealthy": "red", "down": "red", "unavailable": "red",
+    "exited": "red",
+}
+
+
+def printable(text: object) -> str:
+    """Text from a container or a server, unable to steer the terminal."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", _SGR.sub("", str(text)))
+
+
+def age(time_text: object, now: datetime | None = None) -> str:
+    """How long ago an RFC 3339 time was: `42s`, `5m`, `3h`, `2d`; `-` when there is none."""
+    try:
+        then = datetime.fromisoformat(str(time_text))
+        past_s = int(((now or datetime.now(UTC)) - then).total_seconds())
+    except (ValueError, TypeError):
+        return "-"
+    for limit_s, unit_s, unit in ((120, 1, "s"), (7200, 60, "m"), (172_800, 3600, "h")):
+        if past_s < limit_s:
+            return f"{max(0, past_s) // unit_s}{unit}"
+    return f"{past_s // 86_400}d"
+
+
+def abandon() -> int:
+    """Write no more to standard output, whose reader is gone; returns the exit code for it.
+
+    The interpreter flushes once more when it ends, and must find a working descriptor.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    return 1
+
+
+class Output:
+    """Where a command writes; in JSON mode standard output gets one document only."""
+
+    def __init__(self, *, as_json: bool, color: bool, quiet: bool) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+        self.color = color and not os.environ.get("NO_COLOR")
+
+    def document(self, value: object) -> None:
+        """The JSON document of JSON mode."""
+        sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+    def result(self, text: str) -> None:
+        """One line of result."""
+        sys.stdout.write(text + "\n")
+
+    def progress(self, text: str) -> None:
+        """A note on standard error, left out with --quiet."""
+        if not self.quiet:
+            sys.stderr.write(printable(text) + "\n")
+
+    def console(self, *, error: bool = False) -> Console:
+        """A rich console for tables and live displays."""
+        from rich.console import Console
+
+        stream = sys.stderr if error else sys.stdout
+        terminal = stream.isatty()
+        return Console(
+            file=stream, highlight=False, markup=False, emoji=False,
+            color_system="auto" if self.color and terminal else None,
+            width=None if terminal else _PIPE_COLUMNS,
+        )
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Print a table."""
+        self.console().print(table(columns, rows))
+
+    def error(self, error: OrchestryError) -> int:
+        """Report a failed call and return the exit code of its kind."""
+        code, body = explain(error)
+        self.failure(str(body["error"]), next_step(str(body["code"]), body["details"]),
+                     code=str(body["code"]), details=body["details"])
+        return code
+
+    def failure(
+        self, message: str, next_step: str, *, code: str, details: object = None
+    ) -> None:
+        """Say on standard error what went wrong and what to do; in JSON mode also as JSON."""
+        if self.as_json:
+            self.document({"error": message, "details": details, "code": code})
+        self.complain(message, next_step, details)
+
+    def complain(self, message: str, next_step: str, details: object = None) -> None:
+        """Say on standard error what went wrong and what to do."""
+        label = "\x1b[31mError:\x1b[0m" if self.color and sys.stderr.isatty() else "Error:"
+        lines = [f"{label} {printable(message)}", *fault_lines(details)]
+        sys.stderr.write("\n".join([*lines, f"Next: {next_step}"]) + "\n")
+
+
+def explain(error: OrchestryError) -> tuple[int, dict[str, object]]:
+    """The exit code of an error, and its body as the API writes it."""
+    from orchestry import client as sdk
+
+    code = error.code if isinstance(error, sdk.ClientError) else error.code.value.code
+    message = error.message if isinstance(error, sdk.ClientError) else error.code.value.title
+    body: dict[str, object] = {"error": message, "details": error.details, "code": code}
+    for kinds, exit_code in (
+        ((sdk.NotReachable, sdk.NoLeader), 3), ((sdk.NotFound,), 4),
+        ((sdk.TimedOut,), 5), ((sdk.Forbidden,), 6),
+    ):
+        if isinstance(error, kinds):
+            return exit_code, body
+    return 2 if code == "VALIDATION_ERROR" else 1, body
+
+
+def fault_lines(details: object) -> list[str]:
+    """The details of an error as indented lines."""
+    if not details:
+        return []
+    if isinstance(details, Mapping):
+        details = [f"{name}: {value}" for name, value in details.items()]
+    parts = details if isinstance(details, list) else [details]
+    return [f"  {printable(_fault(part))}" for part in parts]
+
+
+def _fault(part: object) -> str:
+    if isinstance(part, Mapping) and "message" in part:
+        return f"{part.get('field') or 'document'}: {part['message']}"
+    return str(part)
+
+
+def next_step(code: str, details: object) -> str:
+    """What a user does about an error code."""
+    if code == "NOT_REACHABLE":
+        return ("Start a cluster with `orchestry dev`, or name its controllers with --url "
+                "or ORCHESTRY_URL.")
+    if isinstance(details, Mapping) and details.get("outcome") == "unknown":
+        return "See `orchestry status` for what was done, then repeat the command if it was not."
+    remedies: dict[str, str] = {}
+    for entry in Code:
+        remedies.setdefault(entry.value.code, entry.value.remedy)
+    return remedies.get(code, "See `orchestry cluster status`.")
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """A plain table; known words of state get their colour."""
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        cells = [printable(cell) for cell in row]
+        made.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in cells))
+    return made
+
+
+def replicas(app: Mapping[str, Any]) -> str:
+    """`2/3`: healthy (or present) of wanted replicas."""
+    counts = app.get("replicas") or {}
+    ready = counts.get("healthy", counts.get("current", "?"))
+    return f"{ready}/{counts.get('desired', '?')}"

@@ -1,0 +1,158 @@
+"""One command's surroundings: options, client, output, and what a failure looks like."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from orchestry.cli.output import Output, abandon
+from orchestry.errors import OrchestryError
+
+if TYPE_CHECKING:
+    from orchestry.client import Client
+
+# `orchestry dev` listens on the first three, a load balancer before a cluster on the last.
+DEFAULT_URLS = tuple(f"http://127.0.0.1:{port}" for port in (8001, 8002, 8003, 8000))
+INTERRUPTED = 130
+
+class UsageError(Exception):
+    """The command line asks for something that makes no sense."""
+
+
+class CommandError(Exception):
+    """The command failed on this machine; `next_step` is what the user can do."""
+
+    def __init__(self, message: str, next_step: str) -> None:
+        super().__init__(message)
+        self.next_step = next_step
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options that hold for every command."""
+
+    urls: tuple[str, ...] = ()
+    token: str | None = None
+    as_json: bool = False
+    no_color: bool = False
+    quiet: bool = False
+
+    def merged(self, later: Options) -> Options:
+        """These options, with those that were given after the command's name."""
+        return Options(
+            later.urls or self.urls,
+            self.token if later.token is None else later.token,
+            later.as_json or self.as_json,
+            later.no_color or self.no_color,
+            later.quiet or self.quiet,
+        )
+
+
+class Session:
+    """What a command works with."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.out = Output(
+            as_json=options.as_json, color=not options.no_color, quiet=options.quiet
+        )
+
+    @cached_property
+    def client(self) -> Client:
+        """The client, made on first use; raises UsageError for a malformed address."""
+        from orchestry.client import Client
+
+        named = tuple(filter(None, map(str.strip, os.environ.get("ORCHESTRY_URL", "").split(","))))
+        token = self.options.token or os.environ.get("ORCHESTRY_TOKEN") or None
+        try:
+            return Client(self.options.urls or named or DEFAULT_URLS, token=token)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
+    def close(self) -> None:
+        """Close the client, if there is one."""
+        if "client" in self.__dict__:
+            self.client.close()
+
+
+def shared_options(*, hidden: bool) -> list[click.Parameter]:
+    """The options of every command; after its name they need no more room in its help."""
+    return [
+        click.Option(
+            ["--url", "-u", "urls"], metavar="URL", multiple=True, hidden=hidden,
+            help="Address of a controller; repeatable. Else ORCHESTRY_URL (comma-separated), "
+            "else ports 8001, 8002, 8003 and 8000 of this machine.",
+        ),
+        click.Option(["--token"], metavar="TOKEN", hidden=hidden,
+                     help="Access token. Else ORCHESTRY_TOKEN."),
+        click.Option(["--json", "as_json"], is_flag=True,
+                     help="Print one JSON document, and nothing else, on standard output."),
+        click.Option(["--no-color"], is_flag=True, hidden=hidden, help="No colours."),
+        click.Option(["--quiet", "-q"], is_flag=True, hidden=hidden,
+                     help="No progress on standard error."),
+    ]
+
+
+class Command(click.Command):
+    """A command whose function takes a Session first, and may return an exit code."""
+
+    def __init__(self, name: str | None, **attributes: Any) -> None:
+        own = attributes.pop("params", None) or []
+        super().__init__(name, params=[*own, *shared_options(hidden=True)], **attributes)
+
+    def invoke(self, ctx: click.Context) -> NoReturn:
+        """Run the function; the process ends with its exit code."""
+        values = dict(ctx.params)
+        given = Options(**{part.name: values.pop(part.name) for part in fields(Options)})
+        options = (ctx.find_object(Options) or Options()).merged(given)
+        run = self.callback
+        assert run is not None
+        ctx.exit(perform(Session(options), lambda session: run(session, **values)))
+
+
+def perform(session: Session, work: Callable[[Session], int | None]) -> int:
+    """Do a command's work; turn whatever goes wrong into a message and an exit code."""
+    out = session.out
+    try:
+        return work(session) or 0
+    except UsageError as error:
+        out.failure(str(error), "See `orchestry --help`.", code="USAGE")
+        return 2
+    except CommandError as error:
+        out.failure(str(error), error.next_step, code="FAILED")
+        return 1
+    except OrchestryError as error:
+        return out.error(error)
+    except KeyboardInterrupt:
+        out.progress("Interrupted.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        return abandon()
+    except OSError as error:
+        out.failure(f"{error.filename or 'Input or output'}: {error.strerror or error}",
+                    "Check the path and its permissions.", code="FAILED")
+        return 1
+    finally:
+        session.close()
+
+
+def app_names(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[str]:
+    """Names of apps for shell completion; none when the cluster does not answer."""
+    session = Session(context.find_object(Options) or Options())
+    try:
+        apps = session.client.list_apps()["apps"]
+        return [app["name"] for app in apps if app["name"].startswith(incomplete)]
+    except (OrchestryError, UsageError, KeyError, TypeError):
+        return []
+    finally:
+        session.close()
+
+
+app_argument = click.argument("name", metavar="NAME", shell_complete=app_names)

@@ -1,0 +1,475 @@
+"""The command line against stub controllers: output, exit codes, failures."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestry.cli import main
+from orchestry.cli.output import age, printable
+from orchestry.cli.waiting import bar, describe
+from tests.unit.stub_cluster import Says, Seen, StubNode, error, free_url, nodes
+
+APP = {
+    "name": "web", "status": "running", "created_at": "2026-01-01T00:00:00Z",
+    "replicas": {"current": 3, "desired": 3, "healthy": 2}, "image": "nginx:alpine",
+    "containers": [{"id": "1", "name": "web-1", "ip": "10.0.0.2", "port": 80,
+                    "status": "running", "health": "healthy",
+                    "started_at": "2026-01-01T00:00:00Z"}],
+}
+APPS = {"apps": [APP], "total": 1, "running": 1, "stopped": 0, "error": 0}
+SPEC = {"apiVersion": "v1", "kind": "App", "metadata": {"name": "web"},
+        "spec": {"image": "nginx:alpine", "ports": [{"containerPort": 80}]}}
+CLUSTER = {"node_id": "c1", "leader_id": "c2", "term": 7, "nodes": [
+    {"node_id": "c1", "hostname": "h1", "state": "follower", "is_healthy": True},
+    {"node_id": "c2", "hostname": "h2", "state": "leader", "is_healthy": False}]}
+ANSWERS: dict[tuple[str, str], Any] = {
+    ("POST", "/api/v1/apps/register"): {"message": "m", "app_name": "web", "status": "registered"},
+    ("POST", "/api/v1/apps/web/start"): {"app_name": "web", "replicas": 3, "status": "running"},
+    ("POST", "/api/v1/apps/web/stop"): {"app_name": "web", "status": "stopped"},
+    ("POST", "/api/v1/apps/web/scale"): {
+        "app_name": "web", "previous_replicas": 3, "current_replicas": 5, "scaling_time": 1.25},
+    ("DELETE", "/api/v1/apps/web"): {
+        "app_name": "web", "containers_removed": 3, "volumes_removed": 1},
+    ("GET", "/api/v1/apps/web"): APP,
+    ("GET", "/api/v1/apps"): APPS,
+    ("GET", "/api/v1/apps/web/spec"): SPEC,
+    ("GET", "/api/v1/apps/web/logs"): {"app_name": "web", "logs": [
+        {"timestamp": "2026-01-01T00:00:02Z", "container": "web-2", "level": "INFO",
+         "message": "second\x1b[2J"},
+        {"timestamp": "2026-01-01T00:00:01Z", "container": "web-1", "level": "INFO",
+         "message": "first"}]},
+    ("GET", "/api/v1/apps/web/events"): {"app_name": "web", "events": [
+        {"id": 2, "type": "scaling", "message": "Scaled", "timestamp": "2026-01-01T00:00:02.5Z",
+         "details": {}}], "total": 1, "has_more": False},
+    ("GET", "/api/v1/events"): {"events": [
+        {"id": 2, "type": "scaling", "app_name": "web", "message": "Scaled",
+         "timestamp": "2026-01-01T00:00:02Z", "details": {}}], "total": 1, "has_more": False},
+    ("GET", "/cluster/status"): CLUSTER,
+    ("GET", "/cluster/leader"): {"leader_id": "c2", "api_url": "http://h2:8001", "term": 7},
+    ("GET", "/cluster/health"): {"status": "healthy", "leader_id": "c2", "cluster_size": 3},
+}
+
+
+def answer(seen: Seen) -> Says:
+    """A healthy cluster with one app, web."""
+    found = ANSWERS.get((seen.method, seen.path.partition("?")[0]))
+    if found is None:
+        return error(404, "APP_NOT_FOUND", "No such app")
+    return Says(200, found)
+
+
+@pytest.fixture
+def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubNode]:
+    """A healthy stub controller that ORCHESTRY_URL names."""
+    with nodes(answer) as (stub,):
+        monkeypatch.setenv("ORCHESTRY_URL", stub.url)
+        yield stub
+
+
+Captured = pytest.CaptureFixture[str]
+
+EVENTS_TABLE = """\
+TIME                  TYPE     APP  MESSAGE
+2026-01-01T00:00:02Z  scaling  web  Scaled
+"""
+CLUSTER_TABLE = """\
+Leader: c2   Term: 7   Answered by: c1
+CONTROLLER  STATE     HEALTH   HOST
+c1          follower  healthy  h1
+c2          leader    down     h2
+"""
+COMMANDS: list[tuple[list[str], str]] = [
+    (["up", "web"], "web: running, replicas: 3\n"),
+    (["up", "web", "-r", "3", "--no-wait"], "web: running, replicas: 3\n"),
+    (["down", "web"], "web: stopped\n"),
+    (["scale", "web", "5"], "web: scaled from 3 to 5 replicas in 1.2 s\n"),
+    (["scale", "web", "5", "--no-wait"], "web: scaling from 3 to 5 replicas\n"),
+    (["delete", "web", "--force"], "web: deleted, containers: 3, volumes: 1\n"),
+    (["logs", "web"], "web-1 | first\nweb-2 | second\\x1b[2J\n"),
+    (["cluster", "leader"], "c2  http://h2:8001\n"),
+    (["cluster", "health"], "healthy, leader: c2, controllers: 3\n"),
+    (["events", "web"], EVENTS_TABLE),
+    (["events"], EVENTS_TABLE),
+    (["cluster", "status"], CLUSTER_TABLE),
+]
+
+
+@pytest.mark.parametrize(("arguments", "expected"), COMMANDS, ids=lambda value: str(value)[:30])
+def test_commands_print_their_result(
+    node: StubNode, capsys: Captured, arguments: list[str], expected: str
+) -> None:
+    """Results go to standard output, plain in a pipe, and nothing to standard error."""
+    assert main(arguments) == 0
+    printed = capsys.readouterr()
+    assert "\n".join(line.rstrip() for line in printed.out.split("\n")) == expected
+    assert printed.err == ""
+
+
+JSON_COMMANDS = [arguments for arguments, _ in COMMANDS] + [
+    ["status"], ["status", "web"], ["list"], ["list", "--status", "running"], ["spec", "web"]]
+
+
+@pytest.mark.parametrize("arguments", JSON_COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("first", [True, False])
+def test_json_prints_one_document(
+    node: StubNode, capsys: Captured, arguments: list[str], first: bool
+) -> None:
+    """`--json` before or after the command prints the answer of the API and nothing else."""
+    assert main(["--json", *arguments] if first else [*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) in list(ANSWERS.values())
+
+
+def test_tables_of_apps(node: StubNode, capsys: Captured) -> None:
+    """`list`, `status` and `status NAME` show names, states, replicas and containers."""
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["NAME", "STATUS", "REPLICAS", "IMAGE", "AGE"]
+    assert lines[1].split()[:4] == ["web", "running", "2/3", "nginx:alpine"]
+    assert main(["status"]) == 0
+    assert "1 in all: 1 running, 0 stopped, 0 error" in capsys.readouterr().out
+    assert main(["status", "web"]) == 0
+    assert "10.0.0.2:80" in capsys.readouterr().out
+
+
+def test_spec_is_yaml(node: StubNode, capsys: Captured) -> None:
+    """The spec comes as YAML with its keys in order."""
+    assert main(["spec", "web", "--resolved"]) == 0
+    assert capsys.readouterr().out.startswith("apiVersion: v1\nkind: App\nmetadata:\n")
+    assert node.seen[0].path == "/api/v1/apps/web/spec?resolved=true"
+
+
+FAILURES = [
+    (error(400, "VALIDATION_ERROR", [{"field": "since", "message": "must be a time"}]), 2,
+     "since: must be a time"),
+    (error(500, "DOCKER_ERROR", "pull access denied"), 1, "pull access denied"),
+    (error(503, "NO_LEADER"), 3, "Next: Try again"),
+    (error(404, "APP_NOT_FOUND", "No app 'web'"), 4, "Next: List the applications"),
+    (error(504, "TIMEOUT", "2 of 3 replicas are healthy"), 5, "orchestry status NAME --watch"),
+    (error(401, "UNAUTHORIZED"), 6, "Next: Send a valid token"),
+    (error(403, "FORBIDDEN"), 6, "Next: Ask an administrator"),
+    (error(418, "FROM_THE_FUTURE"), 1, "Next: "),
+]
+
+
+@pytest.mark.parametrize(("says", "code", "text"), FAILURES)
+def test_failures_have_their_exit_code_cause_and_next_step(
+    capsys: Captured, says: Says, code: int, text: str
+) -> None:
+    """Every failure ends with its code, and says what to do, on standard error."""
+    with nodes(lambda _: says) as (stub,):
+        assert main(["up", "web", "--url", stub.url]) == code
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert text in printed.err
+        assert "Next: " in printed.err
+        assert main(["up", "web", "--url", stub.url, "--json"]) == code
+    body = json.loads(capsys.readouterr().out)
+    assert (body["code"], body["details"]) == (says.body["code"], says.body["details"])
+
+
+def test_no_cluster(capsys: Captured) -> None:
+    """A cluster that is not there ends with code 3 and the way to start one."""
+    assert main(["-u", free_url(), "list"]) == 3
+    assert "orchestry dev" in capsys.readouterr().err
+
+
+def test_flags_beat_the_environment(
+    node: StubNode, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    """`--url` after the command wins over one before it and over ORCHESTRY_URL."""
+    monkeypatch.setenv("ORCHESTRY_TOKEN", "from-env")
+    monkeypatch.setenv("ORCHESTRY_URL", f"{free_url()}, {node.url}")
+    assert main(["list"]) == 0
+    assert node.seen[-1].headers["Authorization"] == "Bearer from-env"
+    monkeypatch.setenv("ORCHESTRY_URL", "nonsense")
+    assert main(["-u", free_url(), "--token", "a", "list", "-u", node.url, "--token", "b"]) == 0
+    assert node.seen[-1].headers["Authorization"] == "Bearer b"
+    assert main(["list"]) == 2
+    assert "'nonsense' is no controller address" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [
+    ["up"], ["scale", "web", "101"], ["scale", "web", "three"], ["list", "--status", "odd"],
+    ["nonsense"], ["up", "web", "--nonsense"], ["dev", "--nodes", "0"],
+    ["status", "--watch", "--json"], ["delete", "web"], ["register"], ["register", "-", "-"],
+    ["up", ".."], ["cluster", "nonsense"], ["logs", "web", "-n", "-1"],
+])
+def test_wrong_usage(node: StubNode, capsys: Captured, arguments: list[str]) -> None:
+    """Wrong usage ends with code 2 before anything is sent."""
+    assert main(arguments) == 2
+    assert capsys.readouterr().err
+    assert node.seen == []
+
+
+def test_delete_in_a_script_needs_force(node: StubNode, capsys: Captured) -> None:
+    """Without a terminal to ask in, deletion is refused and says how to confirm it."""
+    assert main(["delete", "web"]) == 2
+    assert "--force" in capsys.readouterr().err
+    assert main(["delete", "web", "-f", "--keep-data"]) == 0
+    assert node.seen[-1].path.endswith("?force=true&keep_data=true")
+
+
+def test_register_files(node: StubNode, tmp_path: Path, capsys: Captured) -> None:
+    """Each document of each file is sent; a bad one is named and does not stop the others."""
+    document = json.dumps(SPEC)
+    (tmp_path / "two.yaml").write_text(f"{document}\n---\n{document}\n")
+    (tmp_path / "bad.yaml").write_text("a: 1\nb: [\n")
+    (tmp_path / "list.yaml").write_text("- a\n")
+    (tmp_path / "latin.yaml").write_bytes(b"a: \xe9\n")
+    files = [str(tmp_path / name) for name in
+             ("bad.yaml", "list.yaml", "latin.yaml", "missing.yaml", "two.yaml")]
+    assert main(["register", *files]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == "web: registered\nweb: registered\n"
+    assert "bad.yaml: Invalid application specification\n  line " in printed.err
+    assert "missing.yaml: It cannot be read: No such file or directory" in printed.err
+    assert "latin.yaml: It is not UTF-8 text" in printed.err
+    assert [seen.document for seen in node.seen] == [SPEC, SPEC]
+    assert main(["register", "--json", *files]) == 1
+    answers = json.loads(capsys.readouterr().out)
+    assert [part.get("code") for part in answers] == [
+        "INVALID_SPEC", "FAILED", "FAILED", "FAILED", None, None]
+
+
+def test_register_shows_every_fault_of_a_spec(tmp_path: Path, capsys: Captured) -> None:
+    """The faults that the cluster names are listed with their fields."""
+    faults = [{"field": "spec.image", "message": "is required"},
+              {"field": "spec.ports", "message": "must have one at least"}]
+    (tmp_path / "app.yaml").write_text("kind: App\n")
+    with nodes(lambda _: error(400, "INVALID_SPEC", faults)) as (stub,):
+        assert main(["register", str(tmp_path / "app.yaml"), "-u", stub.url]) == 1
+    printed = capsys.readouterr().err
+    assert "  spec.image: is required\n  spec.ports: must have one at least\n" in printed
+
+
+def test_validate_needs_no_cluster(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Specs are checked offline: the name of a good one, all faults of a bad one."""
+    monkeypatch.setenv("ORCHESTRY_URL", free_url())
+    (tmp_path / "good.yaml").write_text(json.dumps(SPEC))
+    (tmp_path / "bad.yaml").write_text(json.dumps({**SPEC, "spec": {"imagee": "x"}}))
+    assert main(["validate", str(tmp_path / "good.yaml")]) == 0
+    assert capsys.readouterr().out == "web: valid\n"
+    assert main(["validate", str(tmp_path / "bad.yaml"), str(tmp_path / "good.yaml")]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == "web: valid\n"
+    assert "spec.imagee" in printed.err
+    assert "spec.ports" in printed.err
+
+
+@pytest.mark.parametrize(("body", "code"), [
+    ({"status": "degraded", "leader_id": None}, 3), ({"status": "degraded", "leader_id": "c1"}, 1),
+])
+def test_cluster_health_tells_scripts(
+    capsys: Captured, body: dict[str, Any], code: int
+) -> None:
+    """No leader is code 3, other trouble code 1, and the answer is printed all the same."""
+    with nodes(lambda _: Says(503, body)) as (stub,):
+        assert main(["cluster", "health", "-u", stub.url]) == code
+    assert capsys.readouterr().out.startswith("degraded, leader: ")
+
+
+def test_waiting_shows_replicas_and_the_last_reason(capsys: Captured) -> None:
+    """While a start goes on, each change is one line on standard error, none with --quiet."""
+    def slow(seen: Seen) -> Says:
+        if seen.method == "POST":
+            return Says(200, ANSWERS[seen.method, seen.path], delay_s=1.5)
+        return Says(200, {**APP, "problem": "image is being pulled"})
+
+    with nodes(slow) as (stub,):
+        assert main(["up", "web", "-u", stub.url]) == 0
+        printed = capsys.readouterr()
+        assert printed.err == "web: 2/3 replicas healthy (image is being pulled)\n"
+        assert printed.out == "web: running, replicas: 3\n"
+        assert main(["up", "web", "-u", stub.url, "--quiet"]) == 0
+        assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("status", "leaving", "columns", "line"), [
+    (APP, False, 0, "web: 2/3 replicas healthy"),
+    (APP, False, 6, "web: [####--] 2/3 replicas healthy"),
+    ({**APP, "problem": "no\nmemory"}, False, 0, "web: 2/3 replicas healthy (no\\x0amemory)"),
+    (APP, True, 6, "web: 1 container left"),
+    ({}, True, 0, "web: 0 containers left"),
+    ({}, False, 6, "web: ?/? replicas healthy"),
+])
+def test_progress_lines(
+    status: dict[str, Any], leaving: bool, columns: int, line: str
+) -> None:
+    """A progress line holds what is known and cannot steer the terminal."""
+    assert describe(status, "web", leaving=leaving, bar_columns=columns) == line
+
+
+def test_bar_never_overflows() -> None:
+    """More healthy replicas than wanted fill the bar, no more."""
+    assert bar({"replicas": {"desired": 1, "healthy": 5}}, 4) == "[####] "
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("2026-01-01T00:00:00Z", "60s"), ("2025-12-31T23:00:00Z", "61m"),
+    ("2025-12-31T00:00:00+00:00", "24h"), ("2025-12-01T00:00:00Z", "31d"),
+    ("2026-01-02T00:00:00Z", "0s"), (None, "-"), ("soon", "-"), ("2026-01-01T00:00:00", "-"),
+])
+def test_ages(text: str | None, expected: str) -> None:
+    """A time is shown as how long ago it was."""
+    assert age(text, datetime(2026, 1, 1, 0, 1, tzinfo=UTC)) == expected
+
+
+def test_printable_text() -> None:
+    """Colours are dropped, other control characters shown."""
+    assert printable("\x1b[31mred\x1b[0m\t\x1b]0;t\x07\u009b") == "red\t\\x1b]0;t\\x07\\x9b"
+
+
+def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
+    """The command in its own process."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "orchestry.cli", *arguments], text=True, bufsize=1,
+        stdout=options.pop("stdout", subprocess.PIPE), stderr=subprocess.PIPE, **options,
+    )
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    """`orchestry list | head` leaves no trace on standard error."""
+    many = {**APPS, "apps": [{**APP, "name": f"web-{number}"} for number in range(5000)]}
+    with nodes(lambda _: Says(200, many)) as (stub,):
+        reading, writing = os.pipe()
+        os.close(reading)
+        with start("list", "-u", stub.url, stdout=writing) as process:
+            os.close(writing)
+            _, errors = process.communicate(timeout=60)
+    assert errors == ""
+    assert process.returncode == 1
+
+
+def test_interrupted_wait_says_how_to_go_on() -> None:
+    """Ctrl-C ends the wait only: the message names the command that follows it."""
+    def slow(seen: Seen) -> Says:
+        return Says(200, APP, delay_s=30 if seen.method == "POST" else 0)
+
+    with nodes(slow) as (stub,), start("up", "web", "-u", stub.url) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "web: 2/3 replicas healthy\n"
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert output == ""
+    assert "the operation goes on" in errors
+    assert "orchestry status web --watch" in errors
+    assert "Traceback" not in errors
+
+
+def test_watch_prints_changes_until_interrupted() -> None:
+    """In a pipe `status --watch` prints again only when something changed."""
+    healthy = iter([2, 2, 3])
+    last = {"healthy": 3}
+
+    def changing(_: Seen) -> Says:
+        last["healthy"] = next(healthy, 3)
+        return Says(200, {**APP, "replicas": {"desired": 3, **last}, "containers": []})
+
+    with nodes(changing) as (stub,), \
+            start("status", "web", "--watch", "-u", stub.url) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline().split() for _ in range(4)]
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=30)
+    assert [line[2] for line in lines] == ["HEALTHY", "2/3", "HEALTHY", "3/3"]
+    assert (process.returncode, rest, errors) == (0, "", "")
+
+
+def test_colours_and_questions_in_a_terminal() -> None:
+    """A terminal gets colours within its width, unless they are unwanted, and is asked."""
+    with nodes(answer) as (stub,):
+        for extra, colored in (([], True), (["--no-color"], False)):
+            code, text = in_terminal("list", "-u", stub.url, *extra)
+            assert code == 0
+            assert ("\x1b[32mrunning" in text) is colored
+            assert max(len(printable(line)) for line in text.splitlines()) <= 80
+        code, text = in_terminal("delete", "web", "-u", stub.url, typed="n\n")
+        assert code == 1
+        assert "Delete web, its containers and its volumes?" in text
+        code, text = in_terminal("delete", "web", "-u", stub.url, typed="y\n")
+        assert code == 0
+        assert "web: deleted, containers: 3, volumes: 1" in text
+
+
+def in_terminal(*arguments: str, typed: str = "") -> tuple[int, str]:
+    """Run the command in a pseudo-terminal of 80 columns; its exit code and all it showed."""
+    master, slave = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    environment.pop("NO_COLOR", None)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "orchestry.cli", *arguments],
+        stdin=slave, stdout=slave, stderr=slave, env=environment,
+    )
+    os.close(slave)
+    os.write(master, typed.encode())
+    shown = b""
+    try:
+        while part := os.read(master, 65536):
+            shown += part
+    except OSError:  # the other side is closed
+        pass
+    finally:
+        os.close(master)
+    return process.wait(60), shown.decode()
+
+
+def test_completion_knows_the_apps(node: StubNode) -> None:
+    """The shell completes names of apps from the cluster."""
+    environment = {**os.environ, "_ORCHESTRY_COMPLETE": "bash_complete",
+                   "COMP_WORDS": "orchestry up w", "COMP_CWORD": "2"}
+    done = subprocess.run([sys.executable, "-m", "orchestry.cli"], env=environment, text=True,
+                          capture_output=True, timeout=60, check=False)
+    assert done.stdout == "plain,web\n"
+
+
+def test_start_up_is_quick() -> None:
+    """`--help` loads no HTTP, table or YAML library."""
+    code = ("import sys; from orchestry.cli import main; main(['--help']);"
+            "print(sorted({'requests', 'rich', 'yaml'} & set(sys.modules)))")
+    began_s = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True,
+                          timeout=60, check=True)
+    assert time.monotonic() - began_s < 10
+    assert done.stdout.endswith("[]\n")
+
+
+def test_node_hands_over_to_the_controller(tmp_path: Path) -> None:
+    """`node` becomes the controller's program, also beside a folder that is called api."""
+    (tmp_path / "api").mkdir()
+    (tmp_path / "api" / "node.py").write_text("print('stranger')")
+    (tmp_path / "api" / "__init__.py").touch()
+    with start("node", "--config", "missing.yaml", "--print-config", cwd=tmp_path) as process:
+        output, errors = process.communicate(timeout=60)
+    assert "stranger" not in output
+    assert "Traceback" not in errors
+    assert process.returncode == 2
+    assert "missing.yaml" in errors
+
+
+def test_without_controller_parts(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation of the client alone says what to install."""
+    monkeypatch.setattr("orchestry.cli.commands.local._CONTROLLER_PARTS", ("api", "no_such_part"))
+    assert main(["dev"]) == 1
+    assert "no_such_part" in (printed := capsys.readouterr().err)
+    assert "orchestry[controller]" in printed
+
+
+def test_version(capsys: Captured) -> None:
+    """The version is one line."""
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == "orchestry 1.0.0\n"
