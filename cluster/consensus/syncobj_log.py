@@ -33,6 +33,8 @@ from cluster.state.commands import Command, Stamp
 from cluster.state.model import ClusterState
 from orchestry.errors import Code
 
+__all__ = ["ConsensusError", "RaftConfig", "SyncObjLog"]
+
 logger = logging.getLogger(__name__)
 
 ENVELOPE_BYTES_MAX = 2 * 1024 * 1024

@@ -1,0 +1,118 @@
+"""SimNetwork: messages with delay, loss and cuts, by one seeded dice."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import pickle
+import random
+import zlib
+from collections import deque
+from typing import Any
+
+from pysyncobj.node import Node
+from pysyncobj.transport import Transport
+
+from cluster.consensus import wire
+
+DELAY_MIN_S, DELAY_MAX_S = 0.001, 0.02
+
+
+class SimClock:
+    """Virtual time; moves only when the world steps."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def monotonic_s(self) -> float:
+        return self.now_s
+
+    def wall_ms(self) -> int:
+        return 1_700_000_000_000 + round(self.now_s * 1000)
+
+
+class SimNode(Node):  # type: ignore[misc]
+    """An address whose hash, and so the order of sets, is the same in every process."""
+
+    def __hash__(self) -> int:
+        return zlib.crc32(self.id.encode())
+
+
+class SimNetwork:
+    """Links are cut one way each; a link that is cut one way shows as disconnected to both."""
+
+    def __init__(self, clock: SimClock, dice: random.Random, loss: float) -> None:
+        self.clock, self.dice, self.loss = clock, dice, loss
+        self.ends: dict[str, SimTransport] = {}
+        self.cuts: set[tuple[str, str]] = set()
+        self.silent: set[tuple[str, str]] = set()
+        self._queue: list[tuple[float, int, str, str, bytes]] = []
+        self._order = itertools.count()
+        self.sent = 0
+
+    def linked(self, a: str, b: str) -> bool:
+        """As TCP would see it."""
+        return (
+            a in self.ends and b in self.ends
+            and (a, b) not in self.cuts and (b, a) not in self.cuts
+        )
+
+    def send(self, a: str, b: str, message: Any) -> bool:
+        if not self.linked(a, b):
+            return False
+        self.sent += 1
+        if (a, b) not in self.silent and self.dice.random() >= self.loss:
+            due_s = self.clock.now_s + self.dice.uniform(DELAY_MIN_S, DELAY_MAX_S)
+            data = pickle.dumps(message, wire.PICKLE_PROTOCOL)
+            heapq.heappush(self._queue, (due_s, next(self._order), a, b, data))
+        return True
+
+    def deliver(self) -> None:
+        """Put what is due into the inboxes."""
+        while self._queue and self._queue[0][0] <= self.clock.now_s:
+            _, _, a, b, data = heapq.heappop(self._queue)
+            if self.linked(a, b):
+                self.ends[b].inbox.append((a, data))
+
+    def relink(self) -> None:
+        """Tell every end who is connected now."""
+        for a, end in sorted(self.ends.items()):
+            for b in end.peers:
+                end.set_linked(b, linked=self.linked(a, b))
+
+
+class SimTransport(Transport):  # type: ignore[misc]
+    """PySyncObj's transport over the simulated network, read when the node polls."""
+
+    def __init__(self, network: SimNetwork, node: Any, me: SimNode, others: Any) -> None:
+        super().__init__(node, me, others)
+        self._network = network
+        self._guard = node.guard
+        self.me = me.id
+        self.peers = {other.id: other for other in sorted(others, key=lambda o: str(o.id))}
+        self.inbox: deque[tuple[str, bytes]] = deque()
+        self._linked: set[str] = set()
+        node._poller.poll = self._poll
+        network.ends[self.me] = self
+
+    def _poll(self, timeout_s: float) -> None:
+        while self.inbox:
+            sender, data = self.inbox.popleft()
+            self._guard.peers.heard(sender)
+            self._onMessageReceived(self.peers[sender], wire.loads(data))
+
+    def set_linked(self, peer: str, *, linked: bool) -> None:
+        if linked and peer not in self._linked:
+            self._linked.add(peer)
+            self._onNodeConnected(self.peers[peer])
+        elif not linked and peer in self._linked:
+            self._linked.discard(peer)
+            self._onNodeDisconnected(self.peers[peer])
+
+    def send(self, node: Node, message: Any) -> bool:
+        return self._network.send(self.me, node.id, message)
+
+    def destroy(self) -> None:
+        if self._network.ends.get(self.me) is self:
+            del self._network.ends[self.me]
+            self._network.relink()
