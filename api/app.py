@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import re
 from typing import Any
 
 import orjson
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from flask.json.provider import JSONProvider
 from flask_openapi.openapi import OpenAPI
 
-from api import docs, errors, models, writes
+from api import docs, errors, models
 from api.bodies import BoundedRequest
 from api.controller import Controller
-from api.here import EXTENSION, Cache, Here
+from api.here import EXTENSION, INDEX, Cache, Here
 from api.routes import apps, cluster, history, system
 from api.waiting import Waiting
 from orchestry import __version__
-
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 class _Json(JSONProvider):
@@ -46,35 +42,28 @@ def create_app(controller: Controller) -> Flask:
         controller, Waiting(controller.log, controller.clock), Cache()
     )
     errors.install(app)
-    _install_hooks(app, controller)
+    _mark_responses(app, controller)
     for blueprint in (apps.blueprint, history.blueprint, cluster.blueprint, system.blueprint):
         app.register_api(blueprint)
     docs.install(app)
     return app
 
 
-def _install_hooks(app: Flask, controller: Controller) -> None:
-    """The few lines that every request passes; each costs throughput of reads."""
-    log, node = controller.log, controller.id
+def _mark_responses(app: Flask, controller: Controller) -> None:
+    """Say in every response who answered, who leads and which state was read.
 
-    @app.before_request
-    def before() -> Response | None:
-        given = request.headers.get("X-Request-Id")
-        if given is None or _REQUEST_ID.fullmatch(given) is None:
-            given = os.urandom(8).hex()
-        g.request_id = given
-        if request.method in writes.METHODS and request.url_rule is not None:
-            return writes.redirect()
-        return None
+    Every request pays for this, so it adds headers without looking for earlier ones.
+    """
+    log, node = controller.log, controller.id
 
     @app.after_request
     def after(response: Response) -> Response:
-        headers = response.headers
-        headers["X-Request-Id"] = g.request_id
-        headers["X-Orchestry-Node"] = node
+        add, environ = response.headers.add, request.environ
         leader = log.leader_id()
+        add("X-Request-Id", errors.request_id(environ))
+        add("X-Orchestry-Node", node)
         if leader is not None:
-            headers["X-Orchestry-Leader"] = leader
-        index = g.get("index")
-        headers["X-Orchestry-Index"] = str(log.state().index if index is None else index)
+            add("X-Orchestry-Leader", leader)
+        index = environ.get(INDEX)
+        add("X-Orchestry-Index", str(log.state().index if index is None else index))
         return response

@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 from flask import Response, request
 from pydantic import BaseModel, ValidationError
 
-from api import bodies, errors
+from api import bodies, errors, writes
 
 View = Callable[..., Response]
 _MESSAGES = {"extra_forbidden": "is not known here", "missing": "is required"}
@@ -17,6 +17,8 @@ _MESSAGES = {"extra_forbidden": "is not known here", "missing": "is required"}
 
 def checked(view: View) -> View:
     """Call `view` with its annotated `path`, `query` and `body` models.
+
+    A write that cannot be taken here is answered before anything of it is looked at.
 
     The models also describe the endpoint in /openapi.json. flask-openapi's own validation
     is left out: it stops at the first of the three, computes a JSON schema at each request
@@ -30,6 +32,10 @@ def checked(view: View) -> View:
 
     @functools.wraps(view)
     def wrapper(**variables: Any) -> Response:
+        if request.method in writes.METHODS:
+            elsewhere = writes.redirect()
+            if elsewhere is not None:
+                return elsewhere
         faults: list[tuple[str, str]] = []
         given: dict[str, Any] = {}
         if path_model is not None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import os
+import re
+from collections.abc import Iterable, MutableMapping
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from orchestry.errors import Code, OrchestryError
@@ -16,6 +18,7 @@ from orchestry.errors import Code, OrchestryError
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 1
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _RETRY_LATER = frozenset({Code.CLUSTER_NOT_READY, Code.NO_LEADER})
 _OF_STATUS = {
     404: Code.NOT_FOUND,
@@ -51,6 +54,14 @@ def invalid(faults: Iterable[tuple[str, str]]) -> OrchestryError:
     return OrchestryError(Code.VALIDATION_ERROR, listed)
 
 
+def request_id(environ: MutableMapping[str, Any]) -> str:
+    """The client's `X-Request-Id`, or one made here and kept for the rest of the request."""
+    given: str | None = environ.get("HTTP_X_REQUEST_ID")
+    if given is None or _REQUEST_ID.fullmatch(given) is None:
+        given = environ["HTTP_X_REQUEST_ID"] = os.urandom(8).hex()
+    return given
+
+
 def install(app: Flask) -> None:
     """Make every failure of `app` answer with the error body."""
     app.register_error_handler(OrchestryError, _known)
@@ -80,8 +91,6 @@ def _http(error: Exception) -> Response:
 
 
 def _unknown(error: Exception) -> Response:
-    logger.error(
-        "request %s failed: %s %s", g.get("request_id"), request.method, request.path,
-        exc_info=error,
-    )
-    return response(Code.INTERNAL_ERROR, f"Request id {g.get('request_id')}")
+    given = request_id(request.environ)
+    logger.error("request %s failed: %s %s", given, request.method, request.path, exc_info=error)
+    return response(Code.INTERNAL_ERROR, f"Request id {given}")

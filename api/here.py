@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import orjson
-from flask import Response, current_app, g
+from flask import Response, current_app, request
 
 from api import views
 from api.controller import Controller
@@ -18,6 +18,7 @@ from cluster.state.model import App, ClusterState
 from orchestry.errors import Code, OrchestryError
 
 EXTENSION = "orchestry"
+INDEX = "orchestry.index"
 READ_WAIT_S = 5.0
 APPS_CACHED_MAX = 4096
 
@@ -70,7 +71,7 @@ def here() -> Here:
 def answer(body: bytes | Mapping[str, Any], status: int = 200) -> Response:
     """A JSON response."""
     data = body if isinstance(body, bytes) else orjson.dumps(body)
-    return Response(data, status, mimetype="application/json")
+    return Response(data, status, content_type="application/json")
 
 
 def read(query: ReadQuery) -> ClusterState:
@@ -96,7 +97,7 @@ def read(query: ReadQuery) -> ClusterState:
                     "ask again, or another node",
                 )
         state = log.state()
-    g.index = state.index
+    request.environ[INDEX] = state.index
     return state
 
 

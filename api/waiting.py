@@ -58,7 +58,11 @@ class Waiting:
     def until(
         self, look: Callable[[ClusterState], Found | None], timeout_s: float
     ) -> Found | None:
-        """The first answer of `look` at a new state that is not None; None when time is up."""
+        """The first answer of `look` at a new state that is not None; None when time is up.
+
+        Raises:
+            OrchestryError: TIMEOUT when this process stops, and whatever `look` raises.
+        """
         deadline_s = self._clock.monotonic_s() + timeout_s
         while True:
             state = self._log.state()
@@ -66,7 +70,11 @@ class Waiting:
             if found is not None:
                 return found
             left_s = deadline_s - self._clock.monotonic_s()
-            if left_s <= 0 or self._closed:
+            if self._closed:
+                raise OrchestryError(
+                    Code.TIMEOUT, "This node is stopping; the operation goes on elsewhere"
+                )
+            if left_s <= 0:
                 return None
             with self._changed:
                 if self._log.state() is state:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from typing import Final
 from urllib.parse import quote
 
-from flask import Response, g, request
+from flask import Response, request
 
 from api import errors
-from api.here import app_of, here
+from api.here import INDEX, app_of, here
 from cluster.state.commands import Command, Stamp
 from cluster.state.model import Applied
 from orchestry.errors import Code, OrchestryError
 
 WRITE_WAIT_S = 5.0
-METHODS = frozenset({"POST", "PUT", "DELETE", "PATCH"})
+METHODS: Final = frozenset({"POST", "PUT", "DELETE", "PATCH"})
 
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
 _REVISION = re.compile(r'"([0-9]{1,18})"')
@@ -119,7 +120,7 @@ def propose(command: Command, *, app: str = "") -> Applied:
             raise
         details = {"outcome": "unknown", "idempotency_key": key}
         raise OrchestryError(Code.UNKNOWN_OUTCOME, details) from error
-    g.index = applied.index
+    request.environ[INDEX] = applied.index
     if applied.rejected is not None:
         raise OrchestryError(applied.rejected, applied.details)
     return applied

@@ -189,7 +189,7 @@ def health(path: AppPath, query: ReadQuery) -> Response:
 
 
 def _tagged(response: Response, revision: int) -> Response:
-    response.headers["ETag"] = f'"{revision}"'
+    response.headers.add("ETag", f'"{revision}"')
     return response
 
 

@@ -6,7 +6,11 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
 
 from api.app import create_app
 from cluster import config
@@ -15,8 +19,6 @@ from cluster.consensus.local_log import LocalLog
 from cluster.engine.base import Engine, EngineError, EngineInfo, LogLine
 from cluster.state.commands import AnnounceController, FinishDelete, ReportApp, Stamp
 from cluster.state.model import Applied, Health, Replica
-from flask import Flask
-from flask.testing import FlaskClient
 
 SPEC: dict[str, Any] = {
     "apiVersion": "v1", "kind": "App", "metadata": {"name": "shop"},
@@ -129,7 +131,7 @@ class Loops:
                 if app.deleting and not app.reports:
                     self._node.submit(FinishDelete(app.name, app.revision, 1))
                 elif len(app.reports) != wanted:
-                    self._node.report(app.name, *["healthy"] * wanted)
+                    self._node.report(app.name, *repeat("healthy", wanted))
             self._wake.wait(0.05)
             self._wake.clear()
 

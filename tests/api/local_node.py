@@ -1,0 +1,56 @@
+"""One API process over a LocalLog: `python -m tests.api.local_node`, settings as for a node.
+
+`APPS` registers that many applications; `FAIL=reason` makes the controller refuse to start.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from api import logs
+from api.server import Server
+from cluster import config
+from cluster.state.commands import RegisterApp, StartApp
+from orchestry.spec.parse import canonical
+from tests.api.support import Node, spec
+
+
+class Refused(Exception):
+    """As a controller says that it cannot start."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class LocalNode(Node):
+    """A node with running applications."""
+
+    def start(self) -> None:
+        if os.environ.get("FAIL"):
+            raise Refused(os.environ["FAIL"])
+        self.announce(self.id, self.settings.api_url)
+        for number in range(int(os.environ.get("APPS", "0"))):
+            name = f"app-{number}"
+            self.submit(RegisterApp(name, canonical(spec(name)), 2))
+            self.submit(StartApp(name))
+            self.report(name, "healthy", "healthy")
+
+    def stop(self) -> None:
+        marker = os.environ.get("STOPPED")
+        if marker:
+            Path(marker).write_text("stopped")
+
+
+def main() -> int:
+    """Serve until a signal."""
+    ours = {name: value for name, value in os.environ.items() if name.startswith("ORCHESTRY_")}
+    settings = config.load(ours)
+    logs.configure(settings.log_level, settings.node_id)
+    return Server(settings, lambda _: LocalNode(ours)).serve()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
