@@ -24,7 +24,6 @@ from cluster.control.vitals import Component, Vitals
 from cluster.control.workers import ThreadWorkers, Workers
 from cluster.engine.base import Engine, EngineInfo
 from cluster.engine.docker import DockerEngine
-from cluster.engine.fake import FakeEngine
 from cluster.ingress.base import Ingress
 from cluster.ingress.client import NginxIngress
 from cluster.state.commands import AnnounceController, Stamp
@@ -111,6 +110,8 @@ class Controller:
         )
         engine: Engine
         if settings.engine == "fake":
+            from cluster.engine.fake import FakeEngine
+
             engine = FakeEngine(clock)
         else:
             engine = DockerEngine(

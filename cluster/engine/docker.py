@@ -64,6 +64,7 @@ class DockerEngine:
         self._network = network
         self._subnet = subnet
         self._lock = threading.Lock()
+        self._network_lock = threading.Lock()
         self._network_ids: dict[str, str] = {}
         self._known: dict[str, Details] = {}
         self._owned: set[str] = set()
@@ -310,6 +311,10 @@ class DockerEngine:
             known = self._network_ids.get(cluster_id)
         if known:
             return known
+        with self._network_lock:  # the daemon itself would create two of one name
+            return self._made_network(cluster_id)
+
+    def _made_network(self, cluster_id: str) -> str:
         name = self._network or f"orchestry-{cluster_id[:8]}"
         found = self._find_network(name, cluster_id)
         if found is None:
