@@ -1,0 +1,318 @@
+"""FakeEngine: containers in memory and in the clock's time, with faults on demand."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address
+from typing import Literal
+
+from cluster.clock import Clock
+from cluster.engine.base import (
+    Container,
+    EngineError,
+    EngineEvent,
+    EngineInfo,
+    Fault,
+    LogLine,
+    RunRequest,
+    container_name,
+)
+
+EFFECTS_MAX = 100_000
+LOG_LINES_MAX = 1_000
+QUEUE_EVENTS = 1_000
+STOP_POLL_S = 0.05
+FIRST_ADDRESS = IPv4Address("10.128.0.2")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageBehaviour:
+    """What containers of an image do."""
+
+    missing: bool = False
+    crash_after_s: float | None = None
+    healthy: bool = True
+    start_latency_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One thing that happened to a container; `identity` is its name."""
+
+    at_s: float
+    verb: Literal["run", "stop", "remove"]
+    identity: str
+    epoch: int
+
+
+@dataclass(slots=True)
+class _Record:
+    container: Container
+    cluster_id: str
+    behaviour: ImageBehaviour
+    ready_at_s: float
+    crash_at_s: float | None
+    lines: deque[LogLine] = field(default_factory=lambda: deque(maxlen=LOG_LINES_MAX))
+
+
+@dataclass(frozen=True, slots=True)
+class _PlannedFault:
+    fault: Fault
+    reason: str
+    after_effect: bool
+
+
+class FakeEngine:
+    """The Engine protocol without a daemon; one instance is the host that all nodes share.
+
+    `hang` makes every call a timeout without effect, `down` an unavailable daemon.
+    `behaviours` maps an image to what its containers do. `effects` lists what was really
+    done. `listeners` are told every hint at once, on the caller's thread.
+    """
+
+    def __init__(self, clock: Clock, *, start_latency_s: float = 0.0) -> None:
+        self.hang = False
+        self.behaviours: dict[str, ImageBehaviour] = {}
+        self.effects: deque[Effect] = deque(maxlen=EFFECTS_MAX)
+        self.listeners: list[Callable[[str, EngineEvent], None]] = []
+        self._clock = clock
+        self._default = ImageBehaviour(start_latency_s=start_latency_s)
+        self._down = False
+        self._lock = threading.RLock()
+        self._records: dict[str, _Record] = {}
+        self._volumes: dict[str, tuple[str, str]] = {}
+        self._clusters: set[str] = set()
+        self._sick: set[str] = set()
+        self._planned: deque[_PlannedFault] = deque()
+        self._count = 0
+
+    # --- the Engine protocol ---
+
+    def observe(self, cluster_id: str) -> Sequence[Container]:
+        """All containers of this cluster."""
+        with self._call():
+            self._clusters.add(cluster_id)
+            return tuple(
+                record.container for record in self._records.values()
+                if record.cluster_id == cluster_id
+            )
+
+    def run(self, request: RunRequest) -> Container:
+        """Start the replica; it answers probes once its start latency is over."""
+        with self._call():
+            self._clusters.add(request.cluster_id)
+            name = container_name(
+                request.cluster_id, request.app, request.revision, request.slot
+            )
+            present = self._named(name)
+            if present is not None:
+                if present.cluster_id != request.cluster_id:
+                    raise EngineError(
+                        "name_taken", f"a container that is not ours is named {name}"
+                    )
+                if present.container.phase == "running":
+                    return present.container
+            if self._behaviour(request.image).missing:
+                raise EngineError(
+                    "image_missing",
+                    f"image {request.image} is not on this host and cannot be pulled: unknown",
+                )
+            self._take_volumes(request)
+            if present is not None:
+                self._remove(present, "remove")
+            return self._start(request, name)
+
+    def stop(self, container_id: str, *, grace_s: int) -> None:
+        """Stop and remove, in no time."""
+        with self._call():
+            record = self._records.get(container_id)
+            if record is None:
+                return
+            if record.cluster_id not in self._clusters:
+                raise EngineError("rejected", f"container {container_id[:12]} is not ours")
+            self._end(record, exit_code=0)
+            self._remove(record, "stop")
+
+    def remove_volumes(self, cluster_id: str, app: str) -> int:
+        """Remove the app's volumes."""
+        with self._call():
+            gone = [name for name, owner in self._volumes.items() if owner == (cluster_id, app)]
+            for name in gone:
+                del self._volumes[name]
+            return len(gone)
+
+    def logs(self, container_id: str, *, tail: int, since_ns: int = 0) -> Sequence[LogLine]:
+        """The last lines, oldest first."""
+        with self._call():
+            record = self._records.get(container_id)
+            if record is None or tail <= 0:
+                return ()
+            return [line for line in record.lines if line.at_ns >= since_ns][-tail:]
+
+    def info(self) -> EngineInfo:
+        """A host of 4 processors and 16 GiB."""
+        with self._call():
+            running = sum(r.container.phase == "running" for r in self._records.values())
+            return EngineInfo("fake", 4, 16 * 1024**3, running)
+
+    def events(self, cluster_id: str, stop: threading.Event) -> Iterator[EngineEvent]:
+        """Block and yield hints until `stop`."""
+        hints: queue.Queue[EngineEvent] = queue.Queue(QUEUE_EVENTS)
+
+        def listen(of_cluster: str, hint: EngineEvent) -> None:
+            if of_cluster in ("", cluster_id):
+                with contextlib.suppress(queue.Full):
+                    hints.put_nowait(hint)
+
+        with self._lock:
+            self._clusters.add(cluster_id)
+            listen("", EngineEvent("lost" if self._down else "connected"))
+            self.listeners.append(listen)
+        try:
+            while not stop.is_set():
+                with contextlib.suppress(queue.Empty):
+                    yield hints.get(timeout=STOP_POLL_S)
+        finally:
+            self.listeners.remove(listen)
+
+    # --- faults and knobs ---
+
+    @property
+    def down(self) -> bool:
+        """Is the daemon dead? Its containers live on. Setting it tells lost or connected."""
+        return self._down
+
+    @down.setter
+    def down(self, down: bool) -> None:
+        with self._lock:
+            if down != self._down:
+                self._down = down
+                self._tell("", EngineEvent("lost" if down else "connected"))
+
+    def fail_next(
+        self, fault: Fault, reason: str = "told to fail", *, after_effect: bool = False
+    ) -> None:
+        """Fail the next call; `after_effect` does the work first, as a lost answer would."""
+        with self._lock:
+            self._planned.append(_PlannedFault(fault, reason, after_effect))
+
+    def kill(self, container_id: str, *, exit_code: int = 137, oom: bool = False) -> None:
+        """End the container's process; a container gone or ended stays so."""
+        with self._lock:
+            record = self._records.get(container_id)
+            if record is not None:
+                self._end(record, exit_code=exit_code, oom=oom)
+
+    def set_sick(self, container_id: str, *, sick: bool = True) -> None:
+        """Make one container fail its probes, or heal it."""
+        with self._lock:
+            (self._sick.add if sick else self._sick.discard)(container_id)
+
+    def healthy(self, container: Container) -> bool:
+        """Would a probe of this container succeed now?"""
+        with self._lock:
+            self._advance()
+            record = self._records.get(container.id)
+            return (
+                record is not None
+                and record.container.phase == "running"
+                and record.behaviour.healthy
+                and container.id not in self._sick
+                and self._clock.monotonic_s() >= record.ready_at_s
+            )
+
+    def add_foreign(self, name: str, cluster_id: str = "") -> str:
+        """Place a running container that is not ours, or another cluster's; returns its id."""
+        with self._lock:
+            stranger = RunRequest(cluster_id, "stranger", 0, 1, 0, "stranger")
+            return self._start(stranger, name, quiet=True).id
+
+    # --- inside ---
+
+    @contextlib.contextmanager
+    def _call(self) -> Iterator[None]:
+        with self._lock:
+            if self._down:
+                raise EngineError("unavailable", "Docker does not answer: fake engine is down")
+            if self.hang:
+                raise EngineError("timeout", "Docker did not answer: fake engine hangs")
+            planned = self._planned.popleft() if self._planned else None
+            if planned is not None and not planned.after_effect:
+                raise EngineError(planned.fault, planned.reason)
+            self._advance()
+            yield
+            if planned is not None:
+                raise EngineError(planned.fault, planned.reason)
+
+    def _advance(self) -> None:
+        """Let the crashes happen that are due by now."""
+        now_s = self._clock.monotonic_s()
+        for record in self._records.values():
+            if record.crash_at_s is not None and record.crash_at_s <= now_s:
+                self._end(record, exit_code=1)
+
+    def _behaviour(self, image: str) -> ImageBehaviour:
+        return self.behaviours.get(image, self._default)
+
+    def _named(self, name: str) -> _Record | None:
+        return next((r for r in self._records.values() if r.container.name == name), None)
+
+    def _take_volumes(self, request: RunRequest) -> None:
+        owner = (request.cluster_id, request.app)
+        for mount in request.mounts:
+            if self._volumes.setdefault(mount.volume, owner) != owner:
+                raise EngineError("rejected", f"volume {mount.volume} is not this app's")
+
+    def _start(self, request: RunRequest, name: str, *, quiet: bool = False) -> Container:
+        self._count += 1
+        behaviour, now_s = self._behaviour(request.image), self._clock.monotonic_s()
+        container = Container(
+            id=hashlib.sha256(str(self._count).encode()).hexdigest(),
+            name=name, app=request.app, slot=request.slot, revision=request.revision,
+            epoch=request.epoch, phase="running", ip=str(FIRST_ADDRESS + self._count),
+            started_at_ms=self._clock.wall_ms(),
+        )
+        crash_s = behaviour.crash_after_s
+        record = _Record(
+            container, request.cluster_id, behaviour,
+            ready_at_s=now_s + behaviour.start_latency_s,
+            crash_at_s=None if crash_s is None else now_s + crash_s,
+        )
+        at_ns = container.started_at_ms * 1_000_000
+        record.lines.append(LogLine(at_ns, "stdout", f"listening as {container.id[:12]}"))
+        record.lines.append(LogLine(at_ns, "stderr", "this line goes to stderr"))
+        self._records[container.id] = record
+        if not quiet:
+            self._note("run", container)
+            self._tell(request.cluster_id, EngineEvent("started", container.id))
+        return container
+
+    def _end(self, record: _Record, *, exit_code: int, oom: bool = False) -> None:
+        record.crash_at_s = None
+        if record.container.phase == "running":
+            record.container = replace(
+                record.container, phase="exited", ip="", exit_code=exit_code, oom_killed=oom,
+                finished_at_ms=self._clock.wall_ms(),
+            )
+            self._tell(record.cluster_id, EngineEvent("died", record.container.id))
+
+    def _remove(self, record: _Record, verb: Literal["stop", "remove"]) -> None:
+        container = record.container
+        del self._records[container.id]
+        self._sick.discard(container.id)
+        self._note(verb, container)
+        self._tell(record.cluster_id, EngineEvent("removed", container.id))
+
+    def _note(self, verb: Literal["run", "stop", "remove"], container: Container) -> None:
+        now_s = self._clock.monotonic_s()
+        self.effects.append(Effect(now_s, verb, container.name, container.epoch))
+
+    def _tell(self, cluster_id: str, hint: EngineEvent) -> None:
+        for listener in tuple(self.listeners):
+            listener(cluster_id, hint)

@@ -1,0 +1,120 @@
+"""A Docker daemon for the tests: the one that runs, one started for the run, or a private one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.engine.base import EngineError
+from cluster.engine.docker import DockerEngine
+from tests.images import build_test_app
+
+TOOL = Path(__file__).parents[1] / "tools" / "dockerd.sh"
+PID_FILE = Path(os.environ.get("ORCHESTRY_DOCKERD_DIR", "/var/tmp/orchestry-dockerd")) / "pid"
+DEADLINE_S = 90
+
+_had_pid_file = pytest.StashKey[bool]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Remember whether a daemon of ours ran before the tests."""
+    config.stash[_had_pid_file] = PID_FILE.exists()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the daemon that this run started; xdist's workers leave that to their parent."""
+    if hasattr(config, "workerinput") or config.stash[_had_pid_file]:
+        return
+    subprocess.run([str(TOOL), "stop"], check=False, timeout=DEADLINE_S)
+
+
+@pytest.fixture(scope="session")
+def docker_socket() -> str:
+    """The URL of a Docker daemon that answers."""
+    started = subprocess.run(
+        [str(TOOL), "start"], check=False, timeout=DEADLINE_S, stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )
+    assert started.returncode == 0, started.stderr
+    return os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+
+
+@pytest.fixture(scope="session")
+def test_app_image(docker_socket: str) -> Iterator[str]:
+    """The tag of the test app's image, built when it is missing."""
+    engine = DockerEngine(base_url=docker_socket, timeout_s=30)
+    try:
+        yield build_test_app(engine)
+    finally:
+        engine.close()
+
+
+class PrivateDaemon:
+    """A dockerd of its own, on its own data, socket and address range, to be ill-treated."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.url = f"unix://{folder}/docker.sock"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        (self.folder / "pid").unlink(missing_ok=True)  # left behind by kill()
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    "dockerd", "--data-root", f"{self.folder}/data",
+                    "--exec-root", f"{self.folder}/exec", "--pidfile", f"{self.folder}/pid",
+                    "--host", self.url, "--bridge", "none", "--iptables=false",
+                    "--default-address-pool", "base=10.213.0.0/16,size=24",
+                ],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )
+        engine = DockerEngine(base_url=self.url, timeout_s=5)
+        deadline_s = time.monotonic() + DEADLINE_S
+        try:
+            while True:
+                try:
+                    engine.info()
+                    return
+                except EngineError:
+                    assert self._process.poll() is None, (self.folder / "log").read_text()
+                    assert time.monotonic() < deadline_s, "the private dockerd is not ready"
+                time.sleep(0.1)
+        finally:
+            engine.close()
+
+    def freeze(self) -> None:
+        """SIGSTOP: it accepts connections and never answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """SIGKILL: its containers and their shims live on."""
+        self._signal(signal.SIGKILL)
+        self._wait()
+
+    def stop(self) -> None:
+        """End it and its containers; a daemon already gone is fine."""
+        if self._process is not None:
+            self.thaw()
+            self._signal(signal.SIGTERM)
+            self._wait()
+
+    def _signal(self, which: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(which)
+
+    def _wait(self) -> None:
+        assert self._process is not None
+        self._process.wait(timeout=DEADLINE_S)
+        self._process = None
