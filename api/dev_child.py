@@ -55,15 +55,15 @@ class Console:
         self._lock = threading.Lock()
         self._colours: dict[str, int] = {}
 
-    def line(self, name: str, text: str) -> None:
-        """Print one line; a closed terminal ends the printing, never the cluster."""
+    def show(self, name: str, text: str) -> None:
+        """Print text; a closed terminal ends the printing, never the cluster."""
         with self._lock:
             number = self._colours.setdefault(name, _COLOURS[len(self._colours) % len(_COLOURS)])
             head = f"{name:<12}"
             if self._colour:
                 head = f"\x1b[{number}m{head}\x1b[0m"
             with contextlib.suppress(OSError, ValueError):
-                self._stream.write(f"{head} {text}\n")
+                self._stream.writelines(f"{head} {line}\n" for line in text.split("\n"))
                 self._stream.flush()
 
 
@@ -77,7 +77,7 @@ def readable(line: str) -> str:
         level, event = record.pop("level"), record.pop("event")
     except (ValueError, KeyError, RecursionError):
         return line
-    for known in ("node", "node_id", "controller"):
+    for known in ("node", "logger"):
         record.pop(known, None)
     rest = " ".join(f"{key}={value}" for key, value in record.items())
     return f"{time_of_day} {level:<7} {event} {rest}".rstrip()
@@ -143,7 +143,7 @@ class Child:
             while raw := output.readline(LINE_BYTES_MAX):
                 line = raw.decode("utf-8", "replace").rstrip("\r\n")
                 handler.emit(logging.makeLogRecord({"msg": line}))
-                self._console.line(self.program.name, readable(line))
+                self._console.show(self.program.name, readable(line))
 
     def running(self) -> bool:
         """True from the start to the end of the process."""
@@ -168,7 +168,7 @@ class Child:
         self._quick_ends = 1 if steady else self._quick_ends + 1
         delay_s = restart_delay_s(self._quick_ends)
         self._restart_s = now_s + delay_s
-        self._console.line(
+        self._console.show(
             self.program.name, f"{ending(code)}; starting it again in {delay_s:.0f} s")
 
     def reap(self) -> None:

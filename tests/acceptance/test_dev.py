@@ -69,7 +69,7 @@ def test_up_down_and_up_again(run: DevRun, engine: DockerEngine) -> None:
     assert "in use by another `orchestry dev`" in second.stderr
 
     assert run.stop() == 0, run.story()
-    assert engine.observe(run.cluster_id()) == []
+    assert list(engine.observe(run.cluster_id())) == []
     assert not any(dev_child.started_at(pid) for pid in processes)
     with pytest.raises(OSError, match="refused"):
         call("GET", run.urls[0])
