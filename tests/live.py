@@ -42,6 +42,14 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
 _OPENER = urllib.request.build_opener(NoRedirect)
 
 
+def _body(text: bytes) -> Any:
+    """JSON where it is JSON, else the text."""
+    try:
+        return json.loads(text or b"null")
+    except ValueError:
+        return text.decode(errors="replace")
+
+
 def call(
     method: str, url: str, body: Any = None, *, headers: Mapping[str, str] | None = None,
     timeout_s: float = CALL_S,
@@ -55,11 +63,10 @@ def call(
         request.add_header(name, value)
     try:
         with _OPENER.open(request, timeout=timeout_s) as answer:
-            return answer.status, json.loads(answer.read() or b"null"), dict(answer.headers)
+            return answer.status, _body(answer.read()), dict(answer.headers)
     except urllib.error.HTTPError as error:
         with error:
-            text = error.read()
-            return error.code, json.loads(text or b"null"), dict(error.headers)
+            return error.code, _body(error.read()), dict(error.headers)
 
 
 def until(what: str, check: Callable[[], Any], timeout_s: float, gap_s: float = 0.05) -> Any:

@@ -141,17 +141,21 @@ def test_register_through_a_follower(cluster: LiveCluster, test_app_image: str) 
     leader = cluster.leader()
     assert leader is not None
     follower = next(node for node in cluster.ids if node != leader)
-    path = "/api/v1/apps/register?from=follower"
+    path = "/api/v1/apps/register"
     status, body, headers = call(
         "POST", cluster.url(follower, path), app_spec("moved", test_app_image))
     assert status == 307
     assert body["code"] == "NOT_LEADER"
     assert headers["Location"] == cluster.url(leader, path)
-    assert call("POST", headers["Location"], app_spec("moved", test_app_image))[0] == 201
+    status, body, _ = call("POST", headers["Location"], app_spec("moved", test_app_image))
+    assert status == 201, body
     index = call("GET", cluster.url(leader, "/api/v1/apps/moved"))[2]["X-Orchestry-Index"]
     for node in cluster.ids:
         status, body, _ = call("GET", cluster.url(node, f"/api/v1/apps/moved?min_index={index}"))
         assert (status, body["status"]) == (200, "registered")
+    path = "/api/v1/apps/moved?force=true&keep_data=true"
+    status, _, headers = call("DELETE", cluster.url(follower, path))
+    assert (status, headers["Location"]) == (307, cluster.url(leader, path))
     remove(cluster, "moved")
 
 
@@ -231,7 +235,7 @@ def test_nginx_killed(cluster: LiveCluster, test_app_image: str) -> None:
     app = deploy(cluster, app_spec("web", test_app_image), 2)
     host = f"{app}.localhost"
     until("the ingress serves", lambda: cluster.through_ingress(host) == 200, 10)
-    os.kill(cluster.nginx.pid, signal.SIGKILL)
+    os.killpg(cluster.nginx.pid, signal.SIGKILL)
     until("nginx is gone", lambda: not cluster.nginx.alive(), 5)
     cluster.nginx.ensure()
     until("the ingress serves again", lambda: cluster.through_ingress(host) == 200, 15)
