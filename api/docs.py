@@ -10,6 +10,7 @@ import orjson
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from flask_openapi.openapi import OpenAPI
+from pydantic import BaseModel
 from werkzeug.exceptions import NotFound
 
 from api.endpoint import checked
@@ -75,9 +76,15 @@ def docs(query: WriteQuery) -> Response:
     return _file(_PAGE, "text/html")
 
 
+class _Asset(BaseModel):
+    file_name: str
+
+
 @blueprint.get("/docs/<file_name>", doc_ui=False)
-def asset(file_name: str) -> Response:
+@checked
+def asset(path: _Asset) -> Response:
     """A part of the page."""
+    file_name = path.file_name
     if file_name == "start.js":
         return _file(_START, "text/javascript")
     if file_name not in _ASSETS:

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import Any
 
 from flask import Flask
@@ -20,6 +19,7 @@ from cluster.engine.base import Engine, EngineError, EngineInfo, LogLine
 from cluster.state.commands import AnnounceController, FinishDelete, ReportApp, Stamp
 from cluster.state.model import Applied, Health, Replica
 
+HEALTHY: tuple[Health, ...] = ("healthy",)
 SPEC: dict[str, Any] = {
     "apiVersion": "v1", "kind": "App", "metadata": {"name": "shop"},
     "spec": {
@@ -131,7 +131,7 @@ class Loops:
                 if app.deleting and not app.reports:
                     self._node.submit(FinishDelete(app.name, app.revision, 1))
                 elif len(app.reports) != wanted:
-                    self._node.report(app.name, *repeat("healthy", wanted))
+                    self._node.report(app.name, *wanted * HEALTHY)
             self._wake.wait(0.05)
             self._wake.clear()
 
