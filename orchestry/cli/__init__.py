@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; a user never sees a stack trace."""
-    from orchestry.cli.app import app
-
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
     try:
+        _ready_streams()
+        from orchestry.cli.app import app
+
         app(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="orchestry")
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1 if ended.code else 0
@@ -22,6 +21,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         code = 0
     return _flushed(code)
+
+
+def _ready_streams() -> None:
+    """Streams that were closed lead nowhere, and no character is unwritable."""
+    sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")  # noqa: SIM115
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _flushed(code: int) -> int:
@@ -34,6 +43,8 @@ def _flushed(code: int) -> int:
         return output.abandon()
     except OSError as error:
         output.abandon()
-        sys.stderr.write(f"Error: The output cannot be written: {error.strerror}\n")
-        return 1
+        if code == 0:
+            sys.stderr.write(f"Error: The output cannot be written: {error.strerror}\n"
+                             "Next: Make room, or write elsewhere.\n")
+        return code or 1
     return code

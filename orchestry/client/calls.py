@@ -14,13 +14,11 @@ from orchestry.client.transport import READ_TIMEOUT_S, Answer, Request, Transpor
 
 TIMEOUT_S = 30.0
 WAIT_TIMEOUT_S = 300
-GRACE_TIMEOUT_S = 30
 # The controller answers a wait at its timeout; the client listens a little longer.
 WAIT_MARGIN_S = 15.0
-# A controller waits so long for containers beyond their grace period.
-STOP_WAIT_S = 30.0
-# Draining and grace period are at most 300 s each.
-REMOVE_WAIT_S = 630.0
+# Draining and grace period are at most 300 s each; controllers allow 30 s more.
+DRAIN_MAX_S = GRACE_MAX_S = 300
+STOP_MARGIN_S = 30
 
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 _DEGRADED = frozenset({503})
@@ -93,12 +91,19 @@ class Client:
                            wait_s=timeout if wait else 0)
 
     def stop_app(
-        self, app_name: str, *, force: bool = False, timeout: int = GRACE_TIMEOUT_S,
+        self, app_name: str, *, force: bool = False, timeout: int | None = None,
         idempotency_key: str | None = None,
     ) -> Answer:
-        """Stop an app; `timeout` is the grace period in seconds, `force` kills at once."""
-        return self._write("POST", _app(app_name, "/stop"), {"force": force, "timeout": timeout},
-                           key=idempotency_key, wait_s=timeout + STOP_WAIT_S)
+        """Stop an app; `timeout` is the grace period in seconds instead of the spec's.
+
+        `force` kills at once.
+        """
+        body: dict[str, Any] = {"force": force}
+        if timeout is not None:
+            body["timeout"] = timeout
+        grace_s = GRACE_MAX_S if timeout is None else timeout
+        return self._write("POST", _app(app_name, "/stop"), body, key=idempotency_key,
+                           wait_s=DRAIN_MAX_S + grace_s + STOP_MARGIN_S)
 
     def scale_app(
         self, app_name: str, replicas: int, *, wait: bool = True,
@@ -116,7 +121,7 @@ class Client:
         """Remove an app: `force` skips draining, `keep_data` leaves its volumes."""
         query = {"force": _flag(force), "keep_data": _flag(keep_data)}
         return self._write("DELETE", _app(app_name), None, query=query, key=idempotency_key,
-                           wait_s=REMOVE_WAIT_S)
+                           wait_s=DRAIN_MAX_S + GRACE_MAX_S + STOP_MARGIN_S)
 
     def get_app_status(self, app_name: str) -> Answer:
         """Status, replicas and containers of one app."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import re
+import socket
 import time
 import uuid
 from collections.abc import Mapping
@@ -13,9 +15,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+import requests.adapters
 import requests.auth
 import requests.exceptions
 import urllib3.exceptions
+from urllib3.connection import HTTPConnection
 
 from orchestry.client import attempts
 from orchestry.client.errors import (
@@ -33,6 +37,7 @@ READ_TIMEOUT_S = 10.0
 ANSWER_BYTES_MAX = 64 * 1024**2
 NODES_MAX = 64
 LEARN_TIMEOUT_S = 2.0
+_ERRNO = re.compile(r"\[Errno -?\d+\] ")
 _CHUNK_BYTES = 64 * 1024
 
 Answer = dict[str, Any]
@@ -93,6 +98,19 @@ class _Authorization(requests.auth.AuthBase):
         return request
 
 
+class _KeepAlive(requests.adapters.HTTPAdapter):
+    """Notices within half a minute that a host is gone, however long a call waits."""
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """Let the kernel probe silent connections; names differ between systems."""
+        probes = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+        for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
+            if hasattr(socket, name):
+                probes.append((socket.IPPROTO_TCP, getattr(socket, name), value))
+        options["socket_options"] = [*HTTPConnection.default_socket_options, *probes]
+        super().init_poolmanager(*arguments, **options)
+
+
 class Transport:
     """Sends calls until one is final; threads may share it.
 
@@ -109,6 +127,8 @@ class Transport:
         self._leader: str | None = None
         self._index_floor = 0
         self._session = requests.Session()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, _KeepAlive())
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.headers.update({"User-Agent": user_agent, "Accept": "application/json"})
 
@@ -312,7 +332,7 @@ def _reason(node: str, error: Exception) -> str:
             break
         cause = inner
     text = str(cause).rsplit(": ", 1)[-1].strip("'\")(")
-    return f"{node}: {text}"
+    return f"{node}: {_ERRNO.sub('', text)}"
 
 
 def _seconds(text: str | None) -> float | None:

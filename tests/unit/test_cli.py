@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from orchestry.cli import main
@@ -473,3 +474,39 @@ def test_version(capsys: Captured) -> None:
     """The version is one line."""
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == "orchestry 1.0.0\n"
+
+
+@pytest.mark.parametrize(("redirections", "code", "text"), [
+    ("<&- >&- 2>&-", 0, ""),
+    ("> /dev/full", 1, "No space left on device"),
+    ("", 0, ""),
+])
+def test_unusable_streams(node: StubNode, redirections: str, code: int, text: str) -> None:
+    """Closed or full streams and an odd locale end without a stack trace."""
+    line = f"'{sys.executable}' -m orchestry.cli list {redirections}"
+    done = subprocess.run(
+        ["sh", "-c", line], text=True, capture_output=True, timeout=60, check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == code
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("Error:") == bool(code)
+
+
+def test_the_manual_names_every_command_and_option() -> None:
+    """docs/cli.md is complete."""
+    from orchestry.cli.app import app
+
+    manual = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    left: list[tuple[str, click.Command]] = [("orchestry", app)]
+    while left:
+        path, command = left.pop()
+        if isinstance(command, click.Group):
+            left += [(f"{path} {name}", part) for name, part in command.commands.items()]
+        elif f"`{path.removeprefix('orchestry ')}" not in manual:
+            raise AssertionError(f"docs/cli.md lacks {path}")
+        for parameter in command.params:
+            for option in parameter.opts if isinstance(parameter, click.Option) else ():
+                if option.startswith("--"):
+                    assert f"`{option}" in manual or f" {option}" in manual, f"{path} {option}"

@@ -74,6 +74,7 @@ CALLS: list[tuple[Callable[[orchestry.Client], Any], str, str, Any]] = [
      {"wait": False, "timeout": 300}),
     (lambda c: c.stop_app("web", force=True, timeout=5), "POST", "/api/v1/apps/web/stop",
      {"force": True, "timeout": 5}),
+    (lambda c: c.stop_app("web"), "POST", "/api/v1/apps/web/stop", {"force": False}),
     (lambda c: c.scale_app("web", 4, timeout=9), "POST", "/api/v1/apps/web/scale",
      {"replicas": 4, "wait": True, "timeout": 9}),
     (lambda c: c.remove_app("web", keep_data=True), "DELETE",

@@ -10,7 +10,6 @@ from orchestry.cli.session import Command, Session, UsageError, app_argument
 from orchestry.cli.waiting import follow
 
 WAIT_S = 300
-GRACE_S = 30
 REPLICAS = click.IntRange(0, 100)
 wait_option = click.option(
     "--wait/--no-wait", default=True, show_default=True,
@@ -43,9 +42,9 @@ def up(session: Session, *, name: str, replicas: int | None, wait: bool, timeout
 @app_argument
 @click.option("--force", "-f", is_flag=True,
               help="Kill at once, without drain and grace period.")
-@click.option("--timeout", metavar="SECONDS", type=click.IntRange(0, 300), default=GRACE_S,
-              show_default=True, help="Grace period before a container is killed.")
-def down(session: Session, *, name: str, force: bool, timeout: int) -> None:
+@click.option("--timeout", metavar="SECONDS", type=click.IntRange(0, 300),
+              help="Grace period before a container is killed (default: the spec's).")
+def down(session: Session, *, name: str, force: bool, timeout: int | None) -> None:
     """Stop an app; it stays registered."""
     client = session.client
     answer = follow(session, name, lambda: client.stop_app(
