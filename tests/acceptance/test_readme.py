@@ -55,7 +55,7 @@ def run(tmp_path: Path, docker_socket: str) -> Iterator[DevRun]:
 
 def shape(line: str) -> str:
     """A line without what differs from run to run: numbers, ids, widths of columns."""
-    line = re.sub(r"\b[0-9a-f]{12,64}\b", "ID", line)
+    line = re.sub(r"(?<=\.)[0-9a-f]{8}\b|\b[0-9a-f]{12}\b", "ID", line)
     line = re.sub(r"controller-\d", "CONTROLLER", line)
     line = re.sub(r"\d+(\.\d+)*", "N", line)
     return re.sub(r"[\s─-]+", " ", line).strip()
