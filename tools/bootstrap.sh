@@ -40,6 +40,7 @@ installed() { # a Debian package
 missing_packages() {
     "$python" -c 'import ensurepip, venv' 2>/dev/null ||
         "$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'
+    have curl || echo curl
     have dockerd || [ -n "${DOCKER_HOST:-}" ] || echo docker.io
     have iptables || [ -n "${DOCKER_HOST:-}" ] || echo iptables
     have nginx || echo nginx-light
@@ -49,6 +50,7 @@ missing_packages() {
     done
     [ "$purpose" = test ] || return 0
     have gcc || echo gcc
+    have ip || echo iproute2
     for package in libc6-dev wrk mmdebstrap; do
         installed "$package" || echo "$package"
     done
