@@ -61,6 +61,7 @@ class Reconciler:
             spec = spec_of(app.document) if app else None
             observed = by_app.get(name, [])
             actions = plan(app, spec, observed, replace=self._fleet.to_replace)
+            self._keep(name, observed, {a.container_id for a in actions if isinstance(a, Stop)})
             for action in actions:
                 if isinstance(action, Stop):
                     self._stop(turn, name, action)
@@ -71,6 +72,15 @@ class Reconciler:
 
     def _room(self, app: str) -> bool:
         return self._workers.running(f"engine:{app}:") < ACTIONS_PER_APP_MAX
+
+    def _keep(self, app: str, observed: Sequence[Container], stopping: set[str]) -> None:
+        """What is wanted again before its stop was carried out serves on."""
+        for container in observed:
+            if container.id in stopping or container.id not in self._fleet.draining:
+                continue
+            if not self._workers.running(f"engine:{app}:{container.id}"):
+                del self._fleet.draining[container.id]
+                self._fleet.touch()
 
     def _start(self, turn: Turn, app: App, spec: AppSpec, action: Start) -> None:
         fleet = self._fleet
@@ -168,7 +178,3 @@ class Reconciler:
                 self._deleting_since_s[app] = turn.now_s  # look again after the next observation
 
         self._workers.start("engine", f"engine:{app}:volumes", job, done)
-
-    def wants_observation(self) -> bool:
-        """A deletion waits for a fresh look at the engine."""
-        return bool(self._deleting_since_s)

@@ -214,6 +214,17 @@ class FakeEngine:
         with self._lock:
             (self._sick.add if sick else self._sick.discard)(container_id)
 
+    def containers(self) -> Sequence[Container]:
+        """All containers as they are on the host, whatever the daemon says."""
+        with self._lock:
+            self._advance()
+            return tuple(record.container for record in self._records.values())
+
+    def exists(self, container_id: str) -> bool:
+        """Is the container there, running or not, ours or not?"""
+        with self._lock:
+            return container_id in self._records
+
     def healthy(self, container: Container) -> bool:
         """Would a probe of this container succeed now?"""
         with self._lock:

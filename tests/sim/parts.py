@@ -14,7 +14,8 @@ from cluster.control.fleet import Fleet
 from cluster.control.judge import Probe
 from cluster.control.observe import Observer
 from cluster.control.workers import LANES, Done, Outcome
-from cluster.controller import make_loops
+from cluster.controller import STEP_S, make_loops
+from cluster.engine.base import EngineEvent
 from cluster.engine.fake import FakeEngine
 from cluster.ingress.fake import FakeIngress
 from orchestry.spec.model import HealthCheck
@@ -74,7 +75,7 @@ class SimWorkers:
 
 
 class SimProber:
-    """Asks the fake engine whether the replica at an address is well."""
+    """Asks the fake host whether the replica at an address is well, whatever its daemon does."""
 
     def __init__(self, engine: FakeEngine) -> None:
         self._engine = engine
@@ -84,7 +85,7 @@ class SimProber:
         """One check."""
         if self.blind:
             return Probe(ok=False, error="no route to host")
-        for container in self._engine.observe_all():
+        for container in self._engine.containers():
             if container.ip == address and container.phase == "running":
                 ok = self._engine.healthy(container)
                 return Probe(ok=ok, response_ms=1.0, error="" if ok else "status 500")
@@ -98,7 +99,10 @@ class SimController:
         self, controller_id: str, log: ReplicatedLog, clock: Clock, dice: random.Random,
         *, engine: FakeEngine, ingress: FakeIngress, lease_ttl_s: float = 2.0,
     ) -> None:
-        self.id = controller_id
+        self._dice = dice
+        self._engine = engine
+        self._clock = clock
+        self._next_s = 0.0
         self.fleet = Fleet(clock)
         self.workers = SimWorkers(clock, dice)
         self.prober = SimProber(engine)
@@ -111,10 +115,24 @@ class SimController:
             controller_id, log, loops=loops, fleet=self.fleet, workers=self.workers,
             clock=clock, lease_ttl_s=lease_ttl_s,
         )
+        engine.listeners.append(self._hear)
+
+    def _hear(self, cluster_id: str, hint: EngineEvent) -> None:
+        """Hints get lost one time in three: nothing may depend on them."""
+        if self._dice.random() < 0.67:
+            self.observer.hint(hint)
+            self._next_s = 0.0
 
     def tick(self) -> None:
-        """One step."""
-        self.driver.step()
+        """One step each 50 ms, or at once after a hint."""
+        if self._clock.monotonic_s() >= self._next_s:
+            self._next_s = self._clock.monotonic_s() + STEP_S
+            self.driver.step()
+
+    def crash(self) -> None:
+        """What was under way never happens."""
+        self.workers.stop()
+        self._engine.listeners.remove(self._hear)
 
     def acting(self) -> bool:
         """Whether it may act now."""

@@ -1,0 +1,126 @@
+"""FleetWorld: whole controllers - Raft, lease, loops - over one fake host and one ingress."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from cluster.clock import Clock
+from cluster.consensus.syncobj_log import SyncObjLog
+from cluster.consensus.tickets import SyncObjTicket
+from cluster.engine.base import Container
+from cluster.engine.fake import FakeEngine
+from cluster.ingress.fake import FakeIngress
+from cluster.state import commands as c
+from tests.sim.parts import SimController
+from tests.sim.world import World
+
+
+def document(name: str) -> str:
+    """A spec whose checks are quick, as stored text."""
+    return json.dumps({
+        "apiVersion": "v1", "kind": "App", "metadata": {"name": name},
+        "spec": {"image": f"{name}:1", "ports": [{"containerPort": 80, "protocol": "HTTP"}]},
+        "healthCheck": {"periodSeconds": 1, "timeoutSeconds": 1, "initialDelaySeconds": 2,
+                        "failureThreshold": 2},
+        "termination": {"terminationGracePeriodSeconds": 1, "drainSeconds": 0},
+    })
+
+
+class FleetWorld(World):
+    """Adds apps to the world, and what must hold for them at every tick."""
+
+    def __init__(self, seed: int, **options: Any) -> None:
+        super().__init__(seed, make_actor=self._make, **options)
+        self.engine = FakeEngine(self.clock, start_latency_s=0.2)
+        self.ingress = FakeIngress()
+        self.foreign = self.engine.add_foreign("stranger")
+        self._effects_seen = 0
+        self._epoch_of_effects = 0
+        self._pushes_seen = 0
+        self._epoch_of_pushes = 0
+
+    def _make(self, name: str, log: SyncObjLog, clock: Clock) -> SimController:
+        return SimController(
+            name, log, clock, self.dice, engine=self.engine, ingress=self.ingress
+        )
+
+    def _forget(self, name: str) -> None:
+        actor = self.actors.get(name)
+        if isinstance(actor, SimController):
+            actor.crash()
+        super()._forget(name)
+
+    def acting(self) -> list[str]:
+        """Controllers that may act; a paused one would act when it goes on, so it counts."""
+        return [
+            name for name, actor in self.actors.items()
+            if isinstance(actor, SimController) and actor.acting()
+        ]
+
+    # -- what users do -----------------------------------------------------------------
+
+    def ask(self, command: c.Command) -> SyncObjTicket | None:
+        """A client's write through the Raft leader, if there is one."""
+        name = self.leader()
+        if name is None:
+            return None
+        self.note(f"{type(command).__name__} to {name}")
+        return self.submit(name, command)
+
+    def do(self, *commands: c.Command) -> None:
+        """Writes that are acknowledged and accepted before time goes on."""
+        for command in commands:
+            ticket = self.ask(command)
+            assert ticket is not None, "no leader"
+            self.run_until(lambda ticket=ticket: ticket.poll() is not None, 5)  # type: ignore[misc]
+            applied = ticket.poll()
+            assert applied is not None
+            assert applied.rejected is None, applied
+
+    # -- what must hold ----------------------------------------------------------------
+
+    def check(self) -> None:
+        """One actor; epochs of side effects never fall; one container for each slot."""
+        super().check()
+        acting = self.acting()
+        assert len(acting) <= 1, f"two actors: {acting}"
+        effects = self.engine.effects
+        for effect in list(effects)[self._effects_seen:]:
+            if effect.verb == "run":
+                assert effect.epoch >= self._epoch_of_effects, f"stale side effect: {effect}"
+                self._epoch_of_effects = effect.epoch
+        self._effects_seen = len(effects)
+        for epoch, _ in list(self.ingress.pushes)[self._pushes_seen:]:
+            assert epoch >= self._epoch_of_pushes, f"stale push of epoch {epoch}"
+            self._epoch_of_pushes = epoch
+        self._pushes_seen = len(self.ingress.pushes)
+        slots = [(o.app, o.slot) for o in self.ours() if o.phase == "running"]
+        assert len(slots) == len(set(slots)), f"two containers in one slot: {sorted(slots)}"
+        assert self.engine.exists(self.foreign), "a foreign container was touched"
+
+    def ours(self) -> list[Container]:
+        """Containers of this cluster, as they are."""
+        return [o for o in self.engine.containers() if o.id != self.foreign]
+
+    def unfinished(self) -> str:
+        """Why the world is not yet as wanted, "" when it is."""
+        if not self.settled() or len(self.acting()) != 1:
+            return "no settled leader"
+        state = next(iter(self.logs.values())).state()
+        wanted = {
+            (app.name, slot) for app in state.apps.values() if app.running
+            for slot in range(1, app.replicas + 1)
+        }
+        there = {(o.app, o.slot): o for o in self.ours() if o.phase == "running"}
+        if set(there) != wanted or len(self.ours()) != len(there):
+            return f"wanted {sorted(wanted)}, there {sorted(there)} of {len(self.ours())}"
+        for app in state.apps.values():
+            healthy = sum(1 for r in app.reports if r.health == "healthy")
+            if app.deleting or healthy != (app.replicas if app.running else 0):
+                return f"{app.name}: {healthy} healthy of {app.replicas}, {app.deleting=}"
+        table = self.ingress.table
+        peers = {p.id for route in table.routes for p in route.peers} if table else set()
+        if peers != {o.id for o in there.values()}:
+            return f"the ingress serves {len(peers)} of {len(there)}"
+        return ""
