@@ -216,7 +216,7 @@ class DockerEngine:
 
     def _create_and_start(self, request: RunRequest, name: str) -> Container:
         self._ensure_volumes(request)
-        config = container_config(request, self._network_id(request.cluster_id))
+        config = container_config(request, self.network_id(request.cluster_id))
         created = self._api.call("create_container_from_config", config, name)
         container_id = created["Id"]
         with self._lock:
@@ -306,7 +306,8 @@ class DockerEngine:
                     raise EngineError("timeout", error.reason) from error
             time.sleep(REMOVAL_POLL_S)
 
-    def _network_id(self, cluster_id: str) -> str:
+    def network_id(self, cluster_id: str) -> str:
+        """The cluster's network, created when it is missing."""
         with self._lock:
             known = self._network_ids.get(cluster_id)
         if known:

@@ -15,11 +15,11 @@ import shutil
 import socket
 import subprocess
 import time
-from importlib import resources
 from pathlib import Path
 from typing import IO
 
-from cluster.ingress import processes
+from cluster.ingress import lua, processes
+from cluster.ingress.backoff import Backoff
 from cluster.ingress.base import IngressError
 from cluster.ingress.client import NginxIngress
 from cluster.ingress.nginx import IngressConfig, render
@@ -28,8 +28,6 @@ APT_PACKAGES = ("nginx-light", "libnginx-mod-http-lua", "libnginx-mod-http-ndk",
                 "lua-resty-core", "lua-resty-lrucache", "lua-cjson")
 START_DEADLINE_S = 5.0
 STOP_GRACE_S = 10.0
-BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.5, 10.0
-STEADY_S = 10.0            # a run of this length clears the backoff
 ERROR_LOG_LIMIT_BYTES = 16 * 1024**2
 SOCKET_PATH_LIMIT_BYTES = 107
 FILES_LIMIT = 32768
@@ -60,9 +58,7 @@ class LocalNginx:
         self._process: subprocess.Popen[bytes] | None = None
         self._group = 0
         self._lock: IO[bytes] | None = None
-        self._started_s = 0.0
-        self._backoff_s = 0.0
-        self._not_before_s = 0.0
+        self._backoff = Backoff()
 
     @property
     def endpoint(self) -> str:
@@ -93,15 +89,8 @@ class LocalNginx:
         self._bound_error_log()
         if self._lock is None:
             raise IngressError("the ingress was not started")
-        if self.alive():
+        if self.alive() or not self._backoff.may_start():
             return False
-        now_s = time.monotonic()
-        if now_s < self._not_before_s:
-            return False
-        if now_s - self._started_s > STEADY_S:
-            self._backoff_s = 0.0
-        self._not_before_s = now_s + self._backoff_s
-        self._backoff_s = min(max(self._backoff_s * 2, BACKOFF_FIRST_S), BACKOFF_MAX_S)
         self._end(grace_s=STOP_GRACE_S)
         self._begin()
         return True
@@ -126,7 +115,7 @@ class LocalNginx:
         )
         self._group = self._process.pid
         (self.directory / "group").write_text(str(self._group))
-        self._started_s = time.monotonic()
+        self._backoff.started()
         self._await_ready()
 
     def _await_ready(self) -> None:
@@ -158,7 +147,7 @@ class LocalNginx:
             except IngressError:
                 pass
             else:
-                self._started_s = time.monotonic()
+                self._backoff.started()
                 return True
         self._end(grace_s=STOP_GRACE_S)
         return False
@@ -196,10 +185,8 @@ class LocalNginx:
 
     def _files(self, text: str) -> dict[Path, str]:
         files = {self._config_file: text}
-        for source in resources.files("cluster.ingress.lua").iterdir():
-            if source.name.endswith(".lua"):
-                target = self.directory / "lua" / "orchestry_ingress" / source.name
-                files[target] = source.read_text()
+        for path, source in lua.sources().items():
+            files[self.directory / "lua" / path] = source
         return files
 
     def _as_written(self, text: str) -> bool:
@@ -211,7 +198,7 @@ class LocalNginx:
     def _write(self, text: str) -> None:
         try:
             (self.directory / "temp").mkdir(exist_ok=True)
-            (self.directory / "lua" / "orchestry_ingress").mkdir(parents=True, exist_ok=True)
+            (self.directory / "lua" / lua.PACKAGE).mkdir(parents=True, exist_ok=True)
             for path, body in self._files(text).items():
                 path.write_text(body)
         except OSError as error:

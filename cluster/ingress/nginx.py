@@ -24,7 +24,8 @@ class IngressConfig:
 
     `listen` and `admin` are `address:port`, `admin` also `unix:/path`. `user` is `name` or
     `name group` for the workers, empty when nginx doesn't run as root. `connections` is per
-    worker; it needs twice as many files.
+    worker; it needs twice as many files. `error_log` is a file or `stderr`, by default a
+    file in `directory`.
     """
 
     directory: str
@@ -52,7 +53,8 @@ def render(config: IngressConfig) -> str:
     if config.user:
         _check("user", _USER, config.user)
     error_log = config.error_log or f"{config.directory}/error.log"
-    _check("error log", _PATH, error_log)
+    if error_log != "stderr":
+        _check("error log", _PATH, error_log)
     return _TEMPLATE.format(
         user=f"user {config.user};" if config.user else "# not root: no `user`",
         directory=config.directory,
