@@ -28,6 +28,7 @@ APT_PACKAGES = ("nginx-light", "libnginx-mod-http-lua", "libnginx-mod-http-ndk",
                 "lua-resty-core", "lua-resty-lrucache", "lua-cjson")
 START_DEADLINE_S = 5.0
 STOP_GRACE_S = 10.0
+PORT_RELEASE_S = 2.0
 ERROR_LOG_LIMIT_BYTES = 16 * 1024**2
 SOCKET_PATH_LIMIT_BYTES = 107
 FILES_LIMIT = 32768
@@ -57,6 +58,7 @@ class LocalNginx:
         self._socket = self.directory / "admin.sock"
         self._process: subprocess.Popen[bytes] | None = None
         self._group = 0
+        self._draining: list[int] = []
         self._lock: IO[bytes] | None = None
         self._backoff = Backoff()
 
@@ -91,13 +93,16 @@ class LocalNginx:
             raise IngressError("the ingress was not started")
         if self.alive() or not self._backoff.may_start():
             return False
-        self._end(grace_s=STOP_GRACE_S)
+        self._let_workers_drain()
         self._begin()
         return True
 
     def stop(self, *, grace_s: float = STOP_GRACE_S) -> None:
         """End nginx; requests have `grace_s` to finish."""
         self._end(grace_s=grace_s)
+        for group in self._draining:
+            processes.end_group(group, grace_s=0)
+        self._draining.clear()
         self._release_directory()
 
     def _begin(self) -> None:
@@ -151,6 +156,21 @@ class LocalNginx:
                 return True
         self._end(grace_s=STOP_GRACE_S)
         return False
+
+    def _let_workers_drain(self) -> None:
+        """The workers of a killed master close their ports at once, then finish requests."""
+        group = self._group
+        if group:
+            processes.quit_group(group)
+            deadline_s = time.monotonic() + PORT_RELEASE_S
+            while not self._port_is_free():
+                if time.monotonic() > deadline_s:
+                    processes.end_group(group, grace_s=0)
+                    break
+                time.sleep(processes.PAUSE_S)
+            self._draining = [g for g in (*self._draining, group) if processes.members(g)]
+            self._group = 0
+        self._end(grace_s=0)
 
     def _end(self, *, grace_s: float) -> None:
         if self._group:
@@ -226,17 +246,27 @@ class LocalNginx:
             self._lock = None
 
     def _check_port_free(self) -> None:
+        try:
+            self._listen_once()
+        except OSError as error:
+            raise IngressError(
+                f"the ingress cannot listen on {self._address}:{self.port} "
+                f"({error.strerror}): free the port, or set INGRESS_PORT to another one"
+            ) from error
+
+    def _port_is_free(self) -> bool:
+        try:
+            self._listen_once()
+        except OSError:
+            return False
+        return True
+
+    def _listen_once(self) -> None:
         family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((self._address.strip("[]"), self.port))
-                probe.listen()
-            except OSError as error:
-                raise IngressError(
-                    f"the ingress cannot listen on {self._address}:{self.port} "
-                    f"({error.strerror}): free the port, or set INGRESS_PORT to another one"
-                ) from error
+            probe.bind((self._address.strip("[]"), self.port))
+            probe.listen()
 
     def _check_config(self) -> None:
         # The check opens the sockets of the file too, and leaves its own behind.

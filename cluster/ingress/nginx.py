@@ -167,6 +167,8 @@ http {{
             proxy_next_upstream error timeout;
             proxy_next_upstream_timeout 3s;
             proxy_redirect off;
+            # An app's answer must not send the request on to another place in here.
+            proxy_ignore_headers X-Accel-Redirect X-Accel-Limit-Rate X-Accel-Charset;
             proxy_set_header Host $host_to_peer;
             proxy_set_header Upgrade $upgrade;
             proxy_set_header Connection $connection_to_peer;

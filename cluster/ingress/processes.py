@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -44,10 +45,7 @@ def end_group(group: int, *, grace_s: float) -> None:
     """End nginx: SIGQUIT (requests finish), after `grace_s` SIGTERM, after 2 s SIGKILL."""
     for number, wait_s in ((signal.SIGQUIT, grace_s), (signal.SIGTERM, 2.0),
                            (signal.SIGKILL, 2.0)):
-        pids = members(group)
-        # The master passes the signal on to its workers; without one each gets its own.
-        for pid in [group] if group in pids and number != signal.SIGKILL else pids:
-            _send(pid, number)
+        _signal(group, number)
         deadline_s = time.monotonic() + wait_s
         while time.monotonic() < deadline_s:
             if not members(group):
@@ -55,8 +53,14 @@ def end_group(group: int, *, grace_s: float) -> None:
             time.sleep(PAUSE_S)
 
 
-def _send(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
+def quit_group(group: int) -> None:
+    """Ask nginx to stop listening at once and to end when its requests are done."""
+    _signal(group, signal.SIGQUIT)
+
+
+def _signal(group: int, number: signal.Signals) -> None:
+    pids = members(group)
+    # The master passes the signal on to its workers; without one each gets its own.
+    for pid in [group] if group in pids and number != signal.SIGKILL else pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)

@@ -238,8 +238,8 @@ def test_a_kept_connection_that_closed_fails_nobody(
         ingress.push(table(1, one_route(replica.peer)))
         connection = http.client.HTTPConnection("127.0.0.1", nginx.port, timeout=DEADLINE_S)
         for i in range(40):
-            method = ("GET", "POST", "PUT", "DELETE")[i % 4]
-            connection.request(method, "/", None, {"Host": "shop.localhost"})
+            method, body = (("GET", None), ("POST", b"x"), ("GET", b"x"), ("DELETE", None))[i % 4]
+            connection.request(method, "/", body, {"Host": "shop.localhost"})
             response = connection.getresponse()
             assert (response.status, response.read()) == (200, b"r")
             time.sleep((0, 0.049, 0.05, 0.051)[i // 4 % 4])
@@ -278,6 +278,23 @@ def test_an_apps_own_errors_pass_untouched(nginx: LocalNginx, ingress: NginxIngr
             assert (answer.status, answer.text) == (status, "r")
         assert len(replica.seen) == 6
         until(lambda: counters(ingress, "r").errors == 4, "the failures are counted")
+
+
+def test_an_app_cannot_redirect_inside_the_ingress(
+    nginx: LocalNginx, ingress: NginxIngress
+) -> None:
+    """X-Accel-Redirect from an app is a header like any other, and dropped."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        server.settimeout(DEADLINE_S)
+        ingress.push(table(1, one_route(Peer("r", "127.0.0.1", server.getsockname()[1]))))
+        answer = pool.submit(ask, nginx.port, "shop.localhost")
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n"
+                               b"X-Accel-Redirect: /.orchestry-ingress-error\r\n\r\nown")
+            assert answer.result().text == "own"
+        until(lambda: counters(ingress, "r").in_flight == 0, "it is counted out")
 
 
 def _websocket_echo(server: socket.socket, requests: list[bytes]) -> None:

@@ -73,6 +73,20 @@ def test_a_killed_nginx_is_started_and_filled_again(
         assert ask(nginx.port, "shop.localhost").text == "r"
 
 
+def test_requests_outlive_a_killed_master(nginx: LocalNginx, ingress: NginxIngress) -> None:
+    """The orphaned workers free the port at once for the new nginx and finish what they have."""
+    with replicas("r") as (replica,), ThreadPoolExecutor(1) as pool:
+        ingress.push(table(1, one_route(replica.peer)))
+        slow = pool.submit(ask, nginx.port, "shop.localhost", "/slow")
+        until(lambda: len(replica.seen) == 1, "a request is in flight")
+        os.kill(int((nginx.directory / "nginx.pid").read_text()), signal.SIGKILL)
+        until(nginx.ensure, "nginx is started again")
+        ingress.push(table(1, one_route(replica.peer)))
+        assert ask(nginx.port, "shop.localhost").text == "r"
+        replica.release.set()
+        assert slow.result().text == "r"
+
+
 def test_a_killed_worker_loses_no_table(nginx: LocalNginx, ingress: NginxIngress) -> None:
     """The table and the identity live in shared memory; its requests in flight are forgotten."""
     with replicas("r") as (replica,), ThreadPoolExecutor(1) as pool:

@@ -14,8 +14,8 @@ local MAX_TRIES = 8
 local CONNECT_TIMEOUT_S = 1
 local UPGRADED_IDLE_S = 3600  -- how long a WebSocket may be silent
 
--- Methods that nginx may send again when a kept connection turns out to be closed. The
--- others get a connection of their own, so that they never meet that case.
+-- What nginx can and may send again when a kept connection turns out to be closed: these
+-- methods, without a body. The rest gets a connection of its own and never meets that case.
 local REPEATABLE = { GET = true, HEAD = true, OPTIONS = true }
 
 -- By the address of nginx's request, not ngx.ctx: that is lost in the error page, and with
@@ -48,7 +48,8 @@ function M.access()
         var.upgrade = "websocket"
         var.connection_to_peer = "upgrade"
         var.peers = "orchestry_fresh"
-    elseif not REPEATABLE[ngx.req.get_method()] then
+    elseif not REPEATABLE[ngx.req.get_method()]
+        or var.http_content_length or var.http_transfer_encoding then
         var.connection_to_peer = "close"
         var.peers = "orchestry_fresh"
     end
