@@ -32,15 +32,8 @@ def change_something(world: FleetWorld) -> None:
         world.ask(c.RegisterApp(app, document(app), 1))
 
 
-def disturb(world: FleetWorld) -> None:
-    """One random fault of controllers, network, engine, containers or ingress."""
-    victim = world.dice.choice(world.ids)
-    fault = world.dice.choice((
-        "crash", "isolate", "pause", "silence", "engine down", "engine hangs", "engine fails",
-        "kill", "ingress down", "ingress restarts", "sick", "crash all",
-    ))
-    world.note(f"{fault} {victim}")
-    running = [o for o in world.ours() if o.phase == "running"]
+def disturb_controllers(world: FleetWorld, fault: str, victim: str) -> None:
+    """One fault of a controller or of the network between them."""
     if fault == "crash" and len(world.logs) == len(world.ids):
         world.crash(victim)
     elif fault == "crash all":
@@ -54,7 +47,12 @@ def disturb(world: FleetWorld) -> None:
         world.pause(victim)
     elif fault == "silence":
         world.silence(victim, world.dice.choice([n for n in world.ids if n != victim]))
-    elif fault == "engine down":
+
+
+def disturb_host(world: FleetWorld, fault: str) -> None:
+    """One fault of the engine, of a container or of the ingress."""
+    running = [o for o in world.ours() if o.phase == "running"]
+    if fault == "engine down":
         world.engine.down = True
     elif fault == "engine hangs":
         world.engine.hang = True
@@ -68,6 +66,18 @@ def disturb(world: FleetWorld) -> None:
         world.ingress.down = True
     elif fault == "ingress restarts":
         world.ingress.restart()
+
+
+def disturb(world: FleetWorld) -> None:
+    """One random fault."""
+    victim = world.dice.choice(world.ids)
+    fault = world.dice.choice((
+        "crash", "isolate", "pause", "silence", "engine down", "engine hangs", "engine fails",
+        "kill", "ingress down", "ingress restarts", "sick", "crash all",
+    ))
+    world.note(f"{fault} {victim}")
+    disturb_controllers(world, fault, victim)
+    disturb_host(world, fault)
 
 
 def repair(world: FleetWorld) -> None:
@@ -90,7 +100,7 @@ def test_random_walk(seed: int) -> None:
         world.run(world.dice.uniform(0.5, 3.0))
         for _ in range(ROUNDS):
             disturb(world)
-            world.run(world.dice.uniform(0.2, 2.0))
+            world.run(world.dice.choice((0.3, 1.0, 2.0, 5.0)))
             change_something(world)
             world.run(world.dice.uniform(0.2, 2.0))
             if world.dice.random() < 0.5:
@@ -138,6 +148,28 @@ def test_isolated_leader_stops_before_the_next_one_acts() -> None:
         world.run_until(lambda: not world.unfinished(), 15)
         runs = [e.identity for e in world.engine.effects if e.verb == "run"]
         assert len(runs) == len(set(runs)) == 4
+
+
+def test_work_of_a_paused_leader_is_fenced_when_it_goes_on() -> None:
+    """A start that was under way at the pause does not happen once another leads."""
+    with FleetWorld(seed=6) as world:
+        world.run_until(world.acting, 10)
+        world.do(c.RegisterApp("shop", document("shop"), 1), c.StartApp("shop", 1))
+        world.run_until(lambda: not world.unfinished(), 10)
+        old = world.acting()[0]
+        world.do(c.ScaleApp("shop", 3, 1))
+        workers = world.actors[old].workers  # type: ignore[attr-defined]
+        world.run_until(lambda: workers.running("engine:shop:3"), 5)
+        world.pause(old)
+        world.run_until(lambda: world.acting() not in ([], [old]), 10)
+        world.run_until(lambda: len(world.ours()) == 3, 10)
+        world.do(c.ScaleApp("shop", 1, 1))
+        world.run_until(lambda: len(world.ours()) == 1, 10)
+        world.resume(old)
+        world.run_until(lambda: not world.unfinished(), 15)
+        runs = [e.epoch for e in world.engine.effects if e.verb == "run"]
+        assert runs == sorted(runs)
+        assert runs[-1] > 1
 
 
 def test_engine_gone_for_a_minute_loses_nothing() -> None:
