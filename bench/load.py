@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+from api import server
 from bench.report import Figure, spread
 from tests.live import LiveCluster, app_spec, call, free_ports, until
 
@@ -70,20 +71,16 @@ def wrk(url: str, seconds: int, connections: int = CLIENTS) -> float:
 
 def bare_flask(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
     """A bare Flask under the same gunicorn settings as a controller."""
-    from api.node import gunicorn_options
-
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "bare.py").write_text(BARE)
     (port,) = free_ports(1)
-    options = gunicorn_options(f"127.0.0.1:{port}")
-    arguments = []
-    for name in ("workers", "worker_class", "threads", "keepalive", "worker_connections"):
-        arguments += [f"--{name.replace('_', '-')}".replace("keepalive", "keep-alive"),
-                      str(options[name])]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "-b", f"127.0.0.1:{port}", *arguments,
-         "--chdir", str(folder), "--log-level", "error", "bare:app"],
-    )
+    process = subprocess.Popen([
+        sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}",
+        "--workers", "1", "--worker-class", "gthread", "--threads", str(server.THREADS),
+        "--worker-connections", str(server.CONNECTIONS_MAX),
+        "--keep-alive", str(server.KEEP_ALIVE_S),
+        "--chdir", str(folder), "--log-level", "error", "bare:app",
+    ])
     until("the bare Flask answers", lambda: call(
         "GET", f"http://127.0.0.1:{port}/")[0] == 200, 15)
     return process, port
