@@ -3,13 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,64 +13,8 @@ import pytest
 from orchestry.cli import main
 from orchestry.cli.output import age, printable
 from orchestry.cli.waiting import bar, describe
+from tests.unit.stub_answers import ANSWERS, APP, SPEC
 from tests.unit.stub_cluster import Says, Seen, StubNode, error, free_url, nodes
-
-APP = {
-    "name": "web", "status": "running", "created_at": "2026-01-01T00:00:00Z",
-    "replicas": {"current": 3, "desired": 3, "healthy": 2}, "image": "nginx:alpine",
-    "containers": [{"id": "1", "name": "web-1", "ip": "10.0.0.2", "port": 80,
-                    "status": "running", "health": "healthy",
-                    "started_at": "2026-01-01T00:00:00Z"}],
-}
-APPS = {"apps": [APP], "total": 1, "running": 1, "stopped": 0, "error": 0}
-SPEC = {"apiVersion": "v1", "kind": "App", "metadata": {"name": "web"},
-        "spec": {"image": "nginx:alpine", "ports": [{"containerPort": 80}]}}
-CLUSTER = {"node_id": "c1", "leader_id": "c2", "term": 7, "nodes": [
-    {"node_id": "c1", "hostname": "h1", "state": "follower", "is_healthy": True},
-    {"node_id": "c2", "hostname": "h2", "state": "leader", "is_healthy": False}]}
-ANSWERS: dict[tuple[str, str], Any] = {
-    ("POST", "/api/v1/apps/register"): {"message": "m", "app_name": "web", "status": "registered"},
-    ("POST", "/api/v1/apps/web/start"): {"app_name": "web", "replicas": 3, "status": "running"},
-    ("POST", "/api/v1/apps/web/stop"): {"app_name": "web", "status": "stopped"},
-    ("POST", "/api/v1/apps/web/scale"): {
-        "app_name": "web", "previous_replicas": 3, "current_replicas": 5, "scaling_time": 1.25},
-    ("DELETE", "/api/v1/apps/web"): {
-        "app_name": "web", "containers_removed": 3, "volumes_removed": 1},
-    ("GET", "/api/v1/apps/web"): APP,
-    ("GET", "/api/v1/apps"): APPS,
-    ("GET", "/api/v1/apps/web/spec"): SPEC,
-    ("GET", "/api/v1/apps/web/logs"): {"app_name": "web", "logs": [
-        {"timestamp": "2026-01-01T00:00:02Z", "container": "web-2", "level": "INFO",
-         "message": "second\x1b[2J"},
-        {"timestamp": "2026-01-01T00:00:01Z", "container": "web-1", "level": "INFO",
-         "message": "first"}]},
-    ("GET", "/api/v1/apps/web/events"): {"app_name": "web", "events": [
-        {"id": 2, "type": "scaling", "message": "Scaled", "timestamp": "2026-01-01T00:00:02.5Z",
-         "details": {}}], "total": 1, "has_more": False},
-    ("GET", "/api/v1/events"): {"events": [
-        {"id": 2, "type": "scaling", "app_name": "web", "message": "Scaled",
-         "timestamp": "2026-01-01T00:00:02Z", "details": {}}], "total": 1, "has_more": False},
-    ("GET", "/cluster/status"): CLUSTER,
-    ("GET", "/cluster/leader"): {"leader_id": "c2", "api_url": "http://h2:8001", "term": 7},
-    ("GET", "/cluster/health"): {"status": "healthy", "leader_id": "c2", "cluster_size": 3},
-}
-
-
-def answer(seen: Seen) -> Says:
-    """A healthy cluster with one app, web."""
-    found = ANSWERS.get((seen.method, seen.path.partition("?")[0]))
-    if found is None:
-        return error(404, "APP_NOT_FOUND", "No such app")
-    return Says(200, found)
-
-
-@pytest.fixture
-def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubNode]:
-    """A healthy stub controller that ORCHESTRY_URL names."""
-    with nodes(answer) as (stub,):
-        monkeypatch.setenv("ORCHESTRY_URL", stub.url)
-        yield stub
-
 
 Captured = pytest.CaptureFixture[str]
 
@@ -334,134 +271,6 @@ def test_printable_text() -> None:
     assert printable("\x1b[31mred\x1b[0m\t\x1b]0;t\x07\u009b") == "red\t\\x1b]0;t\\x07\\x9b"
 
 
-def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
-    """The command in its own process."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "orchestry.cli", *arguments], text=True, bufsize=1,
-        stdout=options.pop("stdout", subprocess.PIPE), stderr=subprocess.PIPE, **options,
-    )
-
-
-def test_a_reader_that_goes_away_is_no_error() -> None:
-    """`orchestry list | head` leaves no trace on standard error."""
-    many = {**APPS, "apps": [{**APP, "name": f"web-{number}"} for number in range(5000)]}
-    with nodes(lambda _: Says(200, many)) as (stub,):
-        reading, writing = os.pipe()
-        os.close(reading)
-        with start("list", "-u", stub.url, stdout=writing) as process:
-            os.close(writing)
-            _, errors = process.communicate(timeout=60)
-    assert errors == ""
-    assert process.returncode == 1
-
-
-def test_interrupted_wait_says_how_to_go_on() -> None:
-    """Ctrl-C ends the wait only: the message names the command that follows it."""
-    def slow(seen: Seen) -> Says:
-        return Says(200, APP, delay_s=30 if seen.method == "POST" else 0)
-
-    with nodes(slow) as (stub,), start("up", "web", "-u", stub.url) as process:
-        assert process.stderr is not None
-        assert process.stderr.readline() == "web: 2/3 replicas healthy\n"
-        process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert output == ""
-    assert "the operation goes on" in errors
-    assert "orchestry status web --watch" in errors
-    assert "Traceback" not in errors
-
-
-def test_watch_prints_changes_until_interrupted() -> None:
-    """In a pipe `status --watch` prints again only when something changed."""
-    healthy = iter([2, 2, 3])
-    last = {"healthy": 3}
-
-    def changing(_: Seen) -> Says:
-        last["healthy"] = next(healthy, 3)
-        return Says(200, {**APP, "replicas": {"desired": 3, **last}, "containers": []})
-
-    with nodes(changing) as (stub,), \
-            start("status", "web", "--watch", "-u", stub.url) as process:
-        assert process.stdout is not None
-        lines = [process.stdout.readline().split() for _ in range(4)]
-        process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=30)
-    assert [line[2] for line in lines] == ["HEALTHY", "2/3", "HEALTHY", "3/3"]
-    assert (process.returncode, rest, errors) == (0, "", "")
-
-
-def test_colours_and_questions_in_a_terminal() -> None:
-    """A terminal gets colours within its width, unless they are unwanted, and is asked."""
-    with nodes(answer) as (stub,):
-        for extra, colored in (([], True), (["--no-color"], False)):
-            code, text = in_terminal("list", "-u", stub.url, *extra)
-            assert code == 0
-            assert ("\x1b[32mrunning" in text) is colored
-            assert max(len(printable(line)) for line in text.splitlines()) <= 80
-        code, text = in_terminal("delete", "web", "-u", stub.url, typed="n\n")
-        assert code == 1
-        assert "Delete web, its containers and its volumes?" in text
-        code, text = in_terminal("delete", "web", "-u", stub.url, typed="y\n")
-        assert code == 0
-        assert "web: deleted, containers: 3, volumes: 1" in text
-
-
-def in_terminal(*arguments: str, typed: str = "") -> tuple[int, str]:
-    """Run the command in a pseudo-terminal of 80 columns; its exit code and all it showed."""
-    master, slave = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
-    environment.pop("NO_COLOR", None)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "orchestry.cli", *arguments],
-        stdin=slave, stdout=slave, stderr=slave, env=environment,
-    )
-    os.close(slave)
-    os.write(master, typed.encode())
-    shown = b""
-    try:
-        while part := os.read(master, 65536):
-            shown += part
-    except OSError:  # the other side is closed
-        pass
-    finally:
-        os.close(master)
-    return process.wait(60), shown.decode()
-
-
-def test_completion_knows_the_apps(node: StubNode) -> None:
-    """The shell completes names of apps from the cluster."""
-    environment = {**os.environ, "_ORCHESTRY_COMPLETE": "bash_complete",
-                   "COMP_WORDS": "orchestry up w", "COMP_CWORD": "2"}
-    done = subprocess.run([sys.executable, "-m", "orchestry.cli"], env=environment, text=True,
-                          capture_output=True, timeout=60, check=False)
-    assert done.stdout == "plain,web\n"
-
-
-def test_start_up_is_quick() -> None:
-    """`--help` loads no HTTP, table or YAML library."""
-    code = ("import sys; from orchestry.cli import main; main(['--help']);"
-            "print(sorted({'requests', 'rich', 'yaml'} & set(sys.modules)))")
-    began_s = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True,
-                          timeout=60, check=True)
-    assert time.monotonic() - began_s < 10
-    assert done.stdout.endswith("[]\n")
-
-
-def test_node_hands_over_to_the_controller(tmp_path: Path) -> None:
-    """`node` becomes the controller's program, also beside a folder that is called api."""
-    (tmp_path / "api").mkdir()
-    (tmp_path / "api" / "node.py").write_text("print('stranger')")
-    (tmp_path / "api" / "__init__.py").touch()
-    with start("node", "--config", "missing.yaml", "--print-config", cwd=tmp_path) as process:
-        output, errors = process.communicate(timeout=60)
-    assert "stranger" not in output
-    assert "Traceback" not in errors
-    assert process.returncode == 2
-    assert "missing.yaml" in errors
-
-
 def test_without_controller_parts(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installation of the client alone says what to install."""
     monkeypatch.setattr("orchestry.cli.commands.local._CONTROLLER_PARTS", ("api", "no_such_part"))
@@ -474,24 +283,6 @@ def test_version(capsys: Captured) -> None:
     """The version is one line."""
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == "orchestry 1.0.0\n"
-
-
-@pytest.mark.parametrize(("redirections", "code", "text"), [
-    ("<&- >&- 2>&-", 0, ""),
-    ("> /dev/full", 1, "No space left on device"),
-    ("", 0, ""),
-])
-def test_unusable_streams(node: StubNode, redirections: str, code: int, text: str) -> None:
-    """Closed or full streams and an odd locale end without a stack trace."""
-    line = f"'{sys.executable}' -m orchestry.cli list {redirections}"
-    done = subprocess.run(
-        ["sh", "-c", line], text=True, capture_output=True, timeout=60, check=False,
-        env={**os.environ, "PYTHONIOENCODING": "ascii"},
-    )
-    assert done.returncode == code
-    assert text in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stderr.count("Error:") == bool(code)
 
 
 def test_the_manual_names_every_command_and_option() -> None:

@@ -1,0 +1,18 @@
+"""Fixtures of the unit tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.unit.stub_answers import answer
+from tests.unit.stub_cluster import StubNode, nodes
+
+
+@pytest.fixture
+def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubNode]:
+    """A healthy stub controller that ORCHESTRY_URL names."""
+    with nodes(answer) as (stub,):
+        monkeypatch.setenv("ORCHESTRY_URL", stub.url)
+        yield stub
