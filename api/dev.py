@@ -17,9 +17,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from api import dev_child, dev_demo, dev_plan
+from api import dev_child, dev_demo, dev_docker, dev_ingress, dev_plan
 from api.dev_cluster import CallError, Cluster, call
 from api.dev_docker import DevDocker
+from api.dev_ingress import ContainerIngress
 from api.dev_plan import DevError, Options
 
 READY_TIMEOUT_S = 60.0
@@ -108,7 +109,7 @@ def check_ports(options: Options) -> None:
         DevError: a port stays taken.
     """
     flags = dict.fromkeys(options.api_ports, "--port")
-    if options.engine == "docker" and not (options.folder / "ingress" / "group").exists():
+    if options.ingress != "none" and not (options.folder / "ingress" / "group").exists():
         flags[options.ingress_port] = "--ingress-port"
     deadline_s = time.monotonic() + PORT_TIMEOUT_S
     while taken := [port for port in flags if not is_free(port)]:
@@ -137,6 +138,7 @@ class Dev:
         self._console = dev_child.Console(sys.stderr, colour=colour)
         self._nodes: list[dev_child.Child] = []
         self._ingress: list[dev_child.Child] = []
+        self._container: ContainerIngress | None = None
         self._stop = threading.Event()
         self._hurry = threading.Event()
 
@@ -155,6 +157,8 @@ class Dev:
         try:
             self._start()
             self._until(self._is_ready, READY_TIMEOUT_S, "the cluster is not ready")
+            if self._container is not None:
+                self._container.start(min(dev_docker.cluster_ids(self._options.folder)))
             if self._options.demo:
                 self._start_demo()
             say(self._banner())
@@ -166,12 +170,18 @@ class Dev:
             self._shut_down()
 
     def _start(self) -> None:
-        raft_ports = dev_plan.free_raft_ports(self._options, is_free)
-        for program in dev_plan.node_programs(self._options, raft_ports, os.environ):
-            self._nodes.append(dev_child.Child(program, self._options.folder, self._console))
-        if self._options.engine == "docker":
-            program = dev_plan.ingress_program(self._options, os.environ)
-            self._ingress.append(dev_child.Child(program, self._options.folder, self._console))
+        options, admin = self._options, ""
+        *raft_ports, admin_port = dev_plan.free_ports(options, is_free)
+        if options.ingress == "local":
+            admin = f"unix:{options.ingress_socket}"
+            program = dev_plan.ingress_program(options, os.environ)
+            self._ingress.append(dev_child.Child(program, options.folder, self._console))
+        elif self._docker is not None:
+            self._container = self._docker.ingress(options, admin_port)
+            admin = self._container.endpoint
+        for program in dev_plan.node_programs(options, raft_ports, os.environ, admin):
+            self._nodes.append(dev_child.Child(program, options.folder, self._console))
+        check_ports(options)
         for child in self._ingress + self._nodes:
             child.start()
 
@@ -183,6 +193,8 @@ class Dev:
                     f"{child.program.name} {dev_child.ending(code)} while starting; its last lines"
                     f" are above and in {child.log_file}")
         if self._ingress and not reached(self._options.ingress_port):
+            return False
+        if self._container is not None and not dev_docker.cluster_ids(self._options.folder):
             return False
         return len(self._cluster.ready()) == self._options.nodes
 
@@ -198,6 +210,8 @@ class Dev:
     def _keep_running(self) -> None:
         for child in self._nodes + self._ingress:
             child.keep_running()
+        if self._container is not None and (news := self._container.keep_running()):
+            self._console.show("ingress", news)
 
     def _start_demo(self) -> None:
         assert self._docker is not None
@@ -228,6 +242,10 @@ class Dev:
         if self._docker is not None:
             self._docker.stop_containers(self._options.folder, hurry=self._hurry.is_set())
         dev_child.stop(self._ingress, self._hurry.is_set)
+        if self._container is not None and (
+            news := self._container.stop(hurry=self._hurry.is_set())
+        ):
+            self._console.show("ingress", news)
 
 
 def parse(arguments: Sequence[str] | None) -> Options:
@@ -246,6 +264,8 @@ def parse(arguments: Sequence[str] | None) -> Options:
                         help="port on which the apps are served (default 8080)")
     parser.add_argument("--engine", choices=("docker", "fake"), default="docker",
                         help="fake starts no containers and needs no Docker")
+    parser.add_argument("--ingress", choices=("local", "container"), default=dev_ingress.kind(),
+                        help="nginx of this machine, or in a container (default %(default)s)")
     parser.add_argument("--fresh", action="store_true",
                         help="start empty: removes the cluster of the data folder first")
     parser.add_argument("--demo", action="store_true", help="build and run a small demo app")
@@ -259,7 +279,8 @@ def parse(arguments: Sequence[str] | None) -> Options:
         parser.error("--demo needs --engine docker")
     return Options(
         nodes=found.nodes, folder=found.data_dir.absolute(), port=found.port,
-        ingress_port=found.ingress_port, engine=found.engine, fresh=found.fresh, demo=found.demo)
+        ingress_port=found.ingress_port, engine=found.engine, fresh=found.fresh, demo=found.demo,
+        ingress="none" if found.engine == "fake" else found.ingress)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -277,7 +298,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.fresh:
                 remove_cluster(options, docker)
             check_size(options)
-            check_ports(options)
             dev = Dev(options, docker)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, dev.on_signal)

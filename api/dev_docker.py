@@ -12,9 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from api import dev_demo
-from api.dev_plan import DevError
+from api.dev_ingress import ContainerIngress
+from api.dev_plan import DevError, Options
 from cluster.engine.base import EngineError
 from cluster.engine.docker import DockerEngine
+from cluster.ingress.base import IngressError
 
 STOP_GRACE_S = 10
 STOPS_IN_PARALLEL = 16
@@ -40,7 +42,7 @@ class DevDocker:
             reason = self._unreachable()
         if reason:
             self.close()
-            raise DevError(f"Docker does not answer: {reason}; {_remedy(reason)}")
+            raise DevError(f"{reason}; {_remedy(reason)}")
 
     def _unreachable(self) -> str:
         try:
@@ -66,6 +68,22 @@ class DevDocker:
             raise DevError(f"dockerd did not {verb} within {DAEMON_TIMEOUT_S} s") from error
         if done.returncode:
             raise DevError(f"dockerd could not {verb}; the reason is above")
+
+    def ingress(self, options: Options, admin_port: int) -> ContainerIngress:
+        """An ingress in a container; one that an earlier run left behind is removed.
+
+        Raises:
+            DevError: Docker refused.
+        """
+        try:
+            found = ContainerIngress(
+                self._engine, options.folder / "ingress", port=options.ingress_port,
+                admin_port=admin_port)
+            for cluster_id in cluster_ids(options.folder):
+                found.stop_leftover(cluster_id)
+        except (EngineError, IngressError) as error:
+            raise DevError(f"the ingress container cannot be prepared: {error.reason}") from error
+        return found
 
     def build_demo(self) -> None:
         """Build the image of the demo.

@@ -36,6 +36,7 @@ class Options:
     port: int
     ingress_port: int
     engine: Literal["docker", "fake"]
+    ingress: Literal["local", "container", "none"]
     fresh: bool
     demo: bool
 
@@ -73,15 +74,17 @@ def check_folder(options: Options) -> None:
             " commas, since a Unix socket lies in it; choose another with --data-dir")
 
 
-def free_raft_ports(options: Options, is_free: Callable[[int], bool]) -> list[int]:
-    """As many free ports in a row as there are controllers, 1000 above the API's or higher.
+def free_ports(options: Options, is_free: Callable[[int], bool]) -> list[int]:
+    """Ports in a row, 1000 above the API's or higher: one for each controller, one to spare.
+
+    The last one is for the admin listener of an ingress in a container.
 
     Raises:
         DevError: none found.
     """
     for attempt in range(RAFT_PORT_TRIES):
         first = options.port + RAFT_PORT_OFFSET + attempt * RAFT_PORT_STEP
-        ports = list(range(first, first + options.nodes))
+        ports = list(range(first, first + options.nodes + 1))
         if ports[-1] < 65536 and options.ingress_port not in ports and all(map(is_free, ports)):
             return ports
     raise DevError(
@@ -90,7 +93,7 @@ def free_raft_ports(options: Options, is_free: Callable[[int], bool]) -> list[in
 
 
 def node_programs(
-    options: Options, raft_ports: Sequence[int], environ: Mapping[str, str]
+    options: Options, raft_ports: Sequence[int], environ: Mapping[str, str], ingress_admin: str
 ) -> list[Program]:
     """One program per controller; only DOCKER_* settings come from the user's environment."""
     peers = ",".join(
@@ -103,8 +106,8 @@ def node_programs(
         "INGRESS_PORT": str(options.ingress_port),
         "INGRESS_DOMAIN": DOMAIN,
     }
-    if options.engine == "docker":
-        common["INGRESS_ADMIN"] = f"unix:{options.ingress_socket}"
+    if ingress_admin:
+        common["INGRESS_ADMIN"] = ingress_admin
     return [
         Program(name, (sys.executable, "-m", "api.node"), common | {
             "CONTROLLER_NODE_ID": name,
@@ -150,7 +153,7 @@ def banner(options: Options, status: Mapping[str, Any]) -> str:
         f"  data, logs   {options.folder}", "",
         f"  $ curl {options.urls[0]}/cluster/status", *(f"    {line}" for line in shown), "",
     ]
-    if options.engine == "docker":
+    if options.ingress != "none":
         ingress = f"http://127.0.0.1:{options.ingress_port}/"
         lines[4:4] = [f"  ingress      {ingress}"]
     if options.demo:

@@ -17,6 +17,8 @@ from bench.report import Figure, spread
 from tests.live import LiveCluster, app_spec, call, free_ports, until
 
 GAP_S = 0.01
+ATTEMPT_S = 0.5
+"""A write that was swallowed by the election is sent anew after this long, to either system."""
 
 
 def _post(port: int, path: str, body: object, timeout_s: float) -> tuple[int, dict[str, object]]:
@@ -77,7 +79,7 @@ def ours(folder: Path, trials: int) -> list[float]:
 
             def write(port: int, grace: int = grace) -> bool:
                 path = "/api/v1/apps/bench/stop"
-                return _post(port, path, {"timeout": grace}, 5.0)[0] == 200
+                return _post(port, path, {"timeout": grace}, ATTEMPT_S)[0] == 200
 
             began_s = time.monotonic()
             cluster.kill(leader)
@@ -109,7 +111,7 @@ def etcd(folder: Path, trials: int) -> list[float]:
     key = base64.b64encode(b"k").decode()
 
     def write(port: int) -> bool:
-        status, _ = _post(port, "/v3/kv/put", {"key": key, "value": key}, 5.0)
+        status, _ = _post(port, "/v3/kv/put", {"key": key, "value": key}, ATTEMPT_S)
         return status == 200
 
     def leader() -> str | None:

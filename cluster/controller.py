@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from cluster.clock import Clock, SystemClock
-from cluster.config import Settings
+from cluster.config import Settings, readers
 from cluster.consensus.log import ReplicatedLog
 from cluster.consensus.syncobj_log import RaftConfig, SyncObjLog
 from cluster.control.driver import Driver
@@ -119,7 +119,10 @@ class Controller:
                 base_url=settings.docker_host or None,
                 timeout_s=settings.docker_timeout_s,
             )
-        ingresses = [NginxIngress(endpoint, endpoint) for endpoint in settings.ingress_admin]
+        ingresses = [
+            NginxIngress(readers.without_token(endpoint), endpoint)
+            for endpoint in settings.ingress_admin
+        ]
         return cls(settings, log, engine, ingresses, clock)
 
     def start(self) -> None:

@@ -55,7 +55,7 @@ def short_directory() -> Iterator[Path]:
 def running_nginx(*, workers: int = 2) -> Iterator[LocalNginx]:
     """A started LocalNginx on a free port."""
     with short_directory() as directory:
-        nginx = LocalNginx(directory / "i", free_port(), workers=workers)
+        nginx = LocalNginx(directory / "ö i", free_port(), workers=workers)
         nginx.start()
         try:
             yield nginx

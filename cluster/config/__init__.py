@@ -124,7 +124,8 @@ class Settings:
         "An application without hosts is reachable as <name>.<this domain>.")
     ingress_admin: tuple[str, ...] = _setting(
         "INGRESS_ADMIN", readers.endpoints, (),
-        "Admin endpoints of the ingresses, unix:/path or http://host:port, separated by commas.")
+        "Admin endpoints of the ingresses, separated by commas: unix:/path or"
+        " http://[token@]host:port.")
     raft_addresses: Mapping[str, str]
     sources: Mapping[str, str]
 
@@ -198,7 +199,7 @@ def _shown(definition: Definition, value: Any) -> str:
     if isinstance(value, Mapping):
         return ",".join(f"{name}={part}" for name, part in value.items())
     if isinstance(value, tuple):
-        return ",".join(value)
+        return ",".join(readers.without_token(part) for part in value)
     if definition.read is readers.memory:
         return units.format_memory(value)
     return f"{value:g}" if isinstance(value, float) else str(value)

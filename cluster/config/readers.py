@@ -112,12 +112,20 @@ def endpoints(value: str) -> tuple[str, ...]:
     found = []
     for part in filter(None, (part.strip() for part in value.split(","))):
         try:
-            found.append(part if re.fullmatch(r"unix:/[^\s,]+", part) else http_url(part))
+            if not re.fullmatch(r"unix:/[^\s,]+", part):
+                http_url(re.sub(r"//[A-Za-z0-9]+@", "//", part))
         except ValueError:
             raise ValueError(
-                f"{part!r} must look like unix:/path/to.sock or http://host:port"
+                f"{without_token(part)!r} must look like unix:/path/to.sock or"
+                " http://[token@]host:port"
             ) from None
+        found.append(part.rstrip("/"))
     return tuple(found)
+
+
+def without_token(endpoint: str) -> str:
+    """An endpoint as it may be shown."""
+    return re.sub(r"//[^/@]*@", "//********@", endpoint)
 
 
 def peers(value: str) -> Mapping[str, str]:

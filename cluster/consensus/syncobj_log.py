@@ -119,6 +119,8 @@ class SyncObjLog:
             return _failed(Code.PAYLOAD_TOO_LARGE, f"a command has {len(entry)} bytes")
         if node is None or self._closed:
             return _failed(Code.CLUSTER_NOT_READY, self._closed or "this controller stops")
+        if node.fault:  # committed or not, it could not be applied here
+            return _failed(Code.CLUSTER_NOT_READY, node.fault)
         issued = self._tickets.issue()
         if issued is None:
             return _failed(Code.CLUSTER_NOT_READY, _NOT_COMMITTED[FAIL_REASON.QUEUE_FULL])

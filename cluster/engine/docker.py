@@ -326,6 +326,9 @@ class DockerEngine:
                     ipam=ipam if self._subnet else None, check_duplicate=True,
                 )
             except ApiRefusal as error:
+                if error.fault == "no_resources":
+                    reason = f"network {name}: {error.reason}; set DOCKER_SUBNET to a free range"
+                    raise EngineError("no_resources", reason) from error
                 if error.status != 409:  # 409: created by a parallel call
                     raise
             found = self._find_network(name, cluster_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from docker import APIClient
 
 from cluster.engine.base import EngineError, Fault
 
+DEFAULT_URL = "unix:///var/run/docker.sock"
 POOL_CONNECTIONS = 32
 REASON_CHARS = 300
 PULL_TIMEOUT_S = 600.0
@@ -33,6 +35,7 @@ _NO_RESOURCES = (
     "no available ipv4 addresses",
     "non-overlapping ipv4 address pool",
     "all predefined address pools",
+    "overlaps with other one",
 )
 # What runc says around the cause; the cause itself is what a user can act upon.
 _WRAPPING = re.compile(r"^.*(?:unable to start container process|process caused): ", re.DOTALL)
@@ -55,7 +58,11 @@ class DockerApi:
 
     def __init__(self, base_url: str | None, timeout_s: float) -> None:
         self.timeout_s = timeout_s
-        self._base_url = base_url
+        self._settings = docker.utils.kwargs_from_env()
+        if base_url:
+            self._settings["base_url"] = base_url
+        url = self._settings.setdefault("base_url", DEFAULT_URL)
+        self._socket_path = url.removeprefix("unix://") if url.startswith("unix://") else ""
         self._client: Any = None
         self._lock = threading.Lock()
 
@@ -135,16 +142,15 @@ class DockerApi:
             client.close()
 
     def _connected(self) -> Any:
+        self._probe()
         client = self._client
         if client is not None:
             return client
         # Outside the lock: the first request may hang for `timeout_s`, and callers that
         # queued behind it would each wait that long again.
-        settings = docker.utils.kwargs_from_env()
-        if self._base_url:
-            settings["base_url"] = self._base_url
         fresh = APIClient(
-            version="auto", timeout=self.timeout_s, max_pool_size=POOL_CONNECTIONS, **settings
+            version="auto", timeout=self.timeout_s, max_pool_size=POOL_CONNECTIONS,
+            **self._settings,
         )
         with self._lock:
             if self._client is None:
@@ -153,6 +159,13 @@ class DockerApi:
         if client is not fresh:
             fresh.close()
         return client
+
+    def _probe(self) -> None:
+        """Fail early when nobody listens: the package leaks a socket on a refused connect."""
+        if self._socket_path:
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.settimeout(self.timeout_s)
+                probe.connect(self._socket_path)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -13,7 +13,8 @@ TABLE_LIMIT_BYTES = 8 * 1024**2
 TOKEN_VARIABLE = "INGRESS_ADMIN_TOKEN"  # noqa: S105 - the name of a variable, not a secret
 ERROR_PATH = "/.orchestry-ingress-error"
 
-_PATH = re.compile(r"/[A-Za-z0-9._/@+-]*")
+# Written in double quotes; `;` and `?` mean something to Lua's search path.
+_PATH = re.compile(r"""/[^\x00-\x1f\x7f"'\\$;?{}#]*""")
 _LISTEN = re.compile(r"(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|\[[0-9a-f:]+\]):[0-9]{1,5}")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}( [a-z_][a-z0-9_-]{0,31})?")
 
@@ -79,7 +80,7 @@ def _check(what: str, grammar: re.Pattern[str], value: str) -> None:
 
 
 def _listens(listens: tuple[str, ...]) -> str:
-    return "\n        ".join(f"listen {listen} backlog=1024;" for listen in listens)
+    return "\n        ".join(f'listen "{listen}" backlog=1024;' for listen in listens)
 
 
 _TEMPLATE = """\
@@ -88,11 +89,11 @@ daemon off;
 worker_processes {workers};
 worker_rlimit_nofile {files};
 worker_shutdown_timeout 10s;
-pid {directory}/nginx.pid;
-error_log {error_log} error;
+pid "{directory}/nginx.pid";
+error_log "{error_log}" error;
 env {token};
-load_module {modules}/ndk_http_module.so;
-load_module {modules}/ngx_http_lua_module.so;
+load_module "{modules}/ndk_http_module.so";
+load_module "{modules}/ngx_http_lua_module.so";
 
 events {{
     worker_connections {connections};
@@ -102,11 +103,11 @@ http {{
     access_log off;
     server_tokens off;
     default_type application/octet-stream;
-    client_body_temp_path {directory}/temp/body;
-    proxy_temp_path {directory}/temp/proxy;
-    fastcgi_temp_path {directory}/temp/fastcgi;
-    uwsgi_temp_path {directory}/temp/uwsgi;
-    scgi_temp_path {directory}/temp/scgi;
+    client_body_temp_path "{directory}/temp/body";
+    proxy_temp_path "{directory}/temp/proxy";
+    fastcgi_temp_path "{directory}/temp/fastcgi";
+    uwsgi_temp_path "{directory}/temp/uwsgi";
+    scgi_temp_path "{directory}/temp/scgi";
 
     lua_package_path "{lua}/?.lua;;";
     # Two tables of the greatest size and as much again for the allocator.

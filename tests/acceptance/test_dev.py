@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from api import dev_child
 from cluster.engine.docker import DockerEngine
+from tests.acceptance.test_ingress_container import base as ingress_base  # noqa: F401
 from tests.dev_run import CONTROLLERS, DevRun
 from tests.live import call, until
 
@@ -88,6 +90,27 @@ def test_up_down_and_up_again(run: DevRun, engine: DockerEngine) -> None:
     assert run.stop() == 0, run.story()
 
 
+def test_ingress_in_a_container(
+    tmp_path: Path, docker_socket: str, ingress_base: str, engine: DockerEngine
+) -> None:
+    """Where there is no nginx, a container serves; it is replaced when it dies, and goes last."""
+    run = DevRun(tmp_path, {"DOCKER_HOST": docker_socket, "INGRESS_BASE_IMAGE": ingress_base})
+    try:
+        run.start("--demo", "--ingress", "container")
+        assert demo(run).startswith("Hello from replica ")
+        name = f"orchestry-ingress-{run.cluster_id()[:8]}"
+        subprocess.run(["docker", "-H", docker_socket, "kill", name], check=True,
+                       stdout=subprocess.DEVNULL, timeout=30)
+        until("it serves again", lambda: demo(run).startswith("Hello from replica "), 30)
+        assert run.stop() == 0, run.story()
+        assert re.search(r"[0-9a-f]{40}", run.err.read_text()) is None, "a token was shown"
+        left = subprocess.run(["docker", "-H", docker_socket, "ps", "-aq", "--filter",
+                               f"name={name}"], capture_output=True, timeout=30, check=True)
+        assert left.stdout == b""
+    finally:
+        run.clean_up()
+
+
 def test_killed_leader_comes_back(run: DevRun) -> None:
     """Another one leads, the demo goes on, and three controllers serve again."""
     run.start("--demo")
@@ -113,7 +136,7 @@ def test_killed_dev_leaves_apps_and_nothing_else(run: DevRun, engine: DockerEngi
     assert running(engine, run) == before
     run.start()
     until("healthy", lambda: run.apps()["demo"]["status"] == "running", 30)
-    assert demo(run).startswith("Hello from replica ")
+    until("it answers", lambda: demo(run).startswith("Hello from replica "), 10)
     assert running(engine, run) == before
     assert run.stop() == 0, run.story()
 

@@ -256,7 +256,7 @@ def test_the_configuration_runs_without_root() -> None:
         port = free_port()
         text = (model.directory / "nginx.conf").read_text()
         text = text.replace(str(model.directory), str(directory))
-        text = text.replace(f":{model.port} ", f":{port} ")
+        text = text.replace(f':{model.port}"', f':{port}"')
         text = "\n".join(line for line in text.splitlines() if not line.startswith("user "))
         (directory / "nginx.conf").write_text(text)
         (directory / "temp").mkdir()

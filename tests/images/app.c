@@ -9,7 +9,8 @@
  * any path               ?delay=MS  ?cpu=MS of busy work  ?status=N  ?size=BYTES of body
  *
  * Environment: PORT (8080), SICK=1 (starts sick), START_DELAY_MS (before it listens),
- * TERM_DELAY_MS (goes on serving so long after SIGTERM), TERM_IGNORE=1.
+ * TERM_DELAY_MS (goes on serving so long after SIGTERM), TERM_IGNORE=1,
+ * BANNER_BYTES=N (first prints a line of N bytes and one that is no UTF-8).
  */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -328,6 +329,11 @@ int main(void)
     pthread_attr_setstacksize(&detached, 128 * 1024);
     if (!env_number("TERM_IGNORE", 0))
         pthread_create(&thread, &detached, end_on_sigterm, &term);
+    long banner = env_number("BANNER_BYTES", 0);
+    for (long i = 0; i < banner; i++)
+        putchar('x');
+    if (banner)
+        printf("\n\xff\xfe binary\n");
     sleep_ms(env_number("START_DELAY_MS", 0));
 
     int on = 1, listener = socket(AF_INET, SOCK_STREAM, 0);

@@ -15,6 +15,7 @@ from pysyncobj.transport import Transport
 
 from cluster.consensus import wire
 
+PROMISES = frozenset({"request_vote", "response_vote", "next_node_idx"})
 DELAY_MIN_S, DELAY_MAX_S = 0.001, 0.02
 
 
@@ -90,6 +91,7 @@ class SimTransport(Transport):  # type: ignore[misc]
         self._guard = node.guard
         self.me = me.id
         self.peers = {other.id: other for other in sorted(others, key=lambda o: str(o.id))}
+        self._node = node
         self.inbox: deque[tuple[str, bytes]] = deque()
         self._linked: set[str] = set()
         node._poller.poll = self._poll
@@ -110,6 +112,9 @@ class SimTransport(Transport):  # type: ignore[misc]
             self._onNodeDisconnected(self.peers[peer])
 
     def send(self, node: Node, message: Any) -> bool:
+        kind = message["type"]
+        if kind in PROMISES and (kind != "next_node_idx" or message["success"]):
+            assert not self._node.log._pending, f"{self.me} sends {kind} before its journal is safe"
         return self._network.send(self.me, node.id, message)
 
     def destroy(self) -> None:

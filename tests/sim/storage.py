@@ -7,6 +7,10 @@ import random
 from pathlib import Path
 
 
+class PowerCut(BaseException):
+    """The machine dies in the middle of a disk operation."""
+
+
 class _Inode:
     def __init__(self, data: bytes = b"") -> None:
         self.data = bytearray(data)
@@ -21,9 +25,11 @@ class MemoryDisk:
         self.names: dict[Path, _Inode] = {}
         self.settled: dict[Path, _Inode] = {}
         self.full = False
+        self.operations_left: int | None = None
 
     def crash(self) -> None:
         """Keep synced bytes, and of the rest whatever chance had written already."""
+        self.operations_left = None
         survivors = {}
         for path in self.names.keys() | self.settled.keys():
             choices = [d[path] for d in (self.names, self.settled) if path in d]
@@ -37,6 +43,13 @@ class MemoryDisk:
             survivors[path] = _Inode(inode.synced + kept)
         self.names = dict(sorted(survivors.items()))
         self.settled = dict(self.names)
+
+    def operate(self) -> None:
+        """Count an operation; power may be cut just before it."""
+        if self.operations_left is not None:
+            if self.operations_left <= 0:
+                raise PowerCut
+            self.operations_left -= 1
 
     def check_room(self) -> None:
         """Raise as a full disk does."""
@@ -56,6 +69,7 @@ class _File:
             half = data[: len(data) // 2]
             self._inode.data[offset : offset + len(half)] = half
         self._session.disk.check_room()
+        self._session.disk.operate()
         self._inode.data[offset : offset + len(data)] = data
 
     def truncate(self, size_bytes: int) -> None:
@@ -65,6 +79,7 @@ class _File:
 
     def sync(self) -> None:
         if not self._session.dead:
+            self._session.disk.operate()
             self._inode.synced = bytes(self._inode.data)
 
     def close(self) -> None:
@@ -88,10 +103,12 @@ class Session:
     def replace(self, path: Path, data: bytes) -> None:
         if not self.dead:
             self.disk.check_room()
+            self.disk.operate()
             self.disk.names[path] = _Inode(data)
 
     def settle(self, folder: Path) -> None:
         if not self.dead:
+            self.disk.operate()
             self.disk.settled = dict(self.disk.names)
 
     def free_bytes(self, folder: Path) -> int:

@@ -17,9 +17,11 @@ def _register(world: World, name: str) -> None:
 def _disturb(world: World) -> None:
     """One random fault, at most one controller down so that progress stays possible."""
     running = sorted(world.logs)
+    if not running:
+        return
     victim = world.dice.choice(running)
     other = world.dice.choice([name for name in world.ids if name != victim])
-    fault = world.dice.choice(("crash", "isolate", "pause", "silence", "full", "crash all"))
+    fault = world.dice.choice(("crash", "isolate", "pause", "silence", "full", "crash all", "power"))
     if fault == "crash all":
         for name in running:
             world.crash(name)
@@ -28,6 +30,8 @@ def _disturb(world: World) -> None:
     elif fault == "crash":
         if len(running) == len(world.ids):
             world.crash(victim)
+    elif fault == "power":
+        world.cut_power_soon(victim)
     elif fault == "isolate":
         world.isolate(victim)
     elif fault == "pause":
@@ -39,11 +43,18 @@ def _disturb(world: World) -> None:
         world.disks[victim].full = True
 
 
+def _repair(world: World) -> None:
+    world.heal()
+    for name in world.ids:
+        if name not in world.logs:
+            world.start(name)
+
+
 def _write_for(world: World, seconds: float) -> None:
     """Several clients write through any controller while time passes."""
     until_s = world.clock.now_s + seconds
     while world.clock.now_s < until_s:
-        if world.dice.random() < 0.5:
+        if world.logs and world.dice.random() < 0.5:
             _register(world, world.dice.choice(sorted(world.logs)))
         world.run(world.dice.uniform(0.01, 0.08))
 
@@ -66,16 +77,10 @@ def test_random_walk(seed: int) -> None:
             _disturb(world)
             _write_for(world, world.dice.uniform(0.1, 1.5))
             if world.dice.random() < 0.6:
-                world.heal()
-                for name in world.ids:
-                    if name not in world.logs:
-                        world.start(name)
+                _repair(world)
                 _write_for(world, world.dice.uniform(0.1, 1.0))
-        world.heal()
         world.network.loss = 0.0
-        for name in world.ids:
-            if name not in world.logs:
-                world.start(name)
+        _repair(world)
         world.run_until(world.settled, 15)
         written = len(world.acknowledged)
         _register(world, world.ids[0])

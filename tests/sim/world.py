@@ -28,7 +28,7 @@ from cluster.state.commands import Command, Stamp
 from cluster.state.model import Applied, ClusterState
 from orchestry.errors import OrchestryError
 from tests.sim.network import SimClock, SimNetwork, SimNode, SimTransport
-from tests.sim.storage import MemoryDisk, Session
+from tests.sim.storage import MemoryDisk, PowerCut, Session
 
 TICK_S = 0.01
 EVENTS_SHOWN = 30
@@ -130,6 +130,11 @@ class World:
         self.paused.discard(name)
         self._seen.pop(name, None)
 
+    def cut_power_soon(self, name: str) -> None:
+        """Crash in the middle of one of the next disk operations."""
+        self.note(f"power of {name} will be cut")
+        self.disks[name].operations_left = self.dice.randint(0, 12)
+
     def pause(self, name: str) -> None:
         """Stop the process, not its clock; messages wait for it."""
         self.note(f"pause {name}")
@@ -165,6 +170,7 @@ class World:
         self.paused.clear()
         for disk in self.disks.values():
             disk.full = False
+            disk.operations_left = None
 
     def submit(self, name: str, command: Command, *, epoch: int | None = None) -> SyncObjTicket:
         """Hand a command to a controller's log, and remember it once it is acknowledged."""
@@ -194,7 +200,10 @@ class World:
         self.network.deliver()
         for name in self.ids:
             if name in self.logs and name not in self.paused:
-                self.logs[name].tick(0.0)
+                try:
+                    self.logs[name].tick(0.0)
+                except PowerCut:
+                    self.crash(name)
                 if name in self.actors:
                     self.actors[name].tick()
         self._collect()

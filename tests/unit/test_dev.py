@@ -28,8 +28,8 @@ FOREVER = "import time\nprint('up', flush=True)\ntime.sleep(600)"
 def options(folder: Path, **changed: object) -> Options:
     """Options as the command line gives them, with some changed."""
     base = Options(
-        nodes=3, folder=folder, port=8001, ingress_port=8080, engine="docker", fresh=False,
-        demo=True)
+        nodes=3, folder=folder, port=8001, ingress_port=8080, engine="docker",
+        ingress="local", fresh=False, demo=True)
     return replace(base, **changed)  # type: ignore[arg-type]
 
 
@@ -65,29 +65,30 @@ def test_settings_of_every_node_are_complete_and_accepted(tmp_path: Path) -> Non
     """What a node is started with passes its own checks, whatever the user's environment."""
     environ = {"PATH": "/bin", "CLUSTER_PEERS": "wrong", "ORCHESTRY_URL": "http://x:1",
                "DOCKER_HOST": "unix:///run/docker.sock"}
-    programs = dev_plan.node_programs(options(tmp_path), [9001, 9002, 9003], environ)
+    programs = dev_plan.node_programs(
+        options(tmp_path), [9001, 9002, 9003], environ, "unix:/a.sock")
     loaded = [config.load(program.environment) for program in programs]
     assert [item.node_id for item in loaded] == ["controller-1", "controller-2", "controller-3"]
     assert [item.port for item in loaded] == [8001, 8002, 8003]
     assert [item.raft_port for item in loaded] == [9001, 9002, 9003]
     assert {item.mode for item in loaded} == {"cluster"}
     assert len({item.data_dir for item in loaded}) == 3
-    assert {item.ingress_admin for item in loaded} == {(f"unix:{tmp_path}/ingress/admin.sock",)}
+    assert {item.ingress_admin for item in loaded} == {("unix:/a.sock",)}
     assert {item.docker_host for item in loaded} == {"unix:///run/docker.sock"}
 
 
 def test_one_node_is_a_cluster_of_its_own(tmp_path: Path) -> None:
     """`--nodes 1` needs no peers."""
-    (program,) = dev_plan.node_programs(options(tmp_path, nodes=1), [9001], {})
+    (program,) = dev_plan.node_programs(options(tmp_path, nodes=1), [9001], {}, "")
     assert config.load(program.environment).mode == "single"
 
 
 def test_ports_of_others_are_avoided(tmp_path: Path) -> None:
     """The Raft ports move up together when one of them is taken."""
-    assert dev_plan.free_raft_ports(options(tmp_path), lambda port: port != 9002) == [
-        9101, 9102, 9103]
+    assert dev_plan.free_ports(options(tmp_path), lambda port: port != 9002) == [
+        9101, 9102, 9103, 9104]
     with pytest.raises(DevError, match="--port"):
-        dev_plan.free_raft_ports(options(tmp_path), lambda port: False)
+        dev_plan.free_ports(options(tmp_path), lambda port: False)
 
 
 @pytest.mark.parametrize("name", ["a b", "a,b", "x" * 100])
@@ -127,7 +128,7 @@ def test_port_that_is_taken_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(DevError, match=f"port {port} .*--port"):
-            dev.check_ports(options(tmp_path, port=port, nodes=1, engine="fake"))
+            dev.check_ports(options(tmp_path, port=port, nodes=1, ingress="none"))
 
 
 @pytest.mark.parametrize("arguments", [
@@ -286,7 +287,7 @@ def test_banner_shows_how_to_reach_everything(tmp_path: Path) -> None:
                  "curl -H 'Host: demo.localhost' http://127.0.0.1:8080/"):
         assert part in text
     assert max(map(len, text.splitlines())) < 100
-    assert "demo" not in dev_plan.banner(options(tmp_path, demo=False, engine="fake"), {})
+    assert "demo" not in dev_plan.banner(options(tmp_path, demo=False, ingress="none"), {})
 
 
 def test_write_without_a_controller_ends_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
