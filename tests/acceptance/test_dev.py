@@ -14,10 +14,11 @@ import pytest
 
 from api import dev_child
 from cluster.engine.docker import DockerEngine
-from tests.acceptance.test_ingress_container import base as ingress_base  # noqa: F401
+from tests.acceptance import test_ingress_container
 from tests.dev_run import CONTROLLERS, DevRun
 from tests.live import call, until
 
+ingress_base = test_ingress_container.base
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx]
 
 
@@ -91,7 +92,7 @@ def test_up_down_and_up_again(run: DevRun, engine: DockerEngine) -> None:
 
 
 def test_ingress_in_a_container(
-    tmp_path: Path, docker_socket: str, ingress_base: str, engine: DockerEngine
+    tmp_path: Path, docker_socket: str, ingress_base: str
 ) -> None:
     """Where there is no nginx, a container serves; it is replaced when it dies, and goes last."""
     run = DevRun(tmp_path, {"DOCKER_HOST": docker_socket, "INGRESS_BASE_IMAGE": ingress_base})
