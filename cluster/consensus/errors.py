@@ -4,7 +4,11 @@ from __future__ import annotations
 
 
 class ConsensusError(Exception):
-    """The node cannot run as asked; the text names the cause and the remedy."""
+    """The node cannot run as asked; `reason` names the cause and the remedy."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class Halted(Exception):
