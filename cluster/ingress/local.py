@@ -67,6 +67,11 @@ class LocalNginx:
         """Where controllers push: the value for INGRESS_ADMIN."""
         return f"unix:{self._socket}"
 
+    @property
+    def pid(self) -> int:
+        """The master process, which leads a process group of its own; 0 before the start."""
+        return self._group
+
     def start(self) -> None:
         """Run nginx, or take over the one that an earlier supervisor left running."""
         self._take_directory()
