@@ -24,9 +24,10 @@ check: ## the quick part: lint, types, import rules, unit and architecture tests
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -n 2 tests/unit tests/architecture
 
-bench: ## measure on this machine (no pass or fail)
+bench: ## measure on this machine (no pass or fail): make bench PARTS="failover"
 	@tools/bootstrap.sh test
-	$(BIN)/python bench/run.py
+	@tools/dockerd.sh start
+	$(BIN)/python -m bench.run $(PARTS)
 
 soak: ## long simulations: make soak SEEDS=5000
 	@tools/bootstrap.sh test

@@ -49,6 +49,8 @@ missing_packages() {
         installed "$package" || echo "$package"
     done
     [ "$purpose" = test ] || return 0
+    # Newer releases of Debian have the client in a package of its own.
+    have docker || ! apt-cache show docker-cli >/dev/null 2>&1 || echo docker-cli
     have gcc || echo gcc
     have ip || echo iproute2
     for package in libc6-dev wrk mmdebstrap; do
