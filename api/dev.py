@@ -302,7 +302,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, dev.on_signal)
             dev.run()
-    except DevError as error:
+    except (DevError, OSError) as error:
         sys.stderr.write(f"orchestry dev: {error}\n")
         return 1
     except KeyboardInterrupt:

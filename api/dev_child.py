@@ -130,7 +130,8 @@ class Child:
             preexec_fn=end_with_parent,  # noqa: PLW1509 - one call into libc, no Python locks
         )
         self._process, self._started_s, self._restart_s = process, time.monotonic(), None
-        self.pid_file.write_text(f"{process.pid} {started_at(process.pid)}\n")
+        with contextlib.suppress(OSError):  # a full disk is no reason not to run
+            self.pid_file.write_text(f"{process.pid} {started_at(process.pid)}\n")
         self._pump = threading.Thread(
             target=self._copy_output, args=(process,), name=f"log-{self.program.name}", daemon=True)
         self._pump.start()
@@ -138,7 +139,8 @@ class Child:
     def _copy_output(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
         handler = RotatingFileHandler(
-            self.log_file, maxBytes=LOG_BYTES_MAX, backupCount=LOG_FILES_MAX - 1, encoding="utf-8")
+            self.log_file, maxBytes=LOG_BYTES_MAX, backupCount=LOG_FILES_MAX - 1,
+            encoding="utf-8", delay=True)
         with process.stdout as output, contextlib.closing(handler):
             while raw := output.readline(LINE_BYTES_MAX):
                 line = raw.decode("utf-8", "replace").rstrip("\r\n")

@@ -171,6 +171,20 @@ def test_output_of_a_child_is_shown_and_kept(folder: Path) -> None:
     assert one.log_file.read_text() == "a\n\ufffd\nend\n"
 
 
+def test_child_runs_where_nothing_can_be_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk costs the log file; output is still read, so that the child is not held up."""
+    monkeypatch.setattr("logging.raiseExceptions", False)
+    (folder / "logs").rmdir()
+    (folder / "pids").rmdir()
+    one, screen = child(folder, "print('x' * 200_000)")
+    one.start()
+    eventually(lambda: one.exit_code() == 0)
+    one.reap()
+    assert screen.getvalue().count("x") == 200_000
+
+
 def test_child_that_is_killed_runs_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a pause, with another process number."""
     monkeypatch.setattr(dev_child, "RESTART_FIRST_S", 0.1)
