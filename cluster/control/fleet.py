@@ -61,6 +61,8 @@ class Fleet:
         self.engine_fault = ""
         self.events: deque[RecordEvent] = deque(maxlen=EVENTS_WAITING_MAX)
         self.version = 0
+        self._by_app: dict[str, list[Container]] = {}
+        self._by_app_of = -1
         self._gone: set[str] = set()
         self._started: set[str] = set()
 
@@ -68,18 +70,16 @@ class Fleet:
         """Something changed that routes, reports or plans may depend on."""
         self.version += 1
 
-    def of_app(self, app: str) -> list[Container]:
-        """The app's containers, by slot."""
-        found = [c for c in self.containers.values() if c.app == app]
-        return sorted(found, key=lambda c: (c.slot, c.revision, c.id))
-
     def by_app(self) -> dict[str, list[Container]]:
-        """All containers, by app."""
+        """All containers, by app and slot; made anew only after a change."""
+        if self._by_app_of == self.version:
+            return self._by_app
         apps: dict[str, list[Container]] = {}
         for container in self.containers.values():
             apps.setdefault(container.app, []).append(container)
         for found in apps.values():
             found.sort(key=lambda c: (c.slot, c.revision, c.id))
+        self._by_app, self._by_app_of = apps, self.version
         return apps
 
     # -- observations ------------------------------------------------------------------

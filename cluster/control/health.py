@@ -18,8 +18,6 @@ from orchestry.spec.parse import spec_of
 
 logger = logging.getLogger(__name__)
 
-RETRY_S = 0.05
-
 
 class Prober(Protocol):
     """Carries out one check; bounded by the policy's timeout, never raises."""
@@ -45,6 +43,7 @@ class HealthMonitor:
     def step(self, turn: Turn) -> None:
         """Begin what is due, then judge each app."""
         by_app = self._fleet.by_app()
+        due: list[tuple[bool, float, Container, AppSpec]] = []
         for app in turn.state.apps.values():
             if not app.running or app.deleting:
                 continue
@@ -58,10 +57,17 @@ class HealthMonitor:
                 record = self._fleet.records[container.id]
                 self._fleet.settle(container, record, turn.now_s)
                 if turn.now_s >= record.next_s:
-                    self._ask(container, spec, turn.now_s)
+                    due.append((record.health != "starting", record.next_s, container, spec))
             self._conclude(app, spec, mine, turn.now_s)
+        # Starting replicas first, then the longest overdue: replicas that hang until the
+        # time-out must not keep the others from being checked.
+        due.sort(key=lambda one: one[:2])
+        for _, _, container, spec in due:
+            if not self._ask(container, spec, turn.now_s):
+                break
 
-    def _ask(self, container: Container, spec: AppSpec, now_s: float) -> None:
+    def _ask(self, container: Container, spec: AppSpec, now_s: float) -> bool:
+        """Begin one check; False when no more fit."""
         def done(outcome: Outcome) -> None:
             record = self._fleet.records.get(container.id)
             if record is None:
@@ -72,15 +78,17 @@ class HealthMonitor:
                 probe = Probe(ok=False, error="the check could not be run")
             self._note(container, record, probe, spec.health_check)
 
-        if not container.ip:
-            return
-        started = self._workers.start(
-            "probe", f"probe:{container.id}",
-            lambda: self._prober.probe(container.ip, spec.health_check), done,
-        )
-        gap_s = float(spec.health_check.timeout_s) + 1.0 if started else RETRY_S
+        key = f"probe:{container.id}"
+        if not container.ip or self._workers.running(key):
+            return True
+        if not self._workers.start(
+            "probe", key, lambda: self._prober.probe(container.ip, spec.health_check), done
+        ):
+            return False
         record = self._fleet.records[container.id]
-        self._fleet.records[container.id] = replace(record, next_s=now_s + gap_s)
+        until_s = now_s + spec.health_check.timeout_s + 1.0
+        self._fleet.records[container.id] = replace(record, next_s=until_s)
+        return True
 
     def _note(
         self, container: Container, record: Record, probe: Probe, policy: HealthCheck

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 logger = logging.getLogger(__name__)
 
-LANES: Mapping[str, int] = {"observe": 1, "engine": 12, "probe": 16, "ingress": 4}
+LANES: Mapping[str, int] = {"observe": 1, "engine": 12, "probe": 64, "ingress": 4}
 """Calls at once, by kind: a hung engine must not keep probes or the ingress waiting."""
 
 
@@ -48,21 +48,21 @@ class ThreadWorkers:
 
     def __init__(self, wake: Callable[[], None], lanes: Mapping[str, int] = LANES) -> None:
         self._wake = wake
-        self._lanes = dict(lanes)
         self._pools = {
             lane: ThreadPoolExecutor(size, thread_name_prefix=f"worker-{lane}")
             for lane, size in lanes.items()
         }
         self._running: dict[str, str] = {}
+        self._free = dict(lanes)
         self._finished: queue.SimpleQueue[tuple[str, Done, Outcome]] = queue.SimpleQueue()
         self._stopped = threading.Event()
 
     def start(self, lane: str, key: str, job: Callable[[], Any], done: Done) -> bool:
         """Run `job` in a thread; called only by the control thread."""
-        busy = sum(1 for other in self._running.values() if other == lane)
-        if self._stopped.is_set() or key in self._running or busy >= self._lanes[lane]:
+        if self._stopped.is_set() or key in self._running or not self._free[lane]:
             return False
         self._running[key] = lane
+        self._free[lane] -= 1
         self._pools[lane].submit(self._run, key, job, done)
         return True
 
@@ -76,6 +76,8 @@ class ThreadWorkers:
 
     def running(self, prefix: str) -> int:
         """Jobs under way whose key starts with `prefix`."""
+        if prefix in self._running:
+            return 1
         return sum(1 for key in self._running if key.startswith(prefix))
 
     def drain(self) -> bool:
@@ -87,7 +89,7 @@ class ThreadWorkers:
             except queue.Empty:
                 return some
             some = True
-            self._running.pop(key, None)
+            self._free[self._running.pop(key)] += 1
             try:
                 done(outcome)
             except Exception:
