@@ -90,6 +90,9 @@ def next_attempt(
         return _after_redirect(call, outcome, now_s, jitter)
     if outcome.code == "CLUSTER_NOT_READY":
         return _again(call, _next_node(call), _backoff_s(call.tries, jitter), now_s, "no_leader")
+    if outcome.code == "NO_LEADER" and call.tries < len(call.nodes):
+        # A controller that has just started does not know the leader yet; another one does.
+        return _again(call, _next_node(call), 0.0, now_s, "no_leader")
     if outcome.code is None and outcome.status in PROXY_STATUSES:
         call = replace(call, maybe_done=call.maybe_done or call.write)
         return _again(call, _next_node(call), _backoff_s(call.tries, jitter), now_s, "unreachable")
