@@ -178,6 +178,7 @@ class Child:
         if self._process is not None:
             kill_group(self._process.pid)
             self._process.wait()
+            self._process = None  # its number may soon be another's
         if self._pump is not None:
             self._pump.join(KILL_TIMEOUT_S)
         self.pid_file.unlink(missing_ok=True)
