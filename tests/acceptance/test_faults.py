@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,14 +58,14 @@ def fault_of(cluster: LiveCluster, node: str) -> str:
 def writes_until_noticed(cluster: LiveCluster, node: str) -> str:
     """Write until the node has met its full disk; every write has to succeed."""
 
+    grace_s = itertools.cycle((1, 2))
+
     def attempt() -> str:
         status, body = cluster.write(
-            "POST", "/api/v1/apps/disk/stop", {"timeout": 1 + attempt.count % 2}, timeout_s=20)
-        attempt.count += 1  # type: ignore[attr-defined]
+            "POST", "/api/v1/apps/disk/stop", {"timeout": next(grace_s)}, timeout_s=20)
         assert status == 200, body
         return fault_of(cluster, node)
 
-    attempt.count = 0  # type: ignore[attr-defined]
     return str(until(f"{node} says that its disk is full", attempt, 20))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cluster.control.judge import Probe, Record, judge, never_came_up, verdict
+from cluster.control.judge import Probe, Record, Verdict, judge, never_came_up, verdict
 from orchestry.spec.model import HealthCheck
 
 POLICY = HealthCheck(
@@ -80,7 +80,7 @@ def test_one_of_three_unhealthy_is_replaced_after_its_siblings_were_asked() -> N
     """Nothing is decided on what the siblings said before the failure."""
     records = {"a": unhealthy(changed_s=10), "b": healthy(checked_s=9), "c": healthy(checked_s=9)}
     first = verdict(records, POLICY, 10.0)
-    assert (first.replace, first.ask, first.frozen) == (frozenset(), {"b", "c"}, False)
+    assert first == Verdict(ask=frozenset({"b", "c"}))
     records |= {"b": healthy(checked_s=11), "c": healthy(checked_s=11)}
     assert verdict(records, POLICY, 11.0).replace == {"a"}
 

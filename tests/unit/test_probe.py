@@ -85,7 +85,7 @@ def test_nobody_listens() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     for protocol in ("HTTP", "TCP"):
-        policy = HealthCheck(protocol=protocol, port=port)  # type: ignore[arg-type]
+        policy = HealthCheck(protocol=protocol, port=port)
         assert PROBER.probe("127.0.0.1", policy).error == f"connection refused on port {port}"
 
 
