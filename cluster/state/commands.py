@@ -38,10 +38,15 @@ class RegisterApp:
 
 @dataclass(frozen=True, slots=True)
 class StartApp:
-    """Want the app running, with `replicas` or what it last had."""
+    """Want the app running, with `replicas` or what it last had.
+
+    `expected_revision`, here and below, is the caller's If-Match: when the app has moved on
+    to another revision the command is refused.
+    """
 
     app: str
     replicas: int | None = None
+    expected_revision: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class StopApp:
     app: str
     grace_s: int | None = None
     force: bool = False
+    expected_revision: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,7 @@ class ScaleApp:
     replicas: int
     timeout_s: int
     reason: str = "requested"
+    expected_revision: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,7 @@ class DeleteApp:
     app: str
     force: bool = False
     keep_data: bool = False
+    expected_revision: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

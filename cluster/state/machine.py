@@ -87,12 +87,21 @@ def _tell(
     return replace(state, events=events, next_event_id=state.next_event_id + 1)
 
 
-def _app(state: ClusterState, name: str) -> App | Refusal:
+def _app(
+    state: ClusterState, command: c.StartApp | c.StopApp | c.ScaleApp | c.DeleteApp
+) -> App | Refusal:
+    """The app that a user's command is about, if it is there and of the expected revision."""
+    name, expected = command.app, command.expected_revision
     app = state.apps.get(name)
     if app is None:
         return Refusal(Code.APP_NOT_FOUND, f"Application '{name}' does not exist")
-    if app.deleting:
+    if app.deleting and not isinstance(command, c.DeleteApp):
         return Refusal(Code.APP_NOT_FOUND, f"Application '{name}' is being deleted")
+    if expected is not None and expected != app.revision:
+        return Refusal(
+            Code.CONFLICT,
+            f"If-Match: application '{name}' is at revision {app.revision}, not {expected}",
+        )
     return app
 
 
@@ -115,7 +124,7 @@ def _register(state: ClusterState, command: c.RegisterApp, stamp: c.Stamp) -> St
 
 
 def _start(state: ClusterState, command: c.StartApp, stamp: c.Stamp) -> Step:
-    app = _app(state, command.app)
+    app = _app(state, command)
     if isinstance(app, Refusal):
         return app
     replicas = command.replicas if command.replicas is not None else max(app.replicas, 1)
@@ -136,7 +145,7 @@ def _start(state: ClusterState, command: c.StartApp, stamp: c.Stamp) -> Step:
 
 
 def _stop(state: ClusterState, command: c.StopApp, stamp: c.Stamp) -> Step:
-    app = _app(state, command.app)
+    app = _app(state, command)
     if isinstance(app, Refusal):
         return app
     after = replace(
@@ -150,7 +159,7 @@ def _stop(state: ClusterState, command: c.StopApp, stamp: c.Stamp) -> Step:
 
 
 def _scale(state: ClusterState, command: c.ScaleApp, stamp: c.Stamp) -> Step:
-    app = _app(state, command.app)
+    app = _app(state, command)
     if isinstance(app, Refusal):
         return app
     if not 0 <= command.replicas <= REPLICAS_MAX:
@@ -180,9 +189,9 @@ def _scale(state: ClusterState, command: c.ScaleApp, stamp: c.Stamp) -> Step:
 
 
 def _delete(state: ClusterState, command: c.DeleteApp, stamp: c.Stamp) -> Step:
-    app = state.apps.get(command.app)
-    if app is None:
-        return Refusal(Code.APP_NOT_FOUND, f"Application '{command.app}' does not exist")
+    app = _app(state, command)
+    if isinstance(app, Refusal):
+        return app
     value = (("revision", app.revision), ("containers", len(app.reports)))
     after = replace(
         app, running=False, deleting=True, updated_at_ms=stamp.at_ms, scaling_until_ms=0,

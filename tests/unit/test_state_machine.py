@@ -347,3 +347,24 @@ def test_controllers_are_kept_by_id() -> None:
         c.AnnounceController("n1", "http://new", "h", "1"),
     )
     assert [info.api_url for info in state.controllers.values()] == ["http://new"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        c.StartApp("shop", 2, expected_revision=1),
+        c.StopApp("shop", expected_revision=1),
+        c.ScaleApp("shop", 2, 30, expected_revision=1),
+        c.DeleteApp("shop", expected_revision=1),
+    ],
+)
+def test_if_match_is_checked_when_the_command_is_applied(command: c.Command) -> None:
+    """What was raced by a newer revision changes nothing; the current revision passes."""
+    stamp = c.Stamp(at_ms=1, by="user")
+    state, made = apply(ClusterState(), c.RegisterApp("shop", "{}", 1), stamp, 7)
+    assert made.get("revision") == 7
+    after, applied = apply(state, command, stamp, 8)
+    assert applied.rejected is Code.CONFLICT
+    assert after.apps == state.apps
+    fits = replace(command, expected_revision=7)  # type: ignore[type-var]
+    assert apply(state, fits, stamp, 8)[1].rejected is None
