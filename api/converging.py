@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from api import writes
 from api.here import here
+from api.waiting import Stopping
 from cluster.state.model import App, Applied, ClusterState
 from cluster.state.status import app_status, converged
 from orchestry.errors import Code, OrchestryError
@@ -99,7 +101,11 @@ def _until(
     def later(state: ClusterState) -> Found | None:
         return look(state) if state.index >= applied.index else None
 
-    return here().waiting.until(later, timeout_s)
+    try:
+        return here().waiting.until(later, timeout_s)
+    except Stopping:
+        # What was asked for is committed; repeated at another node, the wait goes on there.
+        raise writes.unknown_outcome() from None
 
 
 def _timeout(name: str, timeout_s: float) -> OrchestryError:

@@ -92,7 +92,8 @@ class AllEventsQuery(EventsQuery):
 class LogsQuery(ReadQuery):
     """Filter of log lines."""
 
-    container: str | None = Field(None, max_length=128, description="Container name or id")
+    container: str | None = Field(
+        None, max_length=128, description="Name of a replica (shop-1), or an id")
     tail: Whole = Field(100, ge=0, le=10_000, description="Lines from the end")
     since: str | None = Field(None, max_length=64, description="1h, 30m, 1d or an RFC 3339 time")
 

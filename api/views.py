@@ -26,7 +26,7 @@ def app(app: App) -> dict[str, Any]:
         "created_at": rfc3339(app.created_at_ms),
         "updated_at": rfc3339(app.updated_at_ms),
         "last_scaled_at": rfc3339(app.last_scaled_at_ms),
-        "containers": [_container(replica) for replica in app.reports],
+        "containers": [_container(app.name, replica) for replica in app.reports],
         "revision": app.revision,
         "image": spec_of(app.document).image,
         "problem": {"code": app.problem_code, "message": app.problem} if app.problem else None,
@@ -59,10 +59,16 @@ def _healthy(app: App) -> int:
     return sum(replica.health == "healthy" for replica in app.reports)
 
 
-def _container(replica: Replica) -> dict[str, Any]:
+def replica_name(app: str, replica: Replica) -> str:
+    """What users call a replica; the engine's own name also tells revision and cluster."""
+    return f"{app}-{replica.slot}"
+
+
+def _container(app: str, replica: Replica) -> dict[str, Any]:
     return {
         "id": replica.container_id,
-        "name": replica.container_name,
+        "name": replica_name(app, replica),
+        "container_name": replica.container_name,
         "ip": replica.ip,
         "port": replica.port,
         "status": replica.phase,
@@ -86,7 +92,8 @@ def health(app: App) -> dict[str, Any]:
         "containers": [
             {
                 "id": replica.container_id,
-                "name": replica.container_name,
+                "name": replica_name(app.name, replica),
+                "container_name": replica.container_name,
                 "health": replica.health,
                 "last_check": None,
                 "consecutive_failures": None,

@@ -18,6 +18,10 @@ LOOK_AGAIN_S = 1.0
 Found = TypeVar("Found")
 
 
+class Stopping(Exception):
+    """This process stops while a request waits."""
+
+
 class Waiting:
     """Wakes waiting request threads at each change of the state.
 
@@ -61,7 +65,8 @@ class Waiting:
         """The first answer of `look` at a new state that is not None; None when time is up.
 
         Raises:
-            OrchestryError: TIMEOUT when this process stops, and whatever `look` raises.
+            Stopping: this process stops.
+            OrchestryError: whatever `look` raises.
         """
         deadline_s = self._clock.monotonic_s() + timeout_s
         while True:
@@ -71,9 +76,7 @@ class Waiting:
                 return found
             left_s = deadline_s - self._clock.monotonic_s()
             if self._closed:
-                raise OrchestryError(
-                    Code.TIMEOUT, "This node is stopping; the operation goes on elsewhere"
-                )
+                raise Stopping
             if left_s <= 0:
                 return None
             with self._changed:

@@ -1,4 +1,4 @@
-"""Writes: leader guard, idempotency, precondition, proposal."""
+"""Writes: leader guard, idempotency key, precondition, proposal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import quote
 from flask import Response, request
 
 from api import errors
-from api.here import INDEX, app_of, here
+from api.here import INDEX, here
 from cluster.state.commands import Command, Stamp
 from cluster.state.model import Applied
 from orchestry.errors import Code, OrchestryError
@@ -19,6 +19,7 @@ from orchestry.errors import Code, OrchestryError
 WRITE_WAIT_S = 5.0
 METHODS: Final = frozenset({"POST", "PUT", "DELETE", "PATCH"})
 
+_KEY_USED = "orchestry.idempotency_key"
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
 _REVISION = re.compile(r'"([0-9]{1,18})"')
 
@@ -79,30 +80,23 @@ def key_and_id() -> tuple[str, str]:
     return key, request_id
 
 
-def check_revision(name: str) -> None:
-    """Compare `If-Match` with the revision of the application.
+def expected_revision() -> int | None:
+    """The revision of `If-Match`, compared when the command is applied; None without one.
 
     Raises:
-        OrchestryError: VALIDATION_ERROR, APP_NOT_FOUND or CONFLICT.
+        OrchestryError: VALIDATION_ERROR.
     """
     wanted = request.headers.get("If-Match")
     if wanted is None or wanted == "*":
-        return
+        return None
     match = _REVISION.fullmatch(wanted)
     if match is None:
         raise errors.invalid([("If-Match", 'must be a revision in quotes, such as "42"')])
-    app = app_of(here().controller.log.state(), name)
-    if app.revision != int(match[1]):
-        raise OrchestryError(
-            Code.CONFLICT, f"Application '{name}' is at revision {app.revision}, not {match[1]}"
-        )
+    return int(match[1])
 
 
-def propose(command: Command, *, app: str = "") -> Applied:
+def propose(command: Command) -> Applied:
     """Commit one command and return its accepted outcome.
-
-    `app` names the application whose revision `If-Match` is compared with, unless the
-    request is a repeat whose outcome is known.
 
     Raises:
         OrchestryError: the refusal, CLUSTER_NOT_READY, or UNKNOWN_OUTCOME with the key
@@ -110,17 +104,23 @@ def propose(command: Command, *, app: str = "") -> Applied:
     """
     controller = here().controller
     key, request_id = key_and_id()
-    if app and request_id not in controller.log.state().recent:
-        check_revision(app)
+    request.environ[_KEY_USED] = key
     stamp = Stamp(controller.clock.wall_ms(), controller.id, request_id)
     try:
         applied = controller.log.submit(command, stamp).wait(WRITE_WAIT_S)
     except OrchestryError as error:
         if error.code is not Code.UNKNOWN_OUTCOME:
             raise
-        details = {"outcome": "unknown", "idempotency_key": key}
-        raise OrchestryError(Code.UNKNOWN_OUTCOME, details) from error
+        raise unknown_outcome() from error
     request.environ[INDEX] = applied.index
     if applied.rejected is not None:
         raise OrchestryError(applied.rejected, applied.details)
     return applied
+
+
+def unknown_outcome() -> OrchestryError:
+    """What tells the client to repeat the proposed write, here or at another node."""
+    key = request.environ[_KEY_USED]
+    return OrchestryError(
+        Code.UNKNOWN_OUTCOME, {"outcome": "unknown", "idempotency_key": key}
+    )

@@ -23,7 +23,7 @@ from api.models import (
     StopBody,
     WriteQuery,
 )
-from api.writes import propose
+from api.writes import expected_revision, propose
 from cluster.state.commands import DeleteApp, RegisterApp, ScaleApp, StartApp, StopApp
 from cluster.state.model import App
 from cluster.state.status import app_status
@@ -76,12 +76,12 @@ def start(path: AppPath, query: WriteQuery, body: StartBody) -> Response:
     known = here().controller.log.state().apps.get(name)
     if known is not None:
         _must_fit(known)
-    command = StartApp(name, body.replicas)
+    command = StartApp(name, body.replicas, expected_revision())
     if not body.wait:
-        replicas = propose(command, app=name).get("replicas")
+        replicas = propose(command).get("replicas")
         return _started(name, replicas, "starting")
     with here().waiting.place():
-        applied = propose(command, app=name)
+        applied = propose(command)
         app = converging.until_healthy(name, applied, body.timeout)
     return _started(name, app.replicas, app_status(app))
 
@@ -100,7 +100,7 @@ def stop(path: AppPath, query: WriteQuery, body: StopBody) -> Response:
     """Stop an application and wait until its containers are gone."""
     name = path.app_name
     with here().waiting.place():
-        applied = propose(StopApp(name, body.timeout, body.force), app=name)
+        applied = propose(StopApp(name, body.timeout, body.force, expected_revision()))
         timeout_s = _stop_timeout_s(name, grace_s=body.timeout, force=body.force)
         converging.until_stopped(name, applied, timeout_s)
     return answer({
@@ -116,15 +116,17 @@ def scale(path: AppPath, query: WriteQuery, body: ScaleBody) -> Response:
     known = here().controller.log.state().apps.get(name)
     if known is not None and body.replicas:
         _must_fit(known)
-    command = ScaleApp(name, body.replicas, body.timeout)
+    command = ScaleApp(
+        name, body.replicas, body.timeout, expected_revision=expected_revision()
+    )
     began_s = clock.monotonic_s()
     if body.wait:
         with here().waiting.place():
-            applied = propose(command, app=name)
+            applied = propose(command)
             current = converging.until_healthy(name, applied, body.timeout).replicas
         message = "Application scaled successfully"
     else:
-        applied = propose(command, app=name)
+        applied = propose(command)
         known = here().controller.log.state().apps.get(name)
         current = len(known.reports) if known is not None else 0
         message = "Application is scaling"
@@ -142,7 +144,9 @@ def delete(path: AppPath, query: DeleteQuery) -> Response:
     """Remove an application, its containers and, by default, its volumes."""
     name = path.app_name
     with here().waiting.place():
-        applied = propose(DeleteApp(name, query.force, query.keep_data), app=name)
+        applied = propose(
+            DeleteApp(name, query.force, query.keep_data, expected_revision())
+        )
         timeout_s = _stop_timeout_s(name, grace_s=None, force=query.force)
         volumes = converging.until_gone(name, applied, timeout_s)
     return answer({
@@ -165,7 +169,10 @@ def list_apps(query: ListQuery) -> Response:
 @blueprint.get("/<app_name>", responses={200: None})
 @checked
 def status(path: AppPath, query: ReadQuery) -> Response:
-    """Status of one application."""
+    """Status of one application.
+
+    The values under `metrics` are null: they are not measured yet.
+    """
     app = app_of(read(query), path.app_name)
     return _tagged(answer(here().cache.status(app)), app.revision)
 

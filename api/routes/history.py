@@ -16,7 +16,7 @@ from api.here import answer, app_of, here, read
 from api.models import AllEventsQuery, AppPath, Error, EventsQuery, LogsQuery
 from api.times import rfc3339, since_ms
 from cluster.engine.base import EngineError, LogLine
-from cluster.state.model import App, ClusterState
+from cluster.state.model import App, ClusterState, Replica
 from orchestry.errors import Code, OrchestryError
 
 _LEVELS = {
@@ -26,6 +26,7 @@ _LEVELS = {
 }
 _LEVEL_WORD = re.compile(rf"\b({'|'.join(_LEVELS)})\b")
 _LEVEL_REACH = 80
+_ID_PREFIX_MIN = 6
 
 _ERRORS: dict[str | int | HTTPStatus, Any] = {
     400: Error, 404: Error, 500: Error, 503: Error, 504: Error,
@@ -93,7 +94,7 @@ def logs(path: AppPath, query: LogsQuery) -> Response:
 def _lines(app: App, query: LogsQuery) -> list[tuple[str, LogLine]]:
     wanted = [
         replica for replica in app.reports
-        if query.container in (None, replica.container_name, replica.container_id)
+        if query.container is None or _is_named(app.name, replica, query.container)
     ]
     if query.container is not None and not wanted:
         raise errors.invalid([("container", f"is no container of application '{app.name}'")])
@@ -110,10 +111,16 @@ def _lines(app: App, query: LogsQuery) -> list[tuple[str, LogLine]]:
                 raise OrchestryError(Code.DOCKER_ERROR, error.reason) from error
             refused = error.reason  # A container may be gone since the last report.
             continue
-        found += [(replica.container_name, line) for line in lines]
+        found += [(views.replica_name(app.name, replica), line) for line in lines]
     if refused and not found:
         raise OrchestryError(Code.DOCKER_ERROR, refused)
     return sorted(found, key=lambda item: item[1].at_ns)
+
+
+def _is_named(app: str, replica: Replica, wanted: str) -> bool:
+    if wanted in (views.replica_name(app, replica), replica.container_name):
+        return True
+    return len(wanted) >= _ID_PREFIX_MIN and replica.container_id.startswith(wanted)
 
 
 def level_of(text: str) -> str:

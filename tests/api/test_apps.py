@@ -90,8 +90,8 @@ def test_life_of_an_app(node_client: tuple[Node, FlaskClient]) -> None:
         assert status["last_scaled_at"].endswith("Z")
         container = status["containers"][0]
         assert container["ip"] == "10.0.0.1"
+        assert (container["name"], container["container_name"]) == ("shop-1", "shop.1")
         assert {"id", "name", "port", "status", "health", "started_at"} <= set(container)
-        node.text_engine.lines.clear()
         stopped = client.post("/api/v1/apps/shop/stop", json={"timeout": 1}).get_json()
         assert stopped["status"] == "stopped"
         assert client.get("/api/v1/apps/shop").get_json()["status"] == "stopped"

@@ -185,14 +185,17 @@ def test_logs_of_all_replicas_in_order(logging_node: tuple[Node, FlaskClient]) -
     _, client = logging_node
     body = client.get("/api/v1/apps/shop/logs").get_json()
     assert [(line["container"], line["level"]) for line in body["logs"]] == [
-        ("shop.1", "INFO"), ("shop.2", "WARN"), ("shop.1", "ERROR"), ("shop.2", "INFO")]
+        ("shop-1", "INFO"), ("shop-2", "WARN"), ("shop-1", "ERROR"), ("shop-2", "INFO")]
     assert body["logs"][0]["timestamp"] == "1970-01-01T00:00:01.000Z"
     assert (body["total_lines"], body["has_more"]) == (4, False)
     tail = client.get("/api/v1/apps/shop/logs?tail=1").get_json()
     assert [line["message"] for line in tail["logs"]] == ["four"]
     assert tail["has_more"] is True
-    one = client.get("/api/v1/apps/shop/logs?container=shop.1&since=1970-01-01T00:00:02Z")
-    assert [line["message"] for line in one.get_json()["logs"]] == ["ERROR three"]
+    for name in ("shop-1", "shop.1", "id-shop-1"):
+        one = client.get(f"/api/v1/apps/shop/logs?container={name}&since=1970-01-01T00:00:02Z")
+        assert [line["message"] for line in one.get_json()["logs"]] == ["ERROR three"]
+    short = client.get("/api/v1/apps/shop/logs?container=id-sh")
+    assert short.get_json()["details"][0]["field"] == "container"
     assert client.get("/api/v1/apps/shop/logs?tail=0").get_json()["logs"] == []
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 from flask import Flask
 
+from api.app import create_app
+from api.here import EXTENSION
 from cluster.state.commands import Command, Stamp
 from cluster.state.model import Applied
 from orchestry.errors import Code, OrchestryError
@@ -213,3 +216,21 @@ def test_index_of_a_write_serves_read_your_writes() -> None:
     answer = client.get(f"/api/v1/apps/shop?min_index={index}")
     assert answer.status_code == 200
     assert int(answer.headers["X-Orchestry-Index"]) >= int(index)
+
+
+def test_a_node_that_stops_sends_waiting_clients_on() -> None:
+    """A wait cut off by a stop is an unknown outcome; a repeat with its key goes on waiting."""
+    node, app, client = make()
+    client.post(REGISTER, json=SPEC)
+    waiting = app.extensions[EXTENSION].waiting
+    threading.Timer(0.1, waiting.close).start()
+    answer = client.post("/api/v1/apps/shop/start")
+    assert answer.status_code == 504
+    details = answer.get_json()["details"]
+    assert details["outcome"] == "unknown"
+    other = create_app(node).test_client()
+    with Loops(node).running():
+        again = other.post(
+            "/api/v1/apps/shop/start", headers={"Idempotency-Key": details["idempotency_key"]})
+    assert again.get_json()["status"] == "running"
+    assert len([e for e in node.log.state().events if "started" in e.message]) == 1
