@@ -19,8 +19,10 @@ FILE_BYTES_MAX = 1024**2
 SECRET_BYTES_MIN = 8
 
 _PREFIXES = ("ORCHESTRY_", "CLUSTER_", "CONTROLLER_", "INGRESS_")
-# Variables with our prefix that belong to the command line client, not to a controller.
-_CLIENT_VARIABLES = frozenset({"ORCHESTRY_URL", "ORCHESTRY_TOKEN", "ORCHESTRY_CONTEXT"})
+# Variables with our prefix that belong to the command line and the ingress, not to a controller.
+_OTHERS = frozenset({
+    "ORCHESTRY_URL", "ORCHESTRY_TOKEN", "INGRESS_ADMIN_TOKEN", "INGRESS_BASE_IMAGE",
+})
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ class Settings:
         "INGRESS_PORT", readers.port, 8080, "Port on which the ingress serves the applications.")
     ingress_domain: str = _setting(
         "INGRESS_DOMAIN", readers.domain, "localhost",
-        "An application without hosts is reachable as <name>.<this domain>.")
+        "An application without hosts is reachable as its name under this domain.")
     ingress_admin: tuple[str, ...] = _setting(
         "INGRESS_ADMIN", readers.endpoints, (),
         "Admin endpoints of the ingresses, separated by commas: unix:/path or"
@@ -195,6 +197,13 @@ def describe(settings: Settings) -> tuple[Row, ...]:
     return tuple(rows)
 
 
+def shown_default(definition: Definition) -> str:
+    """The default of a setting as its page shows it; a folder is relative to where one starts."""
+    if isinstance(definition.default, Path):
+        return definition.default.name
+    return _shown(definition, definition.default)
+
+
 def _shown(definition: Definition, value: Any) -> str:
     if isinstance(value, Mapping):
         return ",".join(f"{name}={part}" for name, part in value.items())
@@ -234,7 +243,7 @@ def _read_file(path: Path, problems: list[Problem]) -> dict[str, str]:
 def _unknown(
     environ: Mapping[str, str], in_file: Mapping[str, str], known: set[str], path: Path | None
 ) -> list[Problem]:
-    ours = {name for name in environ if name.startswith(_PREFIXES)} - _CLIENT_VARIABLES
+    ours = {name for name in environ if name.startswith(_PREFIXES)} - _OTHERS
     remedy = "is not a setting; `orchestry node --print-config` lists all"
     return [
         *(Problem(name, "environment", remedy) for name in sorted(ours - known)),

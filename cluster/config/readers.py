@@ -88,7 +88,9 @@ def http_url(value: str) -> str:
         has_port = parts.port is not None
     except ValueError:
         parts, has_port = urlsplit(""), False
-    plain = parts.scheme in ("http", "https") and parts.path in ("", "/") and has_port
+    # urlsplit drops line ends in silence, and this value becomes a Location header.
+    plain = value.isascii() and value.isprintable() and " " not in value
+    plain = plain and parts.scheme in ("http", "https") and parts.path in ("", "/") and has_port
     if not plain or parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError(f"{value!r} must look like http://host:port")
     if _HOST.fullmatch(parts.netloc.rpartition(":")[0]) is None:

@@ -1,0 +1,232 @@
+"""Settings: precedence, sources, and every fault at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from cluster import config
+from cluster.config import readers
+
+THREE = "a=127.0.0.1:9001,b=127.0.0.1:9002,c=127.0.0.1:9003"
+FAR = "a=10.0.0.1:9001,b=10.0.0.2:9001"
+SECRET = "correct horse battery"
+
+
+def faults(environ: Mapping[str, str], path: Path | None = None) -> dict[str, str]:
+    """Setting -> message of every problem."""
+    with pytest.raises(config.SettingsError) as caught:
+        config.load(environ, path)
+    return {problem.name: problem.message for problem in caught.value.problems}
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    """A settings file."""
+    path = tmp_path / "orchestry.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_defaults_run_one_node() -> None:
+    """Without any setting there is one node on loopback, with durable writes."""
+    settings = config.load({})
+    assert (settings.mode, settings.host, settings.port) == ("single", "127.0.0.1", 8000)
+    assert settings.api_url == "http://127.0.0.1:8000"
+    assert settings.durability == "fsync"
+    assert settings.engine == "docker"
+    assert settings.data_dir.is_absolute()
+    assert dict(settings.raft_addresses) == {"controller-1": "127.0.0.1:9000"}
+    assert set(settings.sources.values()) == {"default"}
+
+
+def test_environment_beats_file_beats_default(tmp_path: Path) -> None:
+    """Each value comes from the first place that has it, and says which."""
+    path = written(tmp_path, "ORCHESTRY_PORT: 8001\nINGRESS_PORT: 9090\nCLUSTER_LEASE_TTL: 3.5\n")
+    settings = config.load({"ORCHESTRY_PORT": "8002", "INGRESS_PORT": ""}, path)
+    assert (settings.port, settings.ingress_port, settings.lease_ttl_s) == (8002, 9090, 3.5)
+    sources = {row.name: row.source for row in config.describe(settings)}
+    assert sources["ORCHESTRY_PORT"] == "environment"
+    assert sources["INGRESS_PORT"] == sources["CLUSTER_LEASE_TTL"] == str(path)
+    assert sources["ORCHESTRY_HOST"] == "default"
+
+
+GOOD = {
+    "ORCHESTRY_HOST": "0.0.0.0", "ORCHESTRY_PORT": "8001", "ORCHESTRY_LOG_LEVEL": "DEBUG",
+    "ORCHESTRY_DATA_DIR": "/srv/data", "ORCHESTRY_ENGINE": "fake", "CONTROLLER_NODE_ID": "a",
+    "CONTROLLER_API_URL": "https://a.example:8001/", "CLUSTER_MODE": "cluster",
+    "CLUSTER_PEERS": FAR, "CLUSTER_SECRET": SECRET, "CLUSTER_RAFT_PORT": "9001",
+    "CLUSTER_LEASE_TTL": "5", "CLUSTER_DURABILITY": "os", "CLUSTER_LIMITS_MIN_MEMORY": "4Mi",
+    "DOCKER_HOST": "unix:///run/docker.sock", "DOCKER_NETWORK": "apps", "DOCKER_TIMEOUT": "2.5",
+    "INGRESS_PORT": "80", "INGRESS_DOMAIN": "apps.example.org",
+    "INGRESS_ADMIN": "unix:/run/i.sock, http://s3cret@10.0.0.9:7000",
+}
+
+
+def test_every_setting_can_be_set_and_is_shown() -> None:
+    """All settings are read from the environment and shown, secrets masked."""
+    settings = config.load(GOOD)
+    assert settings.api_url == "https://a.example:8001"
+    assert settings.log_level == "debug"
+    assert settings.min_memory_bytes == 4 * 1024**2
+    assert settings.ingress_admin == ("unix:/run/i.sock", "http://s3cret@10.0.0.9:7000")
+    assert settings.secret == SECRET
+    rows = {row.name: row for row in config.describe(settings)}
+    assert set(rows) == {definition.name for definition in config.DEFINITIONS}
+    assert set(rows) == set(GOOD) | {"CLUSTER_SECRET_FILE"}
+    assert {rows[name].source for name in GOOD} == {"environment"}
+    assert rows["CLUSTER_LIMITS_MIN_MEMORY"].value == "4Mi"
+    assert rows["CLUSTER_SECRET"].value == "********"
+    assert all(row.doc for row in rows.values())
+    shown = " ".join(row.value for row in rows.values()) + repr(settings)
+    assert SECRET not in shown
+    assert "s3cret" not in " ".join(row.value for row in rows.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "part"),
+    [
+        ("ORCHESTRY_PORT", "0", "from 1 to 65535"),
+        ("ORCHESTRY_PORT", "65536", "from 1 to 65535"),
+        ("ORCHESTRY_PORT", "８０", "from 1 to 65535"),
+        ("ORCHESTRY_PORT", "80.5", "from 1 to 65535"),
+        ("ORCHESTRY_HOST", "a b", "host name"),
+        ("ORCHESTRY_LOG_LEVEL", "loud", "one of debug"),
+        ("ORCHESTRY_ENGINE", "podman", "one of docker, fake"),
+        ("ORCHESTRY_DATA_DIR", "a\nb", "control characters"),
+        ("CONTROLLER_NODE_ID", "Node_1", "a-z, 0-9 and -"),
+        ("CONTROLLER_NODE_ID", "a" * 64, "1-63 characters"),
+        ("CONTROLLER_API_URL", "ftp://a:1", "http://host:port"),
+        ("CONTROLLER_API_URL", "http://a", "http://host:port"),
+        ("CONTROLLER_API_URL", "http://a:99999", "http://host:port"),
+        ("CONTROLLER_API_URL", "http://a:1/path", "http://host:port"),
+        ("CONTROLLER_API_URL", "http://u:p@a:1", "http://host:port"),
+        ("CONTROLLER_API_URL", "http://a\r\nX:1", "http://host:port"),
+        ("CLUSTER_MODE", "swarm", "one of cluster, single"),
+        ("CLUSTER_PEERS", "a", "id=host:raft_port"),
+        ("CLUSTER_PEERS", "a=10.0.0.1", "id=host:raft_port"),
+        ("CLUSTER_PEERS", "a=127.0.0.1:1,a=127.0.0.1:2", "appears twice"),
+        ("CLUSTER_PEERS", "a=127.0.0.1:1,b=127.0.0.1:1", "appears twice"),
+        ("CLUSTER_PEERS", ",".join(f"n{i}=127.0.0.1:{9000 + i}" for i in range(10)), "at most 9"),
+        ("CLUSTER_RAFT_PORT", "-1", "from 1 to 65535"),
+        ("CLUSTER_LEASE_TTL", "0.4", "from 0.5 to 60"),
+        ("CLUSTER_LEASE_TTL", "nan", "from 0.5 to 60"),
+        ("CLUSTER_LEASE_TTL", "0.6", "more than the Raft timeout"),
+        ("CLUSTER_DURABILITY", "yes", "one of fsync, os"),
+        ("CLUSTER_LIMITS_MIN_MEMORY", "1Mi", "below 4Mi"),
+        ("CLUSTER_LIMITS_MIN_MEMORY", "much", ""),
+        ("DOCKER_HOST", "/var/run/docker.sock", "unix:///"),
+        ("DOCKER_NETWORK", "-x", "1-63 characters"),
+        ("DOCKER_TIMEOUT", "0", "from 1 to 600"),
+        ("INGRESS_DOMAIN", "Apps.example", "lower-case domain"),
+        ("INGRESS_ADMIN", "/run/i.sock", "unix:/path"),
+        ("INGRESS_POTR", "80", "is not a setting"),
+        ("CONTROLLER_ID", "a", "is not a setting"),
+        ("CLUSTER_SECRET", "short", "at least 8"),
+        ("CLUSTER_SECRET_FILE", "/nonexistent/secret", "cannot be read"),
+    ],
+)
+def test_wrong_values_name_setting_and_remedy(name: str, value: str, part: str) -> None:
+    """A wrong value is one problem that names the setting and says what is right."""
+    found = faults({name: value})
+    assert list(found) == [name]
+    assert part in found[name]
+
+
+def test_all_faults_at_once(tmp_path: Path) -> None:
+    """Environment and file are judged together; each problem says where it was read."""
+    path = written(tmp_path, "ORCHESTRY_PROT: 1\nINGRESS_PORT: none\nDOCKER_TIMEOUT: true\n")
+    environ = {"ORCHESTRY_PORT": "x", "CLUSTER_FOO": "1"}
+    with pytest.raises(config.SettingsError) as caught:
+        config.load(environ, path)
+    assert {(problem.name, problem.source) for problem in caught.value.problems} == {
+        ("ORCHESTRY_PORT", "environment"), ("CLUSTER_FOO", "environment"),
+        ("ORCHESTRY_PROT", str(path)), ("INGRESS_PORT", str(path)), ("DOCKER_TIMEOUT", str(path)),
+    }
+    assert all(problem.name in str(caught.value) for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("- a\n", "one mapping"), ("a: 1\n---\nb: 2\n", "one mapping"), ("a: [\n", "line"),
+        ("ORCHESTRY_PORT: 1\nORCHESTRY_PORT: 2\n", "twice"),
+    ],
+)
+def test_files_that_are_no_settings(tmp_path: Path, text: str, part: str) -> None:
+    """A file of another form is a problem of --config, with the reason."""
+    assert part in faults({}, written(tmp_path, text))["--config"]
+
+
+def test_missing_and_empty_files(tmp_path: Path) -> None:
+    """A file that is not there is a problem; one of comments alone is not."""
+    assert "No such file" in faults({}, tmp_path / "none.yaml")["--config"]
+    empty = written(tmp_path, "# ORCHESTRY_PORT: 1\n\n")
+    assert config.load({}, empty).port == 8000
+
+
+def test_lists_in_a_file(tmp_path: Path) -> None:
+    """What the environment separates by commas may be a YAML list."""
+    path = written(tmp_path, "CONTROLLER_NODE_ID: a\nCLUSTER_PEERS:\n- a=127.0.0.1:9001\n"
+                             "- b=127.0.0.1:9002\n")
+    assert set(config.load({}, path).raft_addresses) == {"a", "b"}
+
+
+@pytest.mark.parametrize("peers", [THREE, "b=127.0.0.1:9002,c=127.0.0.1:9003"])
+def test_peers_may_or_may_not_include_this_node(peers: str) -> None:
+    """Both forms give the same addresses."""
+    settings = config.load({
+        "CONTROLLER_NODE_ID": "a", "CLUSTER_PEERS": peers, "CLUSTER_RAFT_PORT": "9001"})
+    assert settings.mode == "cluster"
+    assert dict(settings.raft_addresses) == {
+        "a": "127.0.0.1:9001", "b": "127.0.0.1:9002", "c": "127.0.0.1:9003"}
+
+
+def test_raft_port_comes_from_the_peers() -> None:
+    """This node's port in CLUSTER_PEERS is its Raft port; another one contradicts it."""
+    environ = {"CONTROLLER_NODE_ID": "b", "CLUSTER_PEERS": THREE}
+    assert config.load(environ).raft_port == 9002
+    assert "differs from 9002" in faults(environ | {"CLUSTER_RAFT_PORT": "9009"})[
+        "CLUSTER_RAFT_PORT"]
+
+
+def test_contradictions() -> None:
+    """Mode, ports and addresses must fit together."""
+    assert "needs other controllers" in faults({"CLUSTER_MODE": "cluster"})["CLUSTER_MODE"]
+    single = faults({"CLUSTER_MODE": "single", "CLUSTER_PEERS": THREE, "CONTROLLER_NODE_ID": "a"})
+    assert "does not go with" in single["CLUSTER_MODE"]
+    same = faults({"ORCHESTRY_PORT": "9000"})
+    assert "must differ from ORCHESTRY_PORT" in same["CLUSTER_RAFT_PORT"]
+    taken = faults({"CONTROLLER_NODE_ID": "x", "CLUSTER_PEERS": "a=127.0.0.1:9000"})
+    assert "this node's address" in taken["CLUSTER_PEERS"]
+
+
+def test_secret_is_mandatory_off_loopback(tmp_path: Path) -> None:
+    """One address that is not loopback makes the secret mandatory, as value or file."""
+    environ = {"CONTROLLER_NODE_ID": "a", "CLUSTER_PEERS": FAR}
+    assert "mandatory" in faults(environ)["CLUSTER_SECRET"]
+    file = tmp_path / "secret"
+    file.write_text(SECRET + "\n")
+    assert config.load(environ | {"CLUSTER_SECRET_FILE": str(file)}).secret == SECRET
+    both = environ | {"CLUSTER_SECRET_FILE": str(file), "CLUSTER_SECRET": SECRET}
+    assert "excludes" in faults(both)["CLUSTER_SECRET"]
+    file.write_text("\n")
+    assert "is empty" in faults(environ | {"CLUSTER_SECRET_FILE": str(file)})["CLUSTER_SECRET_FILE"]
+    assert SECRET not in str(faults(environ | {"CLUSTER_SECRET": "x\n" + SECRET}))
+
+
+def test_variables_of_the_command_line_are_no_settings() -> None:
+    """What the client and the ingress read does not disturb a controller."""
+    settings = config.load({"ORCHESTRY_URL": "http://a:1", "ORCHESTRY_TOKEN": "t", "PATH": "/"})
+    assert settings.port == 8000
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("localhost", True), ("[::1]", True),
+     ("10.0.0.1", False), ("0.0.0.0", False), ("example.org", False)],
+)
+def test_loopback(host: str, loopback: bool) -> None:
+    """Only what surely stays on this machine counts as loopback."""
+    assert readers.is_loopback(host) is loopback
