@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 from typing import Any
 
 import orjson
 from flask import Request, request
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from api import errors
 from orchestry.errors import Code, OrchestryError
@@ -64,10 +66,22 @@ def read_document() -> Any:
 
 
 def _data() -> bytes:
-    data = request.get_data(cache=True)
+    try:
+        data = request.get_data(cache=True)
+    except ClientDisconnected:
+        _stop_listening()
+        raise errors.invalid([("body", "is incomplete: the rest did not come in time")]) from None
     if len(data) > BODY_BYTES_MAX:
         raise RequestEntityTooLarge
     return data
+
+
+def _stop_listening() -> None:
+    """Let gunicorn find the end of the body at once, instead of waiting for it again."""
+    peer = request.environ.get("gunicorn.socket")
+    if peer is not None:
+        with contextlib.suppress(OSError):
+            peer.shutdown(socket.SHUT_RD)
 
 
 def _object(data: bytes) -> dict[str, Any]:

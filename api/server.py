@@ -41,6 +41,7 @@ WORKER_SILENCE_S = 120
 DRAIN_S = 3
 STOP_S = 20
 SOCKET_SILENCE_S = 10
+LINGER_S = 1
 BODY_REST_BYTES_MAX = 8 * 1024**2
 _PR_SET_PDEATHSIG = 1
 
@@ -75,6 +76,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, silence)
             conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, silence)
         super().enqueue_req(conn)
+
+    def handle(self, conn: Any) -> Any:
+        """Answer a request, and those that came with it in the same packets.
+
+        gunicorn would wait for the socket to become readable, while they lie in its buffer.
+        """
+        while True:
+            keep = super().handle(conn)
+            if keep is not True or not self.alive or not conn.parser.unreader.buf.tell():
+                return keep
 
     def handle_request(self, req: Any, conn: Any) -> bool:
         """Read on after a refused body, within bounds, so that the client sees the answer."""
@@ -118,8 +129,18 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         )
         try:
             util.write_nonblock(client, head.encode() + body)
+            _linger(client)
         except OSError as error:
             logger.debug("the peer went away: %s", error)
+
+
+def _linger(client: socket.socket) -> None:
+    """Read what the peer still sends: closing over unread bytes would reset the answer away."""
+    client.shutdown(socket.SHUT_WR)
+    client.settimeout(LINGER_S)
+    left = BODY_REST_BYTES_MAX
+    while left > 0 and (read := len(client.recv(65536))):
+        left -= read
 
 
 class Server(BaseApplication):  # type: ignore[misc]
@@ -129,6 +150,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         self._settings = settings
         self._make = make
         self._controller: Startable | None = None
+        self._started = False
         super().__init__()
 
     def load_config(self) -> None:
@@ -177,6 +199,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             self._controller.start()
         except Exception as error:
             self._give_up(error)
+        self._started = True
         logger.info("serving on http://%s:%s", self._settings.host, self._settings.port)
 
     def _give_up(self, error: Exception) -> NoReturn:
@@ -191,7 +214,7 @@ class Server(BaseApplication):  # type: ignore[misc]
     def _end(self, arbiter: Any, worker: Any) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, signal.SIG_IGN)
-        if self._controller is not None:
+        if self._controller is not None and self._started:
             self._controller.stop()
             logger.info("stopped")
 

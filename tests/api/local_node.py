@@ -1,6 +1,7 @@
 """One API process over a LocalLog: `python -m tests.api.local_node`, settings as for a node.
 
-`APPS` registers that many applications; `FAIL=reason` makes the controller refuse to start.
+`APPS` registers that many applications; `FAIL=reason` makes the controller refuse to start;
+`SILENCE` is how many seconds a peer may be silent within a request.
 """
 
 from __future__ import annotations
@@ -9,8 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from api import logs
-from api.server import Server
+from api import logs, server
 from cluster import config
 from cluster.state.commands import RegisterApp, StartApp
 from orchestry.spec.parse import canonical
@@ -48,8 +48,9 @@ def main() -> int:
     """Serve until a signal."""
     ours = {name: value for name, value in os.environ.items() if name.startswith("ORCHESTRY_")}
     settings = config.load(ours)
+    server.SOCKET_SILENCE_S = int(os.environ.get("SILENCE", server.SOCKET_SILENCE_S))
     logs.configure(settings.log_level, settings.node_id)
-    return Server(settings, lambda _: LocalNode(ours)).serve()
+    return server.Server(settings, lambda _: LocalNode(ours)).serve()
 
 
 if __name__ == "__main__":
