@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -61,17 +62,27 @@ class PrivateDaemon:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.url = f"unix://{folder}/docker.sock"
+        # With `--bridge none` it would remove the docker0 of the host's own daemon.
+        self._bridge = f"orc{os.getpid()}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        (self.folder / "pid").unlink(missing_ok=True)  # left behind by kill()
+        if not Path(f"/sys/class/net/{self._bridge}").exists():
+            for command in (
+                ["ip", "link", "add", self._bridge, "type", "bridge"],
+                ["ip", "address", "add", "10.212.0.1/24", "dev", self._bridge],
+            ):
+                subprocess.run(command, check=True, timeout=DEADLINE_S)
+        # Left behind by kill(): a number that lives on as a zombie would be waited for.
+        (self.folder / "pid").unlink(missing_ok=True)
+        (self.folder / "exec" / "containerd" / "containerd.pid").unlink(missing_ok=True)
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
                     "dockerd", "--data-root", f"{self.folder}/data",
                     "--exec-root", f"{self.folder}/exec", "--pidfile", f"{self.folder}/pid",
-                    "--host", self.url, "--bridge", "none", "--iptables=false",
+                    "--host", self.url, "--bridge", self._bridge, "--iptables=false",
                     "--default-address-pool", "base=10.213.0.0/16,size=24",
                 ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -109,6 +120,20 @@ class PrivateDaemon:
             self.thaw()
             self._signal(signal.SIGTERM)
             self._wait()
+        subprocess.run(["ip", "link", "delete", self._bridge], check=False, timeout=DEADLINE_S)
+        self._clear_up()
+
+    def _clear_up(self) -> None:
+        """End what a killed daemon left behind: shims with their containers, and mounts."""
+        socket = f"{self.folder}/exec/containerd/containerd.sock".encode()
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if socket in (process / "cmdline").read_bytes().split(b"\0"):
+                    os.kill(int(process.name), signal.SIGKILL)
+        mounts = Path("/proc/self/mounts").read_text().splitlines()
+        for mount in reversed([line.split()[1] for line in mounts]):
+            if mount.startswith(f"{self.folder}/"):
+                subprocess.run(["umount", "--lazy", mount], check=False, timeout=DEADLINE_S)
 
     def _signal(self, which: signal.Signals) -> None:
         assert self._process is not None

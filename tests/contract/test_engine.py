@@ -1,0 +1,177 @@
+"""What every engine must do, on the real Docker and on the fake."""
+
+from __future__ import annotations
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from cluster.engine.base import EngineError, EngineEvent, Mount, container_name
+from tests.contract.engine_hosts import MISSING_IMAGE, Host, Listener, request_for, until
+
+
+def test_run_starts_a_replica_that_observe_shows(host: Host) -> None:
+    """A started replica has its identity, an address and a start time, and is observed so."""
+    started = host.engine.run(request_for(host))
+    assert (started.app, started.slot, started.revision, started.epoch) == ("web", 0, 3, 7)
+    assert started.name == container_name(host.cluster_id, "web", 3, 0)
+    assert started.phase == "running"
+    assert started.ip
+    assert started.started_at_ms > 0
+    assert host.engine.observe(host.cluster_id) == (started,)
+
+
+def test_run_again_returns_the_running_replica(host: Host) -> None:
+    """Running twice, even with a newer epoch, starts one container."""
+    first = host.engine.run(request_for(host))
+    again = host.engine.run(replace(request_for(host), epoch=8))
+    assert again == first
+    assert len(host.engine.observe(host.cluster_id)) == 1
+
+
+def test_parallel_runs_of_one_identity_start_one_container(host: Host) -> None:
+    """Eight threads that run the same replica all get the same running container."""
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(host.engine.run, [request_for(host)] * 8))
+    (observed,) = host.engine.observe(host.cluster_id)
+    assert observed.phase == "running"
+    assert observed.id in {container.id for container in results}
+
+
+def test_parallel_runs_of_many_replicas(host: Host) -> None:
+    """Six replicas started in parallel all run, each at its own address."""
+    requests = [request_for(host, slot) for slot in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        results = list(pool.map(host.engine.run, requests))
+    assert len({container.ip for container in results}) == 6
+    assert {c.slot for c in host.engine.observe(host.cluster_id)} == set(range(6))
+
+
+def test_killed_container_is_observed_as_exited(host: Host) -> None:
+    """A dead container stays visible with its exit code, its end and no address."""
+    started = host.engine.run(request_for(host))
+    host.engine.observe(host.cluster_id)
+    host.kill(started.id)
+    (dead,) = host.engine.observe(host.cluster_id)
+    assert (dead.id, dead.phase, dead.exit_code, dead.ip) == (started.id, "exited", 137, "")
+    assert dead.finished_at_ms >= dead.started_at_ms > 0
+
+
+def test_run_replaces_an_exited_container(host: Host) -> None:
+    """An exited container of the same identity makes room for a new one."""
+    first = host.engine.run(request_for(host))
+    host.kill(first.id)
+    second = host.engine.run(replace(request_for(host), epoch=9))
+    assert second.id != first.id
+    assert (second.phase, second.epoch) == ("running", 9)
+    assert not host.exists(first.id)
+
+
+@pytest.mark.parametrize("grace_s", [0, 5])
+def test_stop_removes_and_is_idempotent(host: Host, grace_s: int) -> None:
+    """A stopped container is gone; stopping it again, or one never seen, succeeds."""
+    started = host.engine.run(request_for(host))
+    host.engine.stop(started.id, grace_s=grace_s)
+    host.engine.stop(started.id, grace_s=grace_s)
+    host.engine.stop("0" * 64, grace_s=grace_s)
+    assert host.engine.observe(host.cluster_id) == ()
+    assert not host.exists(started.id)
+
+
+def test_stop_removes_an_exited_container(host: Host) -> None:
+    """Stopping a container that is dead already removes it."""
+    started = host.engine.run(request_for(host))
+    host.kill(started.id)
+    host.engine.stop(started.id, grace_s=5)
+    assert not host.exists(started.id)
+
+
+def test_foreign_container_with_our_name_is_left_alone(host: Host) -> None:
+    """A stranger under our name is an error, never removed."""
+    stranger = host.add_foreign(container_name(host.cluster_id, "web", 3, 0))
+    with pytest.raises(EngineError, match="not ours") as caught:
+        host.engine.run(request_for(host))
+    assert caught.value.fault == "name_taken"
+    assert not caught.value.retryable
+    assert host.exists(stranger)
+
+
+@pytest.mark.parametrize("owner", ["", "another-cluster"])
+def test_containers_of_others_are_neither_seen_nor_stopped(host: Host, owner: str) -> None:
+    """Containers without labels or of another cluster are invisible, and stop() refuses them."""
+    stranger = host.add_foreign(f"stranger-{uuid.uuid4().hex[:8]}", owner)
+    assert host.engine.observe(host.cluster_id) == ()
+    with pytest.raises(EngineError, match="not ours") as caught:
+        host.engine.stop(stranger, grace_s=0)
+    assert caught.value.fault == "rejected"
+    assert host.exists(stranger)
+
+
+def test_missing_image_is_named(host: Host) -> None:
+    """An image neither here nor in a registry fails with its name in a one-line reason."""
+    with pytest.raises(EngineError, match=MISSING_IMAGE) as caught:
+        host.engine.run(replace(request_for(host), image=MISSING_IMAGE))
+    assert caught.value.fault == "image_missing"
+    assert "\n" not in caught.value.reason
+    assert host.engine.observe(host.cluster_id) == ()
+
+
+def test_logs_tell_streams_times_and_tail(host: Host) -> None:
+    """Log lines come in order with stream and time; tail and since cut from the old end."""
+    started = host.engine.run(request_for(host))
+    until(lambda: len(host.engine.logs(started.id, tail=10)) == 2)
+    lines = sorted(host.engine.logs(started.id, tail=10), key=lambda line: line.stream)
+    assert [line.stream for line in lines] == ["stderr", "stdout"]
+    assert lines[0].text == "this line goes to stderr"
+    assert lines[1].text.startswith("listening")
+    assert all(line.at_ns > 1e18 for line in lines)
+    assert len(host.engine.logs(started.id, tail=1)) == 1
+    after_ns = max(line.at_ns for line in lines) + 1
+    assert list(host.engine.logs(started.id, tail=10, since_ns=after_ns)) == []
+    assert list(host.engine.logs(started.id, tail=0)) == []
+    assert list(host.engine.logs("0" * 64, tail=10)) == []
+
+
+def test_volumes_are_made_and_removed_with_the_app(host: Host) -> None:
+    """The app's volumes outlive its containers and go only when they are removed by app."""
+    volume = f"orchestry-test-{uuid.uuid4().hex[:8]}"
+    request = replace(request_for(host), mounts=(Mount(volume, "/data", read_only=False),))
+    started = host.engine.run(request)
+    host.engine.stop(started.id, grace_s=0)
+    assert host.engine.remove_volumes(host.cluster_id, "other") == 0
+    assert host.engine.remove_volumes("another-cluster", "web") == 0
+    assert host.engine.remove_volumes(host.cluster_id, "web") == 1
+    assert host.engine.remove_volumes(host.cluster_id, "web") == 0
+
+
+def test_volume_of_another_app_is_refused(host: Host) -> None:
+    """A volume that another app owns is not mounted."""
+    volume = f"orchestry-test-{uuid.uuid4().hex[:8]}"
+    request = replace(request_for(host), mounts=(Mount(volume, "/data", read_only=False),))
+    host.engine.run(request)
+    with pytest.raises(EngineError, match=volume) as caught:
+        host.engine.run(replace(request, app="other"))
+    assert caught.value.fault == "rejected"
+
+
+def test_events_tell_of_start_death_and_removal(host: Host) -> None:
+    """Each change of a container is a hint; the stream ends soon after stop is set."""
+    with Listener(host) as listener:
+        started = host.engine.run(request_for(host))
+        listener.wait_for(EngineEvent("started", started.id))
+        host.kill(started.id)
+        listener.wait_for(EngineEvent("died", started.id))
+        host.engine.stop(started.id, grace_s=0)
+        listener.wait_for(EngineEvent("removed", started.id))
+        assert EngineEvent("lost") not in listener.heard
+
+
+def test_info_tells_the_size_of_the_host(host: Host) -> None:
+    """The host has a version, processors and memory."""
+    info = host.engine.info()
+    assert info.version
+    assert info.cpus >= 1
+    assert info.memory_bytes > 64 * 1024**2
+    assert info.containers_running >= 0

@@ -1,0 +1,207 @@
+"""What only a real daemon can show: limits, networks, refusals, logs."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from docker.errors import NotFound
+
+from cluster.engine.base import EngineError, EngineEvent, Mount
+from cluster.engine.docker import DockerEngine
+from cluster.engine.docker_format import LOG_CUT_MARK, LOG_LINE_BYTES
+from tests.contract.engine_hosts import DEADLINE_S, DockerHost, Listener, request_for, until
+
+
+@pytest.mark.docker
+def test_limits_and_privileges_reach_docker(docker_host: DockerHost) -> None:
+    """Limits, capabilities, restart policy, logging and labels are in the container's settings."""
+    request = replace(
+        request_for(docker_host), cpu_millicores=250, pids=64, cap_drop=("CHOWN",),
+        cap_add=("SYS_NICE",), user="1000:1000", read_only_root_filesystem=True,
+        environment=(("A", "1 = one"),), labels=(("team", "blue"),), stop_grace_s=17,
+        working_dir="/tmp",
+    )
+    found = docker_host.inspect(docker_host.engine.run(request))
+    limits, config = found["HostConfig"], found["Config"]
+    assert limits["NanoCpus"] == 250_000_000
+    assert limits["Memory"] == limits["MemorySwap"] == 16 * 1024**2
+    assert limits["PidsLimit"] == 64
+    assert limits["RestartPolicy"]["Name"] == "no"
+    assert not limits["Privileged"]
+    assert limits["CapDrop"] == ["ALL"]
+    assert {"KILL", "SETUID", "SYS_NICE"} <= set(limits["CapAdd"])
+    assert not {"CHOWN", "NET_RAW", "SYS_ADMIN"} & set(limits["CapAdd"])
+    assert limits["SecurityOpt"] == ["no-new-privileges:true"]
+    assert limits["ReadonlyRootfs"]
+    assert not limits["PortBindings"]
+    assert limits["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}
+    assert (config["User"], config["StopTimeout"]) == ("1000:1000", 17)
+    assert config["WorkingDir"] == "/tmp"
+    assert "A=1 = one" in config["Env"]
+    assert config["Labels"] == {
+        "team": "blue", "orchestry.cluster": docker_host.cluster_id, "orchestry.app": "web",
+        "orchestry.revision": "3", "orchestry.slot": "0", "orchestry.epoch": "7",
+    }
+
+
+@pytest.mark.docker
+def test_network_is_recreated_when_it_is_gone(docker_host: DockerHost) -> None:
+    """A network removed behind our back is made again, with our label, by the next run."""
+    name = f"orchestry-{docker_host.cluster_id[:8]}"
+    started = docker_host.engine.run(request_for(docker_host))
+    docker_host.engine.stop(started.id, grace_s=0)
+    docker_host.client.remove_network(name)
+    assert docker_host.engine.run(request_for(docker_host)).ip
+    (network,) = docker_host.client.networks(names=[name])
+    assert network["Labels"] == {"orchestry.cluster": docker_host.cluster_id}
+
+
+@pytest.mark.docker
+def test_foreign_network_of_our_name_is_refused(
+    docker_host: DockerHost, docker_socket: str
+) -> None:
+    """A network that somebody else made is never used; the error names the setting."""
+    name = f"orchestry-test-{uuid.uuid4().hex[:8]}"
+    docker_host.client.create_network(name)
+    engine = DockerEngine(name, base_url=docker_socket, timeout_s=DEADLINE_S)
+    try:
+        with pytest.raises(EngineError, match="DOCKER_NETWORK") as caught:
+            engine.run(request_for(docker_host))
+        assert caught.value.fault == "rejected"
+    finally:
+        engine.close()
+        docker_host.client.remove_network(name)
+
+
+@pytest.mark.docker
+def test_full_network_is_no_resources(docker_host: DockerHost, docker_socket: str) -> None:
+    """When the subnet has no address left the container goes and the fault is retryable."""
+    engine = DockerEngine(
+        base_url=docker_socket, timeout_s=DEADLINE_S, subnet="10.214.77.0/30"
+    )
+    try:
+        engine.run(request_for(docker_host))
+        with pytest.raises(EngineError, match="addresses") as caught:
+            engine.run(request_for(docker_host, 1))
+        assert caught.value.fault == "no_resources"
+        assert caught.value.retryable
+        assert [c.slot for c in engine.observe(docker_host.cluster_id)] == [0]
+    finally:
+        engine.close()
+
+
+@pytest.mark.docker
+def test_taken_subnet_is_no_resources(docker_host: DockerHost, docker_socket: str) -> None:
+    """A subnet that another network holds is told as a lack of addresses."""
+    name = f"orchestry-test-{uuid.uuid4().hex[:8]}"
+    pool = {"Driver": "default", "Config": [{"Subnet": "10.214.78.0/24"}]}
+    docker_host.client.create_network(name, ipam=pool)
+    engine = DockerEngine(
+        base_url=docker_socket, timeout_s=DEADLINE_S, subnet="10.214.78.0/24"
+    )
+    try:
+        with pytest.raises(EngineError, match="DOCKER_SUBNET") as caught:
+            engine.run(request_for(docker_host))
+        assert caught.value.fault == "no_resources"
+    finally:
+        engine.close()
+        docker_host.client.remove_network(name)
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"command": ("/nope",)}, "/nope"),
+        ({"memory_bytes": 1024}, "memory"),
+        ({"user": "nobody-here"}, "nobody-here"),
+    ],
+)
+def test_refused_start_leaves_nothing(
+    docker_host: DockerHost, change: dict[str, Any], reason: str
+) -> None:
+    """A start that Docker refuses raises Docker's reason in one line and leaves no container."""
+    with pytest.raises(EngineError, match=f"(?i){reason}") as caught:
+        docker_host.engine.run(replace(request_for(docker_host), **change))
+    assert caught.value.fault == "rejected"
+    assert "\n" not in caught.value.reason
+    assert docker_host.engine.observe(docker_host.cluster_id) == ()
+
+
+@pytest.mark.docker
+def test_created_container_is_replaced(docker_host: DockerHost) -> None:
+    """A container that a dead leader only created is removed and started anew."""
+    started = docker_host.engine.run(request_for(docker_host))
+    config = docker_host.inspect(started)["Config"]
+    docker_host.engine.stop(started.id, grace_s=0)
+    half = docker_host.client.create_container_from_config(
+        {"Image": config["Image"], "Labels": config["Labels"]}, started.name
+    )["Id"]
+    (observed,) = docker_host.engine.observe(docker_host.cluster_id)
+    assert (observed.id, observed.phase) == (half, "created")
+    assert docker_host.engine.run(request_for(docker_host)).phase == "running"
+    assert not docker_host.exists(half)
+
+
+@pytest.mark.docker
+def test_restart_behind_our_back_is_observed(docker_host: DockerHost) -> None:
+    """After a manual restart, told by an event, observe() shows the new start time."""
+    with Listener(docker_host) as listener:
+        started = docker_host.engine.run(request_for(docker_host))
+        listener.wait_for(EngineEvent("started", started.id))
+        docker_host.client.restart(started.id, timeout=0)
+        until(
+            lambda: docker_host.engine.observe(docker_host.cluster_id)[0].started_at_ms
+            > started.started_at_ms
+        )
+
+
+@pytest.mark.docker
+def test_long_and_binary_log_lines(docker_host: DockerHost) -> None:
+    """A line beyond 16 KiB is cut with a mark; bytes that are no UTF-8 are replaced."""
+    started = docker_host.engine.run(
+        replace(request_for(docker_host), environment=(("BANNER_BYTES", "40000"),))
+    )
+    until(lambda: len(docker_host.engine.logs(started.id, tail=10)) == 4)
+    texts = [line.text for line in docker_host.engine.logs(started.id, tail=10)]
+    assert "x" * LOG_LINE_BYTES + LOG_CUT_MARK in texts
+    assert any("\ufffd" in text for text in texts)
+    assert all(len(text) <= LOG_LINE_BYTES + len(LOG_CUT_MARK) for text in texts)
+
+
+@pytest.mark.docker
+def test_stubborn_container_is_killed_after_its_grace(docker_host: DockerHost) -> None:
+    """A container that ignores SIGTERM is killed when the grace is over."""
+    started = docker_host.engine.run(
+        replace(request_for(docker_host), environment=(("TERM_IGNORE", "1"),))
+    )
+    docker_host.engine.stop(started.id, grace_s=1)
+    assert not docker_host.exists(started.id)
+
+
+@pytest.mark.docker
+def test_purge_removes_containers_volumes_and_network(docker_host: DockerHost) -> None:
+    """Nothing of the cluster is left, and purging again is no error."""
+    volume = f"orchestry-test-{uuid.uuid4().hex[:8]}"
+    mounts = (Mount(volume, "/data", read_only=False),)
+    docker_host.engine.run(replace(request_for(docker_host), mounts=mounts))
+    docker_host.engine.purge(docker_host.cluster_id)
+    docker_host.engine.purge(docker_host.cluster_id)
+    filters = {"label": [f"orchestry.cluster={docker_host.cluster_id}"]}
+    assert docker_host.client.containers(all=True, filters=filters) == []
+    assert docker_host.client.networks(filters=filters) == []
+    with pytest.raises(NotFound):
+        docker_host.client.inspect_volume(volume)
+
+
+@pytest.mark.docker
+def test_failing_build_tells_the_step(docker_host: DockerHost) -> None:
+    """A Dockerfile that cannot be built is refused with the builder's reason."""
+    with pytest.raises(EngineError, match="absent"):
+        docker_host.engine.build_image(
+            "orchestry-test-broken:1", {"Dockerfile": b"FROM scratch\nCOPY absent /absent\n"}
+        )
+    assert not docker_host.engine.image_exists("orchestry-test-broken:1")
