@@ -6,9 +6,8 @@ import io
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from cluster.engine.base import (
     Container,
@@ -19,7 +18,7 @@ from cluster.engine.base import (
     RunRequest,
     container_name,
 )
-from cluster.engine.docker_api import ApiRefusal, DockerApi
+from cluster.engine.docker_api import ApiRefusal, DockerApi, in_parallel
 from cluster.engine.docker_events import EventStream
 from cluster.engine.docker_format import (
     LABEL_APP,
@@ -35,12 +34,10 @@ from cluster.engine.docker_format import (
 )
 
 RUN_ATTEMPTS = 4
-CALLS_IN_PARALLEL = 8
 LOG_LINES_MAX = 10_000
 REMOVAL_POLL_S = 0.05
-
-T = TypeVar("T")
-R = TypeVar("R")
+CREATED_POLL_S = 0.05
+CREATED_GRACE_S = 1.0
 
 
 class DockerEngine:
@@ -238,8 +235,10 @@ class DockerEngine:
         elif error.status == 404 and "network" in text:
             with self._lock:
                 self._network_ids.pop(request.cluster_id, None)
-        elif error.status == 404 and "no such container" in text:
-            pass  # removed between create and start
+        elif error.status in (404, 409) and (
+            "no such container" in text or "marked for removal" in text
+        ):
+            time.sleep(CREATED_POLL_S)  # removed between create and start by a parallel run
         else:
             raise error
         return None
@@ -247,7 +246,7 @@ class DockerEngine:
     def _settle(self, request: RunRequest, name: str) -> Container | None:
         """The name is taken: by this very replica, by its remains, or by a stranger."""
         try:
-            found = self._api.call("inspect_container", name)
+            found = self._started_by_another(name)
             if not identity_labels(request).items() <= (found["Config"]["Labels"] or {}).items():
                 raise EngineError("name_taken", f"a container that is not ours is named {name}")
             if found["State"]["Running"]:
@@ -257,6 +256,15 @@ class DockerEngine:
             if error.status != 404:
                 raise
         return None
+
+    def _started_by_another(self, name: str) -> dict[str, Any]:
+        """What has the name; one that was just created gets a moment to be started."""
+        deadline_s = time.monotonic() + CREATED_GRACE_S
+        while True:
+            found: dict[str, Any] = self._api.call("inspect_container", name)
+            if found["State"]["Status"] != "created" or time.monotonic() > deadline_s:
+                return found
+            time.sleep(CREATED_POLL_S)
 
     def _inspected(self, container_id: str) -> Container:
         found = self._api.call("inspect_container", container_id)
@@ -377,15 +385,3 @@ class DockerEngine:
                 raise
             return False
         return True
-
-
-def in_parallel(verb: Callable[[T], R], items: Sequence[T]) -> Iterable[R]:
-    """Results in order, at most CALLS_IN_PARALLEL at once; the first failure stops the rest."""
-    if len(items) < 2:
-        return [verb(item) for item in items]
-    with ThreadPoolExecutor(CALLS_IN_PARALLEL, "docker") as pool:
-        try:
-            return list(pool.map(verb, items))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise

@@ -7,9 +7,10 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import docker.auth
 import docker.errors
@@ -23,9 +24,13 @@ from cluster.engine.base import EngineError, Fault
 DEFAULT_URL = "unix:///var/run/docker.sock"
 POOL_CONNECTIONS = 32
 REASON_CHARS = 300
+CALLS_IN_PARALLEL = 8
 PULL_TIMEOUT_S = 600.0
 PULL_SILENCE_S = 60.0
 BUILD_TIMEOUT_S = 300.0
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _NO_RESOURCES = (
     "no space left",
@@ -238,3 +243,15 @@ def _root_cause(error: BaseException) -> str:
         if isinstance(link, OSError) and link.strerror:
             return link.strerror
     return str(error)
+
+
+def in_parallel(verb: Callable[[T], R], items: Sequence[T]) -> Iterable[R]:
+    """Results in order, at most CALLS_IN_PARALLEL at once; the first failure stops the rest."""
+    if len(items) < 2:
+        return [verb(item) for item in items]
+    with ThreadPoolExecutor(CALLS_IN_PARALLEL, "docker") as pool:
+        try:
+            return list(pool.map(verb, items))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
