@@ -64,8 +64,8 @@ class Memory:
         """Equal when they hold the same outcomes in the same order."""
         if not isinstance(other, Memory):
             return NotImplemented
-        return self.outcomes == other.outcomes and list(self.order.values()) == list(
-            other.order.values()
+        return len(self) == len(other) and all(
+            mine == theirs for mine, theirs in zip(self, other, strict=True)
         )
 
     __hash__ = None  # type: ignore[assignment]

@@ -58,6 +58,17 @@ def test_an_older_value_is_not_changed() -> None:
     assert before != after
 
 
+def test_equal_by_what_they_hold() -> None:
+    """Two memories with the same outcomes are equal, wherever their counting began."""
+    long = filled(m.KEPT_MIN + 500, gap_ms=24 * HOUR_MS)
+    fresh = Memory()
+    for one in long:
+        fresh = fresh.remember(one)
+    assert fresh.first != long.first
+    assert fresh == long
+    assert fresh != fresh.remember(outcome(-1, 10**12))
+
+
 @given(st.lists(st.integers(0, 48 * HOUR_MS), max_size=40))
 def test_order_and_lookup_agree(times_ms: list[int]) -> None:
     """Whatever the clocks of the proposers do, what is listed can be found and the reverse."""
