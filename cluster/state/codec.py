@@ -11,10 +11,12 @@ import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
-from types import MappingProxyType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from immutables import Map
+
 from cluster.state import commands as c
+from cluster.state.memory import Memory, Outcome
 from cluster.state.model import ClusterState
 from orchestry.errors import Code
 
@@ -89,6 +91,8 @@ def _hints(kind: type[Any]) -> dict[str, tuple[Any, Any]]:
 def _encode(value: Any) -> Any:
     if isinstance(value, Code):
         return value.name
+    if isinstance(value, Memory):
+        return [_encode(outcome) for outcome in value]
     if is_dataclass(value):
         written = {}
         for name, (_, default) in _hints(type(value)).items():  # type: ignore[arg-type]
@@ -97,7 +101,7 @@ def _encode(value: Any) -> Any:
                 written[name] = _encode(part)
         return written
     if isinstance(value, Mapping):
-        return {name: _encode(part) for name, part in value.items()}
+        return {name: _encode(value[name]) for name in sorted(value)}
     if isinstance(value, tuple | list):
         return [_encode(part) for part in value]
     return value
@@ -108,6 +112,11 @@ def _decode(kind: Any, value: Any) -> Any:
         return _freeze(value)
     if kind is Code:
         return Code[value]
+    if kind is Memory:
+        memory = Memory()
+        for part in value:
+            memory = memory.remember(_decode(Outcome, part))
+        return memory
     if is_dataclass(kind):
         hints = _hints(kind)  # type: ignore[arg-type]
         return kind(**{  # type: ignore[operator]
@@ -122,7 +131,7 @@ def _decode(kind: Any, value: Any) -> Any:
             return tuple(_decode(args[0], part) for part in value)
         return tuple(_decode(arg, part) for arg, part in zip(args, value, strict=True))
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return MappingProxyType({name: _decode(args[1], part) for name, part in value.items()})
+        return Map({name: _decode(args[1], part) for name, part in value.items()})
     return value
 
 

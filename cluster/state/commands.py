@@ -12,7 +12,8 @@ from cluster.state.model import Replica
 class Stamp:
     """Facts fixed by the proposer, so that `apply` needs no clock and no dice.
 
-    `request_id` makes a repeat harmless; "" switches that off. `epoch` is set on every
+    `request_id` makes a repeat harmless; "" switches that off. `fingerprint` tells a repeat
+    from another request under the same id, which is refused. `epoch` is set on every
     command of the leader's loops and must equal the current one.
     """
 
@@ -20,6 +21,7 @@ class Stamp:
     by: str
     request_id: str = ""
     epoch: int | None = None
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

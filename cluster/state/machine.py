@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any
 
 from cluster.state import commands as c
+from cluster.state.memory import Outcome
 from cluster.state.model import (
     App,
     Applied,
@@ -18,7 +18,6 @@ from cluster.state.model import (
 )
 from orchestry.errors import Code
 
-RECENT_REQUESTS_MAX = 1024
 RECENT_EVENTS_MAX = 512
 REPLICAS_MAX = 100
 
@@ -45,9 +44,12 @@ def apply(
 
     Source: docs/adr/0002-one-replicated-method.md.
     """
-    known = state.recent.get(stamp.request_id) if stamp.request_id else None
+    known = state.memory.recall(stamp.request_id) if stamp.request_id else None
+    if known is not None and known.fingerprint == stamp.fingerprint:
+        return replace(state, index=index), known.applied
     if known is not None:
-        return replace(state, index=index), known
+        why = f"The Idempotency-Key {stamp.request_id} belongs to another request"
+        return replace(state, index=index), Applied(index, Code.CONFLICT, why)
     if stamp.epoch is not None and stamp.epoch != state.leadership.epoch:
         stale = f"epoch {stamp.epoch} is not the current {state.leadership.epoch}"
         return replace(state, index=index), Applied(index, Code.STALE_EPOCH, stale)
@@ -58,22 +60,13 @@ def apply(
         after, value = step
         applied = Applied(index, value=value)
     if stamp.request_id:
-        after = replace(after, recent=_remember(after.recent, stamp.request_id, applied))
+        outcome = Outcome(stamp.request_id, stamp.fingerprint, stamp.at_ms, applied)
+        after = replace(after, memory=after.memory.remember(outcome))
     return after, applied
 
 
-def _remember(
-    recent: Mapping[str, Applied], request_id: str, applied: Applied
-) -> Mapping[str, Applied]:
-    kept = dict(recent)
-    kept[request_id] = applied
-    while len(kept) > RECENT_REQUESTS_MAX:
-        del kept[next(iter(kept))]
-    return MappingProxyType(kept)
-
-
 def _with_app(state: ClusterState, app: App) -> ClusterState:
-    return replace(state, apps=MappingProxyType({**state.apps, app.name: app}))
+    return replace(state, apps=state.apps.set(app.name, app))
 
 
 def _tell(
@@ -208,10 +201,9 @@ def _finish_delete(state: ClusterState, command: c.FinishDelete, stamp: c.Stamp)
     app = state.apps.get(command.app)
     if app is None or app.revision != command.revision or not app.deleting:
         return state, ()
-    apps = {name: other for name, other in state.apps.items() if name != command.app}
     state = _tell(state, stamp, "config", command.app, "Application deleted",
                   revision=app.revision, volumes_removed=command.volumes_removed)
-    return replace(state, apps=MappingProxyType(apps)), ()
+    return replace(state, apps=state.apps.delete(command.app)), ()
 
 
 def _report(state: ClusterState, command: c.ReportApp, stamp: c.Stamp) -> Step:
@@ -237,8 +229,7 @@ def _announce(state: ClusterState, command: c.AnnounceController, stamp: c.Stamp
     info = ControllerInfo(
         command.id, command.api_url, command.hostname, command.version, stamp.at_ms
     )
-    controllers = MappingProxyType({**state.controllers, info.id: info})
-    return replace(state, controllers=controllers), ()
+    return replace(state, controllers=state.controllers.set(info.id, info)), ()
 
 
 def _begin_epoch(state: ClusterState, command: c.BeginEpoch, stamp: c.Stamp) -> Step:

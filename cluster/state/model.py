@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Literal
 
-from orchestry.errors import Code
+from immutables import Map
+
+from cluster.state.memory import Memory
+from cluster.state.outcome import Applied
 
 Health = Literal["starting", "healthy", "unhealthy"]
 Phase = Literal["created", "running", "exited"]
-JSON = dict[str, Any]
-
-
-def empty() -> Mapping[str, Any]:
-    """A mapping that nobody can change."""
-    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,31 +100,20 @@ class EventRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
-    """Outcome of one command: accepted with a value, or rejected with a code."""
-
-    index: int
-    rejected: Code | None = None
-    details: str = ""
-    value: tuple[tuple[str, Any], ...] = ()
-
-    def get(self, name: str) -> Any:
-        """One part of the value, or None."""
-        return dict(self.value).get(name)
-
-
-@dataclass(frozen=True, slots=True)
 class ClusterState:
-    """The whole replicated state at one log index.
-
-    `recent` maps the request ids of the last writes to their outcomes, oldest first.
-    """
+    """The whole replicated state at one log index; its maps share what did not change."""
 
     index: int = 0
     cluster_id: str = ""
     leadership: Leadership = Leadership()
-    apps: Mapping[str, App] = field(default_factory=empty)
-    controllers: Mapping[str, ControllerInfo] = field(default_factory=empty)
-    recent: Mapping[str, Applied] = field(default_factory=empty)
+    apps: Map[str, App] = field(default_factory=Map)
+    controllers: Map[str, ControllerInfo] = field(default_factory=Map)
+    memory: Memory = field(default_factory=Memory)
     events: tuple[EventRecord, ...] = ()
     next_event_id: int = 1
+
+
+__all__ = [
+    "App", "Applied", "ClusterState", "ControllerInfo", "EventRecord", "Health", "Leadership",
+    "Phase", "Replica",
+]

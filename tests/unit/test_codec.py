@@ -45,7 +45,9 @@ def test_a_full_snapshot_reads_back_as_itself() -> None:
     )
     text = encode_snapshot(state)
     assert decode_snapshot(text) == state
-    assert decode_snapshot(text).recent["r1"].rejected is Code.APP_ALREADY_EXISTS
+    kept = decode_snapshot(text).memory.recall("r1")
+    assert kept is not None
+    assert kept.applied.rejected is Code.APP_ALREADY_EXISTS
     assert outcomes[5].rejected is Code.APP_ALREADY_EXISTS
 
 

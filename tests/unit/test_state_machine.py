@@ -13,7 +13,6 @@ from cluster.state import commands as c
 from cluster.state.codec import decode_snapshot, encode_snapshot
 from cluster.state.machine import (
     RECENT_EVENTS_MAX,
-    RECENT_REQUESTS_MAX,
     REPLICAS_MAX,
     apply,
 )
@@ -291,12 +290,16 @@ def test_a_repeated_request_id_answers_the_first_outcome() -> None:
     assert len(state.events) == 2
 
 
-def test_request_ids_are_forgotten_oldest_first() -> None:
-    """The memory of request ids is bounded."""
-    state = ClusterState()
-    for index in range(1, RECENT_REQUESTS_MAX + 3):
-        state, _ = apply(state, c.Noop(), stamp(request_id=f"r{index}"), index)
-    assert list(state.recent) == [f"r{i}" for i in range(3, RECENT_REQUESTS_MAX + 3)]
+def test_a_request_id_with_another_body_is_refused() -> None:
+    """The same key for another request is a conflict, and the first outcome stays."""
+    first = stamp(request_id="r1", fingerprint="a")
+    state, outcomes = run(
+        (REGISTER, first), (c.StopApp("shop"), stamp(request_id="r1", fingerprint="b")),
+        (REGISTER, first),
+    )
+    assert outcomes[1].rejected is Code.CONFLICT
+    assert outcomes[2] == outcomes[0]
+    assert len(state.events) == 1
 
 
 def test_events_are_forgotten_oldest_first() -> None:
@@ -326,7 +329,7 @@ def test_a_stale_epoch_changes_nothing() -> None:
         Code.STALE_EPOCH, Code.STALE_EPOCH, None,
     ]
     assert state.apps["shop"].reports == ()
-    assert "r1" not in state.recent
+    assert state.memory.recall("r1") is None
     assert (state.leadership.epoch, state.leadership.holder) == (2, "n2")
     assert (state.leadership.renewed_at_ms, state.leadership.ttl_ms) == (7_000, 9_000)
     assert state.cluster_id == "cluster-1"
