@@ -58,7 +58,7 @@ class Cache:
         kept = self._list
         if kept is not None and kept[0] is apps:
             return kept[1]
-        body = orjson.dumps(views.listing(apps.values()))
+        body = orjson.dumps(views.listing(app for _, app in sorted(apps.items())))
         self._list = (apps, body)
         return body
 

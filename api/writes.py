@@ -49,15 +49,15 @@ def redirect() -> Response | None:
     return answer
 
 
-def key_and_id() -> tuple[str, str]:
-    """The idempotency key, and the id under which the outcome is remembered in the state.
+def key_and_fingerprint() -> tuple[str, str]:
+    """The idempotency key, and what tells this request from another under the same key.
 
-    The id is `key:hash of the request`, so that the replicated list of recent outcomes
-    alone tells a repeat from another request with the same key. Without a header a random
-    key is made, which a client learns when the outcome is unknown.
+    Both go into the log, so that a repeat and a misused key are told apart where commands
+    are ordered. Without a header a random key is made, which a client learns when the
+    outcome is unknown.
 
     Raises:
-        OrchestryError: VALIDATION_ERROR, or CONFLICT for a key of another request.
+        OrchestryError: VALIDATION_ERROR.
     """
     key = request.headers.get("Idempotency-Key")
     if key is None:
@@ -69,15 +69,7 @@ def key_and_id() -> tuple[str, str]:
     digest = hashlib.sha256()
     for part in parts:
         digest.update(b"%d:" % len(part) + part)
-    request_id = f"{key}:{digest.hexdigest()[:32]}"
-    recent = here().controller.log.state().recent
-    if "Idempotency-Key" in request.headers and request_id not in recent:
-        prefix = f"{key}:"
-        if any(known.startswith(prefix) and known.rpartition(":")[0] == key for known in recent):
-            raise OrchestryError(
-                Code.CONFLICT, f"The Idempotency-Key {key} belongs to another request"
-            )
-    return key, request_id
+    return key, digest.hexdigest()[:32]
 
 
 def expected_revision() -> int | None:
@@ -103,9 +95,9 @@ def propose(command: Command) -> Applied:
             under which a repeat is safe.
     """
     controller = here().controller
-    key, request_id = key_and_id()
+    key, fingerprint = key_and_fingerprint()
     request.environ[_KEY_USED] = key
-    stamp = Stamp(controller.clock.wall_ms(), controller.id, request_id)
+    stamp = Stamp(controller.clock.wall_ms(), controller.id, key, fingerprint=fingerprint)
     try:
         applied = controller.log.submit(command, stamp).wait(WRITE_WAIT_S)
     except OrchestryError as error:

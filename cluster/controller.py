@@ -118,6 +118,7 @@ class Controller:
                 settings.docker_network or None,
                 base_url=settings.docker_host or None,
                 timeout_s=settings.docker_timeout_s,
+                subnet=settings.docker_subnet or None,
             )
         ingresses = [
             NginxIngress(readers.without_token(endpoint), endpoint)

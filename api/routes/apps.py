@@ -162,7 +162,9 @@ def list_apps(query: ListQuery) -> Response:
     apps = read(query).apps
     if query.status is None and query.format == "json":
         return answer(here().cache.listing(apps))
-    found = [app for app in apps.values() if query.status in (None, app_status(app))]
+    found = [
+        app for name, app in sorted(apps.items()) if query.status in (None, app_status(app))
+    ]
     return answer(views.listing(found, summary=query.format == "summary"))
 
 

@@ -116,6 +116,9 @@ class Settings:
     docker_network: str = _setting(
         "DOCKER_NETWORK", readers.docker_network, "",
         "Bridge network of the applications; by default one per cluster.")
+    docker_subnet: str = _setting(
+        "DOCKER_SUBNET", readers.subnet, "",
+        "Address range of that network, such as 10.88.0.0/16; by default Docker chooses.")
     docker_timeout_s: float = _setting(
         "DOCKER_TIMEOUT", readers.seconds(1, 600), 10.0,
         "Seconds for one call to the Docker daemon.")

@@ -110,6 +110,17 @@ def docker_network(value: str) -> str:
     return value
 
 
+def subnet(value: str) -> str:
+    """An IPv4 range as CIDR with room for a few containers."""
+    try:
+        found = ipaddress.IPv4Network(value)
+    except ValueError as error:
+        raise ValueError(f"{value!r} must be an IPv4 range such as 10.88.0.0/16") from error
+    if not 8 <= found.prefixlen <= 28:
+        raise ValueError(f"{value!r} must be a range of /8 to /28")
+    return str(found)
+
+
 def endpoints(value: str) -> tuple[str, ...]:
     found = []
     for part in filter(None, (part.strip() for part in value.split(","))):

@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +200,29 @@ def test_idle_connections_cost_no_thread(node: Process) -> None:
         for peer in peers[64:]:
             assert peer.recv(4096).startswith(b"HTTP/1.1 200")
         assert node.call("GET", "/api/v1/apps/app-0")[0] == 200
+    finally:
+        for peer in peers:
+            peer.close()
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: a",
+        b"POST /api/v1/apps/app-0/scale HTTP/1.1\r\nHost: x\r\n" + JSON
+        + b"Content-Length: 1000\r\n\r\n{",
+    ],
+)
+def test_slow_peers_hold_up_only_each_other(node: Process, start: bytes) -> None:
+    """200 clients that send their request in drops leave every other request its thread."""
+    peers = [node.connection() for _ in range(200)]
+    try:
+        for _ in range(3):
+            for peer in peers:
+                with suppress(OSError):  # those that are too many lose the connection
+                    peer.sendall(start)
+            start = b"a"
+            assert node.call("GET", "/api/v1/apps")[0] == 200
     finally:
         for peer in peers:
             peer.close()

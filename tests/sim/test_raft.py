@@ -21,7 +21,9 @@ def _disturb(world: World) -> None:
         return
     victim = world.dice.choice(running)
     other = world.dice.choice([name for name in world.ids if name != victim])
-    fault = world.dice.choice(("crash", "isolate", "pause", "silence", "full", "crash all", "power"))
+    fault = world.dice.choice(
+        ("crash", "isolate", "pause", "silence", "full", "crash all", "power")
+    )
     if fault == "crash all":
         for name in running:
             world.crash(name)

@@ -58,7 +58,8 @@ GOOD = {
     "CONTROLLER_API_URL": "https://a.example:8001/", "CLUSTER_MODE": "cluster",
     "CLUSTER_PEERS": FAR, "CLUSTER_SECRET": SECRET, "CLUSTER_RAFT_PORT": "9001",
     "CLUSTER_LEASE_TTL": "5", "CLUSTER_DURABILITY": "os", "CLUSTER_LIMITS_MIN_MEMORY": "4Mi",
-    "DOCKER_HOST": "unix:///run/docker.sock", "DOCKER_NETWORK": "apps", "DOCKER_TIMEOUT": "2.5",
+    "DOCKER_HOST": "unix:///run/docker.sock", "DOCKER_NETWORK": "apps",
+    "DOCKER_SUBNET": "10.88.0.0/16", "DOCKER_TIMEOUT": "2.5",
     "INGRESS_PORT": "80", "INGRESS_DOMAIN": "apps.example.org",
     "INGRESS_ADMIN": "unix:/run/i.sock, http://s3cret@10.0.0.9:7000",
 }
@@ -118,6 +119,8 @@ def test_every_setting_can_be_set_and_is_shown() -> None:
         ("CLUSTER_LIMITS_MIN_MEMORY", "much", ""),
         ("DOCKER_HOST", "/var/run/docker.sock", "unix:///"),
         ("DOCKER_NETWORK", "-x", "1-63 characters"),
+        ("DOCKER_SUBNET", "10.88.0.1/16", "IPv4 range"),
+        ("DOCKER_SUBNET", "10.88.0.0/30", "/8 to /28"),
         ("DOCKER_TIMEOUT", "0", "from 1 to 600"),
         ("INGRESS_DOMAIN", "Apps.example", "lower-case domain"),
         ("INGRESS_ADMIN", "/run/i.sock", "unix:/path"),

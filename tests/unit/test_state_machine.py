@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -369,5 +369,5 @@ def test_if_match_is_checked_when_the_command_is_applied(command: c.Command) -> 
     after, applied = apply(state, command, stamp, 8)
     assert applied.rejected is Code.CONFLICT
     assert after.apps == state.apps
-    fits = replace(command, expected_revision=7)  # type: ignore[type-var]
+    fits: Any = replace(cast(Any, command), expected_revision=7)
     assert apply(state, fits, stamp, 8)[1].rejected is None
