@@ -211,7 +211,7 @@ def test_list_filters_and_counts(node_client: tuple[Node, FlaskClient]) -> None:
     client.post("/api/v1/apps/api/start", json={"wait": False})
     node.report("api", "healthy", "healthy")
     body = client.get("/api/v1/apps").get_json()
-    assert [app["name"] for app in body["apps"]] == ["shop", "api"]
+    assert [app["name"] for app in body["apps"]] == ["api", "shop"]
     assert (body["total"], body["running"], body["stopped"], body["error"]) == (2, 1, 0, 0)
     assert body["apps"][1]["image"] == "shop:1"
     running = client.get("/api/v1/apps?status=running").get_json()
