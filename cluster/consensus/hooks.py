@@ -10,6 +10,7 @@ from typing import Any
 
 import pysyncobj.syncobj as raft
 from pysyncobj import SyncObj, SyncObjConf
+from pysyncobj.tcp_server import SERVER_STATE
 
 from cluster.consensus.errors import ConsensusError
 from cluster.consensus.journal import Entry, Journal
@@ -26,6 +27,16 @@ REPLACED_NAMES = (
     "_SyncObj__applyLogEntries", "_SyncObj__onMessageReceived", "_onTick",
     "_checkCommandsToApply", "_doDestroy",
 )
+
+
+def unread_bytes(connection: Any) -> int:
+    """How much of an incomplete message a TcpConnection holds."""
+    return len(connection._TcpConnection__readBuffer)
+
+
+def lost_its_port(server: Any) -> bool:
+    """True after a TcpServer gave its port up, as it does when accept() fails."""
+    return bool(server._TcpServer__state == SERVER_STATE.UNBINDED)
 
 
 def _private(name: str) -> Any:

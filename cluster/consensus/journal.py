@@ -80,12 +80,20 @@ class Journal:
         self._settled = True
         self._file: DiskFile | None = disk.open(path)
         if self._end < len(data):
-            logger.warning(
-                "journal %s: dropped %d bytes of an unfinished write at its end",
-                path, len(data) - self._end,
-            )
-            self._file.truncate(self._end)
-            self._file.sync()
+            self._cut_tail(len(data) - self._end)
+
+    def _cut_tail(self, broken_bytes: int) -> None:
+        logger.warning(
+            "journal %s: dropped %d bytes of an unfinished write at its end",
+            self.path, broken_bytes,
+        )
+        file = self._current_file()
+        try:
+            file.truncate(self._end)
+            file.sync()
+        except OSError:
+            file.close()
+            raise
 
     # Reading a file
 

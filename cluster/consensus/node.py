@@ -19,16 +19,13 @@ import pysyncobj.syncobj as raft
 from pysyncobj import FAIL_REASON, SyncObjConf
 from pysyncobj.poller import POLL_EVENT_TYPE
 
-from cluster.consensus import snapshots as snapshot_files
 from cluster.consensus.applier import Applier
-from cluster.consensus.errors import Halted
+from cluster.consensus.follower import Follower
 from cluster.consensus.hooks import FOLLOWER, LEADER, Message
-from cluster.consensus.journal import Entry, Journal
-from cluster.consensus.pre_vote import PreVote
+from cluster.consensus.journal import Journal
 from cluster.consensus.recovery import align
-from cluster.consensus.snapshots import Snapshot, Snapshots
+from cluster.consensus.snapshots import Snapshots
 from cluster.consensus.transport import Guard
-from cluster.state.codec import UnknownFormat
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +35,7 @@ DISK_RETRY_S = 1.0
 STALL_S = 0.1
 
 
-class RaftNode(PreVote):
+class RaftNode(Follower):
     """One node; all methods but `submit` and `wake` belong to the Raft thread.
 
     `fault` is why it does not serve at present.
@@ -50,16 +47,13 @@ class RaftNode(PreVote):
         free_bytes: Callable[[], int], **library: Any,
     ) -> None:
         self.guard = guard
-        self._applier = applier
-        self._snapshots = snapshots
         self._free_bytes = free_bytes
         self._disk_retry_at_s = 0.0
-        self._acks: list[tuple[Any, Message]] = []
         self._sent = (0, 0)
         self._behind = False
         snapshot = snapshots.load()
         applied = align(journal, snapshot)
-        super().__init__(me, others, conf, **library)
+        super().__init__(me, others, conf, snapshots=snapshots, applier=applier, **library)
         self._ticked_at_s = raft.monotonicTime()
         applier.install(applier.state if snapshot is None else snapshot.state, applied)
         snapshots.state = lambda: applier.state
@@ -109,15 +103,15 @@ class RaftNode(PreVote):
         if now_s > self._ticked_at_s + STALL_S:
             # Heartbeats wait in the sockets: read them before judging by the clock.
             self._poller.poll(0.0)
-        if self._persist():
+        if self.persist():
             self.ask_for_votes()
             super()._onTick(0.0 if self._behind else timeToWait)
         else:
             self._stand_aside(timeToWait)
-        self._flush_acks()
+        self.flush_acks()
         self._ticked_at_s = raft.monotonicTime()
 
-    def _persist(self) -> bool:
+    def persist(self) -> bool:
         """Sync the journal; False while the disk refuses."""
         now_s = raft.monotonicTime()
         if self.fault and now_s < self._disk_retry_at_s:
@@ -125,14 +119,14 @@ class RaftNode(PreVote):
         try:
             self.log.sync()
         except OSError as error:
-            self._on_disk_error(error)
+            self.on_disk_error(error)
             return False
         if self.fault:
             logger.warning("the data folder can be written again")
             self.fault = ""
         return True
 
-    def _on_disk_error(self, error: OSError) -> None:
+    def on_disk_error(self, error: OSError) -> None:
         self._disk_retry_at_s = raft.monotonicTime() + DISK_RETRY_S
         folder = self.log.path.parent
         with contextlib.suppress(OSError):
@@ -164,6 +158,8 @@ class RaftNode(PreVote):
             if newest != self._sent:
                 self._sent = newest
                 self.send_entries()
+                if not self.other_nodes:
+                    self.wake()  # nobody's answer ends the poll, and the next tick commits
 
     def apply_entries(self) -> bool:
         """Apply for a bounded time, so that a long backlog delays no heartbeat."""
@@ -174,6 +170,7 @@ class RaftNode(PreVote):
             return False
         until_s = raft.monotonicTime() + APPLY_BUDGET_S
         for command, index, term in self.entries(first, count):
+            self.discard_older(term)
             outcome = self._applier.commit(command, index)
             self.applied_index = index
             for asked_term, callback in self.waiting_commit.pop(index, ()):
@@ -192,40 +189,22 @@ class RaftNode(PreVote):
     def _send(self, node: Any, message: Message) -> bool:
         """Nothing that promises may leave before the journal is safe."""
         kind = message["type"]
-        if kind in ("request_vote", "response_vote") and not self._persist():
+        if kind in ("request_vote", "response_vote") and not self.persist():
             return False
-        if kind == "apply_command" and node not in self.connected_nodes:
+        connected = node in self.connected_nodes
+        sent = connected and self.raw_send(node, message)
+        if kind == "apply_command" and not sent:
             reply = self.waiting_reply.pop(message.get("request_id"), None)
             if reply is not None:
-                reply(None, FAIL_REASON.MISSING_LEADER)
-            return False
-        return bool(self.raw_send(node, message))
-
-    def _acknowledge(self, node: Any, next_index: int, *, success: bool, reset: bool) -> None:
-        """Answer the leader at the end of this tick, after one sync for all."""
-        message = {
-            "type": "next_node_idx", "next_node_idx": next_index, "success": success,
-            "reset": reset, "term": self.term,
-        }
-        if self._acks and success:
-            last_node, last = self._acks[-1]
-            if last_node == node and last["success"] and last["term"] == message["term"]:
-                last["next_node_idx"] = max(last["next_node_idx"], next_index)
-                return
-        self._acks.append((node, message))
-
-    def _flush_acks(self) -> None:
-        if self._acks and self._persist():
-            for node, message in self._acks:
-                self.raw_send(node, message)
-        self._acks.clear()
+                reply(None, FAIL_REASON.LEADER_CHANGED if connected else FAIL_REASON.MISSING_LEADER)
+        return bool(sent)
 
     # Receiving
 
     def on_message(self, node: Any, message: Message) -> None:
         kind = message["type"]
         if kind == "append_entries":
-            self._on_append_entries(node, message)
+            self.on_append_entries(node, message)
         elif kind == "next_node_idx":
             self._on_ack(node, message)
         elif kind in ("request_vote", "timeout_now") and self.fault:
@@ -236,125 +215,6 @@ class RaftNode(PreVote):
             self.on_pre_vote_granted(node, message)
         else:
             super().on_message(node, message)
-
-    def _on_append_entries(self, node: Any, message: Message) -> None:
-        """Follow the leader; never drop an entry that agrees with it.
-
-        The library drops everything behind `prevLogIdx`, acknowledged or not, and moves
-        the commit index over entries that it did not compare.
-
-        Source: Ongaro and Ousterhout, In Search of an Understandable Consensus Algorithm,
-        figure 2.
-        """
-        term = message["term"]
-        if term < self.term:
-            self._acknowledge(node, 1, success=False, reset=False)  # it learns the term
-            return
-        self._follow(node, term)
-        self.leader_commit_index = message["commit_index"]
-        if self.fault:
-            return
-        if "prevLogIdx" in message:
-            agreed = self._take_entries(node, message)
-        elif message.get("serialized"):
-            agreed = self._take_snapshot(message["serialized"])
-        else:
-            agreed = None
-        if agreed is None:
-            return
-        commit = min(message["commit_index"], agreed)
-        if commit > self.commit_index:
-            self.commit_index = commit
-            self.log.setRaftCommitIndex(commit)
-        self._acknowledge(node, agreed + 1, success=True, reset=False)
-
-    def _follow(self, node: Any, term: int) -> None:
-        if term > self.term:
-            self.transferring = False
-            self.set_term(term, None)
-        if not self.transferring:
-            self.postpone_election()
-        if self.leader_node != node:
-            self.tell_leader_changed()
-            self.leader_node = node
-        self.become_follower()
-        self.leader_heard_at_s = raft.monotonicTime()
-
-    def _take_entries(self, node: Any, message: Message) -> int | None:
-        """Up to which index the log now agrees with the leader's; None after a refusal."""
-        log = self.log
-        first, last = log[0][1], log[-1][1]
-        previous, entries = message["prevLogIdx"], message["entries"]
-        if previous is None or previous > last:
-            self._acknowledge(node, last + 1, success=False, reset=True)
-            return None
-        if previous >= first and log[previous - first][2] != message["prevLogTerm"]:
-            self._acknowledge(node, previous, success=False, reset=True)
-            return None
-        for command, index, term in entries:
-            if index < first:
-                continue  # in the snapshot, so committed
-            if index <= last:
-                if log[index - first][2] == term:
-                    continue
-                if index <= self.commit_index:
-                    raise Halted(
-                        f"the leader's log differs at entry {index}, which is committed "
-                        "here; compare the data folders of the controllers"
-                    )
-                log.deleteEntriesFrom(index - first)
-                last = index - 1
-            log.add(command, index, term)
-            last = index
-        return int(previous) + len(entries)
-
-    def _take_snapshot(self, piece: tuple[bytes, bool, bool]) -> int | None:
-        """Install a snapshot once it is complete, unless the log is already beyond it."""
-        data, is_first, is_last = piece
-        whole = self._snapshots.receive(data, first=is_first, last=is_last)
-        if whole is None:
-            return None
-        try:
-            snapshot = snapshot_files.decode(whole)
-        except UnknownFormat as error:
-            raise Halted(
-                f"the leader's snapshot was written by a newer version ({error}); "
-                "start that version on this controller too"
-            ) from error
-        except (ValueError, KeyError, TypeError) as error:
-            logger.warning("a snapshot arrived damaged: %s", error)
-            return None
-        index = snapshot.last[1]
-        if index > self.commit_index and not self._holds(snapshot.last):
-            self._snapshots.finish()
-            try:
-                self._snapshots.store(whole)
-            except OSError as error:
-                self._on_disk_error(error)
-                return None
-            self._install(snapshot)
-        return index
-
-    def _holds(self, entry: Entry) -> bool:
-        position = entry[1] - self.log[0][1]
-        return (
-            0 <= position < len(self.log)
-            and bool(self.log[position][2] == entry[2])
-        )
-
-    def _install(self, snapshot: Snapshot) -> None:
-        index = snapshot.last[1]
-        self.log.clear()
-        self.log.add(*snapshot.previous)
-        self.log.add(*snapshot.last)
-        self.applied_index = index
-        self._applier.install(snapshot.state, index)
-        waiting = self.waiting_commit
-        for passed in [known for known in waiting if known <= index]:
-            for _, callback in waiting.pop(passed):
-                callback(None, FAIL_REASON.UNKNOWN_OUTCOME)
-        self._applier.publish()
-        logger.info("installed the leader's snapshot up to entry %d", index)
 
     def _on_ack(self, node: Any, message: Message) -> None:
         """Count an answer of this term; the library counts those of any."""

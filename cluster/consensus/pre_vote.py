@@ -56,13 +56,19 @@ class PreVote(HookedSyncObj):
             })
 
     def on_pre_vote(self, node: Any, message: Message) -> None:
+        if message["term"] <= self.term:
+            # It may hold the only log that can win, and would never learn our term.
+            self.raw_send(node, {
+                "type": "next_node_idx", "next_node_idx": 1, "success": False,
+                "reset": False, "term": self.term,
+            })
+            return
         last = self.log[-1]
         quiet_s = raft.monotonicTime() - self.leader_heard_at_s
         if (
             not self.fault
             and self.role() != LEADER
             and quiet_s > self.conf.raftMinTimeout - 2 * self.conf.appendEntriesPeriod
-            and message["term"] > self.term
             and (message["last_log_term"], message["last_log_index"]) >= (last[2], last[1])
         ):
             self.raw_send(node, {"type": "pre_vote_granted", "term": message["term"]})

@@ -155,10 +155,11 @@ class Snapshots:
         whole, self._incoming = bytes(self._incoming), None
         return whole
 
-    def finish(self) -> None:
-        """Wait for a write in progress."""
+    def finish(self) -> bool:
+        """Wait for a write in progress; False when it does not end."""
         if self._writer is not None:
             self._writer.join(WRITE_TIMEOUT_S)
+        return self._writer is None or not self._writer.is_alive()
 
     # PySyncObj's names
 

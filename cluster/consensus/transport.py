@@ -13,9 +13,9 @@ from typing import Any
 import pysyncobj.syncobj as raft
 from pysyncobj.node import TCPNode
 from pysyncobj.tcp_connection import CONNECTION_STATE
-from pysyncobj.tcp_server import SERVER_STATE
 from pysyncobj.transport import TCPTransport
 
+from cluster.consensus.hooks import lost_its_port, unread_bytes
 from cluster.consensus.peers import Peers
 from cluster.consensus.wire import Cipher, Seal
 
@@ -169,8 +169,8 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
     # Time
 
     def _onTick(self) -> None:
-        if self._ready and self._server._TcpServer__state == SERVER_STATE.UNBINDED:
-            self._ready: bool = False  # the library gives up its port when accept() fails
+        if self._ready and lost_its_port(self._server):
+            self._ready: bool = False  # then the library binds it again
         super()._onTick()
         now_s = raft.monotonicTime()
         if now_s < self._ping_due_s:
@@ -179,6 +179,6 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
         for node in list(self._nodes):
             self._ping(node)
         for conn, since_s in list(self._strangers.items()):
-            held = len(conn._TcpConnection__readBuffer)
-            if now_s > since_s + STRANGER_TIMEOUT_S or held > STRANGER_BYTES_MAX:
+            overdue = now_s > since_s + STRANGER_TIMEOUT_S
+            if overdue or unread_bytes(conn) > STRANGER_BYTES_MAX:
                 conn.disconnect()

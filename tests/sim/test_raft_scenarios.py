@@ -86,6 +86,47 @@ def test_a_returning_follower_deposes_nobody() -> None:
         assert world.logs[leader].status().term == term
 
 
+def test_the_only_log_that_can_win_learns_the_term_that_refuses_it() -> None:
+    """Two controllers, one with the longer log and one with the higher term, find a leader."""
+    with World(13) as world:
+        leader = _ready(world)
+        short, gone = _others(world, leader)
+        world.isolate(short)
+        _write(world, leader, "kept")
+        world.crash(gone)
+        node = world.logs[short]._node
+        assert node is not None
+        world.run(2)  # without a majority nobody leads
+        assert world.leader() is None
+        node.set_term(node.term + 5, None)
+        world.heal()
+        world.run_until(lambda: "kept" in world.logs[short].state().apps, 5)
+        assert world.leader() == leader
+
+
+def test_a_long_tail_that_nobody_has_is_dropped_in_one_step() -> None:
+    """A controller with hundreds of entries of an old term is back within a few heartbeats."""
+    with World(14, snapshot_min_entries=5000) as world:
+        old = _ready(world)
+        world.isolate(old)
+        node = world.logs[old]._node
+        assert node is not None
+        for _ in range(500):
+            node.log.add(COMMAND_KIND, node.log[-1][1] + 1, node.term)
+        world.run_until(lambda: world.leader() not in (None, old), 5)
+        new = world.leader()
+        assert new is not None
+        for number in range(600):
+            world.submit(new, RegisterApp(f"app-{number}", "{}", 1))
+        world.run_until(lambda: len(world.acknowledged) == 600, 5)
+        world.crash(new)
+        world.start(new)
+        world.run_until(lambda: world.leader() not in (None, old), 5)
+        world.heal()
+        world.run_until(world.settled, 2)
+        assert len(world.logs[old].state().apps) == 600
+
+
 def test_a_paused_leader_yields() -> None:
     """After a long pause the old leader follows the new one without acting on its belief."""
     with World(4) as world:
@@ -127,13 +168,16 @@ def test_a_straggler_gets_a_snapshot() -> None:
         world.run_until(world.settled, 5)
         assert behind < 20
         assert len(world.logs[away].state().apps) == 60
+        world.run(1.5)  # an idle node notes within a second how far its log is committed
         world.crash(away)
+        world.isolate(away)
         world.start(away)
+        world.run(0.1)
         assert len(world.logs[away].state().apps) == 60
 
 
 def test_a_power_cut_of_all_keeps_what_was_acknowledged() -> None:
-    """The state is there again before any other controller is heard."""
+    """Three controllers that lost power at once hold all of it again."""
     with World(7) as world:
         leader = _ready(world)
         for number in range(30):
