@@ -8,11 +8,13 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import selectors
 import signal
 import socket
 import struct
 import sys
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -27,6 +29,7 @@ from api import errors
 from api.app import create_app
 from api.controller import Controller
 from api.here import EXTENSION
+from api.peers import BoundedUnreader
 from api.waiting import WAITERS_MAX
 from cluster.config import Settings
 from orchestry.errors import Code
@@ -40,7 +43,7 @@ KEEP_ALIVE_S = 30
 WORKER_SILENCE_S = 120
 DRAIN_S = 3
 STOP_S = 20
-SOCKET_SILENCE_S = 10
+SEND_SILENCE_S = 10
 LINGER_S = 1
 BODY_REST_BYTES_MAX = 8 * 1024**2
 _PR_SET_PDEATHSIG = 1
@@ -70,21 +73,31 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     """gunicorn's threaded worker, bounded against slow clients, ending without delay."""
 
     def enqueue_req(self, conn: Any) -> None:
-        """Give a new connection its deadlines: no peer may hold a thread by being silent."""
-        if not conn.initialized:
-            silence = struct.pack("ll", SOCKET_SILENCE_S, 0)
-            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, silence)
-            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, silence)
-        super().enqueue_req(conn)
+        """Let a new connection wait for its first bytes without a thread."""
+        if conn.initialized or conn.data_ready:
+            super().enqueue_req(conn)
+            return
+        conn.sock.setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SILENCE_S, 0))
+        conn.sock.setblocking(False)
+        conn.set_timeout()
+        self.pending_conns.append(conn)
+        self.poller.register(
+            conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
 
-    def handle(self, conn: Any) -> Any:
+    def handle(self, conn: Any) -> bool:
         """Answer a request, and those that came with it in the same packets.
 
         gunicorn would wait for the socket to become readable, while they lie in its buffer.
         """
+        if not conn.initialized:
+            conn.init()
+            conn.parser.unreader = BoundedUnreader(conn.sock)
+        reader = conn.parser.unreader
         while True:
-            keep = super().handle(conn)
-            if keep is not True or not self.alive or not conn.parser.unreader.buf.tell():
+            reader.begin()
+            keep = super().handle(conn) and not reader.given_up
+            if not keep or not self.alive or not reader.buf.tell():
                 return keep
 
     def handle_request(self, req: Any, conn: Any) -> bool:
@@ -111,9 +124,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.handle_exit(sig, frame)
 
     def _close_idle(self) -> None:
-        for conn in self.keepalived_conns:
+        for conn in (*self.keepalived_conns, *self.pending_conns):
             conn.timeout = 0
         self.murder_keepalived()
+        self.murder_pending()
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """A request that is no HTTP gets the error body too, never HTML."""

@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from api import logs, server
+from api import logs, peers, server
 from cluster import config
 from cluster.state.commands import RegisterApp, StartApp
 from orchestry.spec.parse import canonical
@@ -48,7 +48,7 @@ def main() -> int:
     """Serve until a signal."""
     ours = {name: value for name, value in os.environ.items() if name.startswith("ORCHESTRY_")}
     settings = config.load(ours)
-    server.SOCKET_SILENCE_S = int(os.environ.get("SILENCE", server.SOCKET_SILENCE_S))
+    peers.SILENCE_S = int(os.environ.get("SILENCE", peers.SILENCE_S))
     logs.configure(settings.log_level, settings.node_id)
     return server.Server(settings, lambda _: LocalNode(ours)).serve()
 

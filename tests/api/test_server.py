@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from api.waiting import WAITERS_MAX
+from tests.api.support import spec
 
 START_S = 30.0
 STOP_S = 15.0
@@ -180,6 +181,25 @@ def test_slow_body_loses_its_thread(node: Process) -> None:
         head, _, body = _all(peer).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400")
     assert json.loads(body)["details"][0]["field"] == "body"
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_half_a_body_is_not_taken_for_a_whole_one(node: Process, chunked: bool) -> None:
+    """A client that dies after a valid beginning of its YAML has registered nothing."""
+    half = json.dumps(spec("half")).encode() + b"\n"
+    head = (b"POST /api/v1/apps/register HTTP/1.1\r\nHost: x\r\n"
+            b"Content-Type: application/yaml\r\n")
+    if chunked:
+        data = head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(half) + half + b"\r\n"
+    else:
+        data = head + b"Content-Length: %d\r\n\r\n" % (len(half) + 10) + half
+    with node.connection() as peer:
+        peer.sendall(data)
+        peer.shutdown(socket.SHUT_WR)
+        answer, _, body = _all(peer).partition(b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert json.loads(body)["details"][0]["message"].startswith("is incomplete")
+    assert node.call("GET", "/api/v1/apps/half")[0] == 404
 
 
 def test_head_has_no_body(node: Process) -> None:
