@@ -7,6 +7,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from cluster.engine.base import (
@@ -23,6 +24,7 @@ from cluster.engine.docker_events import EventStream
 from cluster.engine.docker_format import (
     LABEL_APP,
     LABEL_CLUSTER,
+    LABEL_INGRESS,
     Details,
     cluster_filter,
     container,
@@ -31,13 +33,12 @@ from cluster.engine.docker_format import (
     identity_labels,
     log_frames,
     log_lines,
+    one_per_identity,
 )
+from cluster.engine.docker_network import ClusterNetworks
 
-RUN_ATTEMPTS = 4
 LOG_LINES_MAX = 10_000
-REMOVAL_POLL_S = 0.05
-CREATED_POLL_S = 0.05
-CREATED_GRACE_S = 1.0
+NAME_POLL_S = 0.05
 
 
 class DockerEngine:
@@ -58,11 +59,8 @@ class DockerEngine:
         subnet: str | None = None,
     ) -> None:
         self._api = DockerApi(base_url, timeout_s)
-        self._network = network
-        self._subnet = subnet
+        self._networks = ClusterNetworks(self._api, network, subnet)
         self._lock = threading.Lock()
-        self._network_lock = threading.Lock()
-        self._network_ids: dict[str, str] = {}
         self._known: dict[str, Details] = {}
         self._owned: set[str] = set()
         self._clusters: set[str] = set()
@@ -86,15 +84,15 @@ class DockerEngine:
         with self._lock:
             self._known = known
             self._owned = set(keys)
-        found = (
+        found = [
             container(
                 item["Id"], item["Names"][0], labels=item["Labels"], status=item["State"],
                 networks=item["NetworkSettings"]["Networks"],
-                details=known.get(keys[item["Id"]]),
+                network_id=item["HostConfig"]["NetworkMode"], details=known.get(keys[item["Id"]]),
             )
             for item in listed if item["Names"]
-        )
-        return tuple(one for one in found if one is not None)
+        ]
+        return one_per_identity(cluster_id, [one for one in found if one is not None])
 
     def run(self, request: RunRequest) -> Container:
         """Create and start at once; what is missing or in the way is seen to on refusal."""
@@ -102,16 +100,25 @@ class DockerEngine:
         name = container_name(
             request.cluster_id, request.app, request.revision, request.slot
         )
-        refusal: EngineError = EngineError("timeout", f"{name} keeps changing under our hands")
-        for _ in range(RUN_ATTEMPTS):
+        pulled = False
+        deadline_s = time.monotonic() + self._api.timeout_s
+        while True:
             try:
                 return self._create_and_start(request, name)
             except ApiRefusal as error:
-                refusal = error
+                if error.fault == "image_missing":
+                    if pulled:
+                        raise
+                    self._api.pull(request.image)
+                    pulled = True
+                    deadline_s = time.monotonic() + self._api.timeout_s
+                    continue
                 running = self._remedy(error, request, name)
                 if running is not None:
                     return running
-        raise refusal
+                if time.monotonic() > deadline_s:
+                    reason = f"{name} keeps changing under our hands: {error.reason}"
+                    raise EngineError("timeout", reason) from error
 
     def stop(self, container_id: str, *, grace_s: int) -> None:
         """Stop and remove; refuses a container of no cluster that this engine serves."""
@@ -199,13 +206,17 @@ class DockerEngine:
     def purge(self, cluster_id: str) -> None:
         """Remove everything of a cluster: containers, volumes, network."""
         filters = cluster_filter(cluster_id)
-        listed = self._api.call("containers", all=True, filters=filters)
-        in_parallel(self._remove, [item["Id"] for item in listed])
+        for owned in (filters, {"label": [f"{LABEL_INGRESS}={cluster_id}"]}):
+            listed = self._api.call("containers", all=True, filters=owned)
+            in_parallel(self._remove, [item["Id"] for item in listed])
         self._remove_volumes(filters)
         for network in self._api.call("networks", filters=filters):
             self._unless_gone("remove_network", network["Id"])
-        with self._lock:
-            self._network_ids.pop(cluster_id, None)
+        self._networks.forget(cluster_id)
+
+    def network_id(self, cluster_id: str) -> str:
+        """The cluster's network, created when it is missing."""
+        return self._networks.id_of(cluster_id)
 
     def close(self) -> None:
         """Close idle connections; the engine stays usable."""
@@ -218,53 +229,47 @@ class DockerEngine:
         container_id = created["Id"]
         with self._lock:
             self._owned.add(container_id)
-        try:
-            self._api.call("start", container_id)
-        except ApiRefusal:
-            self._remove(container_id)
-            raise
+        self._start(container_id)
         return self._inspected(container_id)
 
     def _remedy(self, error: ApiRefusal, request: RunRequest, name: str) -> Container | None:
         """Make a refused run possible; returns the replica if it runs already."""
         text = error.reason.lower()
-        if error.fault == "image_missing":
-            self._api.pull(request.image)
-        elif error.status == 409 and "name" in text:
+        if error.status == 409 and "name" in text:
             return self._settle(request, name)
-        elif error.status == 404 and "network" in text:
-            with self._lock:
-                self._network_ids.pop(request.cluster_id, None)
-        elif error.status in (404, 409) and (
-            "no such container" in text or "marked for removal" in text
-        ):
-            time.sleep(CREATED_POLL_S)  # removed between create and start by a parallel run
-        else:
-            raise error
+        if error.status == 404 and "network" in text:
+            self._networks.forget(request.cluster_id)
+        elif "no such container" not in text and "marked for removal" not in text:
+            raise error  # those two: somebody removed it between create and start
         return None
 
     def _settle(self, request: RunRequest, name: str) -> Container | None:
         """The name is taken: by this very replica, by its remains, or by a stranger."""
         try:
-            found = self._started_by_another(name)
+            found = self._api.call("inspect_container", name)
             if not identity_labels(request).items() <= (found["Config"]["Labels"] or {}).items():
                 raise EngineError("name_taken", f"a container that is not ours is named {name}")
-            if found["State"]["Running"]:
-                return self._inspected(found["Id"])
-            self._remove(found["Id"])
+            if found["State"]["Status"] == "created":
+                # A parallel caller may be about to start it: removing it would start a fight.
+                with suppress(ApiRefusal):  # it is removed then, and made anew
+                    self._start(found["Id"])
+            there = self._inspected(found["Id"])
+            if there.phase == "running":
+                return there
+            self._remove(there.id)
         except ApiRefusal as error:
             if error.status != 404:
                 raise
+            time.sleep(NAME_POLL_S)  # reserved by a call under way, or just removed
         return None
 
-    def _started_by_another(self, name: str) -> dict[str, Any]:
-        """What has the name; one that was just created gets a moment to be started."""
-        deadline_s = time.monotonic() + CREATED_GRACE_S
-        while True:
-            found: dict[str, Any] = self._api.call("inspect_container", name)
-            if found["State"]["Status"] != "created" or time.monotonic() > deadline_s:
-                return found
-            time.sleep(CREATED_POLL_S)
+    def _start(self, container_id: str) -> None:
+        """Start it; a container that Docker refuses to start is removed."""
+        try:
+            self._api.call("start", container_id)
+        except ApiRefusal:
+            self._remove(container_id)
+            raise
 
     def _inspected(self, container_id: str) -> Container:
         found = self._api.call("inspect_container", container_id)
@@ -272,10 +277,10 @@ class DockerEngine:
         one = container(
             found["Id"], found["Name"], labels=found["Config"]["Labels"],
             status=state["Status"], networks=found["NetworkSettings"]["Networks"],
-            details=details(state),
+            network_id=found["HostConfig"]["NetworkMode"], details=details(state),
         )
-        if one is None or (one.phase == "running" and not one.ip):
-            raise EngineError("no_resources", f"{found['Name']} got no address on our network")
+        if one is None:
+            raise EngineError("rejected", f"{found['Name']} has lost its labels")
         with self._lock:
             self._owned.add(one.id)
             self._known[f"{one.id} {state['Status']}"] = details(state)
@@ -312,53 +317,7 @@ class DockerEngine:
                     raise
                 if time.monotonic() > deadline_s:
                     raise EngineError("timeout", error.reason) from error
-            time.sleep(REMOVAL_POLL_S)
-
-    def network_id(self, cluster_id: str) -> str:
-        """The cluster's network, created when it is missing."""
-        with self._lock:
-            known = self._network_ids.get(cluster_id)
-        if known:
-            return known
-        with self._network_lock:  # the daemon itself would create two of one name
-            return self._made_network(cluster_id)
-
-    def _made_network(self, cluster_id: str) -> str:
-        name = self._network or f"orchestry-{cluster_id[:8]}"
-        found = self._find_network(name, cluster_id)
-        if found is None:
-            ipam = {"Driver": "default", "Config": [{"Subnet": self._subnet}]}
-            try:
-                self._api.call(
-                    "create_network", name, driver="bridge", labels={LABEL_CLUSTER: cluster_id},
-                    ipam=ipam if self._subnet else None, check_duplicate=True,
-                )
-            except ApiRefusal as error:
-                if error.fault == "no_resources":
-                    reason = f"network {name}: {error.reason}; set DOCKER_SUBNET to a free range"
-                    raise EngineError("no_resources", reason) from error
-                if error.status != 409:  # 409: created by a parallel call
-                    raise
-            found = self._find_network(name, cluster_id)
-        if found is None:
-            raise EngineError("timeout", f"network {name} keeps changing under our hands")
-        with self._lock:
-            self._network_ids[cluster_id] = found
-        return found
-
-    def _find_network(self, name: str, cluster_id: str) -> str | None:
-        """The oldest network of ours: two daemon calls at once can create two of one name."""
-        named = [
-            n for n in self._api.call("networks", names=[name]) if n["Name"] == name
-        ]
-        ours = [n for n in named if (n["Labels"] or {}).get(LABEL_CLUSTER) == cluster_id]
-        if named and not ours:
-            raise EngineError(
-                "rejected",
-                f"network {name} exists and is not this cluster's: remove it, or set "
-                "DOCKER_NETWORK to another name",
-            )
-        return min(((n["Created"], n["Id"]) for n in ours), default=(None, None))[1]
+            time.sleep(NAME_POLL_S)
 
     def _ensure_volumes(self, request: RunRequest) -> None:
         labels = {LABEL_CLUSTER: request.cluster_id, LABEL_APP: request.app}
@@ -367,7 +326,8 @@ class DockerEngine:
             if not labels.items() <= (volume["Labels"] or {}).items():
                 raise EngineError(
                     "rejected",
-                    f"volume {name} exists and is not this app's: rename it in `spec.volumes`",
+                    f"volume {name} exists and is not this app's: rename it in `spec.volumes`, "
+                    f"or remove the old one with `docker volume rm {name}`",
                 )
 
     def _remove_volumes(self, filters: Mapping[str, Any]) -> int:

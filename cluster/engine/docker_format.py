@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from cluster.engine.base import Container, EngineEvent, LogLine, RunRequest
+from cluster.engine.base import (
+    Container,
+    EngineEvent,
+    LogLine,
+    RunRequest,
+    container_name,
+)
 
 LABEL_CLUSTER = "orchestry.cluster"
 LABEL_APP = "orchestry.app"
 LABEL_REVISION = "orchestry.revision"
 LABEL_SLOT = "orchestry.slot"
 LABEL_EPOCH = "orchestry.epoch"
+# Not a label of replicas: the engine must not take an ingress for one of them.
+LABEL_INGRESS = "orchestry.ingress"
 
 LOG_LINE_BYTES = 16 * 1024
 LOG_CUT_MARK = " …[cut]"
@@ -27,6 +35,9 @@ DEFAULT_CAPABILITIES = (
     "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD",
     "NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
 )
+
+EXIT_CODE_CUT_OFF = 255
+"""Of a container that runs but cannot be reached: a failure to every restart policy."""
 
 _NANOS = 1_000_000_000
 _STAMP = re.compile(r"([\d-]{10}T[\d:]{8})(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
@@ -125,27 +136,60 @@ def container(
     *,
     labels: Mapping[str, str],
     status: str,
-    networks: Mapping[str, Mapping[str, Any]],
+    networks: Mapping[str, Mapping[str, Any]] | None,
+    network_id: str,
     details: Details | None,
 ) -> Container | None:
-    """One container as observed; None when the labels are not of our making."""
+    """One container as observed; None when the labels are not of our making.
+
+    One that runs without an address, cut off from every network, is as good as dead: it is
+    told as exited, so that it is replaced.
+    """
     try:
         slot, revision = int(labels[LABEL_SLOT]), int(labels[LABEL_REVISION])
         app, epoch = labels[LABEL_APP], int(labels.get(LABEL_EPOCH, 0))
     except (KeyError, ValueError):
         return None
-    phase: Literal["created", "running", "exited"] = "exited"
-    if status in _RUNNING:
-        phase = "running"
-    elif status == "created":
-        phase = "created"
     known = details or Details(0, 0, 0, oom_killed=False, error="")
-    ip = next((n["IPAddress"] for n in networks.values() if n.get("IPAddress")), "")
+    ip = _address(networks or {}, network_id)
+    phase: Literal["created", "running", "exited"] = "exited"
+    if status == "created":
+        phase = "created"
+    elif status in _RUNNING and ip:
+        phase = "running"
+    elif status in _RUNNING:
+        known = replace(known, exit_code=EXIT_CODE_CUT_OFF, error="it has no network address")
     return Container(
         id=container_id, name=name.removeprefix("/"), app=app, slot=slot, revision=revision,
         epoch=epoch, phase=phase, ip=ip if phase == "running" else "",
         started_at_ms=known.started_at_ms, finished_at_ms=known.finished_at_ms,
         exit_code=known.exit_code, oom_killed=known.oom_killed, error=known.error,
+    )
+
+
+def _address(networks: Mapping[str, Mapping[str, Any]], network_id: str) -> str:
+    """The address on our network; failing that, on one that somebody connected it to."""
+    addresses = [
+        (network_id not in (name, network.get("NetworkID")), network["IPAddress"])
+        for name, network in networks.items() if network.get("IPAddress")
+    ]
+    return str(min(addresses)[1]) if addresses else ""
+
+
+def one_per_identity(cluster_id: str, found: Sequence[Container]) -> tuple[Container, ...]:
+    """The replicas among containers with our labels.
+
+    `docker commit` copies labels and `docker rename` frees a name, so several can claim one
+    identity: then the one with the right name has it, and the others are left alone.
+    """
+    named = {
+        one.id: one.name == container_name(cluster_id, one.app, one.revision, one.slot)
+        for one in found
+    }
+    held = {(one.app, one.revision, one.slot) for one in found if named[one.id]}
+    return tuple(
+        one for one in found
+        if named[one.id] or (one.app, one.revision, one.slot) not in held
     )
 
 

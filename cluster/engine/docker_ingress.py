@@ -10,9 +10,8 @@ from typing import Any
 from cluster.engine.base import EngineError
 from cluster.engine.docker import DockerEngine
 from cluster.engine.docker_api import ApiRefusal, DockerApi
+from cluster.engine.docker_format import LABEL_INGRESS
 
-# Not the label of replicas: the engine must not take an ingress for one of them.
-LABEL_INGRESS = "orchestry.ingress"
 LABEL_SETTINGS = "orchestry.ingress.settings"
 NEEDED_CAPABILITIES = ["CHOWN", "SETUID", "SETGID"]  # nginx's master gives its workers away
 

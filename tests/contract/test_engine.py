@@ -147,13 +147,18 @@ def test_volumes_are_made_and_removed_with_the_app(host: Host) -> None:
 
 
 def test_volume_of_another_app_is_refused(host: Host) -> None:
-    """A volume that another app owns is not mounted."""
-    volume = f"orchestry-test-{uuid.uuid4().hex[:8]}"
-    request = replace(request_for(host), mounts=(Mount(volume, "/data", read_only=False),))
-    host.engine.run(request)
+    """App `a`, volume `b-c`, and app `a-b`, volume `c`, share a volume's name, never its data."""
+    app = f"a{uuid.uuid4().hex[:8]}"
+    volume = f"orchestry-{app}-b-c"
+    mounts = (Mount(volume, "/data", read_only=False),)
+    owner = host.engine.run(replace(request_for(host), app=app, mounts=mounts))
     with pytest.raises(EngineError, match=volume) as caught:
-        host.engine.run(replace(request, app="other"))
+        host.engine.run(replace(request_for(host), app=f"{app}-b", mounts=mounts))
     assert caught.value.fault == "rejected"
+    assert [c.id for c in host.engine.observe(host.cluster_id)] == [owner.id]
+    assert host.engine.remove_volumes(host.cluster_id, f"{app}-b") == 0
+    host.engine.stop(owner.id, grace_s=0)
+    assert host.engine.remove_volumes(host.cluster_id, app) == 1
 
 
 def test_events_tell_of_start_death_and_removal(host: Host) -> None:

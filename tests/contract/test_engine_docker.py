@@ -132,21 +132,6 @@ def test_refused_start_leaves_nothing(
 
 
 @pytest.mark.docker
-def test_created_container_is_replaced(docker_host: DockerHost) -> None:
-    """A container that a dead leader only created is removed and started anew."""
-    started = docker_host.engine.run(request_for(docker_host))
-    config = docker_host.inspect(started)["Config"]
-    docker_host.engine.stop(started.id, grace_s=0)
-    half = docker_host.client.create_container_from_config(
-        {"Image": config["Image"], "Labels": config["Labels"]}, started.name
-    )["Id"]
-    (observed,) = docker_host.engine.observe(docker_host.cluster_id)
-    assert (observed.id, observed.phase) == (half, "created")
-    assert docker_host.engine.run(request_for(docker_host)).phase == "running"
-    assert not docker_host.exists(half)
-
-
-@pytest.mark.docker
 def test_restart_behind_our_back_is_observed(docker_host: DockerHost) -> None:
     """After a manual restart, told by an event, observe() shows the new start time."""
     with Listener(docker_host) as listener:
