@@ -14,6 +14,8 @@ from orchestry.errors import Code, OrchestryError
 from orchestry.manifest import ManifestError, load_documents
 
 BODY_BYTES_MAX = 1024**2
+_TOO_DEEP = "is nested too deeply"
+_DEEP_IN_ORJSON = ("depth limit exceeded", "failed to allocate memory")
 _YAML = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
 
 
@@ -90,9 +92,11 @@ def _object(data: bytes) -> dict[str, Any]:
         orjson.loads(data)
         value = json.loads(data, object_pairs_hook=_unique)
     except RecursionError:
-        raise errors.invalid([("body", "is nested too deeply")]) from None
+        raise errors.invalid([("body", _TOO_DEEP)]) from None
     except ValueError as error:
-        raise errors.invalid([("body", f"is not valid JSON: {error}")]) from None
+        deep = str(error).startswith(_DEEP_IN_ORJSON)
+        message = _TOO_DEEP if deep else f"is not valid JSON: {error}"
+        raise errors.invalid([("body", message)]) from None
     if not isinstance(value, dict):
         raise errors.invalid([("body", "must be a JSON object")])
     return value

@@ -142,6 +142,15 @@ def test_wrong_method(client: FlaskClient, method: str, path: str, allowed: str)
     assert answer.headers["Allow"] == allowed
 
 
+@pytest.mark.parametrize("depth", [500, 2_000, 100_000])
+def test_too_deep(client: FlaskClient, depth: int) -> None:
+    """Depth is named as the fault, not what a parser ran out of."""
+    answer = client.post(
+        "/api/v1/apps/shop/scale", data=b"[" * depth, content_type="application/json")
+    assert answer.status_code == 400
+    assert answer.get_json()["details"] == [{"field": "body", "message": "is nested too deeply"}]
+
+
 @pytest.mark.parametrize("path", ["/api/v1/apps/shop/scale", "/api/v1/apps/register"])
 def test_too_large(client: FlaskClient, path: str) -> None:
     """More than 1 MiB is a 413, with and without a Content-Length."""
