@@ -120,16 +120,31 @@ class PrivateDaemon:
             self.thaw()
             self._signal(signal.SIGTERM)
             self._wait()
-        subprocess.run(["ip", "link", "delete", self._bridge], check=False, timeout=DEADLINE_S)
         self._clear_up()
 
     def _clear_up(self) -> None:
-        """End what a killed daemon left behind: shims with their containers, and mounts."""
+        """End what the daemon left behind: containers, their shims, mounts and bridges."""
         socket = f"{self.folder}/exec/containerd/containerd.sock".encode()
-        for process in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if socket in (process / "cmdline").read_bytes().split(b"\0"):
-                    os.kill(int(process.name), signal.SIGKILL)
+        shims = {
+            process.name for process in Path("/proc").glob("[0-9]*")
+            if socket in _read(process / "cmdline").split(b"\0")
+        }
+        # A container's first process outlives its shim, so both have to be ended.
+        ours = shims | {
+            process.name for process in Path("/proc").glob("[0-9]*")
+            if _read(process / "stat").rpartition(b")")[2].split()[1:2]
+            in [[shim.encode()] for shim in shims]
+        }
+        for pid in ours:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        networks = _read(self.folder / "data" / "network" / "files" / "local-kv.db")
+        bridges = [
+            link.name for link in Path("/sys/class/net").glob("br-*")
+            if link.name.removeprefix("br-").encode() in networks
+        ]
+        for bridge in (self._bridge, *bridges):
+            subprocess.run(["ip", "link", "delete", bridge], check=False, timeout=DEADLINE_S)
         mounts = Path("/proc/self/mounts").read_text().splitlines()
         for mount in reversed([line.split()[1] for line in mounts]):
             if mount.startswith(f"{self.folder}/"):
@@ -143,3 +158,11 @@ class PrivateDaemon:
         assert self._process is not None
         self._process.wait(timeout=DEADLINE_S)
         self._process = None
+
+
+def _read(file: Path) -> bytes:
+    """A file's content; empty when it, or its process, is gone."""
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""

@@ -7,6 +7,7 @@ set -eu
 dir=${ORCHESTRY_DOCKERD_DIR:-/var/tmp/orchestry-dockerd}
 host=${DOCKER_HOST:-unix:///var/run/docker.sock}
 pid_file=$dir/pid
+containerd_pid_file=/var/run/docker/containerd/containerd.pid
 ready_s=60
 stop_s=30
 
@@ -19,8 +20,13 @@ answers() {
     esac
 }
 
+# A process that ended is no longer alive, even before its parent, perhaps a lazy init, reaps it.
+alive() { # pid
+    grep -q '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$1/status" 2>/dev/null
+}
+
 ours() {
-    [ -s "$pid_file" ] && kill -0 "$(cat "$pid_file")" 2>/dev/null &&
+    [ -s "$pid_file" ] && alive "$(cat "$pid_file")" &&
         grep -qx dockerd "/proc/$(cat "$pid_file")/comm"
 }
 
@@ -49,14 +55,17 @@ start() {
     exec 9>"$dir/lock"
     flock -w "$ready_s" 9 || { say "another start is under way"; return 1; }
     answers && return 0
-    # A pid file of a dead daemon would keep a new one from starting.
+    # The pid file of a dead daemon, or of its containerd, would keep a new one from starting.
     ours || rm -f "$pid_file"
+    if [ -s "$containerd_pid_file" ] && ! alive "$(cat "$containerd_pid_file")"; then
+        rm -f "$containerd_pid_file"
+    fi
     setsid dockerd -H "$host" --pidfile "$pid_file" >"$dir/log" 2>&1 </dev/null 9>&- &
     started=$!
     tries=$((ready_s * 5))
     until answers; do
         tries=$((tries - 1))
-        if [ "$tries" = 0 ] || ! kill -0 "$started" 2>/dev/null; then
+        if [ "$tries" = 0 ] || ! alive "$started"; then
             say "dockerd did not become ready within $ready_s s; the end of $dir/log:"
             tail -n 5 "$dir/log" >&2
             return 1
@@ -71,7 +80,7 @@ stop() {
     pid=$(cat "$pid_file")
     kill "$pid"
     tries=$((stop_s * 5))
-    while kill -0 "$pid" 2>/dev/null; do
+    while alive "$pid"; do
         tries=$((tries - 1))
         [ "$tries" = 0 ] && { say "dockerd, pid $pid, does not stop"; return 1; }
         sleep 0.2
