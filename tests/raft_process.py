@@ -140,6 +140,7 @@ def same_state(nodes: list[RaftProcess]) -> dict[str, Any] | None:
     ):
         return None
     state: dict[str, Any] = json.loads(found[0]["state"])["state"]
+    state.setdefault("apps", {})  # what is empty is not written
     return state
 
 
