@@ -84,12 +84,12 @@ class LeaseKeeper:
         """Note when another's lease was last seen to begin or to be renewed."""
         leadership = self._log.state().leadership
         if leadership != self._seen:
-            if self._foreign(leadership):
+            if self._foreign(leadership.holder):
                 self._seen_s = now_s
             self._seen = leadership
 
-    def _foreign(self, leadership: Leadership) -> bool:
-        return leadership.holder not in ("", self._id)
+    def _foreign(self, holder: str) -> bool:
+        return holder not in ("", self._id)
 
     def _settle(self, now_s: float) -> None:
         asked = self._asked
@@ -108,22 +108,25 @@ class LeaseKeeper:
         if applied.rejected is not None:
             self._lease = None
         elif asked.before is not None:
-            self._begin(asked, asked.before, applied)
+            self._begin(asked.sent_s, asked.before, applied)
         elif self._lease is not None:
             self._lease = Lease(self._lease.epoch, asked.sent_s, self._ttl_s)
 
-    def _begin(self, asked: _Asked, before: Leadership, applied: Applied) -> None:
+    def _begin(self, sent_s: float, before: Leadership, applied: Applied) -> None:
         """Sit out the lease of the one before: it may act until that ends by itself.
 
         It counts from the send of a renewal that was in our log before we led, so from our
         own send at the latest; from when we saw its last renewal, if that was the last.
+        Who was before us, only the log knows: our own state may lag behind it as we begin.
         """
-        from_s = asked.sent_s
+        from_s = sent_s
         if applied.get("previous_renewed_at_ms") == before.renewed_at_ms:
             from_s = min(from_s, self._seen_s)
-        wait_s = before.ttl_ms / 1000 + DRIFT_MARGIN_S if self._foreign(before) else 0.0
+        wait_s = 0.0
+        if self._foreign(applied.get("previous_holder")):
+            wait_s = applied.get("previous_ttl_ms") / 1000 + DRIFT_MARGIN_S
         self._act_from_s = from_s + wait_s
-        self._lease = Lease(int(applied.get("epoch")), asked.sent_s, self._ttl_s)
+        self._lease = Lease(int(applied.get("epoch")), sent_s, self._ttl_s)
         logger.info("epoch %s begins", self._lease.epoch)
 
     def _ask(self, now_s: float) -> None:
@@ -136,8 +139,7 @@ class LeaseKeeper:
         if lease is None:
             begin = BeginEpoch(self._id, ttl_ms, uuid.uuid4().hex)
             stamp = Stamp(self._clock.wall_ms(), self._id)
-            before = self._log.state().leadership
-            self._asked = _Asked(self._log.submit(begin, stamp), now_s, before)
+            self._asked = _Asked(self._log.submit(begin, stamp), now_s, self._seen)
         else:
             stamp = Stamp(self._clock.wall_ms(), self._id, epoch=lease.epoch)
             self._asked = _Asked(self._log.submit(RenewLease(ttl_ms), stamp), now_s)

@@ -244,7 +244,8 @@ def _begin_epoch(state: ClusterState, command: c.BeginEpoch, stamp: c.Stamp) -> 
         state = _tell(state, stamp, "cluster", "", f"{command.holder} leads",
                       epoch=lead.epoch, previous=before.holder)
     return state, (
-        ("epoch", lead.epoch), ("previous_renewed_at_ms", before.renewed_at_ms),
+        ("epoch", lead.epoch), ("previous_holder", before.holder),
+        ("previous_ttl_ms", before.ttl_ms), ("previous_renewed_at_ms", before.renewed_at_ms),
     )
 
 
