@@ -61,5 +61,8 @@ class Controller(Protocol):
     def components(self) -> Mapping[str, Component]:
         """How docker, nginx and raft do; never waits."""
 
+    def hand_over(self) -> None:
+        """Stop acting and let another controller lead; bounded in time."""
+
     def capacity(self) -> EngineInfo | None:
         """The size of the host; None while the engine has never answered."""

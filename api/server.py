@@ -13,6 +13,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
@@ -72,6 +73,8 @@ class Log(glogging.Logger):  # type: ignore[misc]
 class Worker(ThreadWorker):  # type: ignore[misc]
     """gunicorn's threaded worker, bounded against slow clients, ending without delay."""
 
+    leaving = False
+
     def enqueue_req(self, conn: Any) -> None:
         """Let a new connection wait for its first bytes without a thread."""
         if conn.initialized or conn.data_ready:
@@ -112,12 +115,24 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return False
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """Stop accepting; end waits and idle connections instead of waiting for them."""
-        if not self.alive:
-            return
-        self.wsgi.extensions[EXTENSION].waiting.close()
+        """Leave in a thread of its own: a signal handler must not wait."""
+        if self.alive and not self.leaving:
+            self.leaving = True
+            threading.Thread(target=self._leave, name="leave", daemon=True).start()
+
+    def _leave(self) -> None:
+        """Hand over while HTTP still answers, then end waits and idle connections.
+
+        So a client is sent on to the new leader, instead of finding nobody.
+        """
+        parts = self.wsgi.extensions[EXTENSION]
+        try:
+            parts.controller.hand_over()
+        except Exception:
+            logger.exception("leadership could not be handed over")
+        parts.waiting.close()
         self.method_queue.defer(self._close_idle)
-        super().handle_exit(sig, frame)
+        super().handle_exit(signal.SIGTERM, None)
 
     def handle_quit(self, sig: int, frame: Any) -> None:
         """Ctrl-C is a clean stop too."""

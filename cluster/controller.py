@@ -139,6 +139,14 @@ class Controller:
         for thread in self._threads:
             thread.start()
 
+    def hand_over(self) -> None:
+        """Stop acting and let another lead, while HTTP still answers; bounded in time."""
+        self._stop.set()
+        self._wake.set()
+        self._threads[0].join(STOP_S)
+        if isinstance(self.log, SyncObjLog) and self.log.is_raft_leader():
+            self.log.hand_over()
+
     def stop(self) -> None:
         """Stop acting, hand over leadership, leave; bounded in time."""
         self._stop.set()

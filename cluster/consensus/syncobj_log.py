@@ -43,6 +43,7 @@ BIND_TIMEOUT_S = 2.0
 BIND_RETRY_S = 0.1
 STOP_TIMEOUT_S = 10.0
 TRANSFER_RETRY_S = 0.05
+HAND_OVER_POLL_S = 0.005
 HOUSEKEEPING_S = 0.25
 TICK_FAILURES_MAX = 100
 SWITCH_INTERVAL_S = 0.0005  # a busy request thread may delay a heartbeat by no more
@@ -281,8 +282,10 @@ class SyncObjLog:
 
     def _run(self) -> None:
         failures = 0
-        while not self._stop_asked.is_set() or self._hand_over():
+        while True:
             try:
+                if not self._hand_over() and self._stop_asked.is_set():
+                    break
                 self.tick(self._config.tick_s)
                 failures = 0
             except Exception as error:
@@ -297,7 +300,7 @@ class SyncObjLog:
         self._close("this controller stopped")
 
     def _hand_over(self) -> bool:
-        """While stopping: True as long as a successor should still be found."""
+        """True as long as a successor was asked for and is still to be found."""
         node, now_s = self._node, self._clock.monotonic_s()
         if node is None or node.role() != LEADER or now_s > self._transfer_until_s:
             return False
@@ -307,6 +310,21 @@ class SyncObjLog:
             self._transfer_retry_at_s = now_s + TRANSFER_RETRY_S
             node.transferLeadership()
         return True
+
+    def hand_over(self, timeout_s: float = 2.0) -> bool:
+        """Let another controller lead, and go on as its follower; True when one does."""
+        node = self._node
+        if node is None or not node.connected():
+            return False
+        deadline_s = self._transfer_until_s = self._clock.monotonic_s() + timeout_s
+        node.wake()
+        own = self._config.controller_id
+        while self._clock.monotonic_s() < deadline_s:
+            if self.leader_id() not in (None, own):
+                return True
+            if self._stop_asked.wait(HAND_OVER_POLL_S):
+                break
+        return self.leader_id() not in (None, own)
 
     def stop(self, *, transfer: bool = True, timeout_s: float = 2.0) -> None:
         """Leave the cluster, handing leadership over first; files are closed at return."""

@@ -74,6 +74,9 @@ class Node:
         self.parts: dict[str, Part] = {name: Part() for name in ("docker", "nginx", "raft")}
         self.host: EngineInfo | None = EngineInfo("1", 4, 8 * 1024**3, 0)
 
+    def hand_over(self) -> None:
+        """There is nobody to hand over to."""
+
     def components(self) -> Mapping[str, Part]:
         return self.parts
 
