@@ -316,15 +316,13 @@ class SyncObjLog:
         node = self._node
         if node is None or not node.connected():
             return False
-        deadline_s = self._transfer_until_s = self._clock.monotonic_s() + timeout_s
+        self._transfer_until_s = self._clock.monotonic_s() + timeout_s
         node.wake()
-        own = self._config.controller_id
-        while self._clock.monotonic_s() < deadline_s:
-            if self.leader_id() not in (None, own):
-                return True
+        nobody = (None, self._config.controller_id)
+        while self.leader_id() in nobody and self._clock.monotonic_s() < self._transfer_until_s:
             if self._stop_asked.wait(HAND_OVER_POLL_S):
                 break
-        return self.leader_id() not in (None, own)
+        return self.leader_id() not in nobody
 
     def stop(self, *, transfer: bool = True, timeout_s: float = 2.0) -> None:
         """Leave the cluster, handing leadership over first; files are closed at return."""
