@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.consensus import transport
 from cluster.consensus.local_log import LocalLog
 from cluster.consensus.log import ReplicatedLog
 from cluster.consensus.syncobj_log import RaftConfig, SyncObjLog
@@ -170,6 +171,15 @@ def test_a_leader_that_stops_hands_over(tmp_path: Path) -> None:
         new = str(one_leader(logs))
         logs[new].submit(Noop(), stamp()).wait(WAIT_S)
         assert "kept" in logs[new].state().apps
+
+
+def test_peers_introduce_themselves_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new connection serves from its first moment, not from the next regular ping on."""
+    monkeypatch.setattr(transport, "PING_EVERY_S", 3600.0)
+    with raft_logs(tmp_path, 3) as logs:
+        assert one_leader(logs) in logs
 
 
 def test_a_command_that_is_too_large_is_refused(tmp_path: Path) -> None:
