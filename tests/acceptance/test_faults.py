@@ -100,10 +100,11 @@ def test_full_disk(tmp_path: Path, who: str) -> None:
 
 
 @pytest.mark.docker
-def test_docker_goes_away_and_comes_back(tmp_path: Path, docker_socket: str) -> None:
+def test_docker_goes_away_and_comes_back(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, docker_socket: str
+) -> None:
     """State stays whole, status and health say what is wrong, and the app is back by itself."""
-    daemon = PrivateDaemon(tmp_path / "docker")
-    daemon.folder.mkdir()
+    daemon = PrivateDaemon(tmp_path_factory.mktemp("dockerd"))  # sockets need a short path
     daemon.start()
     try:
         engine = DockerEngine(None, base_url=daemon.url, timeout_s=60)
