@@ -256,10 +256,16 @@ class Fleet:
         ))
 
     def keep_only(self, apps: Iterable[App]) -> None:
-        """Forget slots and problems of apps that are gone or stopped."""
-        running = {app.name for app in apps if app.running and not app.deleting}
+        """Forget slots of apps that do not run, and problems of apps with nothing to do."""
+        running, busy = set(), set()
+        by_app = self.by_app()
+        for app in apps:
+            if app.running and not app.deleting:
+                running.add(app.name)
+            if app.running or app.deleting or app.name in by_app:
+                busy.add(app.name)
         for slot in [s for s in self.failures if s[0] not in running]:
             del self.failures[slot]
-        for app in [a for a in self.problems if a not in running]:
-            self.solved(app)
+        for name in [name for name in self.problems if name not in busy]:
+            self.solved(name)
         self.frozen &= running

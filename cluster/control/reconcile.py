@@ -139,9 +139,11 @@ class Reconciler:
         def done(outcome: Outcome) -> None:
             if outcome.error is None:
                 fleet.removed(container_id)
+                fleet.solved(app)
                 return
             fleet.stop_refused_s[container_id] = turn.now_s
             if isinstance(outcome.error, EngineError):
+                fleet.engine_failed(outcome.error, app)
                 logger.warning("stopping %s failed: %s", container_id[:12], outcome.error.reason)
             elif not isinstance(outcome.error, Fenced):
                 logger.error("stopping failed", exc_info=outcome.error)
@@ -173,7 +175,9 @@ class Reconciler:
         def done(outcome: Outcome) -> None:
             if outcome.error is None:
                 self._volumes_gone[app] = outcome.value
+                self._fleet.solved(app)
             elif isinstance(outcome.error, EngineError):
+                self._fleet.engine_failed(outcome.error, app)
                 logger.warning("removing volumes of %s: %s", app, outcome.error.reason)
                 self._deleting_since_s[app] = turn.now_s  # look again after the next observation
 

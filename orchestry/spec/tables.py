@@ -142,6 +142,17 @@ _ENVIRONMENT = ListOf(
     most=ENVIRONMENT_MAX, unique={"name": lambda variable: variable.name},
 )
 
+def _volumes_fault(seen: Any) -> str:
+    """A slot's own volume `data` is stored as `data-<slot>`: another must not be called so."""
+    volumes = getattr(seen, "volumes", ())
+    own = {volume.name for volume in volumes if volume.per_replica}
+    for volume in volumes:
+        name, _, slot = volume.name.rpartition("-")
+        if name in own and slot.isdecimal():
+            return f"must not hold {volume.name}, which is the name of a replica's own {name}"
+    return ""
+
+
 _VOLUMES = ListOf(
     Section(m.Volume, (
         Key("name", "name", text(g.dns_label), required=True),
@@ -330,7 +341,7 @@ def spec(min_memory_bytes: int) -> Section:
         Key("ingress", "ingress", _INGRESS),
         Key("restartPolicy", "restart_policy", choice("Always", "OnFailure", "Never")),
         Key("security", "security", _SECURITY),
-    ), elsewhere={
+    ), rules=(Rule("volumes", ("volumes",), _volumes_fault),), elsewhere={
         "name": "metadata.name", "labels": "metadata.labels",
         "replicas": "scaling.minReplicas", **{key.name: key.name for key in SIDES},
     })

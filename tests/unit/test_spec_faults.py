@@ -118,6 +118,8 @@ _BAD: list[tuple[str, list[Any], str]] = [
         "spec.resources.memory",
         ["0", "63Mi", "65Gi", "1Pi", 134_217_728, "-1Mi", "128MB", None, "1" * 5000], "",
     ),
+    ("spec.volumes", [[{"name": "d", "mountPath": "/d", "perReplica": True},
+                       {"name": "d-1", "mountPath": "/e"}]], ""),
     ("spec.volumes", [[{"name": "d", "mountPath": "/d"}, {"name": "d", "mountPath": "/e"}]],
      "[1].name"),
     ("spec.volumes", [[{"name": "d", "mountPath": "/d"}, {"name": "e", "mountPath": "/d"}]],
