@@ -50,7 +50,7 @@ def make_loops(
     """The leader's loops in the order in which they are stepped, and the one that takes hints."""
     observer = Observer(engine, fleet, workers)
     ingress = IngressSync(ingresses, fleet, workers, domain=domain)
-    reconciler = Reconciler(engine, fleet, workers, ingress.out_of_ingress)
+    reconciler = Reconciler(engine, fleet, workers, ingress.out_of_ingress, clock)
     health = HealthMonitor(prober, fleet, workers, clock)
     return [observer, health, reconciler, ingress, Reporter(fleet)], observer
 

@@ -24,6 +24,7 @@ from api.models import (
     WriteQuery,
 )
 from api.writes import expected_revision, propose
+from cluster.control import routes
 from cluster.state.commands import DeleteApp, RegisterApp, ScaleApp, StartApp, StopApp
 from cluster.state.model import App
 from cluster.state.status import app_status
@@ -59,7 +60,8 @@ def register(query: WriteQuery) -> Response:
             Code.INVALID_SPEC, [{"field": p.field, "message": p.message} for p in problems]
         )
     applied = propose(RegisterApp(
-        spec.name, parse.canonical(document), spec.scaling.min_replicas
+        spec.name, parse.canonical(document), spec.scaling.min_replicas,
+        routes.addresses(spec, here().controller.settings.ingress_domain),
     ))
     body = {
         "message": "Application registered successfully", "app_name": spec.name,

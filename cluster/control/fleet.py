@@ -126,7 +126,8 @@ class Fleet:
                 if container is None or container.phase != "running":
                     continue
                 self.records[container.id] = Record(
-                    since_s=now_s, next_s=now_s, health=report.health, changed_s=now_s
+                    since_s=now_s, next_s=now_s, health=report.health, changed_s=now_s,
+                    failures=1 if report.health == "unhealthy" else 0,
                 )
 
     def _prune(self, now_s: float) -> None:
@@ -154,8 +155,14 @@ class Fleet:
         ]
         for container_id in same_slot:
             self.removed(container_id)
+        now_s = self._clock.monotonic_s()
+        seen = self.containers.get(container.id)
+        if seen is not None and seen.phase == "exited":
+            container = seen  # it died before the start was told of
         self.containers[container.id] = container
-        self._prune(self._clock.monotonic_s())
+        if container.phase == "exited":
+            self._failed(container, now_s)
+        self._prune(now_s)
         self.touch()
 
     def removed(self, container_id: str) -> None:

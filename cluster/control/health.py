@@ -10,11 +10,11 @@ from cluster.clock import Clock
 from cluster.control.fleet import Fleet
 from cluster.control.judge import Probe, Record, judge, verdict
 from cluster.control.loop import Turn
+from cluster.control.specs import spec_for
 from cluster.control.workers import Outcome, Workers
 from cluster.engine.base import Container
 from cluster.state.model import App
 from orchestry.spec.model import AppSpec, HealthCheck
-from orchestry.spec.parse import spec_of
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +45,9 @@ class HealthMonitor:
         by_app = self._fleet.by_app()
         due: list[tuple[bool, float, Container, AppSpec]] = []
         for app in turn.state.apps.values():
-            if not app.running or app.deleting:
+            spec = spec_for(app)
+            if spec is None or not app.running or app.deleting:
                 continue
-            spec = spec_of(app.document)
             mine = [
                 c for c in by_app.get(app.name, ())
                 if c.revision == app.revision and c.id in self._fleet.records

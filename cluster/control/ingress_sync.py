@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from cluster.control.fleet import Fleet
 from cluster.control.loop import Fenced, Turn
 from cluster.control.routes import route, serving
+from cluster.control.specs import spec_for
 from cluster.control.workers import Outcome, Workers
 from cluster.engine.base import Container
 from cluster.ingress.base import Ingress, IngressError, IngressState, Route, Table
 from cluster.state.model import App
-from orchestry.spec.parse import spec_of
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +63,9 @@ class IngressSync:
         self._wanted = _Wanted()
 
     def out_of_ingress(self, container_id: str) -> bool:
-        """True when no reachable ingress sends requests to this container."""
+        """True when every ingress is known not to send requests to this container."""
         return all(
-            held.fault or (held.peers is not None and container_id not in held.peers)
+            held.peers is not None and container_id not in held.peers
             for held in self._held.values()
         )
 
@@ -92,7 +92,9 @@ class IngressSync:
         by_app = self._fleet.by_app()
         routes = []
         for app in sorted(turn.state.apps.values(), key=lambda app: app.name):
-            spec = spec_of(app.document)
+            spec = spec_for(app)
+            if spec is None:
+                continue
             peers = self._peers(app, by_app.get(app.name, []))
             made = route(app, spec, peers, domain=self._domain)
             if made is not None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+from cluster.clock import Clock
 from cluster.control.fleet import Fleet
 from cluster.control.loop import Fenced, Turn
 from cluster.control.plan import Start, Stop, plan, request
+from cluster.control.specs import spec_for
 from cluster.control.workers import Outcome, Workers
 from cluster.engine.base import Container, Engine, EngineError
 from cluster.state.commands import FinishDelete
 from cluster.state.model import App
 from orchestry.spec.model import AppSpec
-from orchestry.spec.parse import spec_of
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +22,10 @@ ACTIONS_PER_APP_MAX = 8
 RETRY_S = 1.0
 DRAIN_ACK_S = 2.0
 """How long a stop waits for an ingress that does not answer."""
+
+
+Deleted = tuple[str, int]
+"""Name and revision of an app that is being deleted."""
 
 
 class Reconciler:
@@ -37,13 +42,15 @@ class Reconciler:
         fleet: Fleet,
         workers: Workers,
         out_of_ingress: Callable[[str], bool],
+        clock: Clock,
     ) -> None:
         self._engine = engine
         self._fleet = fleet
         self._workers = workers
         self._out_of_ingress = out_of_ingress
-        self._volumes_gone: dict[str, int] = {}
-        self._deleting_since_s: dict[str, float] = {}
+        self._clock = clock
+        self._volumes_gone: dict[Deleted, int] = {}
+        self._deleting_since_s: dict[Deleted, float] = {}
 
     def reset(self) -> None:
         """What was begun under an older lease is found again by observation."""
@@ -55,12 +62,17 @@ class Reconciler:
         if self._fleet.observed_from_s is None:
             return
         self._fleet.keep_only(turn.state.apps.values())
+        self._forget_deleted(turn)
         by_app = self._fleet.by_app()
         for name in sorted({*by_app, *turn.state.apps}):
             app = turn.state.apps.get(name)
-            spec = spec_of(app.document) if app else None
+            spec = spec_for(app) if app else None
+            if app is not None and spec is None:
+                continue
             observed = by_app.get(name, [])
             actions = plan(app, spec, observed, replace=self._fleet.to_replace)
+            if not actions and not (app is not None and app.deleting):
+                self._fleet.solved(name)
             self._keep(name, observed, {a.container_id for a in actions if isinstance(a, Stop)})
             for action in actions:
                 if isinstance(action, Stop):
@@ -70,21 +82,32 @@ class Reconciler:
             if app is not None and app.deleting:
                 self._finish(turn, app, observed)
 
-    def _room(self, app: str) -> bool:
-        return self._workers.running(f"engine:{app}:") < ACTIONS_PER_APP_MAX
+    def _forget_deleted(self, turn: Turn) -> None:
+        """An app of the same name may come again: only present deletions are remembered."""
+        present = {
+            (app.name, app.revision) for app in turn.state.apps.values() if app.deleting
+        }
+        for known in (self._volumes_gone, self._deleting_since_s):
+            for gone in [deleted for deleted in known if deleted not in present]:
+                del known[gone]
+
+    def _room(self, lane: str, app: str) -> bool:
+        """An app takes at most half of what is free, so that no few of them block the rest."""
+        most = min(ACTIONS_PER_APP_MAX, max(1, self._workers.free(lane) // 2))
+        return self._workers.running(f"{lane}:{app}:") < most
 
     def _keep(self, app: str, observed: Sequence[Container], stopping: set[str]) -> None:
         """What is wanted again before its stop was carried out serves on."""
         for container in observed:
             if container.id in stopping or container.id not in self._fleet.draining:
                 continue
-            if not self._workers.running(f"engine:{app}:{container.id}"):
+            if not self._workers.running(f"stop:{app}:{container.id}"):
                 del self._fleet.draining[container.id]
                 self._fleet.touch()
 
     def _start(self, turn: Turn, app: App, spec: AppSpec, action: Start) -> None:
         fleet = self._fleet
-        if fleet.engine_fault or not self._room(app.name):
+        if fleet.engine_fault or not self._room("start", app.name):
             return
         if not fleet.may_start(app.name, action.slot, turn.now_s):
             return
@@ -103,16 +126,20 @@ class Reconciler:
                 fleet.started(outcome.value)
                 fleet.solved(app.name)
             elif isinstance(outcome.error, EngineError):
-                self._start_failed(app.name, action.slot, outcome.error, turn.now_s)
+                logger.warning(
+                    "starting %s-%s failed: %s", app.name, action.slot, outcome.error.reason
+                )
+                fleet.engine_failed(outcome.error, app.name)
+                self._back_off(app.name, action.slot)
             elif not isinstance(outcome.error, Fenced):
                 logger.error("starting %s failed", app.name, exc_info=outcome.error)
-                fleet.count_failure(app.name, action.slot, turn.now_s + RETRY_S)
+                self._back_off(app.name, action.slot)
 
-        self._workers.start("engine", f"engine:{app.name}:{action.slot}", job, done)
+        self._workers.start("start", f"start:{app.name}:{action.slot}", job, done)
 
-    def _start_failed(self, app: str, slot: int, error: EngineError, now_s: float) -> None:
-        logger.warning("starting %s-%s failed: %s", app, slot, error.reason)
-        self._fleet.engine_failed(error, app)
+    def _back_off(self, app: str, slot: int) -> None:
+        """Count from now, not from when the start was asked for: it may have taken a minute."""
+        now_s = self._clock.monotonic_s()
         self._fleet.count_failure(app, slot, now_s)
         if self._fleet.may_start(app, slot, now_s):
             self._fleet.count_failure(app, slot, now_s)  # a start is never repeated at once
@@ -129,7 +156,7 @@ class Reconciler:
         refused_s = fleet.stop_refused_s.get(container_id)
         if refused_s is not None and turn.now_s - refused_s < RETRY_S:
             return
-        if not self._room(app):
+        if not self._room("stop", app):
             return
 
         def job() -> None:
@@ -141,32 +168,31 @@ class Reconciler:
                 fleet.removed(container_id)
                 fleet.solved(app)
                 return
-            fleet.stop_refused_s[container_id] = turn.now_s
+            fleet.stop_refused_s[container_id] = self._clock.monotonic_s()
             if isinstance(outcome.error, EngineError):
                 fleet.engine_failed(outcome.error, app)
                 logger.warning("stopping %s failed: %s", container_id[:12], outcome.error.reason)
             elif not isinstance(outcome.error, Fenced):
                 logger.error("stopping failed", exc_info=outcome.error)
 
-        self._workers.start("engine", f"engine:{app}:{container_id}", job, done)
+        self._workers.start("stop", f"stop:{app}:{container_id}", job, done)
 
     def _finish(self, turn: Turn, app: App, observed: Sequence[Container]) -> None:
         """Forget a deleted app after a fresh look found nothing of it."""
-        since_s = self._deleting_since_s.setdefault(app.name, turn.now_s)
+        deleted = (app.name, app.revision)
+        since_s = self._deleting_since_s.setdefault(deleted, turn.now_s)
         fresh = (self._fleet.observed_from_s or 0.0) > since_s
-        if observed or not fresh or self._workers.running(f"engine:{app.name}:"):
+        running = self._workers.running
+        if observed or not fresh or running(f"start:{app.name}:") or running(f"stop:{app.name}:"):
             return
-        gone = self._volumes_gone.get(app.name)
+        gone = self._volumes_gone.get(deleted)
         if gone is None and not app.keep_data:
-            self._remove_volumes(turn, app.name)
+            self._remove_volumes(turn, deleted)
             return
-        finish = FinishDelete(app.name, app.revision, gone or 0)
-        if turn.propose(f"finish:{app.name}", finish):
-            self._volumes_gone.pop(app.name, None)
-            self._deleting_since_s.pop(app.name, None)
+        turn.propose(f"finish:{app.name}", FinishDelete(app.name, app.revision, gone or 0))
 
-    def _remove_volumes(self, turn: Turn, app: str) -> None:
-        cluster_id = turn.state.cluster_id
+    def _remove_volumes(self, turn: Turn, deleted: Deleted) -> None:
+        cluster_id, app = turn.state.cluster_id, deleted[0]
 
         def job() -> int:
             turn.guard()
@@ -174,11 +200,12 @@ class Reconciler:
 
         def done(outcome: Outcome) -> None:
             if outcome.error is None:
-                self._volumes_gone[app] = outcome.value
+                self._volumes_gone[deleted] = outcome.value
                 self._fleet.solved(app)
             elif isinstance(outcome.error, EngineError):
                 self._fleet.engine_failed(outcome.error, app)
                 logger.warning("removing volumes of %s: %s", app, outcome.error.reason)
-                self._deleting_since_s[app] = turn.now_s  # look again after the next observation
+                # Look again after the next observation.
+                self._deleting_since_s[deleted] = self._clock.monotonic_s()
 
-        self._workers.start("engine", f"engine:{app}:volumes", job, done)
+        self._workers.start("stop", f"stop:{app}:volumes", job, done)

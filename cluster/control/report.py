@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cluster.control.fleet import Fleet
-from cluster.control.judge import Record
+from cluster.control.judge import Health, Record
 from cluster.control.loop import Turn
+from cluster.control.specs import spec_for
 from cluster.engine.base import Container
 from cluster.state.commands import ReportApp
+from cluster.state.machine import STOPPING
 from cluster.state.model import App, Replica
-from orchestry.spec.parse import spec_of
 
 EVENTS_PER_STEP_MAX = 20
 
@@ -55,12 +56,16 @@ class Reporter:
             self._reported = made_from
 
     def _report(self, app: App, observed: Sequence[Container]) -> ReportApp:
-        port = spec_of(app.document).ports[0].container_port
+        spec = spec_for(app)
         problem = self._fleet.problems.get(app.name)
         text, code = (problem.text, problem.code) if problem else ("", "")
         if self._fleet.engine_fault:
             text = f"The container engine does not answer: {self._fleet.engine_fault}"
             code = "DOCKER_ERROR"
+        if spec is None:
+            text = "A newer version wrote its spec: upgrade this controller"
+            code = "INVALID_SPEC"
+        port = spec.ports[0].container_port if spec else 0
         return ReportApp(
             app=app.name, revision=app.revision, problem=text, problem_code=code,
             replicas=tuple(self._replica(container, port) for container in observed),
@@ -68,13 +73,19 @@ class Reporter:
 
     def _replica(self, container: Container, port: int) -> Replica:
         record = self._fleet.records.get(container.id)
+        health: Health = record.health if record else "unhealthy"
+        last_error = _why(container, record)
+        if container.phase == "created":
+            health = "starting"
+        if container.id in self._fleet.draining:
+            health, last_error = "unhealthy", STOPPING
         return Replica(
             slot=container.slot, revision=container.revision, container_id=container.id,
             container_name=container.name, ip=container.ip, port=port, phase=container.phase,
-            health=record.health if record else "unhealthy",
+            health=health,
             started_at_ms=container.started_at_ms,
             restarts=self._fleet.restarts(container.app, container.slot),
-            last_error=_why(container, record),
+            last_error=last_error,
         )
 
 

@@ -35,14 +35,27 @@ def serving(
             yield container
 
 
+def hosts(spec: AppSpec, domain: str) -> tuple[str, ...]:
+    """The hosts under which an app is reachable; none when HTTP does not reach it."""
+    if spec.type != "http":
+        return ()
+    return spec.ingress.hosts or (f"{spec.name}.{domain}",)
+
+
+def addresses(spec: AppSpec, domain: str) -> tuple[str, ...]:
+    """Each host with the path, as no two apps may share them."""
+    path = spec.ingress.path.rstrip("/") + "/"
+    return tuple(sorted(f"{host}{path}" for host in hosts(spec, domain)))
+
+
 def route(app: App, spec: AppSpec, peers: Iterable[Container], *, domain: str) -> Route | None:
     """The route of one app; None for apps that HTTP does not reach."""
-    if spec.type != "http" or app.deleting:
+    if not hosts(spec, domain) or app.deleting:
         return None
     port = spec.ports[0].container_port
     return Route(
         app=app.name,
-        hosts=spec.ingress.hosts or (f"{app.name}.{domain}",),
+        hosts=hosts(spec, domain),
         path=spec.ingress.path,
         peers=tuple(sorted(
             (Peer(peer.id, peer.ip, port) for peer in peers if peer.ip),

@@ -12,7 +12,9 @@ from typing import Any, Protocol
 
 logger = logging.getLogger(__name__)
 
-LANES: Mapping[str, int] = {"observe": 1, "engine": 12, "probe": 64, "ingress": 4}
+LANES: Mapping[str, int] = {
+    "observe": 1, "start": 32, "stop": 32, "probe": 64, "ingress": 4,
+}
 """Calls at once, by kind: a hung engine must not keep probes or the ingress waiting."""
 
 
@@ -35,6 +37,9 @@ class Workers(Protocol):
 
     def running(self, prefix: str) -> int:
         """How many jobs run whose key starts with `prefix`."""
+
+    def free(self, lane: str) -> int:
+        """How many more jobs the lane takes."""
 
     def drain(self) -> bool:
         """Deliver what has finished; tells whether there was something."""
@@ -79,6 +84,10 @@ class ThreadWorkers:
         if prefix in self._running:
             return 1
         return sum(1 for key in self._running if key.startswith(prefix))
+
+    def free(self, lane: str) -> int:
+        """Places left in the lane."""
+        return self._free[lane]
 
     def drain(self) -> bool:
         """Call the `done` of each finished job, in the caller's thread."""

@@ -31,11 +31,15 @@ class Noop:
 
 @dataclass(frozen=True, slots=True)
 class RegisterApp:
-    """Add an app; `document` is canonical JSON, already validated by the proposer."""
+    """Add an app; `document` is canonical JSON, already validated by the proposer.
+
+    `addresses` are the `host/path` that its requests come in by; no two apps share one.
+    """
 
     name: str
     document: str
     min_replicas: int
+    addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

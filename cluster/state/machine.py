@@ -15,11 +15,13 @@ from cluster.state.model import (
     ControllerInfo,
     EventRecord,
     Leadership,
+    Replica,
 )
 from orchestry.errors import Code
 
 RECENT_EVENTS_MAX = 512
 REPLICAS_MAX = 100
+STOPPING = "stopping"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,17 @@ def _app(
     return app
 
 
+def _leaving(app: App, *, above: int) -> tuple[Replica, ...]:
+    """The last reports, in which replicas that are no longer wanted do not count as healthy.
+
+    A start that follows at once must wait for replicas of its own.
+    """
+    return tuple(
+        replace(r, health="unhealthy", last_error=STOPPING) if r.slot > above else r
+        for r in app.reports
+    )
+
+
 def _noop(state: ClusterState, command: c.Noop, stamp: c.Stamp) -> Step:
     return state, ()
 
@@ -107,8 +120,17 @@ def _register(state: ClusterState, command: c.RegisterApp, stamp: c.Stamp) -> St
     if there is not None:
         what = "is still being deleted" if there.deleting else "already exists"
         return Refusal(Code.APP_ALREADY_EXISTS, f"Application '{command.name}' {what}")
+    for other in sorted(state.apps.values(), key=lambda app: app.name):
+        taken = sorted(set(other.addresses) & set(command.addresses))
+        if taken:
+            return Refusal(
+                Code.CONFLICT,
+                f"{taken[0]} already leads to application '{other.name}': "
+                "choose another host or path in `spec.ingress`",
+            )
     app = App(
         name=command.name, document=command.document, revision=state.index, running=False,
+        addresses=command.addresses,
         replicas=command.min_replicas, created_at_ms=stamp.at_ms, updated_at_ms=stamp.at_ms,
     )
     state = _tell(state, stamp, "config", app.name, "Application registered",
@@ -130,7 +152,7 @@ def _start(state: ClusterState, command: c.StartApp, stamp: c.Stamp) -> Step:
         app, running=True, replicas=replicas, reached=app.running and app.reached,
         started_at_ms=app.started_at_ms if app.running else stamp.at_ms,
         updated_at_ms=stamp.at_ms, scaling_until_ms=0, stop_grace_s=None, stop_force=False,
-        problem="", problem_code="",
+        problem="", problem_code="", reports=_leaving(app, above=replicas),
     )
     state = _tell(state, stamp, "config", app.name,
                   f"Application started with {replicas} replicas", replicas=replicas)
@@ -144,6 +166,7 @@ def _stop(state: ClusterState, command: c.StopApp, stamp: c.Stamp) -> Step:
     after = replace(
         app, running=False, updated_at_ms=stamp.at_ms, reached=False, scaling_until_ms=0,
         stop_grace_s=command.grace_s, stop_force=command.force, problem="", problem_code="",
+        reports=_leaving(app, above=0),
     )
     if app.running:
         state = _tell(state, stamp, "config", app.name, "Application stopped",
@@ -171,6 +194,7 @@ def _scale(state: ClusterState, command: c.ScaleApp, stamp: c.Stamp) -> Step:
         last_scaled_at_ms=stamp.at_ms, reached=app.running and app.reached,
         started_at_ms=app.started_at_ms if app.running else stamp.at_ms,
         scaling_until_ms=stamp.at_ms + command.timeout_s * 1000,
+        reports=_leaving(app, above=command.replicas),
         stop_grace_s=None, stop_force=False, problem="", problem_code="",
     )
     state = _tell(

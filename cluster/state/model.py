@@ -42,6 +42,7 @@ class App:
     `revision` is the Raft index of the last spec change. `replicas` is the wanted
     number while `running`; a stopped app keeps it for the next start. `reached` says
     that all wanted replicas were healthy at least once since the last start.
+    `addresses` are the `host/path` of the ingress that belong to this app.
     `scaling_until_ms` is not 0 while an explicit scale still converges.
     """
 
@@ -62,6 +63,7 @@ class App:
     keep_data: bool = False
     problem: str = ""
     problem_code: str = ""
+    addresses: tuple[str, ...] = ()
     reports: tuple[Replica, ...] = ()
 
 

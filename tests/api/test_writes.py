@@ -234,3 +234,20 @@ def test_a_node_that_stops_sends_waiting_clients_on() -> None:
             "/api/v1/apps/shop/start", headers={"Idempotency-Key": details["idempotency_key"]})
     assert again.get_json()["status"] == "running"
     assert len([e for e in node.log.state().events if "started" in e.message]) == 1
+
+
+def test_two_apps_cannot_share_an_address() -> None:
+    """The second one with the same host and path is a 409 that names the first."""
+    _, _, client = make()
+    shared = {"ingress": {"hosts": ["shop.example.org"], "path": "/a"}}
+    first, second = spec("first"), spec("second")
+    first["spec"] |= shared
+    second["spec"] |= shared
+    assert client.post(REGISTER, json=first).status_code == 201
+    refused = client.post(REGISTER, json=second)
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "CONFLICT")
+    assert "shop.example.org/a/ already leads to application 'first'" in (
+        refused.get_json()["details"]
+    )
+    second["spec"]["ingress"] = {"hosts": ["shop.example.org"], "path": "/ab"}
+    assert client.post(REGISTER, json=second).status_code == 201

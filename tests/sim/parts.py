@@ -56,6 +56,10 @@ class SimWorkers:
         """Jobs under way."""
         return sum(1 for key in self._jobs if key.startswith(prefix))
 
+    def free(self, lane: str) -> int:
+        """Places left in the lane."""
+        return self._lanes[lane] - sum(1 for job in self._jobs.values() if job.lane == lane)
+
     def drain(self) -> bool:
         """Carry out what is due and deliver it."""
         now_s = self._clock.monotonic_s()

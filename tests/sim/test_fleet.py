@@ -159,7 +159,7 @@ def test_work_of_a_paused_leader_is_fenced_when_it_goes_on() -> None:
         old = world.acting()[0]
         world.do(c.ScaleApp("shop", 3, 1))
         workers = world.actors[old].workers  # type: ignore[attr-defined]
-        world.run_until(lambda: workers.running("engine:shop:3"), 5)
+        world.run_until(lambda: workers.running("start:shop:3"), 5)
         world.pause(old)
         world.run_until(lambda: world.acting() not in ([], [old]), 10)
         world.run_until(lambda: len(world.ours()) == 3, 10)

@@ -1,0 +1,127 @@
+"""The reconciler's shell: fairness between apps, and what follows a stop that is taken back."""
+
+from __future__ import annotations
+
+import random
+
+from cluster.consensus.local_log import LocalLog
+from cluster.control.workers import LANES
+from cluster.engine.fake import FakeEngine, ImageBehaviour
+from cluster.ingress.fake import FakeIngress
+from cluster.state import commands as c
+from cluster.state.status import converged
+from tests.sim.fleet_world import document
+from tests.sim.network import SimClock
+from tests.sim.parts import SimController, SimWorkers
+
+
+class Leader:
+    """One controller that always leads, over a fake host."""
+
+    def __init__(self, *, longest_s: float = 0.1) -> None:
+        self.clock = SimClock()
+        self.log = LocalLog("c1")
+        self.engine = FakeEngine(self.clock)
+        self.ingress = FakeIngress()
+        self.parts = SimController(
+            "c1", self.log, self.clock, random.Random(1), engine=self.engine, ingress=self.ingress
+        )
+        assert isinstance(self.parts.workers, SimWorkers)
+        self.parts.workers._longest_s = longest_s
+        self._count = 0
+
+    def do(self, *commands: c.Command) -> None:
+        """Commands that are accepted."""
+        for command in commands:
+            self._count += 1
+            stamp = c.Stamp(self.clock.wall_ms(), "user", f"r{self._count}")
+            assert self.log.submit(command, stamp).applied.rejected is None
+
+    def run(self, seconds: float) -> None:
+        """Step each 50 ms."""
+        for _ in range(round(seconds / 0.05)):
+            self.clock.now_s += 0.05
+            self.parts.driver.step()
+
+
+def start(leader: Leader, app: str, replicas: int) -> None:
+    """Register and start."""
+    leader.do(c.RegisterApp(app, document(app), 1), c.StartApp(app, replicas))
+
+
+def test_apps_whose_starts_hang_leave_room_for_others() -> None:
+    """Three apps with twenty hanging starts each do not keep a fourth from its own."""
+    leader = Leader()
+    leader.run(1)
+    leader.parts.workers._longest_s = 10_000.0
+    for app in ("a", "b", "c"):
+        start(leader, app, 20)
+    leader.run(2)
+    assert leader.parts.workers.free("start") > 0
+    start(leader, "zebra", 1)
+    leader.run(1)
+    assert leader.parts.workers.running("start:zebra:") == 1
+    assert leader.parts.workers.running("start:") < LANES["start"]
+
+
+def test_a_start_during_a_stop_waits_for_replicas_of_its_own() -> None:
+    """Replicas that are on their way out do not count as the ones that were asked for."""
+    leader = Leader()
+    start(leader, "shop", 2)
+    leader.run(5)
+    assert converged(leader.log.state().apps["shop"])
+    leader.do(c.StopApp("shop"), c.StartApp("shop"))
+    assert not converged(leader.log.state().apps["shop"])
+    leader.run(10)
+    assert converged(leader.log.state().apps["shop"])
+    assert len(leader.engine.containers()) == 2
+
+
+def test_a_problem_is_over_when_nothing_is_left_to_do() -> None:
+    """What failed is no longer wanted: the app's status says nothing of it any more."""
+    leader = Leader()
+    start(leader, "shop", 1)
+    leader.run(5)
+    leader.engine.fail_next("no_resources", "no space left")
+    leader.do(c.ScaleApp("shop", 2, 1))
+    leader.run(0.5)
+    assert leader.log.state().apps["shop"].problem == "no space left"
+    leader.run(1)
+    leader.do(c.ScaleApp("shop", 1, 1))
+    leader.run(5)
+    assert leader.log.state().apps["shop"].problem == ""
+
+
+def test_a_new_leader_keeps_the_traffic_of_a_mass_failure() -> None:
+    """Most replicas fail their checks; the successor neither kills them nor takes them out."""
+    leader = Leader()
+    start(leader, "shop", 3)
+    leader.run(5)
+    leader.parts.prober.blind = True
+    leader.run(10)
+    before = {container.id for container in leader.engine.containers()}
+    served = leader.ingress.table
+    assert served is not None
+    assert {peer.id for peer in served.routes[0].peers} == before
+    successor = SimController(
+        "c1", leader.log, leader.clock, random.Random(2), engine=leader.engine,
+        ingress=leader.ingress,
+    )
+    successor.prober.blind = True
+    for _ in range(200):
+        leader.clock.now_s += 0.05
+        successor.driver.step()
+        table = leader.ingress.table
+        assert table is not None
+        assert {peer.id for peer in table.routes[0].peers} == before
+    assert {container.id for container in leader.engine.containers()} == before
+
+
+def test_a_container_that_dies_at_once_backs_off() -> None:
+    """It is counted as a failure even when it was dead before its start was told of."""
+    leader = Leader()
+    leader.engine.behaviours["shop:1"] = ImageBehaviour(crash_after_s=0.0)
+    start(leader, "shop", 1)
+    leader.run(60)
+    runs = [effect for effect in leader.engine.effects if effect.verb == "run"]
+    assert 3 <= len(runs) <= 9
