@@ -113,6 +113,7 @@ class LiveCluster:
         self.ingress_port = ports[-1]
         self.environ = dict(environ or {})
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.index = 0
         self.nginx: Any = None
         self._ingress = ingress
 
@@ -259,6 +260,7 @@ class LiveCluster:
                         continue
                     if status == 503 and answer.get("code") == "CLUSTER_NOT_READY":
                         break
+                    self.index = int(got.get("X-Orchestry-Index", self.index))
                     if status == 504 and "unknown" in str(answer.get("details")):
                         break  # repeated with the same key, as every client should
                     return status, answer
@@ -267,10 +269,11 @@ class LiveCluster:
             time.sleep(0.02)
 
     def status(self, app: str) -> Any:
-        """The status object of an app, from the first controller that answers."""
+        """The status object of an app after the last write, from any controller."""
+        path = f"/api/v1/apps/{app}?min_index={self.index}"
         for node in self.alive():
             try:
-                code, body, _ = call("GET", self.url(node, f"/api/v1/apps/{app}"), timeout_s=5)
+                code, body, _ = call("GET", self.url(node, path), timeout_s=5)
             except OSError:
                 continue
             if code == 200:

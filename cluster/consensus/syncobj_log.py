@@ -26,7 +26,7 @@ from cluster.consensus.node import RaftNode
 from cluster.consensus.peers import Peers
 from cluster.consensus.raft_config import RaftConfig
 from cluster.consensus.snapshots import PIECE_BYTES, Snapshots, run_in_thread
-from cluster.consensus.tickets import SyncObjTicket, TicketBook
+from cluster.consensus.tickets import SyncObjTicket, TicketBook, failed
 from cluster.consensus.transport import Guard, GuardedTransport
 from cluster.state.codec import encode_envelope
 from cluster.state.commands import Command, Stamp
@@ -60,6 +60,8 @@ _NOT_COMMITTED = {
 
 class SyncObjLog:
     """ReplicatedLog: `start` runs a thread; a simulation calls `open` and `tick` instead."""
+
+    _handing_over = False
 
     def __init__(
         self, config: RaftConfig, *, clock: Clock | None = None, disk: Disk | None = None,
@@ -117,14 +119,14 @@ class SyncObjLog:
         node = self._node
         entry = COMMAND_KIND + encode_envelope(command, stamp).encode()
         if len(entry) > ENVELOPE_BYTES_MAX:
-            return _failed(Code.PAYLOAD_TOO_LARGE, f"a command has {len(entry)} bytes")
-        if node is None or self._closed:
-            return _failed(Code.CLUSTER_NOT_READY, self._closed or "this controller stops")
+            return failed(Code.PAYLOAD_TOO_LARGE, f"a command has {len(entry)} bytes")
+        if node is None or self._closed or self._handing_over:
+            return failed(Code.CLUSTER_NOT_READY, self._closed or "leadership is handed over")
         if node.fault:  # committed or not, it could not be applied here
-            return _failed(Code.CLUSTER_NOT_READY, node.fault)
+            return failed(Code.CLUSTER_NOT_READY, node.fault)
         issued = self._tickets.issue()
         if issued is None:
-            return _failed(Code.CLUSTER_NOT_READY, _NOT_COMMITTED[FAIL_REASON.QUEUE_FULL])
+            return failed(Code.CLUSTER_NOT_READY, _NOT_COMMITTED[FAIL_REASON.QUEUE_FULL])
         number, ticket = issued
 
         def done(applied: Any, reason: int) -> None:
@@ -302,10 +304,10 @@ class SyncObjLog:
     def _hand_over(self) -> bool:
         """True as long as a successor was asked for and is still to be found."""
         node, now_s = self._node, self._clock.monotonic_s()
-        if node is None or node.role() != LEADER or now_s > self._transfer_until_s:
+        if node is None or now_s > self._transfer_until_s or not node.connected():
             return False
-        if not node.connected():
-            return False
+        if node.role() != LEADER:  # its vote may still be needed
+            return self.leader_id() is None
         if now_s >= self._transfer_retry_at_s:
             self._transfer_retry_at_s = now_s + TRANSFER_RETRY_S
             node.transferLeadership()
@@ -317,11 +319,12 @@ class SyncObjLog:
         if node is None or not node.connected():
             return False
         self._transfer_until_s = self._clock.monotonic_s() + timeout_s
+        self._handing_over = True  # a successor has to hold the whole log, so it must not grow
         node.wake()
         nobody = (None, self._config.controller_id)
         while self.leader_id() in nobody and self._clock.monotonic_s() < self._transfer_until_s:
-            if self._stop_asked.wait(HAND_OVER_POLL_S):
-                break
+            self._stop_asked.wait(HAND_OVER_POLL_S)
+        self._handing_over = False
         return self.leader_id() not in nobody
 
     def stop(self, *, transfer: bool = True, timeout_s: float = 2.0) -> None:
@@ -351,12 +354,6 @@ class SyncObjLog:
             node.destroy()
         if self._data_dir is not None:
             self._data_dir.close()
-
-
-def _failed(code: Code, details: str) -> SyncObjTicket:
-    ticket = SyncObjTicket()
-    ticket.fail(code, details)
-    return ticket
 
 
 def _bind_address(config: RaftConfig) -> tuple[str, int]:

@@ -91,3 +91,10 @@ class TicketBook:
             self._open.clear()
         for ticket in tickets:
             ticket.fail(Code.UNKNOWN_OUTCOME, why)
+
+
+def failed(code: Code, details: str) -> SyncObjTicket:
+    """A ticket for what was not even handed to Raft."""
+    ticket = SyncObjTicket()
+    ticket.fail(code, details)
+    return ticket
