@@ -1,0 +1,1 @@
+"""Faults on real processes, with every call recorded and judged."""
