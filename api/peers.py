@@ -37,13 +37,16 @@ class BoundedUnreader(SocketUnreader):  # type: ignore[misc]
 
     def chunk(self) -> bytes:
         """The next bytes; none when the peer has closed, or is too slow."""
-        if not self.given_up:
-            there = self._readable(0) or self._waited()
-            self.given_up = not there or time.monotonic() > self._deadline_s
-        if self.given_up:
+        if self.given_up or time.monotonic() > self._deadline_s:
+            self.given_up = True
             return b""
-        data: bytes = self.sock.recv(self.mxchunk)
-        return data
+        try:
+            # Most requests lie there as a whole: one system call, and no wait for the GIL.
+            return bytes(self.sock.recv(self.mxchunk, socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            pass
+        self.given_up = not self._waited() or time.monotonic() > self._deadline_s
+        return b"" if self.given_up else bytes(self.sock.recv(self.mxchunk))
 
     def _waited(self) -> bool:
         if not _places.acquire(timeout=PLACE_WAIT_S):

@@ -18,7 +18,7 @@ from orchestry.spec.model import AppSpec
 
 logger = logging.getLogger(__name__)
 
-ACTIONS_PER_APP_MAX = 8
+ACTIONS_PER_APP_MAX = 16
 RETRY_S = 1.0
 DRAIN_ACK_S = 2.0
 """How long a stop waits for an ingress that does not answer."""

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 logger = logging.getLogger(__name__)
 
 LANES: Mapping[str, int] = {
-    "observe": 1, "start": 32, "stop": 32, "probe": 64, "ingress": 4,
+    "observe": 1, "start": 48, "stop": 48, "probe": 64, "ingress": 4,
 }
 """Calls at once, by kind: a hung engine must not keep probes or the ingress waiting."""
 
