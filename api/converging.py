@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from flask import request
+
 from api import writes
-from api.here import here
+from api.here import INDEX, here
 from api.waiting import Stopping
 from cluster.state.model import App, Applied, ClusterState
 from cluster.state.status import app_status, converged
@@ -99,7 +101,11 @@ def _until(
     applied: Applied, look: Callable[[ClusterState], Found | None], timeout_s: float
 ) -> Found | None:
     def later(state: ClusterState) -> Found | None:
-        return look(state) if state.index >= applied.index else None
+        found = look(state) if state.index >= applied.index else None
+        if found is not None:
+            # A read of at least this index, on any node, shows what was waited for.
+            request.environ[INDEX] = state.index
+        return found
 
     try:
         return here().waiting.until(later, timeout_s)

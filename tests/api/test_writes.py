@@ -241,8 +241,7 @@ def test_two_apps_cannot_share_an_address() -> None:
     _, _, client = make()
     shared = {"ingress": {"hosts": ["shop.example.org"], "path": "/a"}}
     first, second = spec("first"), spec("second")
-    first["spec"] |= shared
-    second["spec"] |= shared
+    first["spec"], second["spec"] = {**first["spec"], **shared}, {**second["spec"], **shared}
     assert client.post(REGISTER, json=first).status_code == 201
     refused = client.post(REGISTER, json=second)
     assert (refused.status_code, refused.get_json()["code"]) == (409, "CONFLICT")
