@@ -101,11 +101,11 @@ def _until(
     applied: Applied, look: Callable[[ClusterState], Found | None], timeout_s: float
 ) -> Found | None:
     def later(state: ClusterState) -> Found | None:
-        found = look(state) if state.index >= applied.index else None
-        if found is not None:
-            # A read of at least this index, on any node, shows what was waited for.
-            request.environ[INDEX] = state.index
-        return found
+        if state.index < applied.index:
+            return None
+        # A read of at least this index, on any node, shows what ended the wait: also a fault.
+        request.environ[INDEX] = state.index
+        return look(state)
 
     try:
         return here().waiting.until(later, timeout_s)

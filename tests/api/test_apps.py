@@ -119,6 +119,8 @@ def test_start_reports_the_engines_reason(node_client: tuple[Node, FlaskClient])
     body = answer.get_json()
     assert body["code"] == "DOCKER_ERROR"
     assert body["details"] == "no such image: shop:1"
+    # Read at this index on any controller, the status is the one that ended the wait.
+    assert int(answer.headers["X-Orchestry-Index"]) == node.log.state().index
     status = client.get("/api/v1/apps/shop").get_json()
     assert status["status"] == "error"
     assert status["problem"]["message"] == "no such image: shop:1"
