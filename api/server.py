@@ -27,6 +27,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.gthread import ThreadWorker
 
 from api import errors
+from api.affinity import share_a_core
 from api.app import create_app
 from api.controller import Controller
 from api.here import EXTENSION
@@ -229,6 +230,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         except Exception as error:
             self._give_up(error)
         self._started = True
+        share_a_core(self._settings.node_id)
         logger.info("serving on http://%s:%s", self._settings.host, self._settings.port)
 
     def _give_up(self, error: Exception) -> NoReturn:
