@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from cluster.consensus.errors import Halted
+from cluster.consensus.membership import MEMBERS_KIND
 from cluster.state import codec
 from cluster.state.machine import apply
 from cluster.state.model import Applied, ClusterState
@@ -34,7 +35,7 @@ class Applier:
             Halted: a newer version wrote it; the state is untouched.
         """
         outcome = None
-        if entry.startswith(COMMAND_KIND):
+        if entry.startswith((COMMAND_KIND, MEMBERS_KIND)):
             outcome = self._apply(entry[1:].decode(), index)
         self.applied_index = index
         return outcome

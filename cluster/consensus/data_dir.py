@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import uuid
 from pathlib import Path
 
 from cluster.consensus.disk import Disk
@@ -15,7 +16,10 @@ FORMAT_VERSION = 1
 
 
 class DataDir:
-    """One node's folder: `node.json`, the journal and the snapshot, under an exclusive lock."""
+    """One node's folder: `node.json`, the journal and the snapshot, under an exclusive lock.
+
+    `incarnation` is made with the folder, so that an emptied one is told from the old.
+    """
 
     def __init__(self, disk: Disk, folder: Path, controller_id: str) -> None:
         """Claim the folder, and make it this node's if it is new.
@@ -27,6 +31,7 @@ class DataDir:
         self.folder = folder
         self._id = controller_id
         self.cluster_id = ""
+        self.incarnation = uuid.uuid4().hex
         self._file = folder / "node.json"
         self._lock = disk.claim(folder)
         try:
@@ -95,8 +100,16 @@ class DataDir:
                 "set CONTROLLER_NODE_ID or ORCHESTRY_DATA_DIR to the ones that go together"
             )
         self.cluster_id = cluster_id
+        known = node.get("incarnation")
+        if known:
+            self.incarnation = str(known)
+        else:
+            self._write(cluster_id)
 
     def _write(self, cluster_id: str) -> None:
-        node = {"format": FORMAT_VERSION, "node_id": self._id, "cluster_id": cluster_id}
+        node = {
+            "format": FORMAT_VERSION, "node_id": self._id, "cluster_id": cluster_id,
+            "incarnation": self.incarnation,
+        }
         self._disk.replace(self._file, json.dumps(node).encode())
         self._disk.settle(self.folder)

@@ -16,6 +16,7 @@ from cluster.consensus.applier import Applier
 from cluster.consensus.errors import Halted
 from cluster.consensus.hooks import Message
 from cluster.consensus.journal import Entry
+from cluster.consensus.membership import Configuration
 from cluster.consensus.pre_vote import PreVote
 from cluster.consensus.snapshots import Snapshot, Snapshots
 from cluster.state.codec import UnknownFormat
@@ -77,6 +78,7 @@ class Follower(PreVote):
             self._acknowledge(node, 1, success=False, reset=False)  # it learns the term
             return
         self._follow(node, term)
+        self.guard.outcast = ""
         self.leader_commit_index = message["commit_index"]
         if self.fault:
             return
@@ -88,6 +90,7 @@ class Follower(PreVote):
                 self._acknowledge(node, 1, success=False, reset=False)
         else:
             agreed = None
+        self.adopt()
         if agreed is None:
             return
         commit = min(message["commit_index"], agreed)
@@ -195,6 +198,7 @@ class Follower(PreVote):
         self.log.add(*snapshot.last)
         self.applied_index = index
         self._applier.install(snapshot.state, index)
+        self.configurations.rebase(Configuration.of(snapshot.state, self._adopted.addresses))
         waiting = self.waiting_commit
         for passed in [known for known in waiting if known <= index]:
             for _, callback in waiting.pop(passed):

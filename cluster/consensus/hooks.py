@@ -63,6 +63,7 @@ class HookedSyncObj(SyncObj):  # type: ignore[misc]
     next_index: dict[Any, int] = _private("raftNextIndex")
     match_index: dict[Any, int] = _private("raftMatchIndex")
     answered_at_s: dict[Any, float] = _private("lastResponseTime")
+    node_class: Callable[[str], Any] = _private("nodeClass")
     waiting_commit: dict[int, list[Any]] = _private("commandsWaitingCommit")
     waiting_reply: dict[Any, Any] = _private("commandsWaitingReply")
     connected_nodes: set[Any] = _private("connectedNodes")

@@ -20,7 +20,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from cluster.consensus.disk import Disk, DiskFile
 from cluster.consensus.errors import ConsensusError
@@ -52,6 +52,13 @@ def _record(kind: int, first: int, second: int = 0, payload: bytes = b"") -> byt
     return _RECORD.pack(kind, first, second, len(payload)) + payload
 
 
+class Watcher(Protocol):
+    """Follows what is added to a log, and what is cut off again."""
+
+    def add(self, entry: bytes, index: int) -> None: ...
+    def cut(self, index: int) -> None: ...
+
+
 class Journal:
     """PySyncObj's journal interface; nothing is on disk before `sync` returns."""
 
@@ -64,6 +71,7 @@ class Journal:
         """
         self._disk = disk
         self.path = path
+        self.watcher: Watcher | None = None
         self._entries: list[Entry] = []
         self._term = 0
         self._vote: str | None = None
@@ -252,14 +260,21 @@ class Journal:
     def add(self, command: bytes, index: int, term: int) -> None:
         self._entries.append((command, index, term))
         self._pending += _record(_ENTRY, index, term, command)
+        if self.watcher is not None:
+            self.watcher.add(command, index)
 
     def clear(self) -> None:
         self._entries.clear()
+        if self.watcher is not None:
+            self.watcher.cut(0)
         self._pending += _record(_CUT, 0)
 
     def deleteEntriesFrom(self, position: int) -> None:
         if position < len(self._entries):
-            self._pending += _record(_CUT, self._entries[position][1])
+            first = self._entries[position][1]
+            self._pending += _record(_CUT, first)
+            if self.watcher is not None:
+                self.watcher.cut(first)
             del self._entries[position:]
 
     def deleteEntriesTo(self, position: int) -> None:

@@ -12,7 +12,9 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pysyncobj.syncobj as raft
@@ -20,12 +22,21 @@ from pysyncobj import FAIL_REASON, SyncObjConf
 from pysyncobj.poller import POLL_EVENT_TYPE
 
 from cluster.consensus.applier import Applier
+from cluster.consensus.errors import ConsensusError
 from cluster.consensus.follower import Follower
 from cluster.consensus.hooks import FOLLOWER, LEADER, Message
 from cluster.consensus.journal import Journal
+from cluster.consensus.membership import (
+    MEMBERS_KIND,
+    Configuration,
+    Configurations,
+    objection,
+)
 from cluster.consensus.recovery import align
 from cluster.consensus.snapshots import Snapshots
 from cluster.consensus.transport import Guard
+from cluster.state.commands import ChangeMembers
+from orchestry.errors import Code
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +46,16 @@ DISK_RETRY_S = 1.0
 STALL_S = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A change of members that was asked for here."""
+
+    entry: bytes
+    command: ChangeMembers
+    callback: Callable[[Any, int], None]
+    refuse: Callable[[Code, str], None]
+
+
 class RaftNode(Follower):
     """One node; all methods but `submit` and `wake` belong to the Raft thread.
 
@@ -42,18 +63,42 @@ class RaftNode(Follower):
     """
 
     def __init__(
-        self, me: str, others: list[str], conf: SyncObjConf, *,
+        self, conf: SyncObjConf, *, addresses: Mapping[str, str], joins: bool,
         journal: Journal, snapshots: Snapshots, applier: Applier, guard: Guard,
         free_bytes: Callable[[], int], **library: Any,
     ) -> None:
-        self.guard = guard
+        """`addresses`, id -> Raft address, hold until the log names members.
+
+        A node that `joins` a running cluster waits for that.
+
+        Raises:
+            ConsensusError: the files do not belong together, or name another address.
+        """
+        self._changes: deque[_Change] = deque()
         self._free_bytes = free_bytes
         self._disk_retry_at_s = 0.0
         self._sent = (0, 0)
         self._behind = False
         snapshot = snapshots.load()
         applied = align(journal, snapshot)
-        super().__init__(me, others, conf, snapshots=snapshots, applier=applier, **library)
+        state = applier.state if snapshot is None else snapshot.state
+        configurations = Configurations(Configuration.of(state, {} if joins else addresses))
+        configurations.read(journal[:])
+        journal.watcher = configurations
+        me = addresses[guard.controller_id]
+        named = configurations.latest.addresses or addresses
+        if named.get(guard.controller_id, me) != me:
+            raise ConsensusError(
+                f"controller {guard.controller_id} is a member at "
+                f"{named[guard.controller_id]}, CLUSTER_PEERS says {me}; correct it, or remove "
+                "the controller and add it again"
+            )
+        others = {address: name for name, address in named.items() if address != me}
+        guard.peers.rename(others)
+        super().__init__(
+            me, sorted(others), conf, snapshots=snapshots, applier=applier, guard=guard,
+            configurations=configurations, **library,
+        )
         self._ticked_at_s = raft.monotonicTime()
         applier.install(applier.state if snapshot is None else snapshot.state, applied)
         snapshots.state = lambda: applier.state
@@ -75,6 +120,14 @@ class RaftNode(Follower):
     def submit(self, entry: bytes, callback: Callable[[Any, int], None]) -> None:
         """Hand an entry to the leader, from whatever node this is."""
         self._applyCommand(entry, callback)
+        self.wake()
+
+    def change(
+        self, entry: bytes, command: ChangeMembers, callback: Callable[[Any, int], None],
+        refuse: Callable[[Code, str], None],
+    ) -> None:
+        """Append a change of members, if this node leads and may; never forwarded."""
+        self._changes.append(_Change(entry, command, callback, refuse))
         self.wake()
 
     def wake(self) -> None:
@@ -153,6 +206,8 @@ class RaftNode(Follower):
     def _checkCommandsToApply(self) -> None:
         """Send once a tick all that is new, where the library sends once a command."""
         super()._checkCommandsToApply()
+        while self._changes:
+            self._take_change(self._changes.popleft())
         if self.role() == LEADER:
             newest = (self.log[-1][1], self.commit_index)
             if newest != self._sent:
@@ -160,6 +215,25 @@ class RaftNode(Follower):
                 self.send_entries()
                 if not self.other_nodes:
                     self.wake()  # nobody's answer ends the poll, and the next tick commits
+
+    def _take_change(self, change: _Change) -> None:
+        """One at a time, and not before a leader knows what is committed."""
+        commit, first = self.commit_index, self.log[0][1]
+        if self.role() != LEADER or self.log[commit - first][2] != self.term:
+            change.refuse(Code.CLUSTER_NOT_READY, "the leader has just changed")
+            return
+        latest = self.configurations.latest
+        why = "another change of members is under way: ask again"
+        if latest.index <= commit:
+            why = objection(
+                change.command, latest, me=self.guard.controller_id, live=self.live())
+        if why:
+            change.refuse(Code.CONFLICT, why)
+            return
+        index = self.log[-1][1] + 1
+        self.log.add(change.entry, index, self.term)
+        self.waiting_commit[index].append((self.term, change.callback))
+        self.adopt()
 
     def apply_entries(self) -> bool:
         """Apply for a bounded time, so that a long backlog delays no heartbeat."""
@@ -180,6 +254,7 @@ class RaftNode(Follower):
                     callback(None, FAIL_REASON.DISCARDED)
             if raft.monotonicTime() > until_s:
                 break
+        self.configurations.settle(self.applied_index)
         self._applier.publish()
         self._behind = self.applied_index < self.commit_index
         return False
@@ -209,6 +284,10 @@ class RaftNode(Follower):
             self._on_ack(node, message)
         elif kind in ("request_vote", "timeout_now") and self.fault:
             pass
+        elif kind == "removed":
+            self.on_removed(node, message)
+        elif kind == "apply_command" and message["command"].startswith(MEMBERS_KIND):
+            pass  # only a leader's own API may ask for these
         elif kind == "pre_vote":
             self.on_pre_vote(node, message)
         elif kind == "pre_vote_granted":

@@ -12,13 +12,12 @@ from typing import Any
 import pysyncobj.syncobj as raft
 from pysyncobj import SyncObjConf
 
-from cluster.consensus.hooks import LEADER, HookedSyncObj, Message, Send
+from cluster.consensus.hooks import LEADER, Message
+from cluster.consensus.voters import Voters
 
 
-class PreVote(HookedSyncObj):
+class PreVote(Voters):
     """Holds PySyncObj's election back until a majority would vote for this node."""
-
-    raw_send: Send
 
     def __init__(self, me: Any, others: list[Any], conf: SyncObjConf, **library: Any) -> None:
         self.fault = ""
@@ -32,6 +31,10 @@ class PreVote(HookedSyncObj):
         Source: Ongaro, Consensus: Bridging Theory and Practice, section 9.6.
         """
         now_s = raft.monotonicTime()
+        if not self.votes():
+            self.transferring = False
+            self.postpone_election()
+            return
         if (
             self.role() == LEADER
             or self.election_at_s >= now_s

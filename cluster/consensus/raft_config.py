@@ -15,6 +15,8 @@ from cluster.consensus.errors import ConsensusError
 class RaftConfig:
     """Settings of one node; `addresses` maps every controller id, ours too, to host:port.
 
+    Once the log names members, those count instead. `joins` waits for that from the start.
+
     `bind_host` is where to listen, by default the host of our own address. The election
     timeout is drawn between `raft_min_timeout_s` and `raft_max_timeout_s`.
     """
@@ -33,6 +35,7 @@ class RaftConfig:
     leader_fallback_timeout_s: float = 0.6
     snapshot_min_entries: int = 5000
     durability: Durability = "fsync"
+    joins: bool = False
 
     @property
     def address(self) -> str:

@@ -7,11 +7,11 @@ import logging
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pysyncobj.syncobj as raft
-from pysyncobj import FAIL_REASON, SyncObjConf, SyncObjException
+from pysyncobj import FAIL_REASON, SyncObjException
 
 from cluster.clock import Clock, SystemClock
 from cluster.consensus import wire
@@ -21,15 +21,22 @@ from cluster.consensus.disk import Disk, OsDisk
 from cluster.consensus.errors import ConsensusError, Halted
 from cluster.consensus.hooks import LEADER
 from cluster.consensus.journal import Journal
+from cluster.consensus.library_conf import (
+    BIND_RETRY_S,
+    ENVELOPE_BYTES_MAX,
+    bind_address,
+    library_conf,
+)
 from cluster.consensus.log import RaftStatus
+from cluster.consensus.membership import MEMBERS_KIND
 from cluster.consensus.node import RaftNode
 from cluster.consensus.peers import Peers
 from cluster.consensus.raft_config import RaftConfig
-from cluster.consensus.snapshots import PIECE_BYTES, Snapshots, run_in_thread
+from cluster.consensus.snapshots import Snapshots, run_in_thread
 from cluster.consensus.tickets import SyncObjTicket, TicketBook, failed
 from cluster.consensus.transport import Guard, GuardedTransport
 from cluster.state.codec import encode_envelope
-from cluster.state.commands import Command, Stamp
+from cluster.state.commands import ChangeMembers, Command, Stamp
 from cluster.state.model import ClusterState
 from orchestry.errors import Code
 
@@ -37,10 +44,7 @@ __all__ = ["ConsensusError", "RaftConfig", "SyncObjLog"]
 
 logger = logging.getLogger(__name__)
 
-ENVELOPE_BYTES_MAX = 2 * 1024 * 1024
-QUEUE_MAX = 4096
 BIND_TIMEOUT_S = 2.0
-BIND_RETRY_S = 0.1
 STOP_TIMEOUT_S = 10.0
 TRANSFER_RETRY_S = 0.05
 HAND_OVER_POLL_S = 0.005
@@ -79,9 +83,7 @@ class SyncObjLog:
         self._disk = disk or OsDisk(config.durability)
         self._run_job = run
         self._library = library or {"transportClass": GuardedTransport}
-        self._names = {address: name for name, address in config.addresses.items()}
-        others = {a: n for a, n in self._names.items() if n != config.controller_id}
-        self._peers = Peers(others, self._clock.monotonic_s, self._clock.wall_ms)
+        self._peers = Peers({}, self._clock.monotonic_s, self._clock.wall_ms)
         self._tickets = TicketBook(self._clock.monotonic_s)
         self._applier = Applier()
         self._node: RaftNode | None = None
@@ -113,11 +115,12 @@ class SyncObjLog:
         quiet_s = raft.monotonicTime() - node.leader_heard_at_s
         if leader is None or quiet_s > self._config.raft_max_timeout_s:
             return None
-        return self._names.get(leader.id)
+        return self._peers.names.get(leader.id)
 
     def submit(self, command: Command, stamp: Stamp) -> SyncObjTicket:
         node = self._node
-        entry = COMMAND_KIND + encode_envelope(command, stamp).encode()
+        kind = MEMBERS_KIND if isinstance(command, ChangeMembers) else COMMAND_KIND
+        entry = kind + encode_envelope(command, stamp).encode()
         if len(entry) > ENVELOPE_BYTES_MAX:
             return failed(Code.PAYLOAD_TOO_LARGE, f"a command has {len(entry)} bytes")
         if node is None or self._closed or self._handing_over:
@@ -132,8 +135,22 @@ class SyncObjLog:
         def done(applied: Any, reason: int) -> None:
             self._settle(number, applied, reason)
 
-        node.submit(entry, done)
+        if isinstance(command, ChangeMembers):
+            def refused(code: Code, why: str) -> None:
+                if self._tickets.take(number) is not None:
+                    ticket.fail(code, why)
+
+            node.change(entry, command, done, refused)
+        else:
+            node.submit(entry, done)
         return ticket
+
+    def incarnations(self) -> Mapping[str, str]:
+        """The data folders of this controller and of those that it is connected to, by id."""
+        node = self._node
+        if node is None:
+            return {}
+        return {**self._peers.incarnations, self._config.controller_id: node.guard.incarnation}
 
     def status(self) -> RaftStatus:
         node = self._node
@@ -160,7 +177,7 @@ class SyncObjLog:
 
     def _fault_text(self) -> str:
         node = self._node
-        return self._fault or ("" if node is None else node.fault)
+        return self._fault or ("" if node is None else node.fault or node.guard.outcast)
 
     def _settle(self, number: int, applied: Any, reason: int) -> None:
         """PySyncObj's callback; must never raise: the entry would be applied twice."""
@@ -216,17 +233,17 @@ class SyncObjLog:
     def _build(self, data_dir: DataDir) -> RaftNode:
         config = self._config
         guard = Guard(
-            config.controller_id, self._peers, wire.Cipher(config.secret), data_dir.cluster_id
+            config.controller_id, self._peers, wire.Cipher(config.secret),
+            data_dir.cluster_id, data_dir.incarnation,
         )
-        others = [a for a in config.addresses.values() if a != config.address]
         snapshots = Snapshots(
             self._disk, data_dir.snapshot, self._clock.monotonic_s, self._run_job
         )
         journal = Journal(self._disk, data_dir.journal)
         try:
             return RaftNode(
-                config.address, others, _library_conf(config), journal=journal,
-                snapshots=snapshots, applier=self._applier, guard=guard,
+                library_conf(config), addresses=config.addresses, joins=config.joins,
+                journal=journal, snapshots=snapshots, applier=self._applier, guard=guard,
                 free_bytes=lambda: self._disk.free_bytes(config.data_dir), **self._library,
             )
         except BaseException:
@@ -235,7 +252,7 @@ class SyncObjLog:
 
     def _await_port(self) -> None:
         """Wait for our port, which a predecessor may still hold for a moment."""
-        host, port = _bind_address(self._config)
+        host, port = bind_address(self._config)
         deadline_s = self._clock.monotonic_s() + BIND_TIMEOUT_S
         while True:
             try:
@@ -247,7 +264,7 @@ class SyncObjLog:
             self._stop_asked.wait(BIND_RETRY_S)
 
     def _port_taken(self, error: OSError | None = None) -> ConsensusError:
-        host, port = _bind_address(self._config)
+        host, port = bind_address(self._config)
         why = "in use" if error is None else (error.strerror or str(error))
         return ConsensusError(
             f"Raft port {host}:{port} cannot be used ({why}); stop the process that has it, "
@@ -272,6 +289,8 @@ class SyncObjLog:
             return
         self._housekeeping_at_s = now_s + HOUSEKEEPING_S
         self._tickets.expire()
+        members = self._applier.state.members
+        node.guard.bound = {name: member.incarnation for name, member in members.items()}
         cluster_id = self._applier.state.cluster_id
         if cluster_id and self._data_dir is not None and not node.fault:
             node.guard.cluster_id = cluster_id
@@ -354,43 +373,3 @@ class SyncObjLog:
             node.destroy()
         if self._data_dir is not None:
             self._data_dir.close()
-
-
-def _bind_address(config: RaftConfig) -> tuple[str, int]:
-    host, _, port = config.address.rpartition(":")
-    return config.bind_host or host, int(port)
-
-
-def _library_conf(config: RaftConfig) -> SyncObjConf:
-    """PySyncObj's settings; it ignores unknown ones, so each is checked to exist."""
-    host, port = _bind_address(config)
-    wanted: dict[str, Any] = {
-        "autoTick": False,
-        "raftMinTimeout": config.raft_min_timeout_s,
-        "raftMaxTimeout": config.raft_max_timeout_s,
-        "appendEntriesPeriod": config.append_period_s,
-        "leaderFallbackTimeout": config.leader_fallback_timeout_s,
-        "connectionTimeout": config.connection_timeout_s,
-        "connectionRetryTime": config.connection_retry_s,
-        # RaftNode sends all new entries once a tick itself: neither the wait for the next
-        # heartbeat that True means to the library, nor a message for each command.
-        "appendEntriesUseBatch": True,
-        # Larger than any entry: the library's way to cut one into pieces can lose the last.
-        "appendEntriesBatchSizeBytes": ENVELOPE_BYTES_MAX + 4096,
-        "commandsWaitLeader": False,
-        "commandsQueueSize": QUEUE_MAX,
-        "useFork": False,
-        "logCompactionMinEntries": config.snapshot_min_entries,
-        "logCompactionBatchSize": PIECE_BYTES,
-        "bindAddress": f"{host}:{port}",
-        "maxBindRetries": 1,
-        "bindRetryTime": BIND_RETRY_S,
-        "dnsCacheTime": 30.0,
-        "dnsFailCacheTime": 5.0,
-    }
-    conf = SyncObjConf(**wanted)
-    unknown = [name for name in wanted if not hasattr(conf, name)]
-    if unknown:
-        raise ConsensusError(f"PySyncObj has no setting {unknown}; install the pinned version")
-    return conf
-

@@ -7,7 +7,8 @@ the first vote after a quiet time would meet dead connections.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pysyncobj.syncobj as raft
@@ -25,16 +26,27 @@ REFUSED_RETRY_S = 2.0
 STRANGER_TIMEOUT_S = 5.0
 STRANGERS_MAX = 64
 STRANGER_BYTES_MAX = 16 * 1024
+EMPTIED = (
+    "the data folder is not the one that this member was first seen with: what it promised "
+    "is lost; remove the controller and add it again"
+)
 
 
 @dataclass(slots=True)
 class Guard:
-    """What the transport checks, shared with the node; `cluster_id` may come later."""
+    """What the transport checks, shared with the node; `cluster_id` may come later.
+
+    `incarnation` names our data folder, `bound` those of the members, as far as the state
+    has them. `outcast` is why the others have nothing to do with us, "" while they have.
+    """
 
     controller_id: str
     peers: Peers
     cipher: Cipher
     cluster_id: str = ""
+    incarnation: str = ""
+    bound: Mapping[str, str] = field(default_factory=dict)
+    outcast: str = ""
 
 
 class GuardedTransport(TCPTransport):  # type: ignore[misc]
@@ -69,7 +81,7 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
     def _seal(self, conn: Any) -> Seal:
         def refused(claimed: str, reason: str) -> None:
             node = self._connToNode(conn)
-            name = claimed if node is None else self._guard.peers.names[node.id]
+            name = claimed if node is None else self._guard.peers.name(node.id)
             self._guard.peers.refuse(name, reason)
             if node is not None:
                 self._hold_off(node)
@@ -89,13 +101,19 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
             conn.disconnect()  # closes the socket of an attempt that failed at once
         return connected
 
+    def dropNode(self, node: TCPNode) -> None:
+        super().dropNode(node)
+        self._admitted.discard(node)
+
     def _onIncomingMessageReceived(self, conn: Any, message: Any) -> None:
         if not conn.sendRandKey:
             super()._onIncomingMessageReceived(conn, message)
             return
         node = self._nodeAddrToNode.get(message) if isinstance(message, str) else None
         if node is None:
-            self._guard.peers.refuse("", f"its address {message!r:.80} is not in CLUSTER_PEERS")
+            why = f"its address {message!r:.80} is not that of a member"
+            self._guard.peers.refuse("", why)
+            conn.send({"type": "refused", "reason": f"{self._guard.controller_id}: {why}"})
             conn.disconnect()
             return
         before = self._connections.get(node)
@@ -119,7 +137,7 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
         # Past the node's own gate, for which the first ping of a connection is too early.
         super().send(node, {
             "type": "ping", "id": self._guard.controller_id, "protocol": PROTOCOL,
-            "cluster": self._guard.cluster_id,
+            "cluster": self._guard.cluster_id, "incarnation": self._guard.incarnation,
         })
 
     def _onMessageReceived(self, node: TCPNode, message: Any) -> None:
@@ -127,22 +145,29 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
             return
         kind = message.get("type")
         if kind == "refused":
-            self._guard.peers.refuse(self._guard.peers.names[node.id], str(message["reason"]))
+            self._guard.peers.refuse(self._guard.peers.name(node.id), str(message["reason"]))
+            if message.get("emptied"):
+                self._guard.outcast = str(message["reason"])
             self._drop(node)
         elif kind == "ping":
             reason = self._objection(node, message)
             if reason:
                 self._refuse(node, reason)
                 return
+            name = self._guard.peers.name(node.id)
+            bound, theirs = self._guard.bound.get(name, ""), message.get("incarnation", "")
+            if bound and theirs != bound:
+                self._refuse(node, EMPTIED, emptied=True)
+                return
             self._admitted.add(node)
-            self._guard.peers.accept(node.id)
+            self._guard.peers.accept(node.id, theirs)
             self._guard.peers.heard(node.id)
         elif node in self._admitted:
             self._guard.peers.heard(node.id)
             super()._onMessageReceived(node, message)
 
     def _objection(self, node: TCPNode, ping: dict[str, Any]) -> str:
-        expected = self._guard.peers.names[node.id]
+        expected = self._guard.peers.name(node.id)
         if ping["id"] != expected:
             return (f"at {node.id} answers controller {ping['id']!r}, not {expected!r}; "
                     "correct CLUSTER_PEERS or CONTROLLER_NODE_ID")
@@ -154,10 +179,10 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
                     "correct CLUSTER_PEERS or ORCHESTRY_DATA_DIR")
         return ""
 
-    def _refuse(self, node: TCPNode, reason: str) -> None:
-        self._guard.peers.refuse(self._guard.peers.names[node.id], reason)
+    def _refuse(self, node: TCPNode, reason: str, *, emptied: bool = False) -> None:
+        self._guard.peers.refuse(self._guard.peers.name(node.id), reason)
         told = f"{self._guard.controller_id} refuses us: {reason}"
-        self.send(node, {"type": "refused", "reason": told})
+        self.send(node, {"type": "refused", "reason": told, "emptied": emptied})
         self._drop(node)
 
     def _drop(self, node: TCPNode) -> None:

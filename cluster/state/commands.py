@@ -127,6 +127,26 @@ class AnnounceController:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeMembers:
+    """Who votes from now on: pairs of controller id and Raft address, sorted by id.
+
+    Raft obeys it from when it is in a log, committed or not, so nothing but the log decides
+    whether it holds: it does if `previous` is the index of the one that held before.
+    """
+
+    previous: int
+    members: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BindMember:
+    """Leader: the data folder that a member was first seen with."""
+
+    id: str
+    incarnation: str
+
+
+@dataclass(frozen=True, slots=True)
 class BeginEpoch:
     """The Raft leader takes the lease; `cluster_id` is used once, by the very first."""
 
@@ -144,5 +164,6 @@ class RenewLease:
 
 Command = (
     Noop | RegisterApp | StartApp | StopApp | ScaleApp | DeleteApp | FinishDelete | ReportApp
-    | RecordEvent | AnnounceController | BeginEpoch | RenewLease
+    | RecordEvent | AnnounceController | ChangeMembers | BindMember | BeginEpoch
+    | RenewLease
 )

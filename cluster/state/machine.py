@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from immutables import Map
+
 from cluster.state import commands as c
 from cluster.state.memory import Outcome
 from cluster.state.model import (
@@ -15,6 +17,7 @@ from cluster.state.model import (
     ControllerInfo,
     EventRecord,
     Leadership,
+    Member,
     Replica,
 )
 from orchestry.errors import Code
@@ -47,24 +50,35 @@ def apply(
     Source: docs/adr/0002-one-replicated-method.md.
     """
     known = state.memory.recall(stamp.request_id) if stamp.request_id else None
-    if known is not None and known.fingerprint == stamp.fingerprint:
-        return replace(state, index=index), known.applied
-    if known is not None:
-        why = f"The Idempotency-Key {stamp.request_id} belongs to another request"
-        return replace(state, index=index), Applied(index, Code.CONFLICT, why)
-    if stamp.epoch is not None and stamp.epoch != state.leadership.epoch:
-        stale = f"epoch {stamp.epoch} is not the current {state.leadership.epoch}"
-        return replace(state, index=index), Applied(index, Code.STALE_EPOCH, stale)
+    if not isinstance(command, c.ChangeMembers):  # of those, the log alone decides
+        early = _without_it(state, stamp, index, known)
+        if early is not None:
+            return replace(state, index=index), early
     step = _STEPS[type(command)](replace(state, index=index), command, stamp)
     if isinstance(step, Refusal):
         after, applied = replace(state, index=index), Applied(index, step.code, step.details)
     else:
         after, value = step
         applied = Applied(index, value=value)
-    if stamp.request_id:
+    if stamp.request_id and known is None:
         outcome = Outcome(stamp.request_id, stamp.fingerprint, stamp.at_ms, applied)
         after = replace(after, memory=after.memory.remember(outcome))
     return after, applied
+
+
+def _without_it(
+    state: ClusterState, stamp: c.Stamp, index: int, known: Outcome | None
+) -> Applied | None:
+    """The outcome of a repeat, or of a command from an epoch that is over."""
+    if known is not None and known.fingerprint == stamp.fingerprint:
+        return known.applied
+    if known is not None:
+        why = f"The Idempotency-Key {stamp.request_id} belongs to another request"
+        return Applied(index, Code.CONFLICT, why)
+    if stamp.epoch is not None and stamp.epoch != state.leadership.epoch:
+        stale = f"epoch {stamp.epoch} is not the current {state.leadership.epoch}"
+        return Applied(index, Code.STALE_EPOCH, stale)
+    return None
 
 
 def _with_app(state: ClusterState, app: App) -> ClusterState:
@@ -256,6 +270,36 @@ def _announce(state: ClusterState, command: c.AnnounceController, stamp: c.Stamp
     return replace(state, controllers=state.controllers.set(info.id, info)), ()
 
 
+def _change_members(state: ClusterState, command: c.ChangeMembers, stamp: c.Stamp) -> Step:
+    if command.previous != state.members_index:
+        return Refusal(Code.CONFLICT, "The members changed meanwhile: look at them, ask again")
+    before = state.members
+    members = Map({
+        name: before[name] if name in before and before[name].raft_address == address
+        else Member(address, state.index)
+        for name, address in command.members
+    })
+    for name in sorted(before):
+        if name not in members:
+            state = replace(state, controllers=state.controllers.delete(name)
+                            if name in state.controllers else state.controllers)
+            state = _tell(state, stamp, "cluster", "", f"Controller {name} was removed")
+    for name in sorted(members):
+        if before and name not in before:
+            state = _tell(state, stamp, "cluster", "", f"Controller {name} was added",
+                          raft_address=members[name].raft_address)
+    return replace(state, members=members, members_index=state.index), (
+        ("members_index", state.index),)
+
+
+def _bind_member(state: ClusterState, command: c.BindMember, stamp: c.Stamp) -> Step:
+    member = state.members.get(command.id)
+    if member is None or member.incarnation:
+        return state, ()
+    member = replace(member, incarnation=command.incarnation)
+    return replace(state, members=state.members.set(command.id, member)), ()
+
+
 def _begin_epoch(state: ClusterState, command: c.BeginEpoch, stamp: c.Stamp) -> Step:
     before = state.leadership
     lead = Leadership(
@@ -289,6 +333,8 @@ _STEPS: dict[type[Any], Callable[[ClusterState, Any, c.Stamp], Step]] = {
     c.ReportApp: _report,
     c.RecordEvent: _record_event,
     c.AnnounceController: _announce,
+    c.ChangeMembers: _change_members,
+    c.BindMember: _bind_member,
     c.BeginEpoch: _begin_epoch,
     c.RenewLease: _renew,
 }

@@ -90,6 +90,19 @@ class ControllerInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """A controller that votes; `raft_address` is host:port.
+
+    `joined_index` is the log index of the entry that added it. `incarnation` names its data
+    folder, "" until that is known: a member with another folder has lost what it promised.
+    """
+
+    raft_address: str
+    joined_index: int = 0
+    incarnation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EventRecord:
     """Something that happened; `id` is unique and grows."""
 
@@ -103,13 +116,19 @@ class EventRecord:
 
 @dataclass(frozen=True, slots=True)
 class ClusterState:
-    """The whole replicated state at one log index; its maps share what did not change."""
+    """The whole replicated state at one log index; its maps share what did not change.
+
+    `members_index` is the log index of the entry that `members` come from; before the first
+    one it is 0, and the members are those of the settings.
+    """
 
     index: int = 0
     cluster_id: str = ""
     leadership: Leadership = Leadership()
     apps: Map[str, App] = field(default_factory=Map)
     controllers: Map[str, ControllerInfo] = field(default_factory=Map)
+    members: Map[str, Member] = field(default_factory=Map)
+    members_index: int = 0
     memory: Memory = field(default_factory=Memory)
     events: tuple[EventRecord, ...] = ()
     next_event_id: int = 1
@@ -117,5 +136,5 @@ class ClusterState:
 
 __all__ = [
     "App", "Applied", "ClusterState", "ControllerInfo", "EventRecord", "Health", "Leadership",
-    "Phase", "Replica",
+    "Member", "Phase", "Replica",
 ]

@@ -58,6 +58,13 @@ COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
     ),
     c.RecordEvent: st.builds(c.RecordEvent, app=_APPS, message=_TEXTS, details=_DETAILS),
     c.AnnounceController: st.builds(c.AnnounceController, id=st.sampled_from(["n1", "n2"])),
+    c.ChangeMembers: st.builds(
+        c.ChangeMembers, previous=_COUNTS,
+        members=st.dictionaries(
+            st.sampled_from(["n1", "n2", "n3"]), st.sampled_from(["h:1", "h:2"]),
+        ).map(lambda found: tuple(sorted(found.items())))),
+    c.BindMember: st.builds(
+        c.BindMember, id=st.sampled_from(["n1", "n2"]), incarnation=_TEXTS),
     c.BeginEpoch: st.builds(c.BeginEpoch, holder=st.sampled_from(["n1", "n2"]), ttl_ms=_TIMES),
     c.RenewLease: st.builds(c.RenewLease, ttl_ms=_TIMES),
 }
