@@ -64,5 +64,8 @@ class Controller(Protocol):
     def hand_over(self) -> None:
         """Stop acting and let another controller lead; bounded in time."""
 
+    def transfer(self, to: str | None = None) -> str | None:
+        """Let `to` lead, or who is best prepared; the new leader's id, None when none is."""
+
     def capacity(self) -> EngineInfo | None:
         """The size of the host; None while the engine has never answered."""

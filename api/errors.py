@@ -28,6 +28,14 @@ _OF_STATUS = {
 }
 
 
+class Answered(Exception):
+    """The request ends with this response, from wherever it is raised."""
+
+    def __init__(self, answer: Response) -> None:
+        super().__init__()
+        self.answer = answer
+
+
 def body(code: Code, details: object = None, *, error: str = "") -> dict[str, Any]:
     """The error body of every endpoint."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -65,6 +73,7 @@ def request_id(environ: MutableMapping[str, Any]) -> str:
 def install(app: Flask) -> None:
     """Make every failure of `app` answer with the error body."""
     app.register_error_handler(OrchestryError, _known)
+    app.register_error_handler(Answered, _answered)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(Exception, _unknown)
 
@@ -72,6 +81,11 @@ def install(app: Flask) -> None:
 def _known(error: Exception) -> Response:
     assert isinstance(error, OrchestryError)
     return response(error.code, error.details)
+
+
+def _answered(error: Exception) -> Response:
+    assert isinstance(error, Answered)
+    return error.answer
 
 
 def _http(error: Exception) -> Response:

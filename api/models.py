@@ -136,6 +136,27 @@ class ScaleBody(_Body):
     timeout: int = Field(300, ge=1, le=WAIT_S_MAX, description="Seconds to wait at most")
 
 
+class MemberPath(BaseModel):
+    """A controller in the path."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    node_id: str = Field(pattern=NAME_PATTERN, description="Id of the controller")
+
+
+class MemberBody(_Body):
+    """A controller that is to vote."""
+
+    node_id: str = Field(pattern=NAME_PATTERN)
+    raft_address: str = Field(max_length=260, description="host:port for the other controllers")
+
+
+class TransferBody(_Body):
+    """Hand leadership over; the key is optional."""
+
+    to: str | None = Field(None, pattern=NAME_PATTERN, description="Id of the next leader")
+
+
 class Fault(BaseModel):
     """One thing to correct."""
 

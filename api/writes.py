@@ -13,10 +13,11 @@ from flask import Response, request
 from api import errors
 from api.here import INDEX, here
 from cluster.state.commands import Command, Stamp
-from cluster.state.model import Applied
+from cluster.state.model import Applied, ClusterState
 from orchestry.errors import Code, OrchestryError
 
 WRITE_WAIT_S = 5.0
+LEADER_WAIT_S = 1.0
 METHODS: Final = frozenset({"POST", "PUT", "DELETE", "PATCH"})
 
 _KEY_USED = "orchestry.idempotency_key"
@@ -30,7 +31,11 @@ def redirect() -> Response | None:
     `Location` comes from the replicated member list, never from the Host header.
     """
     controller = here().controller
-    leader = controller.log.leader_id()
+    leader = controller.log.settled_leader(0)
+    if leader is None:
+        # A client that comes back a second later would wait longer than most elections take.
+        with here().waiting.place():
+            leader = controller.log.settled_leader(LEADER_WAIT_S)
     if leader == controller.id:
         return None
     if leader is None:
@@ -101,13 +106,32 @@ def propose(command: Command) -> Applied:
     try:
         applied = controller.log.submit(command, stamp).wait(WRITE_WAIT_S)
     except OrchestryError as error:
-        if error.code is not Code.UNKNOWN_OUTCOME:
-            raise
-        raise unknown_outcome() from error
+        if error.code is Code.UNKNOWN_OUTCOME:
+            raise unknown_outcome() from error
+        elsewhere = redirect() if error.code is Code.CLUSTER_NOT_READY else None
+        if elsewhere is not None:
+            raise errors.Answered(elsewhere) from error
+        raise
     request.environ[INDEX] = applied.index
     if applied.rejected is not None:
         raise OrchestryError(applied.rejected, applied.details)
     return applied
+
+
+def repeated(state: ClusterState) -> Applied | None:
+    """The outcome of an earlier request under this key; None for a new one.
+
+    Raises:
+        OrchestryError: CONFLICT when the key belongs to another request.
+    """
+    key, fingerprint = key_and_fingerprint()
+    known = state.memory.recall(key)
+    if known is None:
+        return None
+    if known.fingerprint != fingerprint:
+        raise OrchestryError(
+            Code.CONFLICT, f"The Idempotency-Key {key} belongs to another request")
+    return known.applied
 
 
 def unknown_outcome() -> OrchestryError:

@@ -20,6 +20,7 @@ from cluster.control.observe import Observer
 from cluster.control.probe import HttpProber
 from cluster.control.reconcile import Reconciler
 from cluster.control.report import Reporter
+from cluster.control.roster import Roster
 from cluster.control.vitals import Component, Vitals
 from cluster.control.workers import ThreadWorkers, Workers
 from cluster.engine.base import Engine, EngineInfo
@@ -35,6 +36,9 @@ logger = logging.getLogger(__name__)
 STEP_S = 0.05
 ANNOUNCE_RETRY_S = 1.0
 STOP_S = 5.0
+YIELD_S = 1.0
+YIELD_POLL_S = 0.005
+TRANSFER_S = 2.0
 
 
 def make_loops(
@@ -77,15 +81,19 @@ class Controller:
         self._workers = ThreadWorkers(self._wake.set)
         self._vitals = Vitals(log, engine, ingresses, clock)
         fleet = Fleet(clock)
+        roster: list[Loop] = []
+        if isinstance(log, SyncObjLog):
+            roster.append(Roster(settings.raft_addresses, log.incarnations))
         loops, self._observer = make_loops(
             engine, ingresses, HttpProber(clock),
             fleet=fleet, workers=self._workers, clock=clock, domain=settings.ingress_domain,
         )
         self._driver = Driver(
-            self.id, log, loops=loops, fleet=fleet, workers=self._workers, clock=clock,
+            self.id, log, loops=[*loops, *roster], fleet=fleet, workers=self._workers, clock=clock,
             lease_ttl_s=settings.lease_ttl_s,
         )
         self._announce_s = 0.0
+        self._transferring = threading.Lock()
         self._threads = [
             threading.Thread(target=self._control, name="control", daemon=True),
             threading.Thread(target=self._listen, name="engine-events", daemon=True),
@@ -106,6 +114,7 @@ class Controller:
                 data_dir=settings.data_dir,
                 secret=settings.secret or None,
                 durability=settings.durability,
+                joins=settings.joins,
             )
         )
         engine: Engine
@@ -141,11 +150,35 @@ class Controller:
 
     def hand_over(self) -> None:
         """Stop acting and let another lead, while HTTP still answers; bounded in time."""
+        self._yield_lease()
         self._stop.set()
         self._wake.set()
         self._threads[0].join(STOP_S)
         if isinstance(self.log, SyncObjLog) and self.log.is_raft_leader():
             self.log.hand_over()
+
+    def transfer(self, to: str | None = None) -> str | None:
+        """Let `to`, or the controller that is best prepared, lead; the new leader's id.
+
+        None when nobody took over in time: this controller then goes on leading.
+        """
+        log = self.log
+        if not isinstance(log, SyncObjLog) or not self._transferring.acquire(blocking=False):
+            return None
+        try:
+            self._yield_lease()
+            return log.leader_id() if log.hand_over(to, TRANSFER_S) else None
+        finally:
+            self._driver.resume()
+            self._transferring.release()
+
+    def _yield_lease(self) -> None:
+        """Let calls under way end, begin no other, and give the lease up, all within a second."""
+        until_s = self.clock.monotonic_s() + YIELD_S
+        self._driver.stand_aside(until_s + TRANSFER_S)
+        while self.lease_valid() and self.clock.monotonic_s() < until_s:
+            self._wake.set()
+            self._stop.wait(YIELD_POLL_S)
 
     def stop(self) -> None:
         """Stop acting, hand over leadership, leave; bounded in time."""

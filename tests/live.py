@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 READY_S = 30.0
 CALL_S = 10.0
@@ -119,7 +119,7 @@ class LiveCluster:
 
     # -- processes ---------------------------------------------------------------------
 
-    def __enter__(self) -> LiveCluster:
+    def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             if self._ingress:

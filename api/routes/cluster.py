@@ -41,10 +41,8 @@ def status(query: ReadQuery) -> Response:
         "term": state.leadership.epoch,
         "is_leader": leader == controller.id,
         "leader_id": leader,
-        "cluster_size": len(controller.settings.raft_addresses),
-        "nodes": [
-            _node(state, raft, leader, node) for node in controller.settings.raft_addresses
-        ],
+        "cluster_size": len(addresses(state)),
+        "nodes": [_node(state, raft, leader, node) for node in addresses(state)],
         "lease": _lease(state, leader),
         "cluster_id": state.cluster_id or None,
         "raft_term": raft.term,
@@ -53,6 +51,17 @@ def status(query: ReadQuery) -> Response:
         "has_quorum": raft.has_quorum,
         "fault": raft.fault or None,
     })
+
+
+def addresses(state: ClusterState) -> Mapping[str, str]:
+    """The Raft address of each member by id, from the log or, before it names any, the settings."""
+    if not state.members_index:
+        return here().controller.settings.raft_addresses
+    return {name: state.members[name].raft_address for name in sorted(state.members)}
+
+
+def _clustered(state: ClusterState) -> bool:
+    return here().controller.settings.mode == "cluster" or len(state.members) > 1
 
 
 def _node(
@@ -88,7 +97,7 @@ def _hostname(state: ClusterState, node: str) -> str:
         return socket.gethostname()
     info = state.controllers.get(node)
     return info.hostname if info is not None else (
-        controller.settings.raft_addresses[node].rpartition(":")[0]
+        addresses(state).get(node, "").rpartition(":")[0]
     )
 
 
@@ -128,19 +137,19 @@ def leader(query: ReadQuery) -> Response:
 @checked
 def health(query: ReadQuery) -> Response:
     """200 while this node is part of a quorum with a leader, else 503."""
-    read(query)
+    state = read(query)
     controller = here().controller
     raft = controller.log.status()
     leader = controller.log.leader_id()
     ready = raft.has_quorum and leader is not None and not raft.fault
     body = {
         "status": "healthy" if ready else "degraded",
-        "clustering": "disabled" if controller.settings.mode == "single" else "enabled",
+        "clustering": "enabled" if _clustered(state) else "disabled",
         "node_id": controller.id,
         "state": raft.role,
         "is_leader": leader == controller.id,
         "leader_id": leader,
-        "cluster_size": len(controller.settings.raft_addresses),
+        "cluster_size": len(addresses(state)),
         "cluster_ready": ready,
         "timestamp": controller.clock.wall_ms() / 1000,
         "version": __version__,

@@ -93,6 +93,9 @@ class Settings:
     peers: Mapping[str, str] = _setting(
         "CLUSTER_PEERS", readers.peers, MappingProxyType({}),
         "Controllers as id=host:raft_port, separated by commas; may include this one.")
+    joins: bool = _setting(
+        "CLUSTER_JOIN", readers.flag, False,
+        "true: this new controller was added to a running cluster, and waits for its members.")
     secret: str = _setting(
         "CLUSTER_SECRET", readers.text, "",
         "Shared secret of the controllers; mandatory unless every address is loopback.",
@@ -212,6 +215,8 @@ def _shown(definition: Definition, value: Any) -> str:
         return ",".join(f"{name}={part}" for name, part in value.items())
     if isinstance(value, tuple):
         return ",".join(readers.without_token(part) for part in value)
+    if isinstance(value, bool):
+        return str(value).lower()
     if definition.read is readers.memory:
         return units.format_memory(value)
     return f"{value:g}" if isinstance(value, float) else str(value)

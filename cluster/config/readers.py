@@ -65,6 +65,14 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return read
 
 
+def flag(value: str) -> bool:
+    """true or false."""
+    lowered = value.lower()
+    if lowered not in ("true", "false"):
+        raise ValueError(f"{value!r} is neither true nor false")
+    return lowered == "true"
+
+
 def log_level(value: str) -> str:
     return one_of("debug", "info", "warning", "error")(value.lower())
 

@@ -44,6 +44,9 @@ class LocalLog:
     def leader_id(self) -> str | None:
         return self.leader
 
+    def settled_leader(self, timeout_s: float) -> str | None:
+        return self.leader
+
     def submit(self, command: Command, stamp: Stamp) -> Settled:
         with self._changed:
             self._state, applied = apply(self._state, command, stamp, self._state.index + 1)

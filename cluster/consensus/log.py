@@ -63,6 +63,9 @@ class ReplicatedLog(Protocol):
     def leader_id(self) -> str | None:
         """The controller to redirect to, or None during an election."""
 
+    def settled_leader(self, timeout_s: float) -> str | None:
+        """The leader, once no election or hand-over is under way; None when time is up."""
+
     def submit(self, command: Command, stamp: Stamp) -> Ticket:
         """Hand one command to Raft; never blocks."""
 

@@ -162,6 +162,7 @@ class RaftNode(Follower):
         else:
             self._stand_aside(timeToWait)
         self.flush_acks()
+        self.let_go()
         self._ticked_at_s = raft.monotonicTime()
 
     def persist(self) -> bool:
@@ -278,6 +279,8 @@ class RaftNode(Follower):
 
     def on_message(self, node: Any, message: Message) -> None:
         kind = message["type"]
+        if node not in self.other_nodes:
+            return  # no member any more
         if kind == "append_entries":
             self.on_append_entries(node, message)
         elif kind == "next_node_idx":

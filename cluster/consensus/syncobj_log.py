@@ -94,6 +94,7 @@ class SyncObjLog:
         self._thread: threading.Thread | None = None
         self._stop_asked = threading.Event()
         self._transfer_until_s = 0.0
+        self._transfer_to: str | None = None
         self._transfer_retry_at_s = 0.0
 
     # ReplicatedLog
@@ -116,6 +117,16 @@ class SyncObjLog:
         if leader is None or quiet_s > self._config.raft_max_timeout_s:
             return None
         return self._peers.names.get(leader.id)
+
+    def settled_leader(self, timeout_s: float) -> str | None:
+        until_s = self._clock.monotonic_s() + timeout_s
+        while True:
+            leader = self.leader_id()
+            if leader is not None and not self._handing_over:
+                return leader
+            if self._clock.monotonic_s() >= until_s or self._closed:
+                return None
+            self._stop_asked.wait(HAND_OVER_POLL_S)
 
     def submit(self, command: Command, stamp: Stamp) -> SyncObjTicket:
         node = self._node
@@ -329,14 +340,20 @@ class SyncObjLog:
             return self.leader_id() is None
         if now_s >= self._transfer_retry_at_s:
             self._transfer_retry_at_s = now_s + TRANSFER_RETRY_S
-            node.transferLeadership()
+            to = self._transfer_to
+            node.transferLeadership(None if to is None else node.node_class(to))
         return True
 
-    def hand_over(self, timeout_s: float = 2.0) -> bool:
-        """Let another controller lead, and go on as its follower; True when one does."""
+    def hand_over(self, to: str | None = None, timeout_s: float = 2.0) -> bool:
+        """Let controller `to`, or the best prepared, lead; True when another one does.
+
+        This node goes on as its follower, or as the leader when that fails.
+        """
         node = self._node
         if node is None or not node.connected():
             return False
+        by_name = {name: address for address, name in self._peers.names.items()}
+        self._transfer_to = None if to is None else by_name.get(to)
         self._transfer_until_s = self._clock.monotonic_s() + timeout_s
         self._handing_over = True  # a successor has to hold the whole log, so it must not grow
         node.wake()

@@ -113,8 +113,8 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
         if node is None:
             why = f"its address {message!r:.80} is not that of a member"
             self._guard.peers.refuse("", why)
+            # Whoever it is closes the connection, or the stranger's time-out does.
             conn.send({"type": "refused", "reason": f"{self._guard.controller_id}: {why}"})
-            conn.disconnect()
             return
         before = self._connections.get(node)
         self._strangers.pop(conn, None)
@@ -149,7 +149,7 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
             if message.get("emptied"):
                 self._guard.outcast = str(message["reason"])
             self._drop(node)
-        elif kind == "ping":
+        elif kind == "ping" and node.id in self._guard.peers.names:
             reason = self._objection(node, message)
             if reason:
                 self._refuse(node, reason)

@@ -11,6 +11,7 @@ from cluster.consensus.hooks import LEADER, HookedSyncObj, Message, Send
 from cluster.consensus.membership import Configurations
 from cluster.consensus.transport import Guard
 
+FAREWELL_S = 0.5
 REMOVED = "this controller was removed from the cluster: stop it, or add it again"
 
 
@@ -26,6 +27,7 @@ class Voters(HookedSyncObj):
         self.guard = guard
         self.configurations = configurations
         self._adopted = configurations.latest
+        self._leaving: dict[Any, float] = {}
         super().__init__(me, others, conf, **library)
 
     def votes(self) -> bool:
@@ -60,17 +62,29 @@ class Voters(HookedSyncObj):
         for address in sorted(wanted.keys() - known):
             self._connect(address)
 
+    def let_go(self) -> None:
+        """End connections to removed nodes, once they had time to read why.
+
+        The library forgets what it has read as soon as it reads the end of a connection.
+        """
+        for node, since_s in list(self._leaving.items()):
+            if raft.monotonicTime() > since_s + FAREWELL_S:
+                del self._leaving[node]
+                self._transport.dropNode(node)
+
     def _drop(self, node: Any) -> None:
         self.raw_send(node, {"type": "removed"})
+        self._leaving[node] = raft.monotonicTime()
         self.other_nodes.discard(node)
         self.connected_nodes.discard(node)
         self.next_index.pop(node, None)
         self.match_index.pop(node, None)
         self.answered_at_s.pop(node, None)
-        self._transport.dropNode(node)
 
     def _connect(self, address: str) -> None:
         node = self.node_class(address)
+        if self._leaving.pop(node, None) is not None:
+            self._transport.dropNode(node)
         self.other_nodes.add(node)
         self.next_index[node] = self.log[-1][1] + 1
         self.match_index[node] = 0

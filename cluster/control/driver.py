@@ -57,6 +57,7 @@ class Driver:
         self._clock = clock
         self.keeper = LeaseKeeper(controller_id, log, clock, ttl_s=lease_ttl_s)
         self._epoch = 0
+        self._aside_until_s = float("-inf")
         self._trouble: dict[str, _Trouble] = {}
         self._proposals: dict[str, tuple[Ticket, float]] = {}
 
@@ -65,10 +66,14 @@ class Driver:
         self._workers.drain()
         self._forget_settled()
         self.keeper.step()
+        if self._clock.monotonic_s() < self._aside_until_s and not self._workers.running(""):
+            self.keeper.release(until_s=self._aside_until_s)
         lease = self.keeper.acting()
         if lease is None:
             if self._epoch:
                 self._leave()
+            return
+        if self._clock.monotonic_s() < self._aside_until_s:
             return
         if lease.epoch != self._epoch:
             self._leave()
@@ -76,6 +81,19 @@ class Driver:
             logger.info("acting under epoch %s", lease.epoch)
         for loop in self._loops:
             self._run(loop, lease)
+
+    def stand_aside(self, until_s: float) -> None:
+        """Begin nothing, and give the lease up once nothing of ours is on its way.
+
+        A lease given up earlier would let the successor act beside a call of ours that is
+        still under way; when one does not end, the successor waits the lease out.
+        """
+        self._aside_until_s = until_s
+
+    def resume(self) -> None:
+        """Stand aside no more."""
+        self._aside_until_s = float("-inf")
+        self.keeper.resume()
 
     def _leave(self) -> None:
         self._epoch = 0

@@ -47,7 +47,7 @@ class LeaseKeeper:
         self._act_from_s = float("inf")
         self._seen = log.state().leadership
         self._seen_s = clock.monotonic_s()
-        self._released = False
+        self._released_until_s = float("-inf")
 
     def acting(self) -> Lease | None:
         """The lease under which this controller may act at this very moment."""
@@ -56,20 +56,24 @@ class LeaseKeeper:
             return None
         return lease
 
-    def release(self) -> None:
-        """Act no more, for good, and tell the successor that it need not wait."""
+    def release(self, *, until_s: float = float("inf")) -> None:
+        """Act no more before `until_s`, and tell the successor that it need not wait."""
         lease = self.acting()
-        self._released = True
+        self._released_until_s = until_s
         self._lease = self._asked = None
         if lease is not None:
             stamp = Stamp(self._clock.wall_ms(), self._id, epoch=lease.epoch)
             self._log.submit(RenewLease(0), stamp)
 
+    def resume(self) -> None:
+        """Ask for a lease again when Raft says that we lead; callable from any thread."""
+        self._released_until_s = float("-inf")
+
     def step(self) -> None:
         """Drop a lease that is over, then ask for one or renew it when Raft says we lead."""
         now_s = self._clock.monotonic_s()
         self._watch(now_s)
-        if self._released:
+        if now_s < self._released_until_s:
             return
         if self._lease is not None and not self._lease.valid(now_s):
             logger.warning("the lease of epoch %s ran out", self._lease.epoch)

@@ -182,6 +182,23 @@ class Client:
         """Whether the answering controller is part of a cluster with a leader."""
         return self._read("/cluster/health", body_statuses=_DEGRADED)
 
+    def cluster_members(self) -> Answer:
+        """The controllers that vote."""
+        return self._read("/cluster/members")
+
+    def add_member(self, node_id: str, raft_address: str, *, key: str | None = None) -> Answer:
+        """Let one more controller vote; `join` of the answer is the environment to start it."""
+        return self._write("POST", "/cluster/members",
+                           {"node_id": node_id, "raft_address": raft_address}, key=key)
+
+    def remove_member(self, node_id: str, *, key: str | None = None) -> Answer:
+        """Let a controller vote no more."""
+        return self._write("DELETE", f"/cluster/members/{_node(node_id)}", None, key=key)
+
+    def transfer_leadership(self, to: str | None = None, *, key: str | None = None) -> Answer:
+        """Hand leadership over, to controller `to` or to the one that is best prepared."""
+        return self._write("POST", "/cluster/transfer", {} if to is None else {"to": to}, key=key)
+
     def _read(
         self, path: str, *, body_statuses: frozenset[int] = frozenset(),
         **query: str | int | None,
@@ -213,6 +230,13 @@ def _app(name: str, rest: str = "") -> str:
         raise InvalidRequest("VALIDATION_ERROR", "Request validation failed",
                              [{"field": "app_name", "message": "give the name of an app"}])
     return f"/api/v1/apps/{quote(name, safe='')}{rest}"
+
+
+def _node(name: str) -> str:
+    if name in ("", ".", ".."):
+        raise InvalidRequest("VALIDATION_ERROR", "Request validation failed",
+                             [{"field": "node_id", "message": "give the id of a controller"}])
+    return quote(name, safe="")
 
 
 def _flag(value: bool) -> str:

@@ -77,6 +77,10 @@ class Node:
     def hand_over(self) -> None:
         """There is nobody to hand over to."""
 
+    def transfer(self, to: str | None = None) -> str | None:
+        """Nobody takes over."""
+        return None
+
     def components(self) -> Mapping[str, Part]:
         return self.parts
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from orchestry.cli.output import printable
@@ -53,7 +55,73 @@ def health(session: Session) -> int:
     return 1 if answer.get("leader_id") else 3
 
 
+@click.command(cls=Command)
+def members(session: Session) -> None:
+    """List the controllers that vote."""
+    answer = session.client.cluster_members()
+    if session.out.as_json:
+        session.out.document(answer)
+        return
+    session.out.table(["CONTROLLER", "RAFT", "API", "STATE"], [
+        [row["node_id"], row["raft_address"], row["api_url"] or "-", _state(row)]
+        for row in answer["members"]
+    ])
+
+
+def _state(row: dict[str, Any]) -> str:
+    if row["is_leader"]:
+        return "leader"
+    if row["refused"]:
+        return f"refused: {row['refused']}"
+    if not row["connected"]:
+        return "unreachable" if row["seen"] else "not started"
+    return "follower"
+
+
+@click.command(cls=Command)
+@click.argument("node_id")
+@click.argument("raft_address")
+def add(session: Session, node_id: str, raft_address: str) -> None:
+    """Add controller NODE_ID, which will listen for the others at RAFT_ADDRESS (host:port).
+
+    Prints the environment with which to start it afterwards.
+    """
+    answer = session.client.add_member(node_id, raft_address)
+    if session.out.as_json:
+        session.out.document(answer)
+        return
+    session.out.result(printable(
+        f"{node_id}: added. Start it with an empty data folder, the cluster's secret and:"))
+    for name, value in answer["join"].items():
+        session.out.result(printable(f"  {name}={value}"))
+
+
+@click.command(cls=Command)
+@click.argument("node_id")
+def remove(session: Session, node_id: str) -> None:
+    """Remove controller NODE_ID from the cluster; its process may be stopped afterwards."""
+    answer = session.client.remove_member(node_id)
+    if session.out.as_json:
+        session.out.document(answer)
+    else:
+        session.out.result(printable(
+            f"{node_id}: removed. Members: {', '.join(answer['members'])}"))
+
+
+@click.command(cls=Command)
+@click.option("--to", metavar="NODE_ID", help="The next leader; by default the best prepared.")
+def transfer(session: Session, to: str | None) -> None:
+    """Hand leadership over to another controller."""
+    answer = session.client.transfer_leadership(to)
+    if session.out.as_json:
+        session.out.document(answer)
+    else:
+        session.out.result(printable(
+            f"{answer['leader_id']} leads, after {answer['transfer_time']:.2f} s"))
+
+
+PARTS = (status, leader, health, members, add, remove, transfer)
 COMMANDS = (
-    click.Group("cluster", {part.name or "": part for part in (status, leader, health)},
-                help="Look at the cluster itself.", no_args_is_help=True),
+    click.Group("cluster", {part.name or "": part for part in PARTS},
+                help="Look at the controllers, and change who is one.", no_args_is_help=True),
 )

@@ -1,0 +1,182 @@
+"""Members: add and remove controllers at run time, and hand leadership over."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from flask import Response
+from flask_openapi.blueprint import APIBlueprint
+
+from api import errors, writes
+from api.endpoint import checked
+from api.here import answer, here, read
+from api.models import Error, MemberBody, MemberPath, ReadQuery, TransferBody, WriteQuery
+from api.routes.cluster import addresses
+from cluster.config import readers
+from cluster.consensus.membership import majority
+from cluster.state.commands import ChangeMembers, RecordEvent
+from cluster.state.model import ClusterState
+from orchestry.errors import Code, OrchestryError
+
+LISTENS_S = 1.0
+_ERRORS: dict[str | int | HTTPStatus, Any] = {
+    400: Error, 404: Error, 409: Error, 503: Error, 504: Error,
+}
+blueprint = APIBlueprint(
+    "members", __name__, url_prefix="/cluster", abp_responses=_ERRORS,
+    abp_tags=[{"name": "Cluster"}],
+)
+_BARRIER = ReadQuery(min_index=0, consistency="linearizable")
+
+
+@blueprint.get("/members", responses={200: None})
+@checked
+def members(query: ReadQuery) -> Response:
+    """The controllers that vote, according to the state of this one."""
+    return answer(_view(read(query)))
+
+
+@blueprint.post("/members", responses={201: None})
+@checked
+def add(body: MemberBody, query: WriteQuery) -> Response:
+    """Let one more controller vote, which is started with the environment in `join`.
+
+    That may be done before or afterwards; the second controller of a cluster has to be up.
+    """
+    name, address = body.node_id, body.raft_address
+    _check_address(name, address)
+    state = _latest()
+    there = state.members.get(name)
+    if there is not None and there.raft_address != address:
+        raise OrchestryError(
+            Code.CONFLICT,
+            f"Controller {name} is a member at {there.raft_address}: remove it first")
+    after = {**addresses(state), name: address}
+    join = {
+        "CONTROLLER_NODE_ID": name,
+        "CLUSTER_PEERS": ",".join(f"{n}={a}" for n, a in sorted(after.items())),
+        "CLUSTER_JOIN": "true",
+    }
+    if there is None:
+        if len(after) == 2 and not _listens(address):
+            raise OrchestryError(
+                Code.CONFLICT, f"Nobody listens at {address}, and of two controllers both are "
+                "needed. First start it, with an empty data folder, the same CLUSTER_SECRET, and "
+                + " ".join(f"{setting}={value}" for setting, value in join.items()))
+        writes.propose(_change(state, after))
+    return answer({
+        "message": f"Controller {name} is a member", "node_id": name, "raft_address": address,
+        "members": sorted(after), "join": join,
+    }, 201)
+
+
+@blueprint.delete("/members/<node_id>", responses={200: None})
+@checked
+def remove(path: MemberPath, query: WriteQuery) -> Response:
+    """Let a controller vote no more; the leader hands over first and sends the caller on."""
+    name, controller = path.node_id, here().controller
+    state = _latest()
+    repeat = writes.repeated(state)
+    if name not in state.members and repeat is None:
+        raise OrchestryError(Code.NOT_FOUND, f"Controller {name!r} is not a member")
+    rest = {n: a for n, a in addresses(state).items() if n != name}
+    if name in state.members and repeat is None:
+        if not rest:
+            raise OrchestryError(
+                Code.CONFLICT, f"Controller {name} is the only member and cannot be removed")
+        if name == controller.id:
+            controller.transfer()
+            elsewhere = writes.redirect()
+            if elsewhere is not None:
+                return elsewhere
+            raise OrchestryError(
+                Code.CONFLICT, f"Controller {name} leads, and no other can take over: start one")
+        writes.propose(_change(state, rest))
+    return answer({
+        "message": f"Controller {name} was removed", "node_id": name, "members": sorted(rest),
+    })
+
+
+@blueprint.post("/transfer", responses={200: None})
+@checked
+def transfer(body: TransferBody, query: WriteQuery) -> Response:
+    """Hand leadership over to `to`, or to the controller that is best prepared."""
+    controller, to = here().controller, body.to
+    state = _latest()
+    if to is not None and to not in addresses(state):
+        raise errors.invalid([("to", f"{to!r} is not a member; GET /cluster/members lists them")])
+    begun_s = time.monotonic()
+    leader: str | None = controller.id
+    previous = None
+    if to != controller.id and writes.repeated(state) is None:
+        writes.propose(RecordEvent(
+            "cluster", "", f"{controller.id} is asked to hand leadership over",
+            (("to", to),) if to is not None else ()))
+        leader, previous = controller.transfer(to), controller.id
+    if leader is None or (to is not None and leader != to):
+        raise OrchestryError(
+            Code.CONFLICT, f"Nothing was handed over: {to or 'another controller'} does not "
+            "answer or lags behind. See GET /cluster/status, and try again")
+    return answer({
+        "message": f"{leader} leads", "previous_leader": previous, "leader_id": leader,
+        "transfer_time": round(time.monotonic() - begun_s, 3),
+    })
+
+
+def _latest() -> ClusterState:
+    """The state after all that was acknowledged before."""
+    state = read(_BARRIER)
+    if not state.members_index:
+        raise OrchestryError(Code.CLUSTER_NOT_READY, "The first leader has not named the members")
+    return state
+
+
+def _change(state: ClusterState, after: Mapping[str, str]) -> ChangeMembers:
+    return ChangeMembers(state.members_index, tuple(sorted(after.items())))
+
+
+def _check_address(name: str, address: str) -> None:
+    try:
+        readers.peers(f"{name}={address}")
+    except ValueError as error:
+        raise errors.invalid([("raft_address", str(error))]) from None
+    host = address.rpartition(":")[0].strip("[]")
+    if not here().controller.settings.secret and not readers.is_loopback(host):
+        why = ("is no loopback address, and this cluster has no shared secret: set "
+               "CLUSTER_SECRET on every controller first")
+        raise errors.invalid([("raft_address", why)])
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), LISTENS_S):
+            return True
+    except OSError:
+        return False
+
+
+def _view(state: ClusterState) -> dict[str, Any]:
+    controller = here().controller
+    leader, status = controller.log.leader_id(), controller.log.status()
+    rows = []
+    for name, address in addresses(state).items():
+        info, member = state.controllers.get(name), state.members.get(name)
+        peer = status.peers.get(name)
+        rows.append({
+            "node_id": name, "raft_address": address, "is_leader": name == leader,
+            "api_url": info.api_url if info is not None else None,
+            "version": info.version if info is not None else None,
+            "connected": name == controller.id or (peer is not None and peer.connected),
+            "refused": (peer.refused or None) if peer is not None else None,
+            "joined_index": member.joined_index if member is not None else 0,
+            "seen": bool(member is not None and member.incarnation),
+        })
+    return {
+        "members": rows, "members_index": state.members_index,
+        "majority": majority(len(rows)), "leader_id": leader,
+    }

@@ -1,0 +1,269 @@
+"""Controllers come and go at run time, as processes, while clients write."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.live import LiveCluster, app_spec, call, free_ports, until
+
+pytestmark = [pytest.mark.acceptance]
+
+
+class GrowingCluster(LiveCluster):
+    """A LiveCluster whose members change."""
+
+    def __init__(self, folder: Path, size: int) -> None:
+        super().__init__(folder, size=size, engine="fake", ingress=False)
+        self.joined: dict[str, dict[str, str]] = {}
+        self.first = dict(self.raft_ports)
+
+    def variables(self, node: str) -> dict[str, str]:
+        """The environment of one controller: the old CLUSTER_PEERS, or what `add` told."""
+        found = super().variables(node)
+        peers = ",".join(f"{n}=127.0.0.1:{port}" for n, port in self.first.items())
+        found["CLUSTER_PEERS"] = peers if len(self.first) > 1 else ""
+        found = {name: value for name, value in found.items() if value}
+        return found | self.joined.get(node, {})
+
+    def add(self, node: str, *, first: bool = False, start: bool = True) -> tuple[int, Any]:
+        """Make a controller a member; started `first`, or afterwards as it was told."""
+        if node not in self.raft_ports:
+            self.api_ports[node], self.raft_ports[node] = free_ports(2)
+        address = f"127.0.0.1:{self.raft_ports[node]}"
+        if first:
+            rows = call("GET", self.url(self.alive()[0], "/cluster/members"))[1]["members"]
+            peers = {row["node_id"]: row["raft_address"] for row in rows} | {node: address}
+            self.joined[node] = {
+                "CLUSTER_PEERS": ",".join(f"{n}={a}" for n, a in peers.items()),
+                "CLUSTER_JOIN": "true"}
+            self.boot(node)
+            until(f"{node} serves", lambda: call("GET", self.url(node, "/livez"))[0] == 200, 20)
+            assert call("GET", self.url(node, "/readyz"))[0] == 503
+        status, body = self.write(
+            "POST", "/cluster/members", {"node_id": node, "raft_address": address})
+        if status == 201:
+            self.joined[node] = body["join"]
+            if start and not first:
+                self.boot(node)
+            if start:
+                self.wait_ready()
+        return status, body
+
+    def remove(self, node: str) -> tuple[int, Any]:
+        """Take a controller out."""
+        return self.write("DELETE", f"/cluster/members/{node}")
+
+    def members(self, node: str) -> list[str]:
+        """Who votes, according to one controller."""
+        body = call("GET", self.url(node, "/cluster/members"))[1]
+        return sorted(row["node_id"] for row in body["members"])
+
+    def agree(self, members: list[str]) -> None:
+        """All of them know that they are the members, and each app that any of them knows."""
+        def look() -> bool:
+            lists = [call("GET", self.url(node, "/api/v1/apps"))[1]["apps"] for node in members]
+            return all(self.members(node) == sorted(members) for node in members) and all(
+                {row["name"] for row in found} == {row["name"] for row in lists[0]}
+                for found in lists)
+
+        until("the members agree", look, 20)
+
+
+@contextmanager
+def writers(cluster: GrowingCluster) -> Iterator[list[str]]:
+    """Two clients that register apps, one after another; the names of the acknowledged ones."""
+    done: list[str] = []
+    stop = threading.Event()
+
+    def client(number: int) -> None:
+        turn = 0
+        while not stop.is_set():
+            turn += 1
+            name = f"app-{number}-{turn}"
+            status, body = cluster.write(
+                "POST", "/api/v1/apps/register", app_spec(name, "x:1"), timeout_s=30)
+            assert status == 201, body
+            done.append(name)
+            time.sleep(0.02)
+
+    threads = [threading.Thread(target=client, args=(n,), daemon=True) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield done
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(40)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_from_one_to_three_and_a_dead_one_replaced(tmp_path: Path) -> None:
+    """Nothing acknowledged is lost while one grows to three, and a dead one is replaced."""
+    with GrowingCluster(tmp_path, 1) as cluster:
+        with writers(cluster) as done:
+            status, answer = cluster.add("controller-2", start=False)
+            assert (status, answer["code"]) == (409, "CONFLICT")
+            assert "CLUSTER_JOIN=true" in answer["details"]
+            for node in ("controller-2", "controller-3"):
+                assert cluster.add(node, first=True)[0] == 201
+            until("some writes", lambda: len(done) > 20, 20)
+            cluster.kill("controller-3")
+            shutil.rmtree(tmp_path / "controller-3")
+            assert cluster.remove("controller-3")[0] == 200
+            assert cluster.add("controller-4")[0] == 201
+            count = len(done)
+            until("more writes", lambda: len(done) > count + 20, 20)
+        members = ["controller-1", "controller-2", "controller-4"]
+        cluster.agree(members)
+        names = {row["name"] for row in
+                 call("GET", cluster.url("controller-4", "/api/v1/apps"))[1]["apps"]}
+        assert set(done) <= names
+        # All start again with the CLUSTER_PEERS of the first day: the log knows better.
+        for node in members:
+            cluster.kill(node)
+        for node in members:
+            cluster.boot(node)
+        cluster.wait_ready()
+        cluster.agree(members)
+        status = call("GET", cluster.url("controller-1", "/cluster/status"))[1]
+        assert status["cluster_size"] == 3
+        cluster.kill("controller-1")
+        assert cluster.write("POST", "/api/v1/apps/register", app_spec("late", "x:1"))[0] == 201
+
+
+def test_the_leader_is_removed_and_comes_back(tmp_path: Path) -> None:
+    """A leader hands over before it goes; a node that is no member knows it."""
+    with GrowingCluster(tmp_path, 3) as cluster:
+        leader = cluster.leader()
+        assert leader is not None
+        with writers(cluster) as done:
+            assert cluster.remove(leader)[0] == 200
+            rest = [node for node in cluster.ids if node != leader]
+            cluster.agree(rest)
+            until("the removed one says so", lambda: "removed" in str(
+                call("GET", cluster.url(leader, "/cluster/status"))[1]["fault"]), 15)
+            assert call("GET", cluster.url(leader, "/cluster/health"))[0] == 503
+            cluster.kill(leader)
+            shutil.rmtree(tmp_path / leader)
+            assert cluster.add(leader)[0] == 201
+        cluster.agree(cluster.ids)
+        names = {row["name"] for row in
+                 call("GET", cluster.url(leader, "/api/v1/apps"))[1]["apps"]}
+        assert set(done) <= names
+
+
+def test_changes_that_are_refused(tmp_path: Path) -> None:
+    """No change that would stop the cluster, or make two of one."""
+    with GrowingCluster(tmp_path, 3) as cluster:
+        until("members", lambda: cluster.members("controller-1") == cluster.ids, 10)
+        taken = cluster.raft_ports["controller-2"]
+        body = {"node_id": "controller-9", "raft_address": f"127.0.0.1:{taken}"}
+        status, answer = cluster.write("POST", "/cluster/members", body)
+        assert (status, answer["code"]) == (409, "CONFLICT")
+        body = {"node_id": "controller-2", "raft_address": "127.0.0.1:1"}
+        status, answer = cluster.write("POST", "/cluster/members", body)
+        assert (status, answer["code"]) == (409, "CONFLICT")
+        assert "remove it first" in answer["details"]
+        status, answer = cluster.write(
+            "POST", "/cluster/members", {"node_id": "x", "raft_address": "10.1.2.3:9000"})
+        assert (status, answer["details"][0]["field"]) == (400, "raft_address")
+        assert "CLUSTER_SECRET" in answer["details"][0]["message"]
+        status, answer = cluster.write("DELETE", "/cluster/members/nobody")
+        assert (status, answer["code"]) == (404, "NOT_FOUND")
+        leader = cluster.leader()
+        down, other = [node for node in cluster.ids if node != leader]
+        cluster.kill(down)
+        until("it is missed", lambda: not next(
+            row["connected"] for row in call("GET", cluster.url(
+                str(leader), "/cluster/members"))[1]["members"] if row["node_id"] == down), 10)
+        time.sleep(1)
+        # Two of three are up: a fourth that is not up yet would need three of four.
+        status, answer = cluster.add("controller-4", start=False)
+        assert (status, answer["code"]) == (409, "CONFLICT")
+        assert "majority" in answer["details"]
+        status, answer = cluster.remove(other)
+        assert (status, answer["code"]) == (409, "CONFLICT")
+        assert cluster.members(str(leader)) == cluster.ids
+        assert cluster.remove(down)[0] == 200
+
+
+def test_an_emptied_disk_does_not_vote_again(tmp_path: Path) -> None:
+    """A member whose folder is new is refused, and says so, until it is added anew."""
+    with GrowingCluster(tmp_path, 3) as cluster:
+        until("all folders are known", lambda: all(
+            row["seen"] for row in call(
+                "GET", cluster.url("controller-1", "/cluster/members"))[1]["members"]), 15)
+        victim = next(node for node in cluster.ids if node != cluster.leader())
+        leader = str(cluster.leader())
+        cluster.kill(victim)
+        shutil.rmtree(tmp_path / victim)
+        cluster.boot(victim)
+        until("it knows", lambda: "add it again" in str(
+            call("GET", cluster.url(victim, "/cluster/status"))[1]["fault"]), 20)
+        row = next(row for row in call("GET", cluster.url(
+            leader, "/cluster/members"))[1]["members"] if row["node_id"] == victim)
+        assert "add it again" in row["refused"]
+        assert call("GET", cluster.url(victim, "/readyz"))[0] == 503
+        cluster.kill(victim)
+        shutil.rmtree(tmp_path / victim)
+        assert cluster.remove(victim)[0] == 200
+        assert cluster.add(victim)[0] == 201
+        cluster.agree(cluster.ids)
+
+
+def leads(cluster: LiveCluster, node: str) -> bool:
+    """Whether a controller leads and has the lease."""
+    return cluster.leader() == node
+
+
+def test_transfer(tmp_path: Path) -> None:
+    """Leadership goes to whom it should; a repeat under the same key moves nothing."""
+    with GrowingCluster(tmp_path, 3) as cluster, writers(cluster) as done:
+        for turn in range(4):
+            leader = str(cluster.leader())
+            to = next(node for node in cluster.ids if node != leader)
+            headers = {"Idempotency-Key": os.urandom(8).hex()}
+            status, body, _ = call("POST", cluster.url(leader, "/cluster/transfer"),
+                                   {"to": to} if turn % 2 else {}, headers=headers, timeout_s=20)
+            assert status == 200, body
+            new = body["leader_id"]
+            assert new != leader
+            assert body["previous_leader"] == leader
+            if turn % 2:
+                assert new == to
+            until("it leads with a lease", functools.partial(leads, cluster, new), 10)
+            status, body, _ = call("POST", cluster.url(new, "/cluster/transfer"),
+                                   {"to": to} if turn % 2 else {}, headers=headers, timeout_s=20)
+            assert (status, body["leader_id"]) == (200, new)
+        status, body, _ = call(
+            "POST", cluster.url(str(cluster.leader()), "/cluster/transfer"), {"to": "nobody"})
+        assert (status, body["details"][0]["field"]) == (400, "to")
+        count = len(done)
+        until("writes go on", lambda: len(done) > count + 5, 10)
+
+
+def test_data_folders_carry_an_incarnation(tmp_path: Path) -> None:
+    """Each folder has a name of its own, which stays over a restart."""
+    def found() -> dict[str, str]:
+        return {node: json.loads((tmp_path / node / "node.json").read_text())["incarnation"]
+                for node in cluster.ids}
+
+    with GrowingCluster(tmp_path, 3) as cluster:
+        before = found()
+        assert len(set(before.values())) == 3
+        cluster.kill("controller-2")
+        cluster.boot("controller-2")
+        cluster.wait_ready()
+        assert found() == before
