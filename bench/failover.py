@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
-import json
-import shutil
 import signal
 import statistics
-import subprocess
 import threading
 import time
 from pathlib import Path
 
+from bench.etcd import Etcd, post, there
 from bench.report import Figure, spread
-from tests.live import LiveCluster, app_spec, call, free_ports, until
+from tests.live import LiveCluster, app_spec, until
 
 GAP_S = 0.01
 ATTEMPT_S = 0.5
 """A write that was swallowed by the election is sent anew after this long, to either system."""
-
-
-def _post(port: int, path: str, body: object, timeout_s: float) -> tuple[int, dict[str, object]]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
-    try:
-        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        text = answer.read()
-        return answer.status, json.loads(text or b"{}")
-    finally:
-        connection.close()
 
 
 class Writers:
@@ -79,7 +65,7 @@ def ours(folder: Path, trials: int) -> list[float]:
 
             def write(port: int, grace: int = grace) -> bool:
                 path = "/api/v1/apps/bench/stop"
-                return _post(port, path, {"timeout": grace}, ATTEMPT_S)[0] == 200
+                return post(port, path, {"timeout": grace}, ATTEMPT_S)[0] == 200
 
             began_s = time.monotonic()
             cluster.kill(leader)
@@ -89,59 +75,24 @@ def ours(folder: Path, trials: int) -> list[float]:
 
 
 def etcd(folder: Path, trials: int) -> list[float]:
-    """etcd with its default timers, through its JSON gateway."""
-    if shutil.which("etcd") is None:
-        return []
-    names = ["e1", "e2", "e3"]
-    ports = free_ports(6)
-    clients, peers = dict(zip(names, ports[:3], strict=True)), dict(
-        zip(names, ports[3:], strict=True))
-    initial = ",".join(f"{n}=http://127.0.0.1:{peers[n]}" for n in names)
-    processes: dict[str, subprocess.Popen[bytes]] = {}
-
-    def boot(name: str) -> None:
-        client, peer = f"http://127.0.0.1:{clients[name]}", f"http://127.0.0.1:{peers[name]}"
-        processes[name] = subprocess.Popen(
-            ["etcd", "--name", name, "--data-dir", str(folder / name),
-             "--listen-client-urls", client, "--advertise-client-urls", client,
-             "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-             "--initial-cluster", initial, "--initial-cluster-state", "new"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    key = base64.b64encode(b"k").decode()
-
-    def write(port: int) -> bool:
-        status, _ = _post(port, "/v3/kv/put", {"key": key, "value": key}, ATTEMPT_S)
-        return status == 200
-
-    def leader() -> str | None:
-        for name in names:
-            status, body = _post(clients[name], "/v3/maintenance/status", {}, 2.0)
-            header = body.get("header")
-            if status == 200 and isinstance(header, dict) and (
-                body.get("leader") == header.get("member_id")
-            ):
-                return name
-        return None
-
+    """etcd with its default timers."""
     took: list[float] = []
-    try:
-        for name in names:
-            boot(name)
+    if not there():
+        return took
+    with Etcd(folder) as peer:
+        def write(port: int) -> bool:
+            return peer.write(port, ATTEMPT_S)
+
         for _ in range(trials):
-            found = str(until("an etcd leader", leader, 30))
-            until("etcd writes", lambda found=found: write(clients[found]), 30)  # type: ignore[misc]
+            found = str(until("an etcd leader", peer.leader, 30))
+            until("etcd writes", lambda found=found: write(peer.ports[found]), 30)  # type: ignore[misc]
             time.sleep(1.5)
             began_s = time.monotonic()
-            processes[found].send_signal(signal.SIGKILL)
-            processes[found].wait()
-            rest = [clients[n] for n in names if n != found]
+            peer.processes[found].send_signal(signal.SIGKILL)
+            peer.processes[found].wait()
+            rest = [peer.ports[name] for name in peer.names if name != found]
             took.append(Writers().run(rest, write, began_s + 20) - began_s)
-            boot(found)
-    finally:
-        for process in processes.values():
-            process.kill()
-            process.wait()
+            peer.boot(found)
     return took
 
 
@@ -159,14 +110,3 @@ def measure(folder: Path, trials: int) -> list[Figure]:
         figures.append(
             Figure("failover / etcd", ratio, "x", "< 1", ratio < 1, f"etcd {spread(peer)}"))
     return figures
-
-
-def leaders_of(cluster: LiveCluster) -> set[int]:
-    """The epochs that the nodes report, to see elections."""
-    epochs = set()
-    for node in cluster.ids:
-        try:
-            epochs.add(call("GET", cluster.url(node, "/cluster/status"))[1]["raft_term"])
-        except OSError:
-            continue
-    return epochs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import re
@@ -10,9 +11,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from api import server
+from bench.etcd import Etcd, there
 from bench.report import Figure, spread
 from tests.live import LiveCluster, app_spec, call, free_ports, until
 
@@ -28,21 +31,41 @@ def ok():
 
 
 def writes_per_s(cluster: LiveCluster, seconds: float, clients: int) -> float:
-    """Committed writes through the leader's API, keep-alive clients."""
+    """Committed writes through the leader's API."""
     leader = cluster.leader()
     assert leader is not None
-    port = cluster.api_ports[leader]
+
+    def request(client: int, turn: int) -> tuple[str, object]:
+        return f"/api/v1/apps/bench{client % 8}/stop", {"timeout": turn % 300}
+
+    return posts_per_s(cluster.api_ports[leader], request, seconds, clients)
+
+
+def puts_per_s(peer: Etcd, seconds: float, clients: int) -> float:
+    """Puts through the gateway of etcd's leader."""
+    port = peer.ports[str(peer.leader())]
+
+    def request(client: int, turn: int) -> tuple[str, object]:
+        key, value = (base64.b64encode(text.encode()).decode()
+                      for text in (f"bench{client % 8}", f"timeout {turn % 300}"))
+        return "/v3/kv/put", {"key": key, "value": value}
+
+    return posts_per_s(port, request, seconds, clients)
+
+
+def posts_per_s(
+    port: int, request: Callable[[int, int], tuple[str, object]], seconds: float, clients: int
+) -> float:
+    """Successful POSTs by keep-alive clients, which ask `request(client, turn)` what to send."""
     stop_s = time.monotonic() + seconds
     counts = [0] * clients
 
     def client(number: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        path = f"/api/v1/apps/bench{number % 8}/stop"
-        grace = 0
         while time.monotonic() < stop_s:
-            grace += 1
-            body = json.dumps({"timeout": grace % 300})
-            connection.request("POST", path, body, {"Content-Type": "application/json"})
+            path, body = request(number, counts[number])
+            connection.request(
+                "POST", path, json.dumps(body), {"Content-Type": "application/json"})
             answer = connection.getresponse()
             answer.read()
             assert answer.status == 200, answer.status
@@ -86,12 +109,26 @@ def bare_flask(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
     return process, port
 
 
+def beside_etcd(
+    cluster: LiveCluster, folder: Path, rounds: int
+) -> tuple[list[float], list[float]]:
+    """Writes a second in turn with etcd, by the same client; nothing of etcd where it is not."""
+    if not there():
+        return [writes_per_s(cluster, SECONDS, CLIENTS) for _ in range(rounds)], []
+    writes, puts = [], []
+    with Etcd(folder) as peer:
+        for _ in range(rounds):
+            writes.append(writes_per_s(cluster, SECONDS, CLIENTS))
+            puts.append(puts_per_s(peer, SECONDS, CLIENTS))
+    return writes, puts
+
+
 def throughput(folder: Path, rounds: int) -> list[Figure]:
     """Writes, and reads in turn with the bare server."""
     with LiveCluster(folder / "load", engine="fake", ingress=False) as cluster:
         for number in range(8):
             cluster.write("POST", "/api/v1/apps/register", app_spec(f"bench{number}", "bench:1"))
-        writes = [writes_per_s(cluster, SECONDS, CLIENTS) for _ in range(rounds)]
+        writes, puts = beside_etcd(cluster, folder / "etcd", rounds)
         leader = cluster.leader()
         assert leader is not None
         url = cluster.url(leader, "/api/v1/apps/bench0")
@@ -106,7 +143,10 @@ def throughput(folder: Path, rounds: int) -> list[Figure]:
             process.wait(10)
     rate = statistics.median(writes)
     ratio = statistics.median(reads) / statistics.median(bares)
+    beside = statistics.median(puts) if puts else float("nan")
     return [
+        Figure("committed writes / etcd", rate / beside, "x", ">= 1.0", rate >= beside,
+               f"etcd {spread(puts)} 1/s" if puts else "etcd is not installed"),
         Figure("committed writes, 32 clients", rate, "1/s", ">= 400", rate >= 400, spread(writes)),
         Figure("reads / bare Flask", ratio, "x", ">= 0.8", ratio >= 0.8,
                f"ours {spread(reads)}; bare {spread(bares)} 1/s"),

@@ -9,10 +9,11 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from bench import containers, failover, load
+from bench import containers, failover, handover, idle, load
 from bench.report import Figure, show
 
-PARTS = ("failover", "containers", "throughput", "saturation")
+PARTS = ("failover", "handover", "containers", "throughput", "idle", "saturation")
+IDLE_S = 60
 
 
 def main() -> int:
@@ -31,6 +32,10 @@ def main() -> int:
             print(f"-- {part}", flush=True)
             if part == "failover":
                 figures += failover.measure(folder, options.trials)
+            elif part == "handover":
+                figures += handover.measure(folder, max(1, options.trials * 2 // 3))
+            elif part == "idle":
+                figures += idle.measure(folder, IDLE_S)
             elif part == "containers":
                 figures += containers.measure(folder, options.rounds)
             elif part == "throughput":
