@@ -4,7 +4,7 @@ BIN := .venv/bin
 DATA ?= .orchestry
 SEEDS ?= 5000
 
-.PHONY: help up test check bench soak requirements clean
+.PHONY: help up test check bench soak faults requirements clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,10 @@ requirements: ## compile the pinned requirements again (needs uv)
 	uv pip compile setup.cfg --extra controller --extra test --universal \
 	  --python-version 3.11 -c requirements/controller.txt --generate-hashes \
 	  --no-emit-index-url --no-header -q -U -o requirements/test.txt
+
+faults: ## long rounds of faults on real processes: make faults ROUNDS=50
+	@tools/bootstrap.sh test
+	FAULT_ROUNDS=$(or $(ROUNDS),50) $(BIN)/pytest -q -s --timeout 0 tests/faults
 
 clean: ## remove build output and caches; the data folder stays
 	rm -rf build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \

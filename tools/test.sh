@@ -33,8 +33,9 @@ trap 'exit 130' INT TERM
 step "ruff" $bin/ruff check .
 step "mypy" $bin/mypy
 step "import rules" $bin/lint-imports
-step "tests side by side" $bin/pytest -q -n 2 tests --ignore tests/acceptance
-step "acceptance tests" $bin/pytest -q tests/acceptance
+step "tests side by side" $bin/pytest -q -n 2 tests --ignore tests/acceptance \
+    --ignore tests/faults
+step "acceptance and fault tests" $bin/pytest -q tests/acceptance tests/faults
 
 printf '\n%s' "$report"
 if [ $failed = 0 ]; then echo "All passed."; else echo "Something failed: see above."; fi

@@ -1,0 +1,98 @@
+"""A controller as the fault tests run it: the product, on a host without Docker.
+
+Takes its settings from the environment, as `orchestry node` does. Its engine is the fake one,
+whose containers are always well, but for those of apps named `restless…`: one of them dies
+every DEATH_GAP_S, and is started again without delay, so that the leader always has something
+to do. Each side effect is written to a file the moment it happens.
+
+`--local-reads` breaks the product on purpose: linearizable reads are served as local ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from api import here, node
+from api.models import ReadQuery
+from cluster import controller
+from cluster.control import fleet
+from cluster.control.judge import Probe
+from cluster.engine import fake
+from cluster.state.model import ClusterState
+
+DEATH_GAP_S = 0.05
+RESTLESS = "restless"
+
+
+class _Well:
+    """Every replica answers."""
+
+    def __init__(self, clock: object) -> None:
+        """Needs no clock."""
+
+    def probe(self, address: str, policy: object) -> Probe:
+        return Probe(ok=True)
+
+
+def _engine(effects: str) -> type[fake.FakeEngine]:
+    """The fake engine with a file of its side effects and with containers that die."""
+    file = os.open(effects, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    class RestlessEngine(fake.FakeEngine):
+        def __init__(self, clock: Any) -> None:
+            super().__init__(clock)
+            threading.Thread(target=self._kill_some, daemon=True).start()
+
+        def _note(self, verb: Any, container: Any) -> None:
+            line = {"at_s": time.time(), "verb": verb, "name": container.name}
+            os.write(file, json.dumps(line).encode() + b"\n")
+
+        def _kill_some(self) -> None:
+            while True:
+                time.sleep(DEATH_GAP_S)
+                alive = [
+                    c for c in self.containers()
+                    if c.app.startswith(RESTLESS) and c.phase == "running"
+                ]
+                if alive:
+                    self.kill(min(alive, key=lambda c: c.started_at_ms).id)
+
+    return RestlessEngine
+
+
+def _locally(read: Callable[[ReadQuery], ClusterState]) -> Callable[[ReadQuery], ClusterState]:
+    def broken(query: ReadQuery) -> ClusterState:
+        return read(query.model_copy(update={"consistency": "local"}))
+
+    return broken
+
+
+def main() -> int:
+    """Run until a signal comes."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--effects", required=True)
+    parser.add_argument("--local-reads", action="store_true")
+    options = parser.parse_args()
+    changes: list[tuple[ModuleType, str, Any]] = [
+        (controller, "HttpProber", _Well),
+        (fake, "FakeEngine", _engine(options.effects)),
+        (fleet, "restart_delay_s", lambda failures: 0.0),
+    ]
+    if options.local_reads:
+        changes.append((here, "read", _locally(here.read)))
+    for module, name, value in changes:
+        assert hasattr(module, name), f"{module.__name__} has no {name} any more"
+        setattr(module, name, value)
+    return node.main([])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""Controllers on hosts of their own, and packets that are dropped between them."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults import wanted
+from tests.faults.clusters import Hosts, HostsCluster
+from tests.faults.linearizability import NotLinearizable, check
+from tests.faults.recorder import Recorder
+from tests.faults.verdicts import assert_sound, rounds
+from tests.faults.watch import EpochWatcher, LeaderClaims, by_others, overlaps
+
+pytestmark = [pytest.mark.acceptance]
+
+CLAIM_S = 1.0
+CUT_S = 2.5
+CLIENTS = 9
+GAP_S = 0.02
+
+
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[Hosts]:
+    """Three hosts on one bridge."""
+    with Hosts(3) as three:
+        yield three
+
+
+@pytest.fixture(scope="module")
+def cluster(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostsCluster]:
+    """A controller on each."""
+    with HostsCluster(tmp_path_factory.mktemp("partitions"), hosts) as running:
+        yield running
+
+
+def prefix_of(what: str) -> str:
+    """Names of apps that no other round has."""
+    return f"{what}-{random.getrandbits(24):x}"
+
+
+@pytest.mark.parametrize(
+    ("what", "hears", "says"),
+    [("cut", False, False), ("mute", True, False), ("deaf", False, True)])
+def test_leader_is_cut_off(cluster: HostsCluster, what: str, hears: bool, says: bool) -> None:
+    """It stops to lead within a second, acts no more, and no read sees what is over."""
+    for turn in range(rounds(1)):
+        began_s = time.time()
+        with (
+            EpochWatcher(cluster) as watcher,
+            Recorder(cluster.urls(), prefix_of(what), seed=turn, clients=CLIENTS,
+                     gap_s=GAP_S) as recorder,
+            cluster.restless(),
+        ):
+            leader = cluster.elected()
+            others = [node for node in cluster.ids if node != leader]
+            assert all(cluster.connects(leader, other) for other in others)
+            with (
+                LeaderClaims(cluster, leader) as claims,
+                cluster.partition(leader, others, hears=hears, says=says),
+            ):
+                cut_s = time.time()
+                new = cluster.elected(other_than=leader)
+                led_s = time.time()
+                assert not any(cluster.connects(leader, other) for other in others)
+                assert not any(cluster.connects(other, leader) for other in others)
+                assert cluster.connects(others[0], others[1])
+                acted_s = cluster.acts(new, cut_s)
+                recorder.await_writes(20, 10)
+                time.sleep(max(0.0, cut_s + CUT_S - time.time()))
+                claimed_s = claims.last_claim_s() - cut_s
+                asked = len(claims.answers)
+            recorder.await_writes(20, 10)
+        assert asked > 50
+        assert claimed_s <= CLAIM_S
+        assert_sound(cluster, recorder, set())
+        effects, epochs = cluster.effects(began_s), watcher.epochs()
+        assert {leader, new} <= {epoch.holder for epoch in epochs}
+        assert not overlaps(effects, epochs)
+        last_s = max(e.at_s for e in effects if e.node == leader and e.at_s < acted_s)
+        late = by_others(effects, epochs)
+        print(f"\n{what} off, round {turn + 1}: claimed to lead for {max(claimed_s, 0):.2f} s, "
+              f"another led after {led_s - cut_s:.2f} s and acted after {acted_s - cut_s:.2f} s; "
+              f"the last effect of the old one at {last_s - cut_s:.2f} s, "
+              f"{len(late)} after the new epoch began; {len(recorder.history)} calls in order")
+        # The old leader acts on for what is left of its lease, which the new one sits out.
+        assert all(e.node == leader and e.at_s < acted_s for e, _ in late), (
+            f"{leader} was cut off at {cut_s}, {new} acted at {acted_s}: {late[:3]}, {epochs}")
+
+
+def test_one_link_is_cut(cluster: HostsCluster) -> None:
+    """A leader that loses one of its followers goes on, and the follower deposes nobody."""
+    with (
+        EpochWatcher(cluster) as watcher,
+        Recorder(cluster.urls(), prefix_of("link"), seed=1, clients=CLIENTS,
+                 gap_s=GAP_S) as recorder,
+    ):
+        leader = cluster.elected()
+        away, other = random.sample([node for node in cluster.ids if node != leader], 2)
+        recorder.await_writes(20, 10)
+        with cluster.partition(leader, [away]):
+            began_s = time.monotonic()
+            assert not cluster.connects(leader, away)
+            assert cluster.connects(leader, other)
+            assert cluster.connects(away, other)
+            recorder.await_writes(50, 10)
+            time.sleep(CUT_S)
+            quiet_s = recorder.worst_gap_s(began_s, time.monotonic())
+        recorder.await_writes(20, 10)
+    assert_sound(cluster, recorder, set())
+    assert {epoch.holder for epoch in watcher.epochs()} == {leader}
+    print(f"\none link cut: the leader stayed, the longest pause of writes was {quiet_s:.2f} s")
+
+
+def test_reads_of_an_isolated_leader_are_caught(hosts: Hosts, tmp_path: Path) -> None:
+    """A build that serves linearizable reads from its own state is found out by its history."""
+    with HostsCluster(tmp_path, hosts, local_reads=True) as broken:
+        leader = broken.elected()
+        others = [node for node in broken.ids if node != leader]
+        with Recorder(broken.urls(), prefix_of("stale"), seed=1, clients=CLIENTS,
+                      gap_s=GAP_S) as recorder:
+            recorder.await_writes(50, 10)
+            with broken.partition(leader, others):
+                broken.elected(other_than=leader)
+                recorder.await_writes(200, 20)
+        assert not recorder.surprises
+        with pytest.raises(NotLinearizable) as found:
+            check(recorder.history, wanted.step, lambda key: wanted.ABSENT)
+    assert "no order explains" in str(found.value)
+    assert " read -> " in str(found.value)
+    print(f"\nthe broken build was caught:\n{found.value}")

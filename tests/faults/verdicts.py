@@ -1,0 +1,56 @@
+"""What must hold after every fault, whatever it was."""
+
+from __future__ import annotations
+
+import os
+import random
+
+from tests.faults import wanted
+from tests.faults.clusters import FaultCluster
+from tests.faults.linearizability import check
+from tests.faults.recorder import Connections, Recorder, meaning
+
+REPEATED = 40
+
+
+def rounds(few: int) -> int:
+    """How often to do a fault: `few` in the normal run, FAULT_ROUNDS in the long one."""
+    return int(os.environ.get("FAULT_ROUNDS", few))
+
+
+def assert_sound(cluster: FaultCluster, recorder: Recorder, earlier: set[str]) -> None:
+    """Nothing lost, nothing twice, the same state everywhere, and one order explains it all.
+
+    `earlier` are apps of earlier rounds, which must still be there.
+    """
+    assert not recorder.surprises, recorder.surprises[:5]
+    check(recorder.history, wanted.step, lambda key: wanted.ABSENT)
+    before = cluster.same_state()
+    registered = earlier | recorder.registered()
+    for node in cluster.ids:
+        lost = registered - cluster.apps(node).keys()
+        assert not lost, f"{node} has lost {sorted(lost)[:5]} and {len(lost)} in all"
+    _assert_repeats_change_nothing(cluster, recorder)
+    after = cluster.same_state()
+    changed = [part for part in before if before[part] != after[part]]
+    assert not changed, [one for one in after[changed[0]] if one not in before[changed[0]]][:5]
+    for app, row in cluster.apps(cluster.ids[0]).items():
+        if row["replicas"]["desired"]:  # the containers of many rounds would pile up
+            status, body = cluster.write("POST", f"/api/v1/apps/{app}/stop", {"force": True})
+            assert status == 200, body
+
+
+def _assert_repeats_change_nothing(cluster: FaultCluster, recorder: Recorder) -> None:
+    """Acknowledged writes, sent again under their keys, get their first answers again."""
+    repeatable = [pair for pair in recorder.acknowledged if pair[0].kind != wanted.STOP]
+    connections = Connections()
+    try:
+        for call, request in random.sample(repeatable, min(REPEATED, len(repeatable))):
+            url = cluster.url(random.choice(cluster.ids), request.path)
+            status, body, location = connections.ask(url, request)
+            if status == 307:
+                status, body, _ = connections.ask(location, request)
+            assert meaning(call.kind, status, body) == call.answer, (
+                f"{call} was repeated under its key: {status} {body}")
+    finally:
+        connections.close()
