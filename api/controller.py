@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from cluster.clock import Clock
 from cluster.config import Settings
 from cluster.consensus.log import ReplicatedLog
+from cluster.control.actions import ActionFile
 from cluster.engine.base import Engine, EngineInfo
 
 
@@ -49,6 +50,10 @@ class Controller(Protocol):
     @property
     def engine(self) -> Engine:
         """The container engine; the API only reads logs from it."""
+
+    @property
+    def actions(self) -> ActionFile:
+        """The record of its side effects."""
 
     @property
     def clock(self) -> Clock:

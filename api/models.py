@@ -83,6 +83,13 @@ class EventsQuery(ReadQuery):
     before: Whole | None = Field(None, ge=0, le=INDEX_MAX, description="Event id, for paging")
 
 
+class ActionsQuery(ReadQuery):
+    """A page of a controller's record."""
+
+    after: Whole = Field(0, ge=0, le=INDEX_MAX, description="Only records with a higher number")
+    limit: Whole = Field(1000, ge=1, le=5000)
+
+
 class AllEventsQuery(EventsQuery):
     """Filter of the events of the whole cluster."""
 

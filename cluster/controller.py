@@ -11,6 +11,7 @@ from cluster.clock import Clock, SystemClock
 from cluster.config import Settings, readers
 from cluster.consensus.log import ReplicatedLog
 from cluster.consensus.syncobj_log import RaftConfig, SyncObjLog
+from cluster.control.actions import ActionFile
 from cluster.control.driver import Driver
 from cluster.control.fleet import Fleet
 from cluster.control.health import HealthMonitor, Prober
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 STEP_S = 0.05
 ANNOUNCE_RETRY_S = 1.0
+ACTIONS_FILE = "actions.jsonl"
 STOP_S = 5.0
 YIELD_S = 1.0
 YIELD_POLL_S = 0.005
@@ -80,6 +82,7 @@ class Controller:
         self._stop = threading.Event()
         self._workers = ThreadWorkers(self._wake.set)
         self._vitals = Vitals(log, engine, ingresses, clock)
+        self.actions = ActionFile(settings.data_dir / ACTIONS_FILE, clock.wall_ms)
         fleet = Fleet(clock)
         roster: list[Loop] = []
         if isinstance(log, SyncObjLog):
@@ -90,7 +93,7 @@ class Controller:
         )
         self._driver = Driver(
             self.id, log, loops=[*loops, *roster], fleet=fleet, workers=self._workers, clock=clock,
-            lease_ttl_s=settings.lease_ttl_s,
+            lease_ttl_s=settings.lease_ttl_s, recorder=self.actions,
         )
         self._announce_s = 0.0
         self._transferring = threading.Lock()
@@ -203,6 +206,7 @@ class Controller:
         return self._vitals.components()
 
     def _changed(self, state: ClusterState) -> None:
+        self.actions.epoch(state.leadership.epoch, state.leadership.holder)
         self._wake.set()
 
     def _control(self) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from cluster.clock import Clock
 from cluster.consensus.lease import Lease
 from cluster.consensus.log import ReplicatedLog, Ticket
+from cluster.control.actions import NoRecorder, Recorder
 from cluster.control.fleet import Fleet
 from cluster.control.lease_keeper import LeaseKeeper
-from cluster.control.loop import Fenced, Loop, Turn
+from cluster.control.loop import Effect, Fenced, Loop, Turn
 from cluster.control.workers import Workers
 from cluster.state.commands import Command, Stamp
 from orchestry.errors import OrchestryError
@@ -48,6 +50,7 @@ class Driver:
         workers: Workers,
         clock: Clock,
         lease_ttl_s: float,
+        recorder: Recorder | None = None,
     ) -> None:
         self._id = controller_id
         self._log = log
@@ -56,6 +59,7 @@ class Driver:
         self._workers = workers
         self._clock = clock
         self.keeper = LeaseKeeper(controller_id, log, clock, ttl_s=lease_ttl_s)
+        self._recorder = recorder or NoRecorder()
         self._epoch = 0
         self._aside_until_s = float("-inf")
         self._trouble: dict[str, _Trouble] = {}
@@ -111,6 +115,7 @@ class Driver:
         turn = Turn(
             state=self._log.state(), lease=lease, now_s=now_s, now_ms=self._clock.wall_ms(),
             guard=lambda: self._guard(lease.epoch),
+            act=lambda effect: self._act(lease.epoch, effect),
             propose=lambda key, command: self._propose(key, command, lease),
         )
         try:
@@ -122,6 +127,16 @@ class Driver:
                 now_s + delay_s, min(delay_s * 2, BACKOFF_MAX_S)
             )
             logger.exception("loop %s failed; next try in %s s", loop.name, delay_s)
+
+    @contextmanager
+    def _act(self, epoch: int, effect: Effect) -> Iterator[None]:
+        lease = self.keeper.acting()
+        if lease is None or lease.epoch != epoch:
+            raise Fenced(f"epoch {epoch} is over")
+        now_s = self._clock.monotonic_s()
+        with self._recorder.act(lease, now_s, effect):
+            self._guard(epoch)
+            yield
 
     def _guard(self, epoch: int) -> None:
         lease = self.keeper.acting()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cluster.control.fleet import Fleet
-from cluster.control.loop import Fenced, Turn
+from cluster.control.loop import Effect, Fenced, Turn
 from cluster.control.routes import route, serving
 from cluster.control.specs import spec_for
 from cluster.control.workers import Outcome, Workers
@@ -120,8 +120,8 @@ class IngressSync:
         peers = frozenset(peer.id for route in table.routes for peer in route.peers)
 
         def job() -> IngressState:
-            turn.guard()
-            return ingress.push(table)
+            with turn.act(Effect(f"ingress {ingress.name}", "push", target=str(table.version))):
+                return ingress.push(table)
 
         def done(outcome: Outcome) -> None:
             if self._held.get(ingress.name) is not held:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,12 +17,23 @@ class Fenced(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Effect:
+    """Something that is done to the world: `actuator` is docker or an ingress by name."""
+
+    actuator: str
+    verb: str
+    app: str = ""
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """What a loop sees in one step.
 
-    `guard()` raises Fenced when the lease is over: every job calls it right before its side
-    effect. `propose` hands a command to the log under this lease's epoch and tells whether
-    it was taken; it never waits.
+    `guard()` raises Fenced when the lease is over. Every job does its side effect within
+    `act(effect)`, which notes it and calls the guard first; a call of several steps is given
+    the guard too. `propose` hands a command to the log under this lease's epoch and tells
+    whether it was taken; it never waits.
     """
 
     state: ClusterState
@@ -29,6 +41,7 @@ class Turn:
     now_s: float
     now_ms: int
     guard: Callable[[], None]
+    act: Callable[[Effect], AbstractContextManager[None]]
     propose: Callable[[str, Command], bool]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from cluster.clock import Clock
 from cluster.control.fleet import Fleet
-from cluster.control.loop import Fenced, Turn
+from cluster.control.loop import Effect, Fenced, Turn
 from cluster.control.plan import Start, Stop, plan, request
 from cluster.control.specs import spec_for
 from cluster.control.workers import Outcome, Workers
@@ -116,8 +116,8 @@ class Reconciler:
         )
 
         def job() -> Container:
-            turn.guard()
-            return self._engine.run(order)
+            with turn.act(Effect("docker", "start", app.name, f"{app.name}-{action.slot}")):
+                return self._engine.run(order, guard=turn.guard)
 
         def done(outcome: Outcome) -> None:
             if outcome.error is None:
@@ -160,8 +160,8 @@ class Reconciler:
             return
 
         def job() -> None:
-            turn.guard()
-            self._engine.stop(container_id, grace_s=action.grace_s)
+            with turn.act(Effect("docker", "stop", app, container_id)):
+                self._engine.stop(container_id, grace_s=action.grace_s)
 
         def done(outcome: Outcome) -> None:
             if outcome.error is None:
@@ -195,8 +195,8 @@ class Reconciler:
         cluster_id, app = turn.state.cluster_id, deleted[0]
 
         def job() -> int:
-            turn.guard()
-            return self._engine.remove_volumes(cluster_id, app)
+            with turn.act(Effect("docker", "remove volumes", app)):
+                return self._engine.remove_volumes(cluster_id, app)
 
         def done(outcome: Outcome) -> None:
             if outcome.error is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -120,6 +120,13 @@ class EngineError(Exception):
         return self.fault in ("unavailable", "timeout", "no_resources")
 
 
+Guard = Callable[[], None]
+
+
+def no_guard() -> None:
+    """Nothing stands in the way."""
+
+
 class Engine(Protocol):
     """Every method is idempotent, bounded in time and raises only EngineError.
 
@@ -129,8 +136,11 @@ class Engine(Protocol):
     def observe(self, cluster_id: str) -> Sequence[Container]:
         """All containers of this cluster, running or not."""
 
-    def run(self, request: RunRequest) -> Container:
+    def run(self, request: RunRequest, *, guard: Guard = no_guard) -> Container:
         """Start the replica, or return the one that already runs under this identity.
+
+        `guard` is called before each step that changes something, and may raise: a start
+        that was held up must not go on for a leader whose time is over.
 
         An exited container of the same identity is removed first. Pulls the image when
         it is missing.

@@ -15,15 +15,18 @@ from cluster.engine.base import (
     EngineError,
     EngineEvent,
     EngineInfo,
+    Guard,
     LogLine,
     RunRequest,
     container_name,
+    no_guard,
 )
 from cluster.engine.docker_api import ApiRefusal, DockerApi, in_parallel
 from cluster.engine.docker_events import EventStream
 from cluster.engine.docker_format import (
     LABEL_APP,
     LABEL_CLUSTER,
+    LABEL_EPOCH,
     LABEL_INGRESS,
     Details,
     cluster_filter,
@@ -94,7 +97,7 @@ class DockerEngine:
         ]
         return one_per_identity(cluster_id, [one for one in found if one is not None])
 
-    def run(self, request: RunRequest) -> Container:
+    def run(self, request: RunRequest, *, guard: Guard = no_guard) -> Container:
         """Create and start at once; what is missing or in the way is seen to on refusal."""
         self._clusters.add(request.cluster_id)
         name = container_name(
@@ -104,7 +107,7 @@ class DockerEngine:
         deadline_s = time.monotonic() + self._api.timeout_s
         while True:
             try:
-                return self._create_and_start(request, name)
+                return self._create_and_start(request, name, guard)
             except ApiRefusal as error:
                 if error.fault == "image_missing":
                     if pulled:
@@ -113,6 +116,7 @@ class DockerEngine:
                     pulled = True
                     deadline_s = time.monotonic() + self._api.timeout_s
                     continue
+                guard()
                 running = self._remedy(error, request, name)
                 if running is not None:
                     return running
@@ -222,13 +226,15 @@ class DockerEngine:
         """Close idle connections; the engine stays usable."""
         self._api.close()
 
-    def _create_and_start(self, request: RunRequest, name: str) -> Container:
+    def _create_and_start(self, request: RunRequest, name: str, guard: Guard) -> Container:
+        guard()
         self._ensure_volumes(request)
         config = container_config(request, self.network_id(request.cluster_id))
         created = self._api.call("create_container_from_config", config, name)
         container_id = created["Id"]
         with self._lock:
             self._owned.add(container_id)
+        guard()
         self._start(container_id)
         return self._inspected(container_id)
 
@@ -249,8 +255,10 @@ class DockerEngine:
             found = self._api.call("inspect_container", name)
             if not identity_labels(request).items() <= (found["Config"]["Labels"] or {}).items():
                 raise EngineError("name_taken", f"a container that is not ours is named {name}")
-            if found["State"]["Status"] == "created":
+            earlier = int(found["Config"]["Labels"].get(LABEL_EPOCH, 0)) < request.epoch
+            if found["State"]["Status"] == "created" and not earlier:
                 # A parallel caller may be about to start it: removing it would start a fight.
+                # One of an earlier epoch may not, and its guard keeps it from that.
                 with suppress(ApiRefusal):  # it is removed then, and made anew
                     self._start(found["Id"])
             there = self._inspected(found["Id"])

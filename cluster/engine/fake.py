@@ -19,9 +19,11 @@ from cluster.engine.base import (
     EngineEvent,
     EngineInfo,
     Fault,
+    Guard,
     LogLine,
     RunRequest,
     container_name,
+    no_guard,
 )
 
 EFFECTS_MAX = 100_000
@@ -103,8 +105,9 @@ class FakeEngine:
                 if record.cluster_id == cluster_id
             )
 
-    def run(self, request: RunRequest) -> Container:
+    def run(self, request: RunRequest, *, guard: Guard = no_guard) -> Container:
         """Start the replica; it answers probes once its start latency is over."""
+        guard()
         with self._call():
             self._clusters.add(request.cluster_id)
             name = container_name(

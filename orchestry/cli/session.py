@@ -74,6 +74,13 @@ class Session:
         except ValueError as error:
             raise UsageError(str(error)) from None
 
+    def at(self, url: str) -> Client:
+        """A client of one controller alone, to be closed by the caller; ValueError if malformed."""
+        from orchestry.client import Client
+
+        token = self.options.token or os.environ.get("ORCHESTRY_TOKEN") or None
+        return Client(url, token=token)
+
     def close(self) -> None:
         """Close the client, if there is one."""
         if "client" in self.__dict__:

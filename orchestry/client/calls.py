@@ -199,6 +199,14 @@ class Client:
         """Hand leadership over, to controller `to` or to the one that is best prepared."""
         return self._write("POST", "/cluster/transfer", {} if to is None else {"to": to}, key=key)
 
+    def cluster_actions(self, *, after: int = 0, limit: int = 1000) -> Answer:
+        """The answering controller's own record of side effects, from number `after` on."""
+        return self._read("/cluster/actions", after=after, limit=limit)
+
+    def cluster_containers(self) -> Answer:
+        """All containers of the cluster, by the engine of the answering controller."""
+        return self._read("/cluster/containers")
+
     def _read(
         self, path: str, *, body_statuses: frozenset[int] = frozenset(),
         **query: str | int | None,

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from flask import Flask
@@ -15,6 +16,7 @@ from api.app import create_app
 from cluster import config
 from cluster.clock import SystemClock
 from cluster.consensus.local_log import LocalLog
+from cluster.control.actions import ActionFile
 from cluster.engine.base import Engine, EngineError, EngineInfo, LogLine
 from cluster.state.commands import AnnounceController, FinishDelete, ReportApp, Stamp
 from cluster.state.model import Applied, Health, Replica
@@ -71,6 +73,7 @@ class Node:
         self.engine: Engine = self.text_engine  # type: ignore[assignment]
         self.clock = SystemClock()
         self.started_at_ms = self.clock.wall_ms()
+        self.actions = ActionFile(Path("/nowhere/actions.jsonl"), self.clock.wall_ms)
         self.parts: dict[str, Part] = {name: Part() for name in ("docker", "nginx", "raft")}
         self.host: EngineInfo | None = EngineInfo("1", 4, 8 * 1024**3, 0)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from docker.errors import NotFound
 
+from cluster.control.loop import Fenced
 from cluster.engine.base import EngineError, EngineEvent, Mount
 from cluster.engine.docker import DockerEngine
 from cluster.engine.docker_format import LOG_CUT_MARK, LOG_LINE_BYTES
@@ -190,3 +191,24 @@ def test_failing_build_tells_the_step(docker_host: DockerHost) -> None:
             "orchestry-test-broken:1", {"Dockerfile": b"FROM scratch\nCOPY absent /absent\n"}
         )
     assert not docker_host.engine.image_exists("orchestry-test-broken:1")
+
+
+@pytest.mark.docker
+def test_a_start_is_not_carried_on_when_the_guard_objects(docker_host: DockerHost) -> None:
+    """A leader whose time ran out between two steps leaves nothing running; the next goes on."""
+    calls = 0
+
+    def guard() -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise Fenced("over")
+
+    request = request_for(docker_host)
+    with pytest.raises(Fenced):
+        docker_host.engine.run(request, guard=guard)
+    left = docker_host.engine.observe(request.cluster_id)
+    assert [container.phase for container in left] == ["created"]
+    started = docker_host.engine.run(replace(request, epoch=request.epoch + 1))
+    assert [(c.id, c.phase) for c in docker_host.engine.observe(request.cluster_id)] == [
+        (started.id, "running")]

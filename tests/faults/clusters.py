@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from tests.faults.launcher import RESTLESS
 from tests.live import LiveCluster, app_spec, call, until
@@ -35,21 +35,16 @@ class Effect:
 
 
 class FaultCluster(LiveCluster):
-    """A LiveCluster whose side effects are recorded; `local_reads` breaks it on purpose."""
+    """A LiveCluster whose side effects are recorded; `broken` are flags of the launcher."""
 
-    def __init__(self, folder: Path, *, local_reads: bool = False) -> None:
+    def __init__(self, folder: Path, *, broken: tuple[str, ...] = ()) -> None:
         super().__init__(folder, engine="fake", ingress=False)
-        self._local_reads = local_reads
-
-    def __enter__(self) -> Self:
-        super().__enter__()
-        return self
+        self._broken = broken
 
     def command(self, node: str) -> list[str]:
         """How one controller is started."""
-        command = [sys.executable, "-m", "tests.faults.launcher",
-                   "--effects", str(self.folder / f"{node}.effects")]
-        return [*command, "--local-reads"] if self._local_reads else command
+        return [sys.executable, "-m", "tests.faults.launcher",
+                "--effects", str(self.folder / f"{node}.effects"), *self._broken]
 
     def boot(self, node: str) -> None:
         """Start one controller in a process group of its own."""
@@ -92,6 +87,15 @@ class FaultCluster(LiveCluster):
             yield
         finally:
             os.killpg(group, signal.SIGCONT)
+
+    def verify(self, *nodes: str) -> tuple[int, dict[str, Any]]:
+        """What `orchestry cluster verify` says: its exit code and its report."""
+        urls = [part for node in nodes or self.ids for part in ("--url", self.url(node))]
+        done = subprocess.run(
+            [sys.executable, "-m", "orchestry.cli", "--json", *urls, "cluster", "verify"],
+            capture_output=True, text=True, check=False, timeout=120)
+        assert done.stdout, done.stderr
+        return done.returncode, json.loads(done.stdout)
 
     def elected(self, *, other_than: str = "") -> str:
         """The leader, once there is one; `other_than` must not be it."""
@@ -239,8 +243,8 @@ class Hosts:
 class HostsCluster(FaultCluster):
     """Each controller on a host of its own."""
 
-    def __init__(self, folder: Path, hosts: Hosts, *, local_reads: bool = False) -> None:
-        super().__init__(folder, local_reads=local_reads)
+    def __init__(self, folder: Path, hosts: Hosts, *, broken: tuple[str, ...] = ()) -> None:
+        super().__init__(folder, broken=broken)
         self.hosts = hosts
         self.host_of = {node: number for number, node in enumerate(self.ids, 1)}
 

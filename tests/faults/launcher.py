@@ -5,7 +5,8 @@ whose containers are always well, but for those of apps named `restless…`: one
 every DEATH_GAP_S, and is started again without delay, so that the leader always has something
 to do. Each side effect is written to a file the moment it happens.
 
-`--local-reads` breaks the product on purpose: linearizable reads are served as local ones.
+These break the product on purpose: `--local-reads` serves linearizable reads as local ones,
+`--endless-lease` lets a leader act on after its lease is over.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 from api import here, node
 from api.models import ReadQuery
 from cluster import controller
-from cluster.control import fleet
+from cluster.consensus import lease
+from cluster.control import fleet, lease_keeper
 from cluster.control.judge import Probe
 from cluster.engine import fake
 from cluster.state.model import ClusterState
@@ -75,19 +76,35 @@ def _locally(read: Callable[[ReadQuery], ClusterState]) -> Callable[[ReadQuery],
     return broken
 
 
+def _never_drop(keeper: Any) -> Callable[[Any], None]:
+    """The keeper's step, but a lease stays when Raft no longer says that we lead."""
+    step = keeper.step
+
+    def broken(self: Any) -> None:
+        held = self._lease
+        step(self)
+        self._lease = self._lease or held
+
+    return broken
+
+
 def main() -> int:
     """Run until a signal comes."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--effects", required=True)
     parser.add_argument("--local-reads", action="store_true")
+    parser.add_argument("--endless-lease", action="store_true")
     options = parser.parse_args()
-    changes: list[tuple[ModuleType, str, Any]] = [
+    changes: list[tuple[Any, str, Any]] = [
         (controller, "HttpProber", _Well),
         (fake, "FakeEngine", _engine(options.effects)),
         (fleet, "restart_delay_s", lambda failures: 0.0),
     ]
     if options.local_reads:
         changes.append((here, "read", _locally(here.read)))
+    if options.endless_lease:
+        changes.append((lease.Lease, "valid", lambda self, now_s: True))
+        changes.append((lease_keeper.LeaseKeeper, "step", _never_drop(lease_keeper.LeaseKeeper)))
     for module, name, value in changes:
         assert hasattr(module, name), f"{module.__name__} has no {name} any more"
         setattr(module, name, value)

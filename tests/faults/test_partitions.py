@@ -118,7 +118,7 @@ def test_one_link_is_cut(cluster: HostsCluster) -> None:
 
 def test_reads_of_an_isolated_leader_are_caught(hosts: Hosts, tmp_path: Path) -> None:
     """A build that serves linearizable reads from its own state is found out by its history."""
-    with HostsCluster(tmp_path, hosts, local_reads=True) as broken:
+    with HostsCluster(tmp_path, hosts, broken=("--local-reads",)) as broken:
         leader = broken.elected()
         others = [node for node in broken.ids if node != leader]
         with Recorder(broken.urls(), prefix_of("stale"), seed=1, clients=CLIENTS,
@@ -133,3 +133,27 @@ def test_reads_of_an_isolated_leader_are_caught(hosts: Hosts, tmp_path: Path) ->
     assert "no order explains" in str(found.value)
     assert " read -> " in str(found.value)
     print(f"\nthe broken build was caught:\n{found.value}")
+
+
+def test_verify_tells_a_sound_build_from_one_that_acts_on(hosts: Hosts, tmp_path: Path) -> None:
+    """A leader that is cut off stops in time; one that does not is found by its record."""
+    for name, broken in (("sound", ()), ("broken", ("--endless-lease",))):
+        with HostsCluster(tmp_path / name, hosts, broken=broken) as cluster, cluster.restless():
+            leader = cluster.elected()
+            others = [node for node in cluster.ids if node != leader]
+            with cluster.partition(leader, others):
+                cut_s = time.time()
+                new = cluster.elected(other_than=leader)
+                cluster.acts(new, cut_s)
+                time.sleep(1.5)
+            cluster.wait_ready()
+            code, report = cluster.verify(new)
+        stale = [row for row in report["findings"] if row["kind"] == "stale"]
+        print(f"\n{name}: {report['actions']} actions, {len(stale)} by a stale epoch")
+        assert report["actions"] > 20
+        assert report["epochs"] >= 2
+        if broken:
+            assert (code, report["clean"]) == (1, False)
+            assert {row["node_id"] for row in stale} == {leader}
+        else:
+            assert (code, report["clean"], stale) == (0, True, [])
