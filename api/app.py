@@ -13,7 +13,7 @@ from api import docs, errors, models
 from api.bodies import BoundedRequest
 from api.controller import Controller
 from api.here import EXTENSION, INDEX, Cache, Here
-from api.routes import actions, apps, cluster, history, members, system
+from api.routes import actions, apps, backup, cluster, history, members, system
 from api.waiting import Waiting
 from orchestry import __version__
 
@@ -43,7 +43,7 @@ def create_app(controller: Controller) -> Flask:
     )
     errors.install(app)
     _mark_responses(app, controller)
-    for part in (apps, history, cluster, members, actions, system):
+    for part in (apps, history, cluster, members, actions, backup, system):
         app.register_api(part.blueprint)
     docs.install(app)
     return app

@@ -164,6 +164,14 @@ class TransferBody(_Body):
     to: str | None = Field(None, pattern=NAME_PATTERN, description="Id of the next leader")
 
 
+class RestoreBody(_Body):
+    """A part of a backup."""
+
+    restore_id: str = Field(pattern=r"^[\x21-\x7e]{1,64}$", description="The same for all parts")
+    adopt: bool = Field(False, description="Take over the containers of the lost cluster")
+    part: dict[str, Any] = Field(description="One line of the backup")
+
+
 class Fault(BaseModel):
     """One thing to correct."""
 

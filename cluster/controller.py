@@ -94,6 +94,7 @@ class Controller:
         self._driver = Driver(
             self.id, log, loops=[*loops, *roster], fleet=fleet, workers=self._workers, clock=clock,
             lease_ttl_s=settings.lease_ttl_s, recorder=self.actions,
+            adopt=settings.adopt,
         )
         self._announce_s = 0.0
         self._transferring = threading.Lock()

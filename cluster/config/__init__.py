@@ -96,6 +96,9 @@ class Settings:
     joins: bool = _setting(
         "CLUSTER_JOIN", readers.flag, False,
         "true: this new controller was added to a running cluster, and waits for its members.")
+    adopt: str = _setting(
+        "CLUSTER_ADOPT", readers.cluster_id, "",
+        "Id of a lost cluster, for a restore that takes over its containers; empty folders only.")
     secret: str = _setting(
         "CLUSTER_SECRET", readers.text, "",
         "Shared secret of the controllers; mandatory unless every address is loopback.",

@@ -73,6 +73,12 @@ def flag(value: str) -> bool:
     return lowered == "true"
 
 
+def cluster_id(value: str) -> str:
+    if re.fullmatch(r"[0-9a-f]{32}", value) is None:
+        raise ValueError(f"{value!r} is not the id of a cluster, 32 hexadecimal digits")
+    return value
+
+
 def log_level(value: str) -> str:
     return one_of("debug", "info", "warning", "error")(value.lower())
 

@@ -29,7 +29,7 @@ class DataDir:
         """
         self._disk = disk
         self.folder = folder
-        self._id = controller_id
+        self.node_id = controller_id
         self.cluster_id = ""
         self.incarnation = uuid.uuid4().hex
         self._file = folder / "node.json"
@@ -94,9 +94,9 @@ class DataDir:
                 f"{self._file} has format {version}, this version reads {FORMAT_VERSION}; "
                 "start a version of Orchestry that is as new as the one that wrote it"
             )
-        if owner != self._id:
+        if owner != self.node_id:
             raise ConsensusError(
-                f"data folder {self.folder} belongs to node {owner!r}, not to {self._id!r}; "
+                f"data folder {self.folder} belongs to node {owner!r}, not to {self.node_id!r}; "
                 "set CONTROLLER_NODE_ID or ORCHESTRY_DATA_DIR to the ones that go together"
             )
         self.cluster_id = cluster_id
@@ -108,7 +108,7 @@ class DataDir:
 
     def _write(self, cluster_id: str) -> None:
         node = {
-            "format": FORMAT_VERSION, "node_id": self._id, "cluster_id": cluster_id,
+            "format": FORMAT_VERSION, "node_id": self.node_id, "cluster_id": cluster_id,
             "incarnation": self.incarnation,
         }
         self._disk.replace(self._file, json.dumps(node).encode())

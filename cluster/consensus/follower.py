@@ -78,7 +78,7 @@ class Follower(PreVote):
             self._acknowledge(node, 1, success=False, reset=False)  # it learns the term
             return
         self._follow(node, term)
-        self.guard.outcast = ""
+        self.guard.outcasts.clear()
         self.leader_commit_index = message["commit_index"]
         if self.fault:
             return

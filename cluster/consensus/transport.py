@@ -37,7 +37,8 @@ class Guard:
     """What the transport checks, shared with the node; `cluster_id` may come later.
 
     `incarnation` names our data folder, `bound` those of the members, as far as the state
-    has them. `outcast` is why the others have nothing to do with us, "" while they have.
+    has them. `outcasts` tells by peer why it takes us for no member; while one does, this
+    node asks for no votes.
     """
 
     controller_id: str
@@ -46,7 +47,12 @@ class Guard:
     cluster_id: str = ""
     incarnation: str = ""
     bound: Mapping[str, str] = field(default_factory=dict)
-    outcast: str = ""
+    outcasts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def outcast(self) -> str:
+        """Why this node is no member, by the word of a peer; "" when none says so."""
+        return next(iter(tuple(self.outcasts.values())), "")
 
 
 class GuardedTransport(TCPTransport):  # type: ignore[misc]
@@ -114,7 +120,8 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
             why = f"its address {message!r:.80} is not that of a member"
             self._guard.peers.refuse("", why)
             # Whoever it is closes the connection, or the stranger's time-out does.
-            conn.send({"type": "refused", "reason": f"{self._guard.controller_id}: {why}"})
+            told = f"{self._guard.controller_id} refuses us: {why}; add this controller (again)"
+            conn.send({"type": "refused", "reason": told, "outcast": True})
             return
         before = self._connections.get(node)
         self._strangers.pop(conn, None)
@@ -146,8 +153,8 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
         kind = message.get("type")
         if kind == "refused":
             self._guard.peers.refuse(self._guard.peers.name(node.id), str(message["reason"]))
-            if message.get("emptied"):
-                self._guard.outcast = str(message["reason"])
+            if message.get("outcast"):
+                self._guard.outcasts[self._guard.peers.name(node.id)] = str(message["reason"])
             self._drop(node)
         elif kind == "ping" and node.id in self._guard.peers.names:
             reason = self._objection(node, message)
@@ -157,9 +164,10 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
             name = self._guard.peers.name(node.id)
             bound, theirs = self._guard.bound.get(name, ""), message.get("incarnation", "")
             if bound and theirs != bound:
-                self._refuse(node, EMPTIED, emptied=True)
+                self._refuse(node, EMPTIED, outcast=True)
                 return
             self._admitted.add(node)
+            self._guard.outcasts.pop(name, None)
             self._guard.peers.accept(node.id, theirs)
             self._guard.peers.heard(node.id)
         elif node in self._admitted:
@@ -179,10 +187,10 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
                     "correct CLUSTER_PEERS or ORCHESTRY_DATA_DIR")
         return ""
 
-    def _refuse(self, node: TCPNode, reason: str, *, emptied: bool = False) -> None:
+    def _refuse(self, node: TCPNode, reason: str, *, outcast: bool = False) -> None:
         self._guard.peers.refuse(self._guard.peers.name(node.id), reason)
         told = f"{self._guard.controller_id} refuses us: {reason}"
-        self.send(node, {"type": "refused", "reason": told, "emptied": emptied})
+        self.send(node, {"type": "refused", "reason": told, "outcast": outcast})
         self._drop(node)
 
     def _drop(self, node: TCPNode) -> None:

@@ -94,4 +94,4 @@ class Voters(HookedSyncObj):
 
     def on_removed(self, node: Any, message: Message) -> None:
         """A peer says that we are no member; a leader that goes on with us knows better."""
-        self.guard.outcast = REMOVED
+        self.guard.outcasts[self.guard.peers.name(node.id)] = REMOVED

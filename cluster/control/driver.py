@@ -51,6 +51,7 @@ class Driver:
         clock: Clock,
         lease_ttl_s: float,
         recorder: Recorder | None = None,
+        adopt: str = "",
     ) -> None:
         self._id = controller_id
         self._log = log
@@ -58,7 +59,7 @@ class Driver:
         self._fleet = fleet
         self._workers = workers
         self._clock = clock
-        self.keeper = LeaseKeeper(controller_id, log, clock, ttl_s=lease_ttl_s)
+        self.keeper = LeaseKeeper(controller_id, log, clock, ttl_s=lease_ttl_s, adopt=adopt)
         self._recorder = recorder or NoRecorder()
         self._epoch = 0
         self._aside_until_s = float("-inf")

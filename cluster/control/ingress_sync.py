@@ -71,7 +71,7 @@ class IngressSync:
 
     def step(self, turn: Turn) -> None:
         """Make the table when something changed, and push it where it is not held."""
-        if self._fleet.observed_from_s is None:
+        if self._fleet.observed_from_s is None or turn.state.awaiting_restore:
             return
         self._make(turn)
         for ingress in self._ingresses:

@@ -36,8 +36,11 @@ class LeaseKeeper:
     """Stepped by the driver; holds no thread and never waits."""
 
     def __init__(
-        self, controller_id: str, log: ReplicatedLog, clock: Clock, *, ttl_s: float
+        self, controller_id: str, log: ReplicatedLog, clock: Clock, *, ttl_s: float,
+        adopt: str = "",
     ) -> None:
+        """`adopt` is the id of a lost cluster, which an empty one takes."""
+        self._adopt = adopt
         self._id = controller_id
         self._log = log
         self._clock = clock
@@ -141,7 +144,8 @@ class LeaseKeeper:
             return
         ttl_ms = int(self._ttl_s * 1000)
         if lease is None:
-            begin = BeginEpoch(self._id, ttl_ms, uuid.uuid4().hex)
+            begin = BeginEpoch(
+                self._id, ttl_ms, self._adopt or uuid.uuid4().hex, adopts=bool(self._adopt))
             stamp = Stamp(self._clock.wall_ms(), self._id)
             self._asked = _Asked(self._log.submit(begin, stamp), now_s, self._seen)
         else:

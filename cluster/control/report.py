@@ -32,7 +32,7 @@ class Reporter:
     def step(self, turn: Turn) -> None:
         """Propose what differs from the state."""
         fleet = self._fleet
-        if fleet.observed_from_s is None:
+        if fleet.observed_from_s is None or turn.state.awaiting_restore:
             return
         for number in range(EVENTS_PER_STEP_MAX):
             if not fleet.events:

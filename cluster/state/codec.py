@@ -75,6 +75,18 @@ def decode_snapshot(text: str) -> ClusterState:
     return state
 
 
+def encode_part(part: c.RestorePart) -> dict[str, Any]:
+    """A part of a backup as plain data, for JSON."""
+    encoded: dict[str, Any] = _encode(part)
+    return encoded
+
+
+def decode_part(data: Mapping[str, Any]) -> c.RestorePart:
+    """The part back; raises ValueError, KeyError or TypeError when it is none."""
+    part: c.RestorePart = _decode(c.RestorePart, data)
+    return part
+
+
 @cache
 def _hints(kind: type[Any]) -> dict[str, tuple[Any, Any]]:
     """Field name -> (type, default) of a dataclass."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cluster.state.model import Replica
+from cluster.state.model import App, EventRecord, Replica
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +147,33 @@ class BindMember:
 
 
 @dataclass(frozen=True, slots=True)
+class RestorePart:
+    """Part `number` of `total` of a backup; it takes effect with the last one, or not at all.
+
+    `cluster_id`, `epoch` and `next_event_id` are those of the backup.
+    """
+
+    restore_id: str
+    number: int
+    total: int
+    cluster_id: str
+    epoch: int
+    next_event_id: int
+    apps: tuple[App, ...] = ()
+    events: tuple[EventRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class BeginEpoch:
-    """The Raft leader takes the lease; `cluster_id` is used once, by the very first."""
+    """The Raft leader takes the lease; `cluster_id` is used once, by the very first.
+
+    With `adopts` that is the id of a lost cluster, whose containers wait for a restore.
+    """
 
     holder: str
     ttl_ms: int
     cluster_id: str
+    adopts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +185,6 @@ class RenewLease:
 
 Command = (
     Noop | RegisterApp | StartApp | StopApp | ScaleApp | DeleteApp | FinishDelete | ReportApp
-    | RecordEvent | AnnounceController | ChangeMembers | BindMember | BeginEpoch
-    | RenewLease
+    | RecordEvent | AnnounceController | ChangeMembers | BindMember | RestorePart
+    | BeginEpoch | RenewLease
 )

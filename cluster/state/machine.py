@@ -3,40 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from immutables import Map
-
 from cluster.state import commands as c
+from cluster.state.members import bind_member, change_members
 from cluster.state.memory import Outcome
 from cluster.state.model import (
     App,
     Applied,
     ClusterState,
     ControllerInfo,
-    EventRecord,
     Leadership,
-    Member,
     Replica,
 )
+from cluster.state.restore import restore_part
+from cluster.state.step import Refusal, Step, tell
 from orchestry.errors import Code
 
-RECENT_EVENTS_MAX = 512
 REPLICAS_MAX = 100
 STOPPING = "stopping"
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a command changed nothing."""
-
-    code: Code
-    details: str = ""
-
-
-Value = tuple[tuple[str, Any], ...]
-Step = tuple[ClusterState, Value] | Refusal
 
 
 def apply(
@@ -83,17 +69,6 @@ def _without_it(
 
 def _with_app(state: ClusterState, app: App) -> ClusterState:
     return replace(state, apps=state.apps.set(app.name, app))
-
-
-def _tell(
-    state: ClusterState, stamp: c.Stamp, kind: Any, app: str, message: str, /, **details: Any
-) -> ClusterState:
-    details = {"by": stamp.by, **details}
-    event = EventRecord(
-        state.next_event_id, kind, app, message, stamp.at_ms, tuple(sorted(details.items()))
-    )
-    events = (*state.events, event)[-RECENT_EVENTS_MAX:]
-    return replace(state, events=events, next_event_id=state.next_event_id + 1)
 
 
 def _app(
@@ -147,7 +122,7 @@ def _register(state: ClusterState, command: c.RegisterApp, stamp: c.Stamp) -> St
         addresses=command.addresses,
         replicas=command.min_replicas, created_at_ms=stamp.at_ms, updated_at_ms=stamp.at_ms,
     )
-    state = _tell(state, stamp, "config", app.name, "Application registered",
+    state = tell(state, stamp, "config", app.name, "Application registered",
                   revision=app.revision)
     return _with_app(state, app), (("revision", app.revision),)
 
@@ -168,7 +143,7 @@ def _start(state: ClusterState, command: c.StartApp, stamp: c.Stamp) -> Step:
         updated_at_ms=stamp.at_ms, scaling_until_ms=0, stop_grace_s=None, stop_force=False,
         problem="", problem_code="", reports=_leaving(app, above=replicas),
     )
-    state = _tell(state, stamp, "config", app.name,
+    state = tell(state, stamp, "config", app.name,
                   f"Application started with {replicas} replicas", replicas=replicas)
     return _with_app(state, after), value
 
@@ -183,7 +158,7 @@ def _stop(state: ClusterState, command: c.StopApp, stamp: c.Stamp) -> Step:
         reports=_leaving(app, above=0),
     )
     if app.running:
-        state = _tell(state, stamp, "config", app.name, "Application stopped",
+        state = tell(state, stamp, "config", app.name, "Application stopped",
                       force=command.force)
     return _with_app(state, after), (("was_running", app.running),)
 
@@ -211,7 +186,7 @@ def _scale(state: ClusterState, command: c.ScaleApp, stamp: c.Stamp) -> Step:
         reports=_leaving(app, above=command.replicas),
         stop_grace_s=None, stop_force=False, problem="", problem_code="",
     )
-    state = _tell(
+    state = tell(
         state, stamp, "scaling", app.name,
         f"Scaled from {before} to {command.replicas} replicas: {command.reason}",
         previous_replicas=before, new_replicas=command.replicas, trigger=command.reason,
@@ -230,7 +205,7 @@ def _delete(state: ClusterState, command: c.DeleteApp, stamp: c.Stamp) -> Step:
         keep_data=command.keep_data, problem="", problem_code="",
     )
     if not app.deleting:
-        state = _tell(state, stamp, "config", app.name, "Application deletion requested",
+        state = tell(state, stamp, "config", app.name, "Application deletion requested",
                       force=command.force, keep_data=command.keep_data)
     return _with_app(state, after), value
 
@@ -239,7 +214,7 @@ def _finish_delete(state: ClusterState, command: c.FinishDelete, stamp: c.Stamp)
     app = state.apps.get(command.app)
     if app is None or app.revision != command.revision or not app.deleting:
         return state, ()
-    state = _tell(state, stamp, "config", command.app, "Application deleted",
+    state = tell(state, stamp, "config", command.app, "Application deleted",
                   revision=app.revision, volumes_removed=command.volumes_removed)
     return replace(state, apps=state.apps.delete(command.app)), ()
 
@@ -260,7 +235,7 @@ def _report(state: ClusterState, command: c.ReportApp, stamp: c.Stamp) -> Step:
 
 def _record_event(state: ClusterState, command: c.RecordEvent, stamp: c.Stamp) -> Step:
     details = dict(command.details)
-    return _tell(state, stamp, command.type, command.app, command.message, **details), ()
+    return tell(state, stamp, command.type, command.app, command.message, **details), ()
 
 
 def _announce(state: ClusterState, command: c.AnnounceController, stamp: c.Stamp) -> Step:
@@ -270,46 +245,17 @@ def _announce(state: ClusterState, command: c.AnnounceController, stamp: c.Stamp
     return replace(state, controllers=state.controllers.set(info.id, info)), ()
 
 
-def _change_members(state: ClusterState, command: c.ChangeMembers, stamp: c.Stamp) -> Step:
-    if command.previous != state.members_index:
-        return Refusal(Code.CONFLICT, "The members changed meanwhile: look at them, ask again")
-    before = state.members
-    members = Map({
-        name: before[name] if name in before and before[name].raft_address == address
-        else Member(address, state.index)
-        for name, address in command.members
-    })
-    for name in sorted(before):
-        if name not in members:
-            state = replace(state, controllers=state.controllers.delete(name)
-                            if name in state.controllers else state.controllers)
-            state = _tell(state, stamp, "cluster", "", f"Controller {name} was removed")
-    for name in sorted(members):
-        if before and name not in before:
-            state = _tell(state, stamp, "cluster", "", f"Controller {name} was added",
-                          raft_address=members[name].raft_address)
-    return replace(state, members=members, members_index=state.index), (
-        ("members_index", state.index),)
-
-
-def _bind_member(state: ClusterState, command: c.BindMember, stamp: c.Stamp) -> Step:
-    member = state.members.get(command.id)
-    if member is None or member.incarnation:
-        return state, ()
-    member = replace(member, incarnation=command.incarnation)
-    return replace(state, members=state.members.set(command.id, member)), ()
-
-
 def _begin_epoch(state: ClusterState, command: c.BeginEpoch, stamp: c.Stamp) -> Step:
     before = state.leadership
     lead = Leadership(
         before.epoch + 1, command.holder, stamp.at_ms, stamp.at_ms, command.ttl_ms
     )
     state = replace(
-        state, leadership=lead, cluster_id=state.cluster_id or command.cluster_id
+        state, leadership=lead, cluster_id=state.cluster_id or command.cluster_id,
+        awaiting_restore=state.awaiting_restore if state.cluster_id else command.adopts,
     )
     if before.holder != command.holder:
-        state = _tell(state, stamp, "cluster", "", f"{command.holder} leads",
+        state = tell(state, stamp, "cluster", "", f"{command.holder} leads",
                       epoch=lead.epoch, previous=before.holder)
     return state, (
         ("epoch", lead.epoch), ("previous_holder", before.holder),
@@ -333,8 +279,9 @@ _STEPS: dict[type[Any], Callable[[ClusterState, Any, c.Stamp], Step]] = {
     c.ReportApp: _report,
     c.RecordEvent: _record_event,
     c.AnnounceController: _announce,
-    c.ChangeMembers: _change_members,
-    c.BindMember: _bind_member,
+    c.ChangeMembers: change_members,
+    c.BindMember: bind_member,
+    c.RestorePart: restore_part,
     c.BeginEpoch: _begin_epoch,
     c.RenewLease: _renew,
 }

@@ -115,11 +115,22 @@ class EventRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Restore:
+    """A restore under way: what came so far, seen by nobody; `next` is the part that is due."""
+
+    id: str
+    next: int = 0
+    apps: Map[str, App] = field(default_factory=Map)
+    events: tuple[EventRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterState:
     """The whole replicated state at one log index; its maps share what did not change.
 
     `members_index` is the log index of the entry that `members` come from; before the first
-    one it is 0, and the members are those of the settings.
+    one it is 0, and the members are those of the settings. While `awaiting_restore`, the
+    cluster has taken the id of a lost one and leaves its containers alone.
     """
 
     index: int = 0
@@ -132,9 +143,11 @@ class ClusterState:
     memory: Memory = field(default_factory=Memory)
     events: tuple[EventRecord, ...] = ()
     next_event_id: int = 1
+    awaiting_restore: bool = False
+    restore: Restore | None = None
 
 
 __all__ = [
     "App", "Applied", "ClusterState", "ControllerInfo", "EventRecord", "Health", "Leadership",
-    "Member", "Phase", "Replica",
+    "Member", "Phase", "Replica", "Restore",
 ]

@@ -62,15 +62,19 @@ class Session:
             as_json=options.as_json, color=not options.no_color, quiet=options.quiet
         )
 
+    @property
+    def token(self) -> str | None:
+        """The access token, if one is given."""
+        return self.options.token or os.environ.get("ORCHESTRY_TOKEN") or None
+
     @cached_property
     def client(self) -> Client:
         """The client, made on first use; raises UsageError for a malformed address."""
         from orchestry.client import Client
 
         named = tuple(filter(None, map(str.strip, os.environ.get("ORCHESTRY_URL", "").split(","))))
-        token = self.options.token or os.environ.get("ORCHESTRY_TOKEN") or None
         try:
-            return Client(self.options.urls or named or DEFAULT_URLS, token=token)
+            return Client(self.options.urls or named or DEFAULT_URLS, token=self.token)
         except ValueError as error:
             raise UsageError(str(error)) from None
 
@@ -78,8 +82,7 @@ class Session:
         """A client of one controller alone, to be closed by the caller; ValueError if malformed."""
         from orchestry.client import Client
 
-        token = self.options.token or os.environ.get("ORCHESTRY_TOKEN") or None
-        return Client(url, token=token)
+        return Client(url, token=self.token)
 
     def close(self) -> None:
         """Close the client, if there is one."""

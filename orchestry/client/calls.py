@@ -207,6 +207,14 @@ class Client:
         """All containers of the cluster, by the engine of the answering controller."""
         return self._read("/cluster/containers")
 
+    def restore_part(
+        self, restore_id: str, part: Mapping[str, Any], *, adopt: bool = False,
+        key: str | None = None,
+    ) -> Answer:
+        """Send one part of a backup to an empty cluster; the last one makes it the state."""
+        return self._write("POST", "/cluster/restore", {
+            "restore_id": restore_id, "adopt": adopt, "part": dict(part)}, key=key)
+
     def _read(
         self, path: str, *, body_statuses: frozenset[int] = frozenset(),
         **query: str | int | None,

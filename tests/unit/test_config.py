@@ -57,7 +57,7 @@ GOOD = {
     "ORCHESTRY_DATA_DIR": "/srv/data", "ORCHESTRY_ENGINE": "fake", "CONTROLLER_NODE_ID": "a",
     "CONTROLLER_API_URL": "https://a.example:8001/", "CLUSTER_MODE": "cluster",
     "CLUSTER_PEERS": FAR, "CLUSTER_SECRET": SECRET, "CLUSTER_RAFT_PORT": "9001",
-    "CLUSTER_JOIN": "true", "CLUSTER_LEASE_TTL": "5",
+    "CLUSTER_JOIN": "true", "CLUSTER_ADOPT": "0123456789abcdef" * 2, "CLUSTER_LEASE_TTL": "5",
     "CLUSTER_DURABILITY": "os", "CLUSTER_LIMITS_MIN_MEMORY": "4Mi",
     "DOCKER_HOST": "unix:///run/docker.sock", "DOCKER_NETWORK": "apps",
     "DOCKER_SUBNET": "10.88.0.0/16", "DOCKER_TIMEOUT": "2.5",

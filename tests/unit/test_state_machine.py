@@ -11,12 +11,9 @@ from hypothesis import strategies as st
 
 from cluster.state import commands as c
 from cluster.state.codec import decode_snapshot, encode_snapshot
-from cluster.state.machine import (
-    RECENT_EVENTS_MAX,
-    REPLICAS_MAX,
-    apply,
-)
-from cluster.state.model import Applied, ClusterState, Replica
+from cluster.state.machine import REPLICAS_MAX, apply
+from cluster.state.model import App, Applied, ClusterState, Replica
+from cluster.state.step import RECENT_EVENTS_MAX
 from orchestry.errors import Code
 
 _APPS = st.sampled_from(["a", "b"])
@@ -65,6 +62,13 @@ COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
         ).map(lambda found: tuple(sorted(found.items())))),
     c.BindMember: st.builds(
         c.BindMember, id=st.sampled_from(["n1", "n2"]), incarnation=_TEXTS),
+    c.RestorePart: st.builds(
+        c.RestorePart, restore_id=st.sampled_from(["x", "y"]), number=_COUNTS,
+        total=st.just(2), cluster_id=_TEXTS, epoch=st.just(0), next_event_id=_COUNTS,
+        apps=st.lists(st.builds(
+            App, name=_APPS, document=_TEXTS, revision=_COUNTS, running=st.booleans(),
+            replicas=_COUNTS, created_at_ms=_TIMES, updated_at_ms=_TIMES), max_size=2,
+        ).map(tuple)),
     c.BeginEpoch: st.builds(c.BeginEpoch, holder=st.sampled_from(["n1", "n2"]), ttl_ms=_TIMES),
     c.RenewLease: st.builds(c.RenewLease, ttl_ms=_TIMES),
 }

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from orchestry.cli.commands.backup import backup, recover, restore
 from orchestry.cli.commands.verify import verify
 from orchestry.cli.output import printable
 from orchestry.cli.session import Command, Session
@@ -121,7 +122,9 @@ def transfer(session: Session, to: str | None) -> None:
             f"{answer['leader_id']} leads, after {answer['transfer_time']:.2f} s"))
 
 
-PARTS = (status, leader, health, members, add, remove, transfer, verify)
+PARTS = (
+    status, leader, health, members, add, remove, transfer, verify, backup, restore, recover,
+)
 COMMANDS = (
     click.Group("cluster", {part.name or "": part for part in PARTS},
                 help="Look at the controllers, and change who is one.", no_args_is_help=True),

@@ -38,7 +38,7 @@ def dev(
     arguments = [part for flag, value in given.items() if value is not None
                  for part in (flag, str(value))]
     arguments += ["--fresh"] * fresh + ["--demo"] * demo
-    _become("api.dev", arguments)
+    become("api.dev", arguments)
 
 
 @click.command(cls=Command)
@@ -51,10 +51,11 @@ def node(session: Session, *, config: str | None, print_config: bool) -> None:
     arguments = ["--config", config] if config is not None else []
     arguments += ["--print-config"] * print_config
     arguments += ["--json"] * (print_config and session.options.as_json)
-    _become("api.node", arguments)
+    become("api.node", arguments)
 
 
-def _become(module: str, arguments: list[str]) -> NoReturn:
+def become(module: str, arguments: list[str]) -> NoReturn:
+    """Go on as a program of the controller's; raises CommandError without one."""
     missing = [part for part in _CONTROLLER_PARTS if importlib.util.find_spec(part) is None]
     if missing:
         raise CommandError(

@@ -1,0 +1,86 @@
+"""Backup and restore of the replicated state."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Any
+
+from flask import Response
+from flask_openapi.blueprint import APIBlueprint
+
+from api import errors, writes
+from api.endpoint import checked
+from api.here import answer, here, read
+from api.models import Error, ReadQuery, RestoreBody
+from cluster.state import backup
+from cluster.state.codec import decode_part
+from cluster.state.commands import RestorePart
+from orchestry import __version__
+from orchestry.errors import Code, OrchestryError
+from orchestry.spec import parse
+
+_ERRORS: dict[str | int | HTTPStatus, Any] = {
+    400: Error, 409: Error, 413: Error, 503: Error, 504: Error,
+}
+blueprint = APIBlueprint(
+    "backup", __name__, url_prefix="/cluster", abp_responses=_ERRORS,
+    abp_tags=[{"name": "Cluster"}],
+)
+
+
+@blueprint.get("/backup", responses={200: None})
+@checked
+def take(query: ReadQuery) -> Response:
+    """The state at one index, as lines of JSON that end with a checksum."""
+    state = read(query)
+    controller = here().controller
+    about = {
+        "created_at_ms": controller.clock.wall_ms(), "version": __version__,
+        "raft_term": controller.log.status().term,
+    }
+    name = f"orchestry-{state.cluster_id[:8]}-{state.index}.backup"
+    return Response(
+        backup.lines(state, about), content_type="application/x-ndjson",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+@blueprint.post("/restore", responses={200: None})
+@checked
+def restore(body: RestoreBody) -> Response:
+    """One part of a backup, into an empty cluster; all take effect with the last one."""
+    try:
+        part = decode_part(body.part)
+        applications = [json.loads(app.document) for app in part.apps]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise errors.invalid([("part", f"is no part of a backup: {error!r:.200}")]) from None
+    if not 0 <= part.number < part.total:
+        raise errors.invalid([("part.number", f"must be below total, {part.total}")])
+    for document in applications:
+        parse.parse_app(
+            document, min_memory_bytes=here().controller.settings.min_memory_bytes)
+    _check_cluster(part, adopt=body.adopt)
+    applied = writes.propose(replace(part, restore_id=body.restore_id))
+    return answer({
+        "message": "Restored" if part.number == part.total - 1 else "Part received",
+        "restore_id": body.restore_id, "part": part.number, "parts": part.total,
+        "apps": applied.get("apps"),
+    })
+
+
+def _check_cluster(part: RestorePart, *, adopt: bool) -> None:
+    """Containers of the lost cluster are ours only under its id, and only when that is meant."""
+    ours = here().controller.log.state().cluster_id
+    if adopt and ours != part.cluster_id:
+        raise OrchestryError(
+            Code.CONFLICT, f"To adopt the containers of cluster {part.cluster_id}, start the "
+            f"controllers with empty data folders and CLUSTER_ADOPT={part.cluster_id}, and make "
+            "sure that no controller of the old cluster runs")
+    if not adopt and ours == part.cluster_id:
+        raise OrchestryError(
+            Code.CONFLICT, "This cluster has the id of the backup's, so it would adopt its "
+            "containers: say so with `adopt: true`, or restore into a new cluster")
+
+

@@ -1,0 +1,66 @@
+"""Backup: the replicated state as a text of bounded lines; pure.
+
+    line 1       {"format": "orchestry-backup", "v": 1, "cluster_id": …, "index": …, "parts": N, …}
+    N lines      one RestorePart each, as `cluster.state.codec` writes it
+    last line    {"end": true, "sha256": …}   over all the bytes before it
+
+Not in it: members, leadership, controllers and remembered requests, which belong to one
+cluster, and what was observed of replicas, which is seen anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from cluster.state.codec import encode_part
+from cluster.state.commands import RestorePart
+from cluster.state.model import App, ClusterState
+
+FORMAT = "orchestry-backup"
+FORMAT_VERSION = 1
+PART_BYTES = 256 * 1024
+_APP_BYTES = 1024  # what one takes beside its document
+
+
+def parts(state: ClusterState) -> list[RestorePart]:
+    """The state in parts of about PART_BYTES; at least one, which carries the events."""
+    groups: list[list[App]] = [[]]
+    room = PART_BYTES
+    for name in sorted(state.apps):
+        app = state.apps[name]
+        if app.deleting:
+            continue
+        size = len(app.document) + _APP_BYTES
+        if groups[-1] and size > room:
+            groups.append([])
+            room = PART_BYTES
+        room -= size
+        groups[-1].append(replace(
+            app, reports=(), reached=False, problem="", problem_code="", scaling_until_ms=0))
+    return [
+        RestorePart(
+            "", number, len(groups), state.cluster_id, state.leadership.epoch,
+            state.next_event_id, tuple(apps), state.events if number == 0 else (),
+        )
+        for number, apps in enumerate(groups)
+    ]
+
+
+def lines(state: ClusterState, about: dict[str, Any]) -> Iterator[bytes]:
+    """The backup, line by line; `about` goes into the first one."""
+    found = parts(state)
+    digest = hashlib.sha256()
+    head = {
+        "format": FORMAT, "v": FORMAT_VERSION, "cluster_id": state.cluster_id,
+        "index": state.index, "epoch": state.leadership.epoch, "parts": len(found),
+        "apps": sum(len(part.apps) for part in found), **about,
+    }
+    for value in (head, *map(encode_part, found)):
+        line = json.dumps(value, separators=(",", ":")).encode() + b"\n"
+        digest.update(line)
+        yield line
+    yield json.dumps({"end": True, "sha256": digest.hexdigest()}).encode() + b"\n"

@@ -1,0 +1,60 @@
+"""Restore: a backup becomes the state of an empty cluster, in parts, all or nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cluster.state import commands as c
+from cluster.state.model import ClusterState, EventRecord, Restore
+from cluster.state.step import RECENT_EVENTS_MAX, Refusal, Step, tell
+from orchestry.errors import Code
+
+APPS_MAX = 50_000
+
+
+def restore_part(state: ClusterState, command: c.RestorePart, stamp: c.Stamp) -> Step:
+    """Keep a part aside; with the last one, all of them are the state.
+
+    Members, leadership, controllers and remembered requests stay those of this cluster.
+    """
+    if state.apps:
+        return Refusal(
+            Code.CONFLICT, "This cluster has applications: restore needs an empty cluster")
+    restore = state.restore
+    if command.number == 0:
+        restore = Restore(command.restore_id)
+    if restore is None or restore.id != command.restore_id or restore.next < command.number:
+        return Refusal(
+            Code.CONFLICT, "Another restore has begun, or a part is missing: start again")
+    if restore.next == command.number:
+        restore = Restore(
+            restore.id, restore.next + 1,
+            restore.apps.update({app.name: app for app in command.apps}),
+            (*restore.events, *command.events)[-RECENT_EVENTS_MAX:],
+        )
+    if len(restore.apps) > APPS_MAX:
+        return Refusal(Code.CONFLICT, f"A cluster has at most {APPS_MAX} applications")
+    if restore.next < command.total:
+        return replace(state, restore=restore), (("next", restore.next),)
+    return _install(state, restore, command, stamp), (("apps", len(restore.apps)),)
+
+
+def _install(
+    state: ClusterState, restore: Restore, command: c.RestorePart, stamp: c.Stamp
+) -> ClusterState:
+    """The epoch goes on above that of the backup, whose containers and ingresses know it."""
+    first = command.next_event_id
+    own = tuple(
+        EventRecord(number, event.type, event.app, event.message, event.at_ms, event.details)
+        for number, event in enumerate(state.events, first)
+    )
+    lead = state.leadership
+    state = replace(
+        state, apps=restore.apps, restore=None, awaiting_restore=False,
+        events=(*restore.events, *own)[-RECENT_EVENTS_MAX:], next_event_id=first + len(own),
+        leadership=replace(lead, epoch=max(lead.epoch, command.epoch) + 1),
+    )
+    return tell(
+        state, stamp, "cluster", "", f"Restored {len(restore.apps)} applications from a backup",
+        cluster_id=command.cluster_id,
+    )

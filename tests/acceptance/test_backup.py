@@ -1,0 +1,194 @@
+"""Backup, restore and recovery with real controllers, files and containers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.engine.docker import DockerEngine
+from tests.acceptance.test_members import GrowingCluster, writers
+from tests.live import LiveCluster, app_spec, call, until
+
+pytestmark = [pytest.mark.acceptance]
+
+
+@pytest.fixture(scope="module")
+def engine(docker_socket: str) -> Iterator[DockerEngine]:
+    """The daemon, to look behind the cluster's back."""
+    engine = DockerEngine(None, base_url=docker_socket, timeout_s=30)
+    yield engine
+    engine.close()
+
+
+def cli(*arguments: str, cluster: LiveCluster | None = None) -> subprocess.CompletedProcess[str]:
+    """The command line, against all controllers of a cluster."""
+    urls = [] if cluster is None else [
+        part for node in cluster.alive() for part in ("--url", cluster.url(node))]
+    return subprocess.run(
+        [sys.executable, "-m", "orchestry.cli", *urls, *arguments],
+        capture_output=True, text=True, check=False, timeout=120)
+
+
+def specs(cluster: LiveCluster) -> dict[str, Any]:
+    """Every app's spec and wanted replicas, by the word of one controller."""
+    node = cluster.alive()[0]
+    apps = call("GET", cluster.url(node, "/api/v1/apps"))[1]["apps"]
+    return {
+        row["name"]: (call("GET", cluster.url(node, f"/api/v1/apps/{row['name']}/spec"))[1],
+                      row["replicas"]["desired"])
+        for row in apps
+    }
+
+
+def cluster_id(cluster: LiveCluster) -> str:
+    """Its id, by the word of one controller."""
+    node = cluster.alive()[0]
+    return str(call("GET", cluster.url(node, "/cluster/status"))[1]["cluster_id"])
+
+
+def deploy(cluster: LiveCluster, name: str, image: str, replicas: int) -> None:
+    """Register and start, waiting for healthy replicas."""
+    assert cluster.write("POST", "/api/v1/apps/register", app_spec(name, image))[0] == 201
+    status, body = cluster.write("POST", f"/api/v1/apps/{name}/start", {"replicas": replicas})
+    assert (status, body["status"]) == (200, "running"), body
+
+
+def running(engine: DockerEngine, cluster: str) -> dict[str, int]:
+    """Container id -> start time, from Docker itself."""
+    return {c.id: c.started_at_ms for c in engine.observe(cluster) if c.phase == "running"}
+
+
+def test_a_backup_under_writes_is_one_moment_of_the_cluster(tmp_path: Path) -> None:
+    """It holds all that was acknowledged before, and a new cluster shows just that."""
+    file = tmp_path / "state.backup"
+    with GrowingCluster(tmp_path / "old", 3) as old:
+        with writers(old) as done:
+            until("some writes", lambda: len(done) > 20, 20)
+            before = set(done)
+            taken = cli("cluster", "backup", str(file), cluster=old)
+            assert taken.returncode == 0, taken.stderr
+            again = cli("cluster", "backup", str(file), cluster=old)
+            assert again.returncode == 2
+            assert "--force" in again.stderr
+        wanted = specs(old)
+    with GrowingCluster(tmp_path / "new", 3) as new:
+        refused = cli("cluster", "restore", str(file), cluster=new)
+        assert refused.returncode == 2
+        done_now = cli("cluster", "restore", str(file), "--yes", cluster=new)
+        assert done_now.returncode == 0, done_now.stderr
+        found = specs(new)
+        assert before <= set(found) <= set(wanted)
+        assert found == {name: wanted[name] for name in found}
+        full = cli("cluster", "restore", str(file), "--yes", cluster=new)
+        assert full.returncode == 1
+        assert "empty cluster" in full.stderr
+        file.write_bytes(file.read_bytes()[:-40])
+        cut = cli("cluster", "restore", str(file), "--yes", cluster=new)
+        assert cut.returncode == 1
+        assert "cut short" in cut.stderr
+        assert new.write("POST", "/api/v1/apps/register", app_spec("later", "x:1"))[0] == 201
+
+
+@pytest.mark.docker
+def test_restore_adopts_containers_only_when_asked(
+    tmp_path: Path, test_app_image: str, docker_socket: str, engine: DockerEngine
+) -> None:
+    """A new cluster leaves the old containers alone; one that adopts goes on with the same."""
+    file, environ = tmp_path / "state.backup", {"DOCKER_HOST": docker_socket}
+    with LiveCluster(tmp_path / "old", size=1, ingress=False, environ=environ) as old:
+        deploy(old, "shop", test_app_image, 2)
+        lost = cluster_id(old)
+        assert cli("cluster", "backup", str(file), cluster=old).returncode == 0
+        before = running(engine, lost)
+        assert len(before) == 2
+        old.kill("controller-1")
+        with LiveCluster(tmp_path / "new", size=1, ingress=False, environ=environ) as new:
+            adopting = cli("cluster", "restore", str(file), "--yes", "--adopt", cluster=new)
+            assert adopting.returncode == 1
+            assert f"CLUSTER_ADOPT={lost}" in adopting.stderr
+            done = cli("cluster", "restore", str(file), "--yes", cluster=new)
+            assert done.returncode == 0, done.stderr
+            until("its own replicas", lambda: new.status("shop")["status"] == "running", 30)
+            assert len(running(engine, cluster_id(new))) == 2
+            assert running(engine, lost) == before
+        adopts = environ | {"CLUSTER_ADOPT": lost}
+        with LiveCluster(tmp_path / "heir", size=1, ingress=False, environ=adopts) as heir:
+            assert cluster_id(heir) == lost
+            plain = cli("cluster", "restore", str(file), "--yes", cluster=heir)
+            assert plain.returncode == 1
+            assert running(engine, lost) == before
+            done = cli("cluster", "restore", str(file), "--yes", "--adopt", cluster=heir)
+            assert done.returncode == 0, done.stderr
+            until("adopted", lambda: heir.status("shop")["status"] == "running", 30)
+            assert running(engine, lost) == before
+            code = cli("--json", "cluster", "verify", cluster=heir)
+            assert json.loads(code.stdout)["clean"], code.stdout
+
+
+@pytest.mark.docker
+def test_two_of_three_disks_lost(
+    tmp_path: Path, test_app_image: str, docker_socket: str, engine: DockerEngine
+) -> None:
+    """The one that is left shows what it knows, goes on alone, and grows again."""
+    with GrowingCluster(tmp_path, 3) as cluster:
+        cluster.engine, cluster.environ = "docker", {"DOCKER_HOST": docker_socket}
+        for node in cluster.ids:
+            cluster.kill(node)
+        for node in cluster.ids:
+            cluster.boot(node)
+        cluster.wait_ready()
+        deploy(cluster, "shop", test_app_image, 2)
+        old_id = cluster_id(cluster)
+        before = running(engine, old_id)
+        left = next(node for node in cluster.ids if node != cluster.leader())
+        folder = str(tmp_path / left)
+        locked = cli("cluster", "recover", "--data-dir", folder, "--plan")
+        assert locked.returncode == 1
+        assert "in use" in locked.stderr or "another process" in locked.stderr
+        for node in cluster.ids:
+            cluster.kill(node)
+            if node != left:
+                shutil.rmtree(tmp_path / node)
+        plan = cli("cluster", "recover", "--data-dir", folder, "--plan")
+        assert plan.returncode == 0, plan.stderr
+        for part in ("What may be lost", old_id, "apps           1", "What will be done"):
+            assert part in plan.stdout
+        unsure = cli("cluster", "recover", "--data-dir", folder)
+        assert unsure.returncode == 1
+        assert "--yes" in unsure.stderr
+        done = cli("--json", "cluster", "recover", "--data-dir", folder, "--yes")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["apps"] == ["shop"]
+        again = cli("cluster", "recover", "--data-dir", folder, "--yes")
+        assert "only member already" in again.stdout
+        cluster.boot(left)
+        cluster.wait_ready()
+        until("it goes on", lambda: cluster.status("shop")["status"] == "running", 30)
+        assert (cluster_id(cluster), running(engine, old_id)) == (old_id, before)
+        for node in cluster.ids:
+            if node != left:
+                assert cluster.add(node, first=True)[0] == 201
+        cluster.agree(cluster.ids)
+        assert cluster.write("POST", "/api/v1/apps/shop/scale", {"replicas": 3})[0] == 200
+        assert before.items() <= running(engine, old_id).items()
+
+
+@pytest.mark.parametrize(("make", "why"), [
+    (lambda folder: None, "is no data folder"),
+    (lambda folder: (folder / "node.json").write_text("{"), "is no data folder"),
+])
+def test_recover_refuses_what_is_no_data_folder(tmp_path: Path, make: Any, why: str) -> None:
+    """Nothing is made there."""
+    make(tmp_path)
+    before = sorted(file.name for file in tmp_path.iterdir())
+    done = cli("cluster", "recover", "--data-dir", str(tmp_path), "--yes")
+    assert done.returncode == 1
+    assert why in done.stderr
+    assert sorted(file.name for file in tmp_path.iterdir()) == before
