@@ -279,7 +279,7 @@ class RaftNode(Follower):
 
     def on_message(self, node: Any, message: Message) -> None:
         kind = message["type"]
-        if node not in self.other_nodes:
+        if not self.knows(node):
             return  # no member any more
         if kind == "append_entries":
             self.on_append_entries(node, message)

@@ -38,7 +38,7 @@ class Guard:
 
     `incarnation` names our data folder, `bound` those of the members, as far as the state
     has them. `outcasts` tells by peer why it takes us for no member; while one does, this
-    node asks for no votes.
+    node asks for no votes. `members` are those of our log, which each ping tells.
     """
 
     controller_id: str
@@ -48,6 +48,8 @@ class Guard:
     incarnation: str = ""
     bound: Mapping[str, str] = field(default_factory=dict)
     outcasts: dict[str, str] = field(default_factory=dict)
+    members_index: int = 0
+    members: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def outcast(self) -> str:
@@ -145,6 +147,7 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
         super().send(node, {
             "type": "ping", "id": self._guard.controller_id, "protocol": PROTOCOL,
             "cluster": self._guard.cluster_id, "incarnation": self._guard.incarnation,
+            "members": dict(self._guard.members), "members_index": self._guard.members_index,
         })
 
     def _onMessageReceived(self, node: TCPNode, message: Any) -> None:
@@ -170,6 +173,7 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
             self._guard.outcasts.pop(name, None)
             self._guard.peers.accept(node.id, theirs)
             self._guard.peers.heard(node.id)
+            self._syncObj.on_hint(message.get("members_index", 0), message.get("members", {}))
         elif node in self._admitted:
             self._guard.peers.heard(node.id)
             super()._onMessageReceived(node, message)

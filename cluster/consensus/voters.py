@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pysyncobj.syncobj as raft
 from pysyncobj import SyncObjConf
 
 from cluster.consensus.hooks import LEADER, HookedSyncObj, Message, Send
-from cluster.consensus.membership import Configurations
+from cluster.consensus.membership import Configuration, Configurations
 from cluster.consensus.transport import Guard
 
 FAREWELL_S = 0.5
@@ -28,6 +29,9 @@ class Voters(HookedSyncObj):
         self.configurations = configurations
         self._adopted = configurations.latest
         self._leaving: dict[Any, float] = {}
+        self._visitors: set[Any] = set()
+        self._hint = Configuration(0, {})
+        self._tell()
         super().__init__(me, others, conf, **library)
 
     def votes(self) -> bool:
@@ -44,23 +48,59 @@ class Voters(HookedSyncObj):
             if node in self.connected_nodes and self.answered_at_s.get(node, 0.0) > since_s
         ) | {self.guard.controller_id}
 
+    def knows(self, node: Any) -> bool:
+        """Whether a node is a member, or one according to a peer whose log is longer."""
+        return node in self.other_nodes or node in self._visitors
+
+    def on_hint(self, index: int, addresses: Mapping[str, str]) -> None:
+        """A peer's log names later members: let them reach us, for one of them may lead.
+
+        Who votes, only our own log says.
+        """
+        if index > max(self._hint.index, self.configurations.latest.index):
+            self._hint = Configuration(index, dict(addresses))
+            self._reconnect()
+
     def adopt(self) -> None:
         """Connect to those whom the latest configuration names, and drop the others."""
         latest = self.configurations.latest
-        if latest is self._adopted or not latest.addresses:
-            return
-        self._adopted = latest
-        wanted = {
-            address: name for name, address in latest.addresses.items()
+        if latest is not self._adopted and latest.addresses:
+            self._adopted = latest
+            self._tell()
+            self._reconnect()
+
+    def _reconnect(self) -> None:
+        """Peers are the voters and, while a peer knows later members, those as well."""
+        voters, peers = self._others(self._adopted), {}
+        if self._hint.index > self._adopted.index:
+            peers = self._others(self._hint)
+        peers |= voters
+        for node in _sorted(self.other_nodes):
+            if node.id not in voters:
+                self._unvote(node, stays=node.id in peers)
+        for node in _sorted(self._visitors):
+            if node.id not in peers:
+                self._visitors.discard(node)
+                self.connected_nodes.discard(node)
+                self._transport.dropNode(node)
+        self.guard.peers.rename(peers)
+        known = {node.id for node in (*self.other_nodes, *self._visitors)}
+        for address in sorted(peers):
+            node = self.node_class(address)
+            if address in voters and node not in self.other_nodes:
+                self._vote_too(node)
+            elif address not in voters:
+                self._visitors.add(node)
+            if address not in known:
+                if self._leaving.pop(node, None) is not None:
+                    self._transport.dropNode(node)
+                self._transport.addNode(node)
+
+    def _others(self, configuration: Configuration) -> dict[str, str]:
+        return {
+            address: name for name, address in configuration.addresses.items()
             if name != self.guard.controller_id
         }
-        for node in sorted(self.other_nodes, key=lambda node: str(node.id)):
-            if node.id not in wanted:
-                self._drop(node)
-        known = {node.id for node in self.other_nodes}
-        self.guard.peers.rename(wanted)
-        for address in sorted(wanted.keys() - known):
-            self._connect(address)
 
     def let_go(self) -> None:
         """End connections to removed nodes, once they had time to read why.
@@ -72,26 +112,35 @@ class Voters(HookedSyncObj):
                 del self._leaving[node]
                 self._transport.dropNode(node)
 
-    def _drop(self, node: Any) -> None:
-        self.raw_send(node, {"type": "removed"})
-        self._leaving[node] = raft.monotonicTime()
+    def _unvote(self, node: Any, *, stays: bool) -> None:
         self.other_nodes.discard(node)
-        self.connected_nodes.discard(node)
         self.next_index.pop(node, None)
         self.match_index.pop(node, None)
         self.answered_at_s.pop(node, None)
+        if stays:
+            self._visitors.add(node)
+            return
+        self.connected_nodes.discard(node)
+        if self.role() == LEADER:  # a follower may just be reading an old part of the log
+            self.raw_send(node, {"type": "removed"})
+        self._leaving[node] = raft.monotonicTime()
 
-    def _connect(self, address: str) -> None:
-        node = self.node_class(address)
-        if self._leaving.pop(node, None) is not None:
-            self._transport.dropNode(node)
+    def _vote_too(self, node: Any) -> None:
+        self._visitors.discard(node)
         self.other_nodes.add(node)
         self.next_index[node] = self.log[-1][1] + 1
         self.match_index[node] = 0
         if self.role() == LEADER:
             self.answered_at_s[node] = raft.monotonicTime()
-        self._transport.addNode(node)
+
+    def _tell(self) -> None:
+        self.guard.members = self._adopted.addresses
+        self.guard.members_index = self._adopted.index
 
     def on_removed(self, node: Any, message: Message) -> None:
         """A peer says that we are no member; a leader that goes on with us knows better."""
         self.guard.outcasts[self.guard.peers.name(node.id)] = REMOVED
+
+
+def _sorted(nodes: Iterable[Any]) -> list[Any]:
+    return sorted(nodes, key=lambda node: str(node.id))

@@ -16,6 +16,7 @@ from pysyncobj.transport import Transport
 from cluster.consensus import wire
 
 PROMISES = frozenset({"request_vote", "response_vote", "next_node_idx"})
+HINT_EVERY_S = 0.5
 DELAY_MIN_S, DELAY_MAX_S = 0.001, 0.02
 
 
@@ -30,6 +31,22 @@ class SimClock:
 
     def wall_ms(self) -> int:
         return 1_700_000_000_000 + round(self.now_s * 1000)
+
+
+class NodeClock:
+    """One machine's clock: runs at its own rate, and its wall time may jump."""
+
+    def __init__(self, true: SimClock, rate: float = 1.0) -> None:
+        self._true = true
+        self._began_s = true.now_s
+        self.rate = rate
+        self.wall_off_ms = 0
+
+    def monotonic_s(self) -> float:
+        return self._began_s + (self._true.now_s - self._began_s) * self.rate
+
+    def wall_ms(self) -> int:
+        return 1_700_000_000_000 + round(self.monotonic_s() * 1000) + self.wall_off_ms
 
 
 class SimNode(Node):  # type: ignore[misc]
@@ -55,6 +72,7 @@ class SimNetwork:
         """As TCP would see it."""
         return (
             a in self.ends and b in self.ends
+            and b in self.ends[a].peers and a in self.ends[b].peers
             and (a, b) not in self.cuts and (b, a) not in self.cuts
         )
 
@@ -78,8 +96,13 @@ class SimNetwork:
     def relink(self) -> None:
         """Tell every end who is connected now."""
         for a, end in sorted(self.ends.items()):
-            for b in end.peers:
+            for b in sorted(end.peers):
                 end.set_linked(b, linked=self.linked(a, b))
+        # A connection that broke takes with it what was on its way.
+        kept = [item for item in self._queue if self.linked(item[2], item[3])]
+        if len(kept) < len(self._queue):
+            heapq.heapify(kept)
+            self._queue = kept
 
 
 class SimTransport(Transport):  # type: ignore[misc]
@@ -94,21 +117,64 @@ class SimTransport(Transport):  # type: ignore[misc]
         self._node = node
         self.inbox: deque[tuple[str, bytes]] = deque()
         self._linked: set[str] = set()
+        self._hint_due_s = 0.0
+        self._admitted: set[str] = set()
         node._poller.poll = self._poll
         network.ends[self.me] = self
 
     def _poll(self, timeout_s: float) -> None:
+        self._hint()
         while self.inbox:
             sender, data = self.inbox.popleft()
+            if sender not in self.peers:
+                continue
             self._guard.peers.heard(sender)
-            self._onMessageReceived(self.peers[sender], wire.loads(data))
+            message = wire.loads(data)
+            if message["type"] == "ping":
+                self._on_ping(sender, message)
+            elif sender in self._admitted:
+                self._onMessageReceived(self.peers[sender], message)
+
+    def _on_ping(self, sender: str, message: Any) -> None:
+        """As the real transport: who comes with another data folder than before is refused."""
+        bound = self._guard.bound.get(self._guard.peers.name(sender), "")
+        if bound and bound != message["incarnation"]:
+            self._admitted.discard(sender)
+            return
+        self._admitted.add(sender)
+        self._guard.peers.accept(sender, message["incarnation"])
+        self._node.on_hint(message["members_index"], message["members"])
+
+    def _hint(self) -> None:
+        if self._network.clock.now_s >= self._hint_due_s:
+            self._hint_due_s = self._network.clock.now_s + HINT_EVERY_S
+            for peer in sorted(self.peers):
+                self._ping(peer)
+
+    def _ping(self, peer: str) -> None:
+        self._network.send(self.me, peer, {
+            "type": "ping", "members": dict(self._guard.members),
+            "members_index": self._guard.members_index,
+            "incarnation": self._guard.incarnation})
+
+    def addNode(self, node: SimNode) -> None:
+        self.peers[node.id] = node
+        self._network.relink()
+
+    def dropNode(self, node: SimNode) -> None:
+        self.peers.pop(node.id, None)
+        self._linked.discard(node.id)
+        self._admitted.discard(node.id)
+        self._network.relink()
 
     def set_linked(self, peer: str, *, linked: bool) -> None:
         if linked and peer not in self._linked:
             self._linked.add(peer)
+            self._ping(peer)
             self._onNodeConnected(self.peers[peer])
         elif not linked and peer in self._linked:
             self._linked.discard(peer)
+            self._admitted.discard(peer)
             self._onNodeDisconnected(self.peers[peer])
 
     def send(self, node: Node, message: Any) -> bool:

@@ -26,6 +26,8 @@ class MemoryDisk:
         self.settled: dict[Path, _Inode] = {}
         self.full = False
         self.operations_left: int | None = None
+        self.slow_s = 0.0
+        self.owed_s = 0.0
 
     def crash(self) -> None:
         """Keep synced bytes, and of the rest whatever chance had written already."""
@@ -50,6 +52,10 @@ class MemoryDisk:
             if self.operations_left <= 0:
                 raise PowerCut
             self.operations_left -= 1
+
+    def draw_s(self) -> float:
+        """How long one sync of a slow disk takes: mostly little, sometimes all of `slow_s`."""
+        return self.slow_s * self._dice.random() ** 4
 
     def check_room(self) -> None:
         """Raise as a full disk does."""
@@ -79,7 +85,9 @@ class _File:
 
     def sync(self) -> None:
         if not self._session.dead:
-            self._session.disk.operate()
+            disk = self._session.disk
+            disk.operate()
+            disk.owed_s += disk.slow_s and disk.draw_s()
             self._inode.synced = bytes(self._inode.data)
 
     def close(self) -> None:

@@ -186,8 +186,8 @@ def test_a_power_cut_of_all_keeps_what_was_acknowledged() -> None:
             world.crash(name)
         for name in world.ids:
             world.start(name)
-        world.run_until(world.settled, 5)
-        assert all(len(log.state().apps) == 30 for log in world.logs.values())
+        world.run_until(lambda: world.settled() and all(
+            len(log.state().apps) == 30 for log in world.logs.values()), 5)
 
 
 @pytest.mark.parametrize("victim_leads", [True, False])

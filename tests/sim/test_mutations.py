@@ -1,0 +1,174 @@
+"""Builds that are broken on purpose: the simulation has to find each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cluster.consensus import node as node_module
+from cluster.consensus.applier import Applier
+from cluster.consensus.follower import Follower
+from cluster.consensus.journal import Journal
+from cluster.consensus.node import RaftNode
+from cluster.control.lease_keeper import LeaseKeeper
+from tests.sim import test_fleet, test_membership, test_raft
+from tests.sim.storage import _File
+from tests.sim.world import World
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+def no_sync(patch: pytest.MonkeyPatch) -> None:
+    """What is acknowledged may not be on disk."""
+    patch.setattr(_File, "sync", lambda self: None)
+
+
+def vote_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """Term and vote are not written."""
+    def broken(self: Journal, term: int, vote: str | None) -> None:
+        self._term, self._vote = term, vote
+
+    patch.setattr(Journal, "setCurrentTerm", broken)
+
+
+def cuts_what_agrees(patch: pytest.MonkeyPatch) -> None:
+    """As PySyncObj does: whatever stands behind the leader's entries is dropped."""
+    take = Follower._take_entries
+
+    def broken(self: Follower, node: Any, message: Any) -> int | None:
+        previous, first = message["prevLogIdx"], self.log[0][1]
+        if previous is not None and first <= previous < self.log[-1][1]:
+            self.log.deleteEntriesFrom(previous + 1 - first)
+        return take(self, node, message)
+
+    patch.setattr(Follower, "_take_entries", broken)
+
+
+def applies_twice(patch: pytest.MonkeyPatch) -> None:
+    """After a restart the first entry is applied again, under another key."""
+    commit, begun = Applier.commit, set()
+
+    def broken(self: Applier, entry: bytes, index: int) -> Any:
+        outcome = commit(self, entry, index)
+        if id(self) not in begun and index > 20:
+            commit(self, entry.replace(b"sim-", b"again-"), index)
+        begun.add(id(self))
+        return outcome
+
+    patch.setattr(Applier, "commit", broken)
+
+
+def counts_acks_of_any_term(patch: pytest.MonkeyPatch) -> None:
+    """An answer to an earlier leadership counts for this one."""
+    on_ack = RaftNode._on_ack
+
+    def broken(self: RaftNode, node: Any, message: Any) -> None:
+        on_ack(self, node, {**message, "term": min(message["term"], self.term)}
+               if message["term"] > self.term else {**message, "term": self.term})
+
+    patch.setattr(RaftNode, "_on_ack", broken)
+
+
+def lease_not_waited_out(patch: pytest.MonkeyPatch) -> None:
+    """A new leader acts at once."""
+    begin = LeaseKeeper._begin
+
+    def broken(self: LeaseKeeper, *arguments: Any) -> None:
+        begin(self, *arguments)
+        self._act_from_s = float("-inf")
+
+    patch.setattr(LeaseKeeper, "_begin", broken)
+
+
+def many_changes_at_once(patch: pytest.MonkeyPatch) -> None:
+    """Members change however many at a time, and whether or not the last change is committed."""
+    patch.setattr(node_module, "objection", lambda *found, **more: "")
+
+
+def clocks_far_apart(patch: pytest.MonkeyPatch) -> None:
+    """Clocks that differ by more than the lease's margin allows."""
+    patch.setattr(test_fleet, "RATE_OFF", 0.3)
+
+
+def vote_after_a_crash(seed: int) -> None:
+    """A voter that crashed does not vote again in the same term."""
+    with World(seed) as world:
+        world.run_until(world.settled, 5)
+        node = world.logs["c3"]._node
+        assert node is not None
+        term, last = node.term + 5, node.log[-1]
+        node.on_message(_peer(world, "c3", "c1"), {
+            "type": "request_vote", "term": term, "last_log_index": last[1] + 1,
+            "last_log_term": last[2] + 1})
+        assert (node.term, node._vote) == (term, world.addresses["c1"])
+        world.crash("c3")
+        world.start("c3")
+        node = world.logs["c3"]._node
+        assert node is not None
+        assert (node.term, node._vote) == (term, world.addresses["c1"])
+
+
+def ack_of_an_earlier_term(seed: int) -> None:
+    """A follower's answer to an earlier leadership says nothing about entries of this one."""
+    with World(seed) as world:
+        world.run_until(world.settled, 5)
+        leader = world.leader()
+        assert leader is not None
+        follower = next(name for name in world.ids if name != leader)
+        world.isolate(leader)
+        test_raft.register(world, leader)
+        world.run(0.05)
+        node = world.logs[leader]._node
+        assert node is not None
+        peer = _peer(world, leader, follower)
+        before = node.match_index[peer]
+        assert node.log[-1][1] > before
+        node.on_message(peer, {
+            "type": "next_node_idx", "next_node_idx": node.log[-1][1] + 1, "success": True,
+            "reset": False, "term": node.term - 1})
+        assert node.match_index[peer] == before
+
+
+def _peer(world: World, name: str, other: str) -> Any:
+    node = world.logs[name]._node
+    assert node is not None
+    return next(peer for peer in node.other_nodes if peer.id == world.addresses[other])
+
+
+MUTATIONS: list[tuple[Patch, Callable[[int], None], range]] = [
+    (no_sync, test_raft.walk, range(20)),
+    (vote_forgotten, vote_after_a_crash, range(3)),
+    (cuts_what_agrees, test_raft.walk, range(60)),
+    (applies_twice, test_raft.walk, range(10)),
+    (counts_acks_of_any_term, ack_of_an_earlier_term, range(3)),
+    (lease_not_waited_out, test_fleet.walk, range(20)),
+    (clocks_far_apart, test_fleet.walk, range(60)),
+    (many_changes_at_once, test_membership.walk, range(60)),
+]
+
+
+@pytest.mark.parametrize("schedule", [vote_after_a_crash, ack_of_an_earlier_term])
+def test_the_sound_build_passes_the_directed_schedules(schedule: Callable[[int], None]) -> None:
+    """What finds a mutation does not find one where there is none."""
+    for seed in range(3):
+        schedule(seed)
+
+
+@pytest.mark.parametrize(
+    ("mutation", "walk", "seeds"), MUTATIONS, ids=[m[0].__name__ for m in MUTATIONS])
+def test_the_broken_build_is_found(
+    mutation: Patch, walk: Callable[[int], None], seeds: range, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some seed of these fails."""
+    mutation(monkeypatch)
+    for seed in seeds:
+        try:
+            walk(seed)
+        except AssertionError as error:
+            print(f"seed {seed}: {str(error).splitlines()[0]}")
+            return
+    pytest.fail(f"{mutation.__name__} was not found by {len(seeds)} seeds")
+
+
