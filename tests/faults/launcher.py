@@ -22,7 +22,7 @@ from typing import Any
 
 from api import here, node
 from api.models import ReadQuery
-from cluster import controller
+from cluster import clock, controller
 from cluster.consensus import lease
 from cluster.control import fleet, lease_keeper
 from cluster.control.judge import Probe
@@ -88,6 +88,19 @@ def _never_drop(keeper: Any) -> Callable[[Any], None]:
     return broken
 
 
+def _wrong_clock(path: str) -> Callable[[Any], int]:
+    """The wall clock, off by as many seconds as the file says while it exists."""
+    def wall_ms(self: Any) -> int:
+        try:
+            with open(path, encoding="ascii") as file:
+                off_s = int(file.read() or 0)
+        except FileNotFoundError:
+            off_s = 0
+        return time.time_ns() // 1_000_000 + off_s * 1000
+
+    return wall_ms
+
+
 def main() -> int:
     """Run until a signal comes."""
     parser = argparse.ArgumentParser()
@@ -100,6 +113,8 @@ def main() -> int:
         (fake, "FakeEngine", _engine(options.effects)),
         (fleet, "restart_delay_s", lambda failures: 0.0),
     ]
+    if "FAULT_CLOCK" in os.environ:
+        changes.append((clock.SystemClock, "wall_ms", _wrong_clock(os.environ["FAULT_CLOCK"])))
     if options.local_reads:
         changes.append((here, "read", _locally(here.read)))
     if options.endless_lease:
