@@ -129,8 +129,7 @@ def scale(path: AppPath, query: WriteQuery, body: ScaleBody) -> Response:
         message = "Application scaled successfully"
     else:
         applied = propose(command)
-        known = here().controller.log.state().apps.get(name)
-        current = len(known.reports) if known is not None else 0
+        current = applied.get("previous_replicas")  # as it was, so that a repeat says the same
         message = "Application is scaling"
     return answer({
         "message": message, "app_name": name,
