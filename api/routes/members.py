@@ -50,6 +50,7 @@ def add(body: MemberBody, query: WriteQuery) -> Response:
     name, address = body.node_id, body.raft_address
     _check_address(name, address)
     state = _latest()
+    _check_reach(state, address)
     there = state.members.get(name)
     if there is not None and there.raft_address != address:
         raise OrchestryError(
@@ -109,6 +110,9 @@ def transfer(body: TransferBody, query: WriteQuery) -> Response:
     state = _latest()
     if to is not None and to not in addresses(state):
         raise errors.invalid([("to", f"{to!r} is not a member; GET /cluster/members lists them")])
+    peer = controller.log.status().peers.get(to or "")
+    if to not in (None, controller.id) and (peer is None or not peer.connected):
+        raise OrchestryError(Code.CONFLICT, f"Controller {to} is not connected: start it first")
     begun_s = time.monotonic()
     leader: str | None = controller.id
     previous = None
@@ -144,11 +148,23 @@ def _check_address(name: str, address: str) -> None:
         readers.peers(f"{name}={address}")
     except ValueError as error:
         raise errors.invalid([("raft_address", str(error))]) from None
-    host = address.rpartition(":")[0].strip("[]")
-    if not here().controller.settings.secret and not readers.is_loopback(host):
+    if not here().controller.settings.secret and not _loopback(address):
         why = ("is no loopback address, and this cluster has no shared secret: set "
                "CLUSTER_SECRET on every controller first")
         raise errors.invalid([("raft_address", why)])
+
+
+def _check_reach(state: ClusterState, address: str) -> None:
+    """A controller that the others know by a loopback address is reached from no other machine."""
+    there = {name for name, known in addresses(state).items() if _loopback(known)}
+    if there and not _loopback(address):
+        why = (f"is on another machine, but {', '.join(sorted(there))} has a loopback address: "
+               "start it with its real one in CLUSTER_PEERS first")
+        raise errors.invalid([("raft_address", why)])
+
+
+def _loopback(address: str) -> bool:
+    return readers.is_loopback(address.rpartition(":")[0].strip("[]"))
 
 
 def _listens(address: str) -> bool:

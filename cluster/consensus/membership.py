@@ -107,6 +107,8 @@ def objection(
         return "the leader cannot be removed: transfer leadership first"
     added, removed = after.keys() - before.keys(), before.keys() - after.keys()
     moved = [name for name in after.keys() & before.keys() if after[name] != before[name]]
+    if len(before) == len(after) == 1:
+        moved = []  # nobody else has to know where the only controller listens
     if moved or len(added) + len(removed) > 1:
         return "one controller at a time can be added or removed"
     if len(set(after.values())) != len(after):

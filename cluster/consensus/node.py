@@ -87,7 +87,7 @@ class RaftNode(Follower):
         journal.watcher = configurations
         me = addresses[guard.controller_id]
         named = configurations.latest.addresses or addresses
-        if named.get(guard.controller_id, me) != me:
+        if named.get(guard.controller_id, me) != me and len(named) > 1:
             raise ConsensusError(
                 f"controller {guard.controller_id} is a member at "
                 f"{named[guard.controller_id]}, CLUSTER_PEERS says {me}; correct it, or remove "

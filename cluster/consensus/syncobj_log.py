@@ -361,6 +361,7 @@ class SyncObjLog:
         while self.leader_id() in nobody and self._clock.monotonic_s() < self._transfer_until_s:
             self._stop_asked.wait(HAND_OVER_POLL_S)
         self._handing_over = False
+        self._transfer_until_s = 0.0  # who is handed it back at once must keep it
         return self.leader_id() not in nobody
 
     def stop(self, *, transfer: bool = True, timeout_s: float = 2.0) -> None:

@@ -56,6 +56,11 @@ class Guard:
         """Why this node is no member, by the word of a peer; "" when none says so."""
         return next(iter(tuple(self.outcasts.values())), "")
 
+    def cast_out(self, peer: str, index: int, reason: str) -> None:
+        """A peer takes us for no member; it may know better only by later members than ours."""
+        if index > self.members_index:
+            self.outcasts[peer] = reason
+
 
 class GuardedTransport(TCPTransport):  # type: ignore[misc]
     """Its `guard` comes from the node that it serves."""
@@ -123,7 +128,10 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
             self._guard.peers.refuse("", why)
             # Whoever it is closes the connection, or the stranger's time-out does.
             told = f"{self._guard.controller_id} refuses us: {why}; add this controller (again)"
-            conn.send({"type": "refused", "reason": told, "outcast": True})
+            conn.send({
+                "type": "refused", "reason": told, "outcast": True,
+                "members_index": self._guard.members_index,
+            })
             return
         before = self._connections.get(node)
         self._strangers.pop(conn, None)
@@ -157,7 +165,8 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
         if kind == "refused":
             self._guard.peers.refuse(self._guard.peers.name(node.id), str(message["reason"]))
             if message.get("outcast"):
-                self._guard.outcasts[self._guard.peers.name(node.id)] = str(message["reason"])
+                name = self._guard.peers.name(node.id)
+                self._guard.cast_out(name, message.get("members_index", 0), str(message["reason"]))
             self._drop(node)
         elif kind == "ping" and node.id in self._guard.peers.names:
             reason = self._objection(node, message)
@@ -194,7 +203,10 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
     def _refuse(self, node: TCPNode, reason: str, *, outcast: bool = False) -> None:
         self._guard.peers.refuse(self._guard.peers.name(node.id), reason)
         told = f"{self._guard.controller_id} refuses us: {reason}"
-        self.send(node, {"type": "refused", "reason": told, "outcast": outcast})
+        self.send(node, {
+            "type": "refused", "reason": told, "outcast": outcast,
+            "members_index": self._guard.members_index,
+        })
         self._drop(node)
 
     def _drop(self, node: TCPNode) -> None:

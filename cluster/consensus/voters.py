@@ -122,7 +122,7 @@ class Voters(HookedSyncObj):
             return
         self.connected_nodes.discard(node)
         if self.role() == LEADER:  # a follower may just be reading an old part of the log
-            self.raw_send(node, {"type": "removed"})
+            self.raw_send(node, {"type": "removed", "members_index": self._adopted.index})
         self._leaving[node] = raft.monotonicTime()
 
     def _vote_too(self, node: Any) -> None:
@@ -139,7 +139,7 @@ class Voters(HookedSyncObj):
 
     def on_removed(self, node: Any, message: Message) -> None:
         """A peer says that we are no member; a leader that goes on with us knows better."""
-        self.guard.outcasts[self.guard.peers.name(node.id)] = REMOVED
+        self.guard.cast_out(self.guard.peers.name(node.id), message["members_index"], REMOVED)
 
 
 def _sorted(nodes: Iterable[Any]) -> list[Any]:

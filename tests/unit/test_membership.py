@@ -110,6 +110,7 @@ def test_sets_that_may_follow_each_other_share_a_voter(
     (ChangeMembers(4, (("b", "h:2"), ("c", "h:3"))), "abc", "transfer leadership"),
     (ChangeMembers(4, (("a", "h:1"),)), "abc", "one controller at a time"),
     (ChangeMembers(4, (("a", "h:1"), ("b", "h:9"), ("c", "h:3"))), "abc", "one controller"),
+    (ChangeMembers(4, (("a", "h:9"),)), "abc", "one controller"),
     (ChangeMembers(4, (*SEED.items(), ("d", "h:3"))), "abc", "that Raft address"),
     (ChangeMembers(4, (*SEED.items(), ("d", "h:4"))), "ab", "majority of 3"),
     (ChangeMembers(4, (("a", "h:1"), ("b", "h:2"))), "ac", "majority of 2"),
@@ -120,6 +121,13 @@ def test_what_a_leader_refuses(command: ChangeMembers, live: str, why: str) -> N
     """Each refusal says why."""
     found = objection(command, Configuration(4, SEED), me="a", live=frozenset(live))
     assert (why in found) if why else found == ""
+
+
+def test_the_only_controller_may_move() -> None:
+    """Its address concerns nobody else."""
+    alone = Configuration(4, {"a": "h:1"})
+    moved = ChangeMembers(4, (("a", "h:9"),))
+    assert objection(moved, alone, me="a", live=frozenset("a")) == ""
 
 
 def test_an_entry_that_cannot_be_read_halts() -> None:
