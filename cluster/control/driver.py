@@ -86,6 +86,7 @@ class Driver:
             logger.info("acting under epoch %s", lease.epoch)
         for loop in self._loops:
             self._run(loop, lease)
+            self.keeper.step()  # with thousands of apps a loop takes its time
 
     def stand_aside(self, until_s: float) -> None:
         """Begin nothing, and give the lease up once nothing of ours is on its way.

@@ -19,7 +19,8 @@ __all__ = [
 DEPTH_MAX: Final = 32
 NODES_MAX: Final = 50_000
 STRINGS_CHARACTERS_MAX: Final = 1024**2
-STORED_SPECS_MAX: Final = 4096
+# More than a cluster has apps: one that is too small for all of them helps with none.
+STORED_SPECS_MAX: Final = 65_536
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
