@@ -123,8 +123,8 @@ def test_a_long_tail_that_nobody_has_is_dropped_in_one_step() -> None:
         world.start(new)
         world.run_until(lambda: world.leader() not in (None, old), 5)
         world.heal()
-        world.run_until(world.settled, 2)
-        assert len(world.logs[old].state().apps) == 600
+        world.run_until(lambda: world.settled() and (
+            len(world.logs[old].state().apps) == 600), 2)
 
 
 def test_a_paused_leader_yields() -> None:
