@@ -171,7 +171,7 @@ class Controller:
             return None
         try:
             self._yield_lease()
-            return log.leader_id() if log.hand_over(to, TRANSFER_S) else None
+            return log.settled_leader(TRANSFER_S) if log.hand_over(to, TRANSFER_S) else None
         finally:
             self._driver.resume()
             self._transferring.release()
