@@ -35,6 +35,9 @@ from orchestry import __version__
 logger = logging.getLogger(__name__)
 
 STEP_S = 0.05
+LONG_STEP_S = 0.005
+REST = 3
+REST_MAX_S = 0.5
 ANNOUNCE_RETRY_S = 1.0
 ACTIONS_FILE = "actions.jsonl"
 STOP_S = 5.0
@@ -214,11 +217,17 @@ class Controller:
         while not self._stop.is_set():
             self._wake.wait(STEP_S)
             self._wake.clear()
+            began_s = self.clock.monotonic_s()
             try:
                 self._announce()
                 self._driver.step()
             except Exception:
                 logger.exception("a step of the control loop failed")
+            took_s = self.clock.monotonic_s() - began_s
+            if took_s > LONG_STEP_S:
+                # With thousands of apps each write would begin another such step, and requests
+                # would wait for the interpreter.
+                self._stop.wait(min(REST * took_s, REST_MAX_S))
         self._driver.keeper.release()
 
     def _announce(self) -> None:
