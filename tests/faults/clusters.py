@@ -115,7 +115,8 @@ class FaultCluster(LiveCluster):
             first, *others = (self._state(node) for node in self.ids)
             settled = all(
                 row["replicas"]["current"] == row["replicas"]["desired"]
-                == row["replicas"]["healthy"] and row["status"] != "deleting" for row in first["apps"]
+                == row["replicas"]["healthy"] and row["status"] != "deleting"
+                for row in first["apps"]
             )
             return first if settled and all(other == first for other in others) else None
 
