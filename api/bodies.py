@@ -14,6 +14,8 @@ from orchestry.errors import Code, OrchestryError
 from orchestry.manifest import ManifestError, load_documents
 
 BODY_BYTES_MAX = 1024**2
+# A part holds at least one whole spec, as escaped text; the log refuses what is too large.
+PART_BODY_BYTES_MAX = 3 * 1024**2
 _TOO_DEEP = "is nested too deeply"
 _DEEP_IN_ORJSON = ("depth limit exceeded", "failed to allocate memory")
 _YAML = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
@@ -29,13 +31,13 @@ class BoundedRequest(Request):
     max_content_length = BODY_BYTES_MAX + 1
 
 
-def read_json() -> Any:
+def read_json(bytes_max: int = BODY_BYTES_MAX) -> Any:
     """The JSON object of the request; None when it has no body.
 
     Raises:
         OrchestryError: UNSUPPORTED_MEDIA_TYPE or VALIDATION_ERROR.
     """
-    data = _data()
+    data = _data(bytes_max)
     if not data:
         return None
     if request.mimetype != "application/json":
@@ -65,12 +67,13 @@ def read_document() -> Any:
     return documents[0]
 
 
-def _data() -> bytes:
+def _data(bytes_max: int = BODY_BYTES_MAX) -> bytes:
+    request.max_content_length = bytes_max + 1
     try:
         data = request.get_data(cache=True)
     except ClientDisconnected:
         raise _incomplete() from None
-    if len(data) > BODY_BYTES_MAX:
+    if len(data) > bytes_max:
         raise RequestEntityTooLarge
     # gunicorn ends a body where the peer stopped; the first half of a spec is no spec.
     if len(data) < (request.content_length or 0):

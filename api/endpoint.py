@@ -28,6 +28,7 @@ def checked(view: View) -> View:
     path_model = hints.get("path")
     query_model = hints.get("query")
     body_model = hints.get("body")
+    bytes_max = getattr(body_model, "bytes_max", bodies.BODY_BYTES_MAX)
     no_query = query_model() if query_model is not None else None
 
     @functools.wraps(view)
@@ -46,7 +47,7 @@ def checked(view: View) -> View:
             else:
                 given["query"] = no_query
         if body_model is not None:
-            given["body"] = _read(body_model, bodies.read_json() or {}, faults)
+            given["body"] = _read(body_model, bodies.read_json(bytes_max) or {}, faults)
         if faults:
             raise errors.invalid(faults)
         return view(**given)

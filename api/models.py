@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from api.bodies import BODY_BYTES_MAX, PART_BODY_BYTES_MAX
 from cluster.state.status import Status
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
@@ -116,6 +117,7 @@ class DeleteQuery(BaseModel):
 
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    bytes_max: ClassVar[int] = BODY_BYTES_MAX
 
 
 class StartBody(_Body):
@@ -167,6 +169,7 @@ class TransferBody(_Body):
 class RestoreBody(_Body):
     """A part of a backup."""
 
+    bytes_max: ClassVar[int] = PART_BODY_BYTES_MAX
     restore_id: str = Field(pattern=r"^[\x21-\x7e]{1,64}$", description="The same for all parts")
     adopt: bool = Field(False, description="Take over the containers of the lost cluster")
     part: dict[str, Any] = Field(description="One line of the backup")

@@ -9,6 +9,7 @@ from typing import Any
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
+from pydantic import TypeAdapter, ValidationError
 
 from api import errors, writes
 from api.endpoint import checked
@@ -17,9 +18,13 @@ from api.models import Error, ReadQuery, RestoreBody
 from cluster.state import backup
 from cluster.state.codec import decode_part
 from cluster.state.commands import RestorePart
+from cluster.state.machine import REPLICAS_MAX
 from orchestry import __version__
 from orchestry.errors import Code, OrchestryError
 from orchestry.spec import parse
+
+_SHAPE = TypeAdapter(RestorePart)
+_COUNT_MAX = 2**53  # whole in every JSON reader; epochs and event ids stay far below
 
 _ERRORS: dict[str | int | HTTPStatus, Any] = {
     400: Error, 409: Error, 413: Error, 503: Error, 504: Error,
@@ -51,16 +56,7 @@ def take(query: ReadQuery) -> Response:
 @checked
 def restore(body: RestoreBody) -> Response:
     """One part of a backup, into an empty cluster; all take effect with the last one."""
-    try:
-        part = decode_part(body.part)
-        applications = [json.loads(app.document) for app in part.apps]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise errors.invalid([("part", f"is no part of a backup: {error!r:.200}")]) from None
-    if not 0 <= part.number < part.total:
-        raise errors.invalid([("part.number", f"must be below total, {part.total}")])
-    for document in applications:
-        parse.parse_app(
-            document, min_memory_bytes=here().controller.settings.min_memory_bytes)
+    part = _part(body.part)
     _check_cluster(part, adopt=body.adopt)
     applied = writes.propose(replace(part, restore_id=body.restore_id))
     return answer({
@@ -68,6 +64,37 @@ def restore(body: RestoreBody) -> Response:
         "restore_id": body.restore_id, "part": part.number, "parts": part.total,
         "apps": applied.get("apps"),
     })
+
+
+def _part(data: dict[str, Any]) -> RestorePart:
+    """The part, with nothing in it that the state machine or a control loop cannot bear.
+
+    Raises:
+        OrchestryError: VALIDATION_ERROR or INVALID_SPEC.
+    """
+    try:
+        _SHAPE.validate_json(json.dumps(data), strict=True)
+        part = decode_part(data)
+        documents = [json.loads(app.document) for app in part.apps]
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, ("part", *fault["loc"])))
+        raise errors.invalid([(where[:200], f"is no part of a backup: {fault['msg']}")]) from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise errors.invalid([("part", f"is no part of a backup: {error!r:.200}")]) from None
+    if not 0 <= part.number < part.total:
+        raise errors.invalid([("part.number", f"must be below total, {part.total}")])
+    for name in ("epoch", "next_event_id"):
+        if not 0 <= getattr(part, name) <= _COUNT_MAX:
+            raise errors.invalid([(f"part.{name}", f"must be 0 to {_COUNT_MAX}")])
+    floor = here().controller.settings.min_memory_bytes
+    for app, document in zip(part.apps, documents, strict=True):
+        if parse.parse_app(document, min_memory_bytes=floor).name != app.name:
+            raise errors.invalid([("part.apps", f"{app.name!r:.80} has the spec of another app")])
+        if not 0 <= app.replicas <= REPLICAS_MAX:
+            raise errors.invalid([
+                ("part.apps", f"{app.name}: replicas must be 0 to {REPLICAS_MAX}")])
+    return part
 
 
 def _check_cluster(part: RestorePart, *, adopt: bool) -> None:

@@ -10,7 +10,6 @@ Source: docs/adr/0011-backup-and-rescue.md.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,8 +59,7 @@ class Rescue:
         Raises:
             ConsensusError: no such folder, in use, or damaged.
         """
-        disk = OsDisk("fsync")
-        self._folder = folder
+        self._disk = disk = OsDisk("fsync")
         self._data_dir = DataDir(disk, folder, _owner(folder))
         try:
             snapshots = Snapshots(disk, self._data_dir.snapshot, lambda: 0.0)
@@ -104,9 +102,7 @@ class Rescue:
         known, journal = self.known, self._journal
         if known.alone:
             return
-        kept = journal.path.with_name(journal.path.name + BACKUP_SUFFIX)
-        if not kept.exists():
-            shutil.copy2(journal.path, kept)
+        self._keep(journal.path)
         command = ChangeMembers(known.state.members_index, ((known.node_id, known.address),))
         stamp = Stamp(at_ms, known.node_id)
         entry = MEMBERS_KIND + encode_envelope(command, stamp).encode()
@@ -115,6 +111,13 @@ class Rescue:
         journal.setCurrentTerm(term, None)
         journal.setRaftCommitIndex(known.last_index + 1)
         journal.sync()
+
+    def _keep(self, path: Path) -> None:
+        """A whole copy of the journal beside it; the first one stays, as the oldest truth."""
+        kept = path.with_name(path.name + BACKUP_SUFFIX)
+        if not kept.exists():
+            self._disk.replace(kept, path.read_bytes())
+            self._disk.settle(path.parent)
 
     def close(self) -> None:
         """Let the controller have its folder."""

@@ -27,14 +27,17 @@ _APP_BYTES = 1024  # what one takes beside its document
 
 
 def parts(state: ClusterState) -> list[RestorePart]:
-    """The state in parts of about PART_BYTES; at least one, which carries the events."""
-    groups: list[list[App]] = [[]]
+    """The state in parts of about PART_BYTES; the events first, which leave all room to apps.
+
+    An app is never split. The log had room for its spec, so it has room for its part.
+    """
+    groups: list[list[App]] = [[], []] if state.events and state.apps else [[]]
     room = PART_BYTES
     for name in sorted(state.apps):
         app = state.apps[name]
         if app.deleting:
             continue
-        size = len(app.document) + _APP_BYTES
+        size = len(json.dumps(app.document)) + _APP_BYTES
         if groups[-1] and size > room:
             groups.append([])
             room = PART_BYTES

@@ -109,6 +109,10 @@ def _register(state: ClusterState, command: c.RegisterApp, stamp: c.Stamp) -> St
     if there is not None:
         what = "is still being deleted" if there.deleting else "already exists"
         return Refusal(Code.APP_ALREADY_EXISTS, f"Application '{command.name}' {what}")
+    if state.awaiting_restore:
+        return Refusal(
+            Code.CONFLICT, "This cluster waits for the backup of the cluster that it adopts: "
+            "run `orchestry cluster restore FILE --adopt` first")
     for other in sorted(state.apps.values(), key=lambda app: app.name):
         taken = sorted(set(other.addresses) & set(command.addresses))
         if taken:
@@ -124,7 +128,8 @@ def _register(state: ClusterState, command: c.RegisterApp, stamp: c.Stamp) -> St
     )
     state = tell(state, stamp, "config", app.name, "Application registered",
                   revision=app.revision)
-    return _with_app(state, app), (("revision", app.revision),)
+    # A restore needs an empty cluster, so one that was abandoned takes no more room.
+    return _with_app(replace(state, restore=None), app), (("revision", app.revision),)
 
 
 def _start(state: ClusterState, command: c.StartApp, stamp: c.Stamp) -> Step:

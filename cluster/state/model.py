@@ -116,10 +116,11 @@ class EventRecord:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """A restore under way: what came so far, seen by nobody; `next` is the part that is due."""
+    """A restore under way: what came so far, seen by nobody; `next` of `total` parts is due."""
 
     id: str
     next: int = 0
+    total: int = 0
     apps: Map[str, App] = field(default_factory=Map)
     events: tuple[EventRecord, ...] = ()
 

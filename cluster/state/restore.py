@@ -22,13 +22,16 @@ def restore_part(state: ClusterState, command: c.RestorePart, stamp: c.Stamp) ->
             Code.CONFLICT, "This cluster has applications: restore needs an empty cluster")
     restore = state.restore
     if command.number == 0:
-        restore = Restore(command.restore_id)
-    if restore is None or restore.id != command.restore_id or restore.next < command.number:
+        restore = Restore(command.restore_id, total=command.total)
+    if (
+        restore is None or restore.id != command.restore_id
+        or restore.total != command.total or restore.next < command.number
+    ):
         return Refusal(
             Code.CONFLICT, "Another restore has begun, or a part is missing: start again")
     if restore.next == command.number:
         restore = Restore(
-            restore.id, restore.next + 1,
+            restore.id, restore.next + 1, restore.total,
             restore.apps.update({app.name: app for app in command.apps}),
             (*restore.events, *command.events)[-RECENT_EVENTS_MAX:],
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cluster.consensus.rescue import BACKUP_SUFFIX
 from cluster.engine.docker import DockerEngine
 from tests.acceptance.test_members import GrowingCluster, writers
 from tests.live import LiveCluster, app_spec, call, until
@@ -74,6 +75,7 @@ def test_a_backup_under_writes_is_one_moment_of_the_cluster(tmp_path: Path) -> N
             before = set(done)
             taken = cli("cluster", "backup", str(file), cluster=old)
             assert taken.returncode == 0, taken.stderr
+            assert [found.name for found in tmp_path.glob("state.backup*")] == [file.name]
             again = cli("cluster", "backup", str(file), cluster=old)
             assert again.returncode == 2
             assert "--force" in again.stderr
@@ -163,11 +165,15 @@ def test_two_of_three_disks_lost(
         unsure = cli("cluster", "recover", "--data-dir", folder)
         assert unsure.returncode == 1
         assert "--yes" in unsure.stderr
+        journal = next(Path(folder).glob("journal*"))
+        before_it = journal.read_bytes()
         done = cli("--json", "cluster", "recover", "--data-dir", folder, "--yes")
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["apps"] == ["shop"]
         again = cli("cluster", "recover", "--data-dir", folder, "--yes")
         assert "only member already" in again.stdout
+        kept = journal.with_name(journal.name + BACKUP_SUFFIX)
+        assert kept.read_bytes() == before_it != journal.read_bytes()
         cluster.boot(left)
         cluster.wait_ready()
         until("it goes on", lambda: cluster.status("shop")["status"] == "running", 30)

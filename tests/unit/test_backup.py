@@ -9,11 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cluster.consensus.library_conf import ENVELOPE_BYTES_MAX
 from cluster.state import backup
-from cluster.state.codec import decode_part, decode_snapshot, encode_snapshot
-from cluster.state.commands import BeginEpoch, RegisterApp, RestorePart, Stamp, StartApp
+from cluster.state.codec import decode_part, decode_snapshot, encode_envelope, encode_snapshot
+from cluster.state.commands import (
+    BeginEpoch,
+    RecordEvent,
+    RegisterApp,
+    RestorePart,
+    Stamp,
+    StartApp,
+)
 from cluster.state.machine import apply
 from cluster.state.model import ClusterState
+from cluster.state.step import RECENT_EVENTS_MAX
 from orchestry.backup import Backup, BackupError, parse
 from orchestry.errors import Code
 
@@ -132,10 +141,35 @@ def test_a_restore_is_all_or_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (applied.rejected, after.apps) == (Code.CONFLICT, full.apps)
 
 
+def test_an_abandoned_restore_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It survives a snapshot, another number of parts cannot end it, an app ends it."""
+    monkeypatch.setattr(backup, "PART_BYTES", 5_000)
+    parts = parts_of(read(written(some(9))))
+    state, _ = apply(state_of(cluster="new"), parts[0], STAMP, 2)
+    state, _ = apply(state, parts[1], STAMP, 3)
+    assert decode_snapshot(encode_snapshot(state)) == state
+    short, applied = apply(state, replace(parts[2], total=3), STAMP, 4)
+    assert (applied.rejected, short.apps) == (Code.CONFLICT, state.apps)
+    state, applied = apply(state, RegisterApp("shop", "{}", 1), STAMP, 5)
+    assert (applied.rejected, state.restore) == (None, None)
+
+
+@pytest.mark.parametrize("char", ["a", '"', "é", "\U0001f600"])
+def test_every_part_fits_into_the_log(char: str) -> None:
+    """Whatever the log took as a spec, it takes back, beside as many events as are kept."""
+    document = json.dumps({"x": char * 80_000}, ensure_ascii=False)
+    state = state_of(*(RegisterApp(f"app-{n}", document, 1) for n in range(3)), *(
+        RecordEvent("cluster", "", "m" * 1_000) for _ in range(RECENT_EVENTS_MAX)))
+    for part in parts_of(read(written(state))):
+        assert len(encode_envelope(part, STAMP)) < ENVELOPE_BYTES_MAX
+
+
 def test_the_id_of_a_lost_cluster_is_taken_once() -> None:
     """An empty cluster that adopts leaves containers alone until the restore is done."""
     state, _ = apply(ClusterState(), BeginEpoch("a", 1_000, "old", adopts=True), STAMP, 1)
     assert (state.cluster_id, state.awaiting_restore) == ("old", True)
+    _, applied = apply(state, RegisterApp("shop", "{}", 1), STAMP, 2)
+    assert applied.rejected is Code.CONFLICT  # it would be in the way of the restore
     done = restored(state, read(written(some(2))))
     assert not done.awaiting_restore
     later, _ = apply(done, BeginEpoch("b", 1_000, "other", adopts=True), STAMP, done.index + 1)

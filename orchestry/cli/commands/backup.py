@@ -31,12 +31,20 @@ def backup(session: Session, *, file: str, force: bool) -> None:
     path, part = Path(file), Path(f"{file}.part")
     if path.exists() and not force:
         raise UsageError(f"{file} exists; give --force to replace it")
-    with part.open("wb") as target:
-        target.writelines(_download(session))
-        target.flush()
-        os.fsync(target.fileno())
-    found = _read(part)
-    part.replace(path)
+    try:
+        with part.open("wb") as target:
+            target.writelines(_download(session))
+            target.flush()
+            os.fsync(target.fileno())
+        found = _read(part)
+        part.replace(path)
+        _settle(path.parent)
+    except OSError as error:
+        raise CommandError(
+            f"{file} was not written: {error.strerror}", "Free space, or name another file."
+        ) from None
+    finally:
+        part.unlink(missing_ok=True)
     if session.out.as_json:
         session.out.document({**found.head, "sha256": found.sha256})
     else:
@@ -80,6 +88,15 @@ def recover(session: Session, *, data_dir: str, plan: bool, yes: bool) -> None:
     arguments = ["--data-dir", data_dir, *["--plan"] * plan, *["--yes"] * yes]
     arguments += ["--json"] * session.options.as_json
     become("api.recover", arguments)
+
+
+def _settle(folder: Path) -> None:
+    """Return once the names in the folder survive a power cut."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _download(session: Session) -> Iterator[bytes]:
