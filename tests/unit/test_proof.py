@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestry.proof import CLOCKS_DIFFER_MS, Record, Report, joined, verify
@@ -109,6 +109,7 @@ def test_what_is_not_covered_is_told() -> None:
     assert len([f for f in report.findings if f.kind == "gap"]) == 4
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 5)), max_size=30))
 def test_one_actor_at_a_time_is_always_clean(turns: list[tuple[str, int]]) -> None:
     """Whoever leads and however often: epochs that follow each other raise no finding."""
