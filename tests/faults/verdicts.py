@@ -6,7 +6,7 @@ import os
 import random
 
 from tests.faults import wanted
-from tests.faults.clusters import FaultCluster
+from tests.faults.clusters import FaultCluster, State
 from tests.faults.linearizability import check
 from tests.faults.recorder import Connections, Recorder, meaning
 
@@ -32,12 +32,22 @@ def assert_sound(cluster: FaultCluster, recorder: Recorder, earlier: set[str]) -
         assert not lost, f"{node} has lost {sorted(lost)[:5]} and {len(lost)} in all"
     _assert_repeats_change_nothing(cluster, recorder)
     after = cluster.same_state()
-    changed = [part for part in before if before[part] != after[part]]
-    assert not changed, [one for one in after[changed[0]] if one not in before[changed[0]]][:5]
+    newest = max(event["id"] for event in before["events"])
+    done_again = [
+        event for event in after["events"]
+        if event["id"] > newest and event["type"] in ("config", "scaling")
+    ]
+    assert not done_again, done_again[:5]
+    assert wishes(after) == wishes(before)
     for app, row in cluster.apps(cluster.ids[0]).items():
         if row["replicas"]["desired"]:  # the containers of many rounds would pile up
             status, body = cluster.write("POST", f"/api/v1/apps/{app}/stop", {"force": True})
             assert status == 200, body
+
+
+def wishes(state: State) -> dict[str, tuple[int, int]]:
+    """What users asked for: revision and wanted replicas of each app."""
+    return {row["name"]: (row["revision"], row["replicas"]["desired"]) for row in state["apps"]}
 
 
 def _assert_repeats_change_nothing(cluster: FaultCluster, recorder: Recorder) -> None:
