@@ -85,8 +85,8 @@ def decide(
     this kind of app has: an app behind TCP has no requests, and their absence is no hole.
     """
     case = _case(
-        policy, window.summary(now_s), limits, current, healthy, now_s, past, frozen, waiting,
-        measurable,
+        policy, window.summary(now_s), limits=limits, current=current, healthy=healthy,
+        now_s=now_s, past=past, frozen=frozen, waiting=waiting, measurable=measurable,
     )
     wanted, would = _auto(case)
     manual = policy.mode == "manual"
@@ -101,8 +101,8 @@ def decide(
 
 
 def _case(
-    policy: Scaling, summary: Summary, limits: Bounds, current: int, healthy: int, now_s: float,
-    past: Past, frozen: bool, waiting: int, measurable: Collection[str],
+    policy: Scaling, summary: Summary, *, limits: Bounds, current: int, healthy: int,
+    now_s: float, past: Past, frozen: bool, waiting: int, measurable: Collection[str],
 ) -> _Case:
     inputs = tuple(
         _input(signal, policy, summary, current)
