@@ -83,7 +83,9 @@ def remove(path: MemberPath, query: WriteQuery) -> Response:
     state = _latest()
     repeat = writes.repeated(state)
     if name not in state.members and repeat is None:
-        raise OrchestryError(Code.NOT_FOUND, f"Controller {name!r} is not a member")
+        why = f"Controller {name!r} is not a member; GET /cluster/members lists them"
+        raise errors.Answered(
+            errors.response(Code.NOT_FOUND, why, error="No such controller"))
     rest = {n: a for n, a in addresses(state).items() if n != name}
     if name in state.members and repeat is None:
         if not rest:
