@@ -81,10 +81,16 @@ class Configurations:
         while len(self._found) > 1 and self.latest.index >= index:
             self._found.pop()
 
-    def settle(self, commit_index: int) -> None:
-        """Forget what can hold no more: those before the last committed one."""
+    def open(self) -> tuple[Configuration, ...]:
+        """All that may still hold: the last committed one, and those behind it."""
+        return tuple(self._found)
+
+    def settle(self, commit_index: int) -> bool:
+        """Forget what can hold no more: those before the last committed one; True if any."""
+        count = len(self._found)
         while len(self._found) > 1 and self._found[1].index <= commit_index:
             del self._found[0]
+        return len(self._found) < count
 
     def rebase(self, base: Configuration) -> None:
         """A snapshot took the place of the log."""

@@ -255,7 +255,7 @@ class RaftNode(Follower):
                     callback(None, FAIL_REASON.DISCARDED)
             if raft.monotonicTime() > until_s:
                 break
-        self.configurations.settle(self.applied_index)
+        self.settle(self.applied_index)
         self._applier.publish()
         self._behind = self.applied_index < self.commit_index
         return False
@@ -306,7 +306,7 @@ class RaftNode(Follower):
             self.become_follower()
             self.leader_node = None
             return
-        if self.role() != LEADER or term != self.term:
+        if self.role() != LEADER or term != self.term or node not in self.other_nodes:
             return
         self.answered_at_s[node] = raft.monotonicTime()
         next_index = min(message["next_node_idx"], self.log[-1][1] + 1)

@@ -70,10 +70,17 @@ class Voters(HookedSyncObj):
             self._reconnect()
 
     def _reconnect(self) -> None:
-        """Peers are the voters and, while a peer knows later members, those as well."""
-        voters, peers = self._others(self._adopted), {}
+        """Peers are the voters, and those who may be: one of them may lead.
+
+        A member whose removal is not committed may win against it, and has to reach us then;
+        so may later members, of whom a peer has told.
+        """
+        voters: dict[str, str] = self._others(self._adopted)
+        peers: dict[str, str] = {}
+        for configuration in self.configurations.open():
+            peers |= self._others(configuration)
         if self._hint.index > self._adopted.index:
-            peers = self._others(self._hint)
+            peers |= self._others(self._hint)
         peers |= voters
         for node in _sorted(self.other_nodes):
             if node.id not in voters:
@@ -81,8 +88,7 @@ class Voters(HookedSyncObj):
         for node in _sorted(self._visitors):
             if node.id not in peers:
                 self._visitors.discard(node)
-                self.connected_nodes.discard(node)
-                self._transport.dropNode(node)
+                self._farewell(node)
         self.guard.peers.rename(peers)
         known = {node.id for node in (*self.other_nodes, *self._visitors)}
         for address in sorted(peers):
@@ -119,7 +125,15 @@ class Voters(HookedSyncObj):
         self.answered_at_s.pop(node, None)
         if stays:
             self._visitors.add(node)
-            return
+        else:
+            self._farewell(node)
+
+    def settle(self, commit_index: int) -> None:
+        """Part from those whose removal is committed."""
+        if self.configurations.settle(commit_index):
+            self._reconnect()
+
+    def _farewell(self, node: Any) -> None:
         self.connected_nodes.discard(node)
         if self.role() == LEADER:  # a follower may just be reading an old part of the log
             self.raw_send(node, {"type": "removed", "members_index": self._adopted.index})

@@ -76,12 +76,15 @@ class SimNetwork:
             and (a, b) not in self.cuts and (b, a) not in self.cuts
         )
 
-    def send(self, a: str, b: str, message: Any) -> bool:
+    def send(self, a: str, b: str, message: Any, *, first: bool = False) -> bool:
+        """`first` is what opens a connection: on TCP nothing overtakes it."""
         if not self.linked(a, b):
             return False
         self.sent += 1
         if (a, b) not in self.silent and self.dice.random() >= self.loss:
-            due_s = self.clock.now_s + self.dice.uniform(DELAY_MIN_S, DELAY_MAX_S)
+            due_s = self.clock.now_s
+            if not first:
+                due_s += self.dice.uniform(DELAY_MIN_S, DELAY_MAX_S)
             data = pickle.dumps(message, wire.PICKLE_PROTOCOL)
             heapq.heappush(self._queue, (due_s, next(self._order), a, b, data))
         return True
@@ -151,11 +154,11 @@ class SimTransport(Transport):  # type: ignore[misc]
             for peer in sorted(self.peers):
                 self._ping(peer)
 
-    def _ping(self, peer: str) -> None:
+    def _ping(self, peer: str, *, first: bool = False) -> None:
         self._network.send(self.me, peer, {
             "type": "ping", "members": dict(self._guard.members),
             "members_index": self._guard.members_index,
-            "incarnation": self._guard.incarnation})
+            "incarnation": self._guard.incarnation}, first=first)
 
     def addNode(self, node: SimNode) -> None:
         self.peers[node.id] = node
@@ -170,7 +173,7 @@ class SimTransport(Transport):  # type: ignore[misc]
     def set_linked(self, peer: str, *, linked: bool) -> None:
         if linked and peer not in self._linked:
             self._linked.add(peer)
-            self._ping(peer)
+            self._ping(peer, first=True)
             self._onNodeConnected(self.peers[peer])
         elif not linked and peer in self._linked:
             self._linked.discard(peer)
