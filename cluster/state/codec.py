@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import types
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
 from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -17,7 +17,7 @@ from immutables import Map
 
 from cluster.state import commands as c
 from cluster.state.memory import Memory, Outcome
-from cluster.state.model import ClusterState
+from cluster.state.model import ClusterState, owners_of
 from orchestry.errors import Code
 
 ENVELOPE_VERSION = 1
@@ -56,10 +56,9 @@ def decode_envelope(text: str) -> tuple[c.Command, c.Stamp]:
 
 
 def encode_snapshot(state: ClusterState) -> str:
-    """The whole state as text."""
-    return json.dumps(
-        {"v": SNAPSHOT_VERSION, "state": _encode(state)}, separators=(",", ":")
-    )
+    """The whole state as text, without what follows from the rest of it."""
+    written = _encode(replace(state, owners=Map()))
+    return json.dumps({"v": SNAPSHOT_VERSION, "state": written}, separators=(",", ":"))
 
 
 def decode_snapshot(text: str) -> ClusterState:
@@ -72,7 +71,7 @@ def decode_snapshot(text: str) -> ClusterState:
     if body.get("v") != SNAPSHOT_VERSION:
         raise UnknownFormat(f"snapshot version {body.get('v')!r}")
     state: ClusterState = _decode(ClusterState, body["state"])
-    return state
+    return replace(state, owners=owners_of(state.apps))
 
 
 def encode_part(part: c.RestorePart) -> dict[str, Any]:

@@ -113,12 +113,11 @@ def _register(state: ClusterState, command: c.RegisterApp, stamp: c.Stamp) -> St
         return Refusal(
             Code.CONFLICT, "This cluster waits for the backup of the cluster that it adopts: "
             "run `orchestry cluster restore FILE --adopt` first")
-    for other in sorted(state.apps.values(), key=lambda app: app.name):
-        taken = sorted(set(other.addresses) & set(command.addresses))
-        if taken:
+    for address in command.addresses:
+        if address in state.owners:
             return Refusal(
                 Code.CONFLICT,
-                f"{taken[0]} already leads to application '{other.name}': "
+                f"{address} already leads to application '{state.owners[address]}': "
                 "choose another host or path in `spec.ingress`",
             )
     app = App(
@@ -129,7 +128,9 @@ def _register(state: ClusterState, command: c.RegisterApp, stamp: c.Stamp) -> St
     state = tell(state, stamp, "config", app.name, "Application registered",
                   revision=app.revision)
     # A restore needs an empty cluster, so one that was abandoned takes no more room.
-    return _with_app(replace(state, restore=None), app), (("revision", app.revision),)
+    owners = state.owners.update(dict.fromkeys(app.addresses, app.name))
+    state = replace(state, restore=None, owners=owners)
+    return _with_app(state, app), (("revision", app.revision),)
 
 
 def _start(state: ClusterState, command: c.StartApp, stamp: c.Stamp) -> Step:
@@ -221,7 +222,10 @@ def _finish_delete(state: ClusterState, command: c.FinishDelete, stamp: c.Stamp)
         return state, ()
     state = tell(state, stamp, "config", command.app, "Application deleted",
                   revision=app.revision, volumes_removed=command.volumes_removed)
-    return replace(state, apps=state.apps.delete(command.app)), ()
+    apps, owners = state.apps.delete(app.name), state.owners
+    for address in set(app.addresses):
+        owners = owners.delete(address)
+    return replace(state, apps=apps, owners=owners), ()
 
 
 def _report(state: ClusterState, command: c.ReportApp, stamp: c.Stamp) -> Step:

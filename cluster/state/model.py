@@ -131,13 +131,15 @@ class ClusterState:
 
     `members_index` is the log index of the entry that `members` come from; before the first
     one it is 0, and the members are those of the settings. While `awaiting_restore`, the
-    cluster has taken the id of a lost one and leaves its containers alone.
+    cluster has taken the id of a lost one and leaves its containers alone. `owners` says
+    which app an ingress address belongs to; it follows from `apps`.
     """
 
     index: int = 0
     cluster_id: str = ""
     leadership: Leadership = Leadership()
     apps: Map[str, App] = field(default_factory=Map)
+    owners: Map[str, str] = field(default_factory=Map)
     controllers: Map[str, ControllerInfo] = field(default_factory=Map)
     members: Map[str, Member] = field(default_factory=Map)
     members_index: int = 0
@@ -148,7 +150,12 @@ class ClusterState:
     restore: Restore | None = None
 
 
+def owners_of(apps: Map[str, App]) -> Map[str, str]:
+    """Ingress address -> name of the app that it leads to; no two apps share one."""
+    return Map({address: name for name, app in apps.items() for address in app.addresses})
+
+
 __all__ = [
     "App", "Applied", "ClusterState", "ControllerInfo", "EventRecord", "Health", "Leadership",
-    "Member", "Phase", "Replica", "Restore",
+    "Member", "Phase", "Replica", "Restore", "owners_of",
 ]

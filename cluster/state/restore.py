@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cluster.state import commands as c
-from cluster.state.model import ClusterState, EventRecord, Restore
+from cluster.state.model import ClusterState, EventRecord, Restore, owners_of
 from cluster.state.step import RECENT_EVENTS_MAX, Refusal, Step, tell
 from orchestry.errors import Code
 
@@ -39,6 +39,11 @@ def restore_part(state: ClusterState, command: c.RestorePart, stamp: c.Stamp) ->
         return Refusal(Code.CONFLICT, f"A cluster has at most {APPS_MAX} applications")
     if restore.next < command.total:
         return replace(state, restore=restore), (("next", restore.next),)
+    addresses = sum(len(set(app.addresses)) for app in restore.apps.values())
+    if len(owners_of(restore.apps)) < addresses:
+        return Refusal(
+            Code.CONFLICT, "The backup has two applications under one host and path: it was "
+            "not written by Orchestry, or was changed since")
     return _install(state, restore, command, stamp), (("apps", len(restore.apps)),)
 
 
@@ -53,7 +58,8 @@ def _install(
     )
     lead = state.leadership
     state = replace(
-        state, apps=restore.apps, restore=None, awaiting_restore=False,
+        state, apps=restore.apps, owners=owners_of(restore.apps), restore=None,
+        awaiting_restore=False,
         events=(*restore.events, *own)[-RECENT_EVENTS_MAX:], next_event_id=first + len(own),
         leadership=replace(lead, epoch=max(lead.epoch, command.epoch) + 1),
     )

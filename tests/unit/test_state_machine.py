@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cluster.state import commands as c
 from cluster.state.codec import decode_snapshot, encode_snapshot
 from cluster.state.machine import REPLICAS_MAX, apply
-from cluster.state.model import App, Applied, ClusterState, Replica
+from cluster.state.model import App, Applied, ClusterState, Replica, owners_of
 from cluster.state.step import RECENT_EVENTS_MAX
 from orchestry.errors import Code
 
@@ -24,6 +24,7 @@ _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | _TEXTS,
     lambda inner: st.lists(inner, max_size=2).map(tuple), max_leaves=4,
 )
+_ADDRESSES = st.lists(st.sampled_from(["a/", "b/", "c/"]), max_size=2).map(tuple)
 _DETAILS = st.dictionaries(
     st.sampled_from(["app", "state", "stamp", "kind", "message", "by", "reason", ""]), _VALUES,
     max_size=4,
@@ -36,7 +37,8 @@ _REPLICAS = st.builds(
 COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
     c.Noop: st.builds(c.Noop),
     c.RegisterApp: st.builds(
-        c.RegisterApp, name=_APPS, document=_TEXTS, min_replicas=st.integers(0, REPLICAS_MAX)
+        c.RegisterApp, name=_APPS, document=_TEXTS, addresses=_ADDRESSES,
+        min_replicas=st.integers(0, REPLICAS_MAX),
     ),
     c.StartApp: st.builds(
         c.StartApp, app=_APPS, replicas=st.none() | st.integers(-5, REPLICAS_MAX + 5)
@@ -67,7 +69,8 @@ COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
         total=st.just(2), cluster_id=_TEXTS, epoch=st.just(0), next_event_id=_COUNTS,
         apps=st.lists(st.builds(
             App, name=_APPS, document=_TEXTS, revision=_COUNTS, running=st.booleans(),
-            replicas=_COUNTS, created_at_ms=_TIMES, updated_at_ms=_TIMES), max_size=2,
+            replicas=_COUNTS, created_at_ms=_TIMES, updated_at_ms=_TIMES,
+            addresses=_ADDRESSES), max_size=2,
         ).map(tuple)),
     c.BeginEpoch: st.builds(c.BeginEpoch, holder=st.sampled_from(["n1", "n2"]), ttl_ms=_TIMES),
     c.RenewLease: st.builds(c.RenewLease, ttl_ms=_TIMES),
@@ -139,6 +142,8 @@ def _check_step(before: ClusterState, after: ClusterState, applied: Applied, ind
     ids = [event.id for event in after.events]
     assert ids == sorted(set(ids))
     assert after.next_event_id == (ids[-1] + 1 if ids else 1)
+    assert after.owners == owners_of(after.apps)
+    assert len(after.owners) == sum(len(set(app.addresses)) for app in after.apps.values())
     for name, app in after.apps.items():
         assert app.name == name
         assert 0 <= app.replicas <= REPLICAS_MAX
