@@ -102,7 +102,7 @@ def _hostname(state: ClusterState, node: str) -> str:
 
 
 def _lease(state: ClusterState, leader: str | None) -> dict[str, Any] | None:
-    """The lease of the current leader; None until it has taken it."""
+    """The lease of the current leader; None while it sits out that of the one before."""
     lead = state.leadership
     if leader is None or lead.holder != leader:
         return None
@@ -121,15 +121,17 @@ def _lease(state: ClusterState, leader: str | None) -> dict[str, Any] | None:
 @blueprint.get("/leader", responses={200: None})
 @checked
 def leader(query: ReadQuery) -> Response:
-    """Who leads and where; NO_LEADER while nobody holds the lease."""
+    """Who leads and where, for writes; `lease_expires_at` is null until it may act, too."""
     state = read(query)
-    lease = _lease(state, here().controller.log.leader_id())
-    if lease is None or lease["api_url"] is None:
+    name = here().controller.log.leader_id()
+    info = state.controllers.get(name or "")
+    if name is None or info is None:
         return errors.response(Code.NO_LEADER)
+    lease = _lease(state, name)
     return answer({
-        "leader_id": lease["leader_id"], "hostname": lease["hostname"],
-        "api_url": lease["api_url"], "term": lease["term"],
-        "lease_expires_at": lease["expires_at"],
+        "leader_id": name, "hostname": info.hostname, "api_url": info.api_url,
+        "term": state.leadership.epoch,
+        "lease_expires_at": lease["expires_at"] if lease is not None else None,
     })
 
 

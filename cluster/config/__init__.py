@@ -109,7 +109,7 @@ class Settings:
         "CLUSTER_RAFT_PORT", readers.port, 9000,
         "Port for the other controllers; by default the one in CLUSTER_PEERS, else 9000.")
     lease_ttl_s: float = _setting(
-        "CLUSTER_LEASE_TTL", readers.seconds(*LEASE_TTL_S), 2.0,
+        "CLUSTER_LEASE_TTL", readers.seconds(*LEASE_TTL_S), 1.5,
         "Seconds for which the leader may act without a renewal; more than 0.6.")
     durability: Literal["fsync", "os"] = _setting(
         "CLUSTER_DURABILITY", readers.one_of("fsync", "os"), "fsync",

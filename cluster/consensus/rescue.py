@@ -103,7 +103,8 @@ class Rescue:
         if known.alone:
             return
         self._keep(journal.path)
-        command = ChangeMembers(known.state.members_index, ((known.node_id, known.address),))
+        command = ChangeMembers(
+            known.state.members_index, ((known.node_id, known.address),), rescue=True)
         stamp = Stamp(at_ms, known.node_id)
         entry = MEMBERS_KIND + encode_envelope(command, stamp).encode()
         term = max(journal.getCurrentTerm(), journal[-1][2]) + 1

@@ -6,6 +6,7 @@ be seen again (containers), checked again (health) or is taken over from the las
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,8 @@ from cluster.control.plan import HEALTHY_RESET_S, restart_delay_s
 from cluster.engine.base import Container, EngineError
 from cluster.state.commands import RecordEvent
 from cluster.state.model import App, ClusterState
+
+logger = logging.getLogger(__name__)
 
 EVENTS_WAITING_MAX = 200
 
@@ -59,6 +62,7 @@ class Fleet:
         self.to_replace: set[str] = set()
         self.observed_from_s: float | None = None
         self.engine_fault = ""
+        self.overtaken = ""
         self.events: deque[RecordEvent] = deque(maxlen=EVENTS_WAITING_MAX)
         self.version = 0
         self._by_app: dict[str, list[Container]] = {}
@@ -81,6 +85,20 @@ class Fleet:
             found.sort(key=lambda c: (c.slot, c.revision, c.id))
         self._by_app, self._by_app_of = apps, self.version
         return apps
+
+    def holds(self, state: ClusterState) -> bool:
+        """True while nothing may be done to containers and ingresses: too little is known."""
+        return self.observed_from_s is None or state.awaiting_restore or bool(self.overtaken)
+
+    def overtake(self, where: str) -> None:
+        """A newer epoch than ours was found: we are deposed, or another went on from our log."""
+        if not self.overtaken:
+            self.overtaken = (
+                f"{where} of a newer epoch; if this cluster was restored or recovered elsewhere, "
+                "stop these controllers")
+            logger.warning("%s", self.overtaken)
+            self.tell("error", "", f"Nothing is done any more: {self.overtaken}")
+            self.touch()
 
     # -- observations ------------------------------------------------------------------
 

@@ -71,7 +71,7 @@ class IngressSync:
 
     def step(self, turn: Turn) -> None:
         """Make the table when something changed, and push it where it is not held."""
-        if self._fleet.observed_from_s is None or turn.state.awaiting_restore:
+        if self._fleet.holds(turn.state):
             return
         self._make(turn)
         for ingress in self._ingresses:
@@ -167,6 +167,8 @@ class IngressSync:
         held.check_s = now_s + RETRY_S
         if isinstance(error, Fenced):
             return
+        if isinstance(error, IngressError) and error.stale:
+            self._fleet.overtake(f"ingress {ingress.name} holds a table")
         reason = error.reason if isinstance(error, IngressError) else repr(error)
         if not isinstance(error, IngressError):
             logger.error("ingress %s", ingress.name, exc_info=error)

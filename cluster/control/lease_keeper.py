@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from cluster.clock import Clock
 from cluster.consensus.lease import Lease
 from cluster.consensus.log import ReplicatedLog, Ticket
-from cluster.state.commands import BeginEpoch, RenewLease, Stamp
+from cluster.state.commands import BeginEpoch, Noop, RenewLease, Stamp
 from cluster.state.model import Applied, Leadership
 from orchestry.errors import OrchestryError
 
@@ -27,9 +27,10 @@ class _Asked:
     """A lease command under way."""
 
     ticket: Ticket
+    command: Noop | BeginEpoch | RenewLease
     sent_s: float
-    before: Leadership | None = None
-    """What was there when this command asked for a new epoch; None for a renewal."""
+    before: Leadership
+    """What was there when the command was sent."""
 
 
 class LeaseKeeper:
@@ -48,6 +49,7 @@ class LeaseKeeper:
         self._asked: _Asked | None = None
         self._lease: Lease | None = None
         self._act_from_s = float("inf")
+        self._begin_from_s: float | None = None
         self._seen = log.state().leadership
         self._seen_s = clock.monotonic_s()
         self._released_until_s = float("-inf")
@@ -82,7 +84,7 @@ class LeaseKeeper:
             logger.warning("the lease of epoch %s ran out", self._lease.epoch)
             self._lease = None
         if not self._log.is_raft_leader():
-            self._lease = self._asked = None
+            self._lease = self._asked = self._begin_from_s = None
             return
         self._settle(now_s)
         self._ask(now_s)
@@ -112,29 +114,46 @@ class LeaseKeeper:
                 self._asked = None
             return
         self._asked = None
-        if applied.rejected is not None:
+        if isinstance(asked.command, Noop):
+            self._look(asked)
+        elif applied.rejected is not None:
             self._lease = None
-        elif asked.before is not None:
-            self._begin(asked.sent_s, asked.before, applied)
+        elif isinstance(asked.command, BeginEpoch):
+            self._begin(asked, applied)
         elif self._lease is not None:
             self._lease = Lease(self._lease.epoch, asked.sent_s, self._ttl_s)
 
-    def _begin(self, sent_s: float, before: Leadership, applied: Applied) -> None:
-        """Sit out the lease of the one before: it may act until that ends by itself.
+    def _look(self, asked: _Asked) -> None:
+        """An entry of ours is committed: our state now shows all that came before it."""
+        lead = self._log.state().leadership
+        wait_s = self._wait_s(lead.holder, lead.ttl_ms)
+        self._begin_from_s = self._counts_from_s(asked, lead.renewed_at_ms) + wait_s
 
-        It counts from the send of a renewal that was in our log before we led, so from our
-        own send at the latest; from when we saw its last renewal, if that was the last.
-        Who was before us, only the log knows: our own state may lag behind it as we begin.
+    def _begin(self, asked: _Asked, applied: Applied) -> None:
+        """Act, once the lease of the one before us is over.
+
+        It was sat out before the epoch began. Who was before us, only the log knows for
+        sure: should it have been another than we had seen, that one's lease is sat out now.
         """
-        from_s = sent_s
-        if applied.get("previous_renewed_at_ms") == before.renewed_at_ms:
-            from_s = min(from_s, self._seen_s)
-        wait_s = 0.0
-        if self._foreign(applied.get("previous_holder")):
-            wait_s = applied.get("previous_ttl_ms") / 1000 + DRIFT_MARGIN_S
-        self._act_from_s = from_s + wait_s
-        self._lease = Lease(int(applied.get("epoch")), sent_s, self._ttl_s)
+        wait_s = self._wait_s(applied.get("previous_holder"), applied.get("previous_ttl_ms"))
+        self._act_from_s = wait_s + self._counts_from_s(
+            asked, applied.get("previous_renewed_at_ms"))
+        self._lease = Lease(int(applied.get("epoch")), asked.sent_s, self._ttl_s)
         logger.info("epoch %s begins", self._lease.epoch)
+
+    def _wait_s(self, holder: str, ttl_ms: int) -> float:
+        """How long the lease of the one before us may last: it may act until that ends."""
+        return ttl_ms / 1000 + DRIFT_MARGIN_S if self._foreign(holder) else 0.0
+
+    def _counts_from_s(self, asked: _Asked, renewed_at_ms: int) -> float:
+        """From when the lease before ours counts at the latest.
+
+        That is the send of a renewal that was in our log before we led, so our own send at
+        the latest; when we saw its last renewal, if that was the last.
+        """
+        if renewed_at_ms == asked.before.renewed_at_ms:
+            return min(asked.sent_s, self._seen_s)
+        return asked.sent_s
 
     def _ask(self, now_s: float) -> None:
         lease = self._lease
@@ -142,12 +161,17 @@ class LeaseKeeper:
             return
         if lease is not None and now_s < lease.renewed_at_s + self._ttl_s / 3:
             return
+        if lease is None and self._begin_from_s is not None and now_s < self._begin_from_s:
+            return
         ttl_ms = int(self._ttl_s * 1000)
-        if lease is None:
-            begin = BeginEpoch(
-                self._id, ttl_ms, self._adopt or uuid.uuid4().hex, adopts=bool(self._adopt))
-            stamp = Stamp(self._clock.wall_ms(), self._id)
-            self._asked = _Asked(self._log.submit(begin, stamp), now_s, self._seen)
+        command: Noop | BeginEpoch | RenewLease
+        if lease is not None:
+            command = RenewLease(ttl_ms)
+        elif self._begin_from_s is None:
+            command = Noop()
         else:
-            stamp = Stamp(self._clock.wall_ms(), self._id, epoch=lease.epoch)
-            self._asked = _Asked(self._log.submit(RenewLease(ttl_ms), stamp), now_s)
+            command = BeginEpoch(
+                self._id, ttl_ms, self._adopt or uuid.uuid4().hex, adopts=bool(self._adopt))
+        stamp = Stamp(
+            self._clock.wall_ms(), self._id, epoch=lease.epoch if lease is not None else None)
+        self._asked = _Asked(self._log.submit(command, stamp), command, now_s, self._seen)

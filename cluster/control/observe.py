@@ -48,6 +48,7 @@ class Observer:
         if turn.now_s < self._due_s:
             return
         state, asked_s, asked_in = turn.state, turn.now_s, self._round
+        epoch = max(turn.lease.epoch, state.leadership.epoch)
 
         def done(outcome: Outcome) -> None:
             if asked_in != self._round:
@@ -60,6 +61,9 @@ class Observer:
             else:
                 self._fleet.engine_answers()
                 self._fleet.observe(outcome.value, asked_s=asked_s, state=state)
+                newer = [c for c in outcome.value if c.epoch > epoch]
+                if newer and not state.awaiting_restore:
+                    self._fleet.overtake(f"container {newer[0].name} is")
 
         cluster_id = state.cluster_id
         if self._workers.start(

@@ -59,7 +59,7 @@ class Reconciler:
 
     def step(self, turn: Turn) -> None:
         """Begin what the plan asks for; without an observation nothing is asked for."""
-        if self._fleet.observed_from_s is None or turn.state.awaiting_restore:
+        if self._fleet.holds(turn.state):
             return
         self._fleet.keep_only(turn.state.apps.values())
         self._forget_deleted(turn)

@@ -62,6 +62,8 @@ class Reporter:
         if self._fleet.engine_fault:
             text = f"The container engine does not answer: {self._fleet.engine_fault}"
             code = "DOCKER_ERROR"
+        if self._fleet.overtaken:
+            text, code = f"Nothing is done: {self._fleet.overtaken}", "CONFLICT"
         if spec is None:
             text = "A newer version wrote its spec: upgrade this controller"
             code = "INVALID_SPEC"

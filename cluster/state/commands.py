@@ -136,6 +136,8 @@ class ChangeMembers:
 
     previous: int
     members: tuple[tuple[str, str], ...]
+    rescue: bool = False
+    """A lone survivor goes on: whoever else has the old log must not act any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from immutables import Map
 
 from cluster.state import commands as c
-from cluster.state.model import ClusterState, Member
+from cluster.state.model import GENERATION, ClusterState, Member
 from cluster.state.step import Refusal, Step, tell
 from orchestry.errors import Code
 
@@ -31,6 +31,9 @@ def change_members(state: ClusterState, command: c.ChangeMembers, stamp: c.Stamp
         if before and name not in before:
             state = tell(state, stamp, "cluster", "", f"Controller {name} was added",
                           raft_address=members[name].raft_address)
+    if command.rescue:
+        lead = state.leadership
+        state = replace(state, leadership=replace(lead, epoch=lead.epoch + GENERATION))
     return replace(state, members=members, members_index=state.index), (
         ("members_index", state.index),)
 

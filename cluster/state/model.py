@@ -78,6 +78,14 @@ class Leadership:
     ttl_ms: int = 0
 
 
+GENERATION = 1_000_000
+"""By so much the epoch grows when a cluster goes on from a backup or from a lone survivor.
+
+Controllers with the old log cannot count so far: they find the new epoch on containers and
+ingresses, and hold.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class ControllerInfo:
     """What a controller announces about itself; `api_url` is reachable by clients."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cluster.state import commands as c
-from cluster.state.model import ClusterState, EventRecord, Restore, owners_of
+from cluster.state.model import GENERATION, ClusterState, EventRecord, Restore, owners_of
 from cluster.state.step import RECENT_EVENTS_MAX, Refusal, Step, tell
 from orchestry.errors import Code
 
@@ -50,7 +50,7 @@ def restore_part(state: ClusterState, command: c.RestorePart, stamp: c.Stamp) ->
 def _install(
     state: ClusterState, restore: Restore, command: c.RestorePart, stamp: c.Stamp
 ) -> ClusterState:
-    """The epoch goes on above that of the backup, whose containers and ingresses know it."""
+    """The epoch goes on far above that of the backup, since the lost cluster went on after it."""
     first = command.next_event_id
     own = tuple(
         EventRecord(number, event.type, event.app, event.message, event.at_ms, event.details)
@@ -61,7 +61,7 @@ def _install(
         state, apps=restore.apps, owners=owners_of(restore.apps), restore=None,
         awaiting_restore=False,
         events=(*restore.events, *own)[-RECENT_EVENTS_MAX:], next_event_id=first + len(own),
-        leadership=replace(lead, epoch=max(lead.epoch, command.epoch) + 1),
+        leadership=replace(lead, epoch=max(lead.epoch, command.epoch) + GENERATION),
     )
     return tell(
         state, stamp, "cluster", "", f"Restored {len(restore.apps)} applications from a backup",

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,7 @@ def test_two_of_three_disks_lost(
         for node in cluster.ids:
             cluster.kill(node)
             if node != left:
-                shutil.rmtree(tmp_path / node)
+                (tmp_path / node).rename(tmp_path / f"{node}-lost")
         plan = cli("cluster", "recover", "--data-dir", folder, "--plan")
         assert plan.returncode == 0, plan.stderr
         for part in ("What may be lost", old_id, "apps           1", "What will be done"):
@@ -184,6 +185,28 @@ def test_two_of_three_disks_lost(
         cluster.agree(cluster.ids)
         assert cluster.write("POST", "/api/v1/apps/shop/scale", {"replicas": 3})[0] == 200
         assert before.items() <= running(engine, old_id).items()
+        _the_lost_ones_come_back(cluster, tmp_path, left, engine, old_id)
+
+
+def _the_lost_ones_come_back(
+    cluster: GrowingCluster, folder: Path, left: str, engine: DockerEngine, of: str
+) -> None:
+    """Two controllers with their old disks are a majority of the old members, and do nothing."""
+    for node in cluster.ids:
+        cluster.kill(node)
+    there = running(engine, of)
+    lost = [node for node in cluster.ids if node != left]
+    for node in lost:
+        shutil.rmtree(folder / node)
+        (folder / f"{node}-lost").rename(folder / node)
+        cluster.boot(node)
+    cluster.wait_ready()
+    scaled = cluster.write("POST", "/api/v1/apps/shop/scale", {"replicas": 1, "wait": False})
+    assert scaled[0] == 200
+    problem = until("it says why", lambda: cluster.status("shop")["problem"], 20)
+    assert "recovered elsewhere" in problem["message"]
+    time.sleep(3)
+    assert running(engine, of) == there
 
 
 @pytest.mark.parametrize(("make", "why"), [

@@ -83,14 +83,14 @@ def test_leader_is_cut_off(cluster: HostsCluster, what: str, hears: bool, says: 
         assert not overlaps(effects, epochs)
         last_s = max(e.at_s for e in effects if e.node == leader and e.at_s < acted_s)
         late = by_others(effects, epochs)
-        print(f"\n{what} off, round {turn + 1}: claimed to lead for {max(claimed_s, 0):.2f} s, "
-              f"another led after {led_s - cut_s:.2f} s and acted after {acted_s - cut_s:.2f} s; "
-              f"the last effect of the old one at {last_s - cut_s:.2f} s, "
-              f"{len(late)} after the new epoch began; {len(recorder.history)} calls in order")
-        # The old leader acts on for what is left of its lease, which the new one sits out.
-        assert all(e.node == leader and e.at_s < acted_s for e, _ in late), (
+        # The new epoch begins when the old leader's lease is over.
+        assert not late, (
             f"{leader} was cut off at {cut_s}, {new} acted at {acted_s}: {late[:3]}, {epochs}")
 
+        print(f"\n{what} off, round {turn + 1}: claimed to lead for {max(claimed_s, 0):.2f} s, "
+              f"another led after {led_s - cut_s:.2f} s and acted after {acted_s - cut_s:.2f} s; "
+              f"the last effect of the old one at {last_s - cut_s:.2f} s, 0 after the new epoch "
+              f"began; {len(recorder.history)} calls in order")
 
 def test_one_link_is_cut(cluster: HostsCluster) -> None:
     """A leader that loses one of its followers goes on, and the follower deposes nobody."""

@@ -101,7 +101,7 @@ class SimController:
 
     def __init__(
         self, controller_id: str, log: ReplicatedLog, clock: Clock, dice: random.Random,
-        *, engine: FakeEngine, ingress: FakeIngress, lease_ttl_s: float = 2.0,
+        *, engine: FakeEngine, ingress: FakeIngress, lease_ttl_s: float = 1.5,
     ) -> None:
         self._dice = dice
         self._engine = engine

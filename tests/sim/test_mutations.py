@@ -73,13 +73,7 @@ def counts_acks_of_any_term(patch: pytest.MonkeyPatch) -> None:
 
 def lease_not_waited_out(patch: pytest.MonkeyPatch) -> None:
     """A new leader acts at once."""
-    begin = LeaseKeeper._begin
-
-    def broken(self: LeaseKeeper, *arguments: Any) -> None:
-        begin(self, *arguments)
-        self._act_from_s = float("-inf")
-
-    patch.setattr(LeaseKeeper, "_begin", broken)
+    patch.setattr(LeaseKeeper, "_wait_s", lambda self, *before: 0.0)
 
 
 def many_changes_at_once(patch: pytest.MonkeyPatch) -> None:

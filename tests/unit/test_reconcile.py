@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from cluster.consensus.local_log import LocalLog
 from cluster.control.workers import LANES
 from cluster.engine.fake import FakeEngine, ImageBehaviour
 from cluster.ingress.fake import FakeIngress
 from cluster.state import commands as c
+from cluster.state.model import GENERATION
 from cluster.state.status import converged
 from tests.sim.fleet_world import document
 from tests.sim.network import SimClock
@@ -125,3 +128,36 @@ def test_a_container_that_dies_at_once_backs_off() -> None:
     leader.run(60)
     runs = [effect for effect in leader.engine.effects if effect.verb == "run"]
     assert 3 <= len(runs) <= 9
+
+
+@pytest.mark.parametrize("seen_on", ["container", "ingress"])
+def test_controllers_with_the_log_from_before_a_rescue_hold(seen_on: str) -> None:
+    """A lone survivor went on; those that were thought lost come back and find its epoch."""
+    leader = Leader()
+    start(leader, "shop", 2)
+    leader.run(5)
+    old = LocalLog("c2")
+    old._state = leader.log.state()
+    leader.do(c.ChangeMembers(0, (("c1", "h:1"),), rescue=True))
+    if seen_on == "container":
+        leader.engine.kill(leader.engine.containers()[0].id)
+    leader.run(5)
+    assert leader.log.state().leadership.epoch > GENERATION
+    ingress = leader.ingress if seen_on == "ingress" else FakeIngress()
+    lost = SimController("c2", old, leader.clock, random.Random(3), engine=leader.engine,
+                         ingress=ingress)
+    old.submit(c.ScaleApp("shop", 5, 1), c.Stamp(leader.clock.wall_ms(), "user", "x"))
+    begun, later_s = leader.clock.now_s, 0.0
+    if seen_on == "ingress":
+        later_s = 3.0  # its first push tells it so, and starts may be on their way by then
+    for _ in range(200):
+        leader.clock.now_s += 0.05
+        lost.driver.step()
+        leader.parts.driver.step()
+    assert lost.acting()
+    assert "a newer epoch" in old.state().apps["shop"].problem
+    assert not [e for e in leader.engine.effects
+                if e.epoch < GENERATION and e.at_s > begun + later_s]
+    assert leader.ingress.table is not None
+    assert leader.ingress.table.epoch > GENERATION
+    assert leader.log.state().apps["shop"].problem == ""
