@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import orjson
@@ -13,7 +14,19 @@ from api import docs, errors, models
 from api.bodies import BoundedRequest
 from api.controller import Controller
 from api.here import EXTENSION, INDEX, Cache, Here
-from api.routes import actions, apps, backup, cluster, history, members, system
+from api.prometheus import BEGAN, Requests
+from api.relay import Latest
+from api.routes import (
+    actions,
+    apps,
+    backup,
+    cluster,
+    history,
+    members,
+    metrics,
+    scaling,
+    system,
+)
 from api.waiting import Waiting
 from orchestry import __version__
 
@@ -39,11 +52,12 @@ def create_app(controller: Controller) -> Flask:
     app.url_map.merge_slashes = False
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.extensions[EXTENSION] = Here(
-        controller, Waiting(controller.log, controller.clock), Cache()
+        controller, Waiting(controller.log, controller.clock), Cache(), Latest(),
+        Requests(controller),
     )
     errors.install(app)
     _mark_responses(app, controller)
-    for part in (apps, history, cluster, members, actions, backup, system):
+    for part in (apps, scaling, metrics, history, cluster, members, actions, backup, system):
         app.register_api(part.blueprint)
     docs.install(app)
     return app
@@ -56,8 +70,15 @@ def _mark_responses(app: Flask, controller: Controller) -> None:
     """
     log, node = controller.log, controller.id
 
+    requests = app.extensions[EXTENSION].requests
+
+    @app.before_request
+    def before() -> None:
+        request.environ[BEGAN] = time.monotonic()
+
     @app.after_request
     def after(response: Response) -> Response:
+        requests.count(response.status_code)
         add, environ = response.headers.add, request.environ
         leader = log.leader_id()
         add("X-Request-Id", errors.request_id(environ))

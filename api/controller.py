@@ -9,6 +9,8 @@ from cluster.clock import Clock
 from cluster.config import Settings
 from cluster.consensus.log import ReplicatedLog
 from cluster.control.actions import ActionFile
+from cluster.control.driver import Timing
+from cluster.control.telemetry import Telemetry
 from cluster.engine.base import Engine, EngineInfo
 
 
@@ -56,6 +58,10 @@ class Controller(Protocol):
         """The record of its side effects."""
 
     @property
+    def telemetry(self) -> Telemetry:
+        """What this controller measured and decided while it led."""
+
+    @property
     def clock(self) -> Clock:
         """The source of time."""
 
@@ -65,6 +71,12 @@ class Controller(Protocol):
 
     def components(self) -> Mapping[str, Component]:
         """How docker, nginx and raft do; never waits."""
+
+    def lease_valid(self) -> bool:
+        """True while this controller may act."""
+
+    def loop_timings(self) -> Mapping[str, Timing]:
+        """How long the steps of each control loop took."""
 
     def hand_over(self) -> None:
         """Stop acting and let another controller lead; bounded in time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 from flask import Response, current_app, request
@@ -16,6 +16,10 @@ from api.waiting import Waiting
 from cluster.state.commands import Noop, Stamp
 from cluster.state.model import App, ClusterState
 from orchestry.errors import Code, OrchestryError
+
+if TYPE_CHECKING:
+    from api.prometheus import Requests
+    from api.relay import Latest
 
 EXTENSION = "orchestry"
 INDEX = "orchestry.index"
@@ -30,6 +34,8 @@ class Here:
     controller: Controller
     waiting: Waiting
     cache: Cache
+    latest: Latest
+    requests: Requests
 
 
 class Cache:
@@ -39,18 +45,18 @@ class Cache:
     """
 
     def __init__(self) -> None:
-        self._apps: dict[str, tuple[App, bytes]] = {}
+        self._apps: dict[str, tuple[App, Mapping[str, Any] | None, bytes]] = {}
         self._list: tuple[Mapping[str, App], bytes] | None = None
 
-    def status(self, app: App) -> bytes:
+    def status(self, app: App, measured: Mapping[str, Any] | None) -> bytes:
         """The body of `GET /api/v1/apps/{app_name}`."""
         kept = self._apps.get(app.name)
-        if kept is not None and kept[0] is app:
-            return kept[1]
+        if kept is not None and kept[0] is app and kept[1] is measured:
+            return kept[2]
         if len(self._apps) >= APPS_CACHED_MAX:
             self._apps.clear()
-        body = orjson.dumps(views.app(app))
-        self._apps[app.name] = (app, body)
+        body = orjson.dumps(views.app(app, measured))
+        self._apps[app.name] = (app, measured, body)
         return body
 
     def listing(self, apps: Mapping[str, App]) -> bytes:

@@ -106,6 +106,23 @@ class LogsQuery(ReadQuery):
     since: str | None = Field(None, max_length=64, description="1h, 30m, 1d or an RFC 3339 time")
 
 
+class MetricsQuery(ReadQuery):
+    """How much of the history."""
+
+    history: Whole = Field(10, ge=0, le=1000, description="Points of the history")
+    interval: Literal["5m", "1h", "1d"] | None = Field(
+        None, description="Width of a point, which is then a mean; by default each measurement")
+
+
+class DecisionsQuery(ReadQuery):
+    """Filter of the autoscaler's decisions."""
+
+    limit: Whole = Field(100, ge=1, le=1000)
+    since: str | None = Field(None, max_length=64, description="1h, 30m, 1d or an RFC 3339 time")
+    until: str | None = Field(None, max_length=64, description="Only up to then")
+    changes: Flag = Field(False, description="Only those that changed the number of replicas")
+
+
 class DeleteQuery(BaseModel):
     """How to delete an application."""
 
@@ -143,6 +160,41 @@ class ScaleBody(_Body):
     replicas: int = Field(ge=0, le=REPLICAS_MAX)
     wait: bool = Field(True, description="Answer when exactly these replicas are healthy")
     timeout: int = Field(300, ge=1, le=WAIT_S_MAX, description="Seconds to wait at most")
+
+
+class ScalingBody(BaseModel):
+    """Keys of the scaling policy; what is not named stays as it is."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    bytes_max: ClassVar[int] = BODY_BYTES_MAX
+
+
+class SampleBody(_Body):
+    """What was measured at one moment, as in the history of `GET .../metrics`.
+
+    CPU and memory are means over `total_replicas`, the others are of the whole app.
+    """
+
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+    timestamp: str | float = Field(description="RFC 3339, or seconds")
+    total_replicas: int = Field(1, ge=0, le=REPLICAS_MAX)
+    cpu_percent: float | None = None
+    memory_percent: float | None = None
+    rps: float | None = None
+    latency_p95_ms: float | None = None
+    active_connections: float | None = None
+
+
+class SimulateBody(_Body):
+    """Run a policy over what was recorded or given."""
+
+    policy: dict[str, Any] = Field(
+        default_factory=dict, description="Changes to the policy in force")
+    since: str = Field("1h", max_length=64, description="How far back the recording is used")
+    samples: list[SampleBody] | None = Field(
+        None, max_length=5000, description="Instead of the recording, oldest first")
+    replicas: int | None = Field(
+        None, ge=0, le=REPLICAS_MAX, description="To begin with; by default as recorded")
 
 
 class MemberPath(BaseModel):

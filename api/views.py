@@ -10,19 +10,19 @@ from cluster.state.model import App, EventRecord, Replica
 from cluster.state.status import app_status, count, healthy_replicas
 from orchestry.spec.parse import spec_of
 
-# Nothing measures these yet; null says so, where 0 would be a wrong value.
-_NO_METRICS: Mapping[str, None] = dict.fromkeys(
+# Null says that something is not measured, where 0 would be a wrong value.
+UNKNOWN: Mapping[str, None] = dict.fromkeys(
     ("cpu_percent", "memory_percent", "rps", "latency_p95_ms", "active_connections")
 )
 
 
-def app(app: App) -> dict[str, Any]:
+def app(app: App, measured: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """`GET /api/v1/apps/{app_name}`."""
     return {
         "name": app.name,
         "status": app_status(app),
         "replicas": {**_replicas(app), "healthy": _healthy(app)},
-        "metrics": _NO_METRICS,
+        "metrics": UNKNOWN if measured is None else measured,
         "created_at": rfc3339(app.created_at_ms),
         "updated_at": rfc3339(app.updated_at_ms),
         "last_scaled_at": rfc3339(app.last_scaled_at_ms),

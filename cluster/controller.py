@@ -12,7 +12,7 @@ from cluster.config import Settings, readers
 from cluster.consensus.log import ReplicatedLog
 from cluster.consensus.syncobj_log import RaftConfig, SyncObjLog
 from cluster.control.actions import ActionFile
-from cluster.control.driver import Driver
+from cluster.control.driver import Driver, Timing
 from cluster.control.fleet import Fleet
 from cluster.control.health import HealthMonitor, Prober
 from cluster.control.ingress_sync import IngressSync
@@ -22,6 +22,8 @@ from cluster.control.probe import HttpProber
 from cluster.control.reconcile import Reconciler
 from cluster.control.report import Reporter
 from cluster.control.roster import Roster
+from cluster.control.scaler import Scaler
+from cluster.control.telemetry import Telemetry
 from cluster.control.vitals import Component, Vitals
 from cluster.control.workers import ThreadWorkers, Workers
 from cluster.engine.base import Engine, EngineInfo
@@ -55,13 +57,17 @@ def make_loops(
     workers: Workers,
     clock: Clock,
     domain: str,
+    telemetry: Telemetry,
+    interval_s: float = 2.0,
 ) -> tuple[list[Loop], Observer]:
     """The leader's loops in the order in which they are stepped, and the one that takes hints."""
     observer = Observer(engine, fleet, workers)
     ingress = IngressSync(ingresses, fleet, workers, domain=domain)
     reconciler = Reconciler(engine, fleet, workers, ingress.out_of_ingress, clock)
     health = HealthMonitor(prober, fleet, workers, clock)
-    return [observer, health, reconciler, ingress, Reporter(fleet)], observer
+    scaler = Scaler(
+        engine, ingresses, fleet, workers, clock, telemetry=telemetry, interval_s=interval_s)
+    return [observer, health, scaler, reconciler, ingress, Reporter(fleet)], observer
 
 
 class Controller:
@@ -86,6 +92,7 @@ class Controller:
         self._workers = ThreadWorkers(self._wake.set)
         self._vitals = Vitals(log, engine, ingresses, clock)
         self.actions = ActionFile(settings.data_dir / ACTIONS_FILE, clock.wall_ms)
+        self.telemetry = Telemetry()
         fleet = Fleet(clock)
         roster: list[Loop] = []
         if isinstance(log, SyncObjLog):
@@ -93,6 +100,7 @@ class Controller:
         loops, self._observer = make_loops(
             engine, ingresses, HttpProber(clock),
             fleet=fleet, workers=self._workers, clock=clock, domain=settings.ingress_domain,
+            telemetry=self.telemetry, interval_s=settings.scaling_interval_s,
         )
         self._driver = Driver(
             self.id, log, loops=[*loops, *roster], fleet=fleet, workers=self._workers, clock=clock,
@@ -200,6 +208,10 @@ class Controller:
     def lease_valid(self) -> bool:
         """True while this controller may act for the cluster."""
         return self._driver.keeper.acting() is not None
+
+    def loop_timings(self) -> Mapping[str, Timing]:
+        """How long the steps of each control loop took."""
+        return self._driver.timings
 
     def capacity(self) -> EngineInfo | None:
         """The size of the host; None while the engine has never answered."""

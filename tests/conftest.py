@@ -1,3 +1,9 @@
 """Fixtures for every test."""
 
+from hypothesis import settings
+
 pytest_plugins = ["tests.docker_daemon"]
+
+# How long an example takes is a matter of the machine, not of what it shows.
+settings.register_profile("orchestry", deadline=None, print_blob=True)
+settings.load_profile("orchestry")

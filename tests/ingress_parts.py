@@ -18,8 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from cluster.ingress.base import Peer, Route, Table
-from cluster.ingress.client import NginxIngress, PeerStats
+from cluster.ingress.base import Peer, PeerStats, Route, Table
+from cluster.ingress.client import NginxIngress
 from cluster.ingress.local import LocalNginx
 
 DEADLINE_S = 20.0

@@ -172,12 +172,9 @@ def list_apps(query: ListQuery) -> Response:
 @blueprint.get("/<app_name>", responses={200: None})
 @checked
 def status(path: AppPath, query: ReadQuery) -> Response:
-    """Status of one application.
-
-    The values under `metrics` are null: they are not measured yet.
-    """
+    """Status of one application; what was not measured lately is null under `metrics`."""
     app = app_of(read(query), path.app_name)
-    return _tagged(answer(here().cache.status(app)), app.revision)
+    return _tagged(answer(here().cache.status(app, here().latest.of(app.name))), app.revision)
 
 
 @blueprint.get("/<app_name>/spec", responses={200: None})

@@ -18,7 +18,7 @@ from api.models import Error, ReadQuery, RestoreBody
 from cluster.state import backup
 from cluster.state.codec import decode_part
 from cluster.state.commands import RestorePart
-from cluster.state.machine import REPLICAS_MAX
+from cluster.state.step import REPLICAS_MAX
 from orchestry import __version__
 from orchestry.errors import Code, OrchestryError
 from orchestry.spec import parse

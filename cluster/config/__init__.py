@@ -128,6 +128,9 @@ class Settings:
     docker_timeout_s: float = _setting(
         "DOCKER_TIMEOUT", readers.seconds(1, 600), 10.0,
         "Seconds for one call to the Docker daemon.")
+    scaling_interval_s: float = _setting(
+        "SCALING_INTERVAL", readers.seconds(0.5, 60.0), 2.0,
+        "Seconds between two measurements of all applications, each with a decision.")
     ingress_port: int = _setting(
         "INGRESS_PORT", readers.port, 8080, "Port on which the ingress serves the applications.")
     ingress_domain: str = _setting(

@@ -34,6 +34,15 @@ class _Trouble:
     delay_s: float = BACKOFF_MIN_S
 
 
+@dataclass(slots=True)
+class Timing:
+    """The steps of one loop so far."""
+
+    steps: int = 0
+    total_s: float = 0.0
+    failures: int = 0
+
+
 class Driver:
     """Owns the lease and steps the loops while it holds; has no thread of its own.
 
@@ -65,6 +74,7 @@ class Driver:
         self._aside_until_s = float("-inf")
         self._trouble: dict[str, _Trouble] = {}
         self._proposals: dict[str, tuple[Ticket, float]] = {}
+        self.timings = {loop.name: Timing() for loop in self._loops}
 
     def step(self) -> None:
         """Deliver results, keep the lease, run the loops when acting; never blocks."""
@@ -120,15 +130,19 @@ class Driver:
             act=lambda effect: self._act(lease.epoch, effect),
             propose=lambda key, command: self._propose(key, command, lease),
         )
+        timing = self.timings[loop.name]
+        timing.steps += 1
         try:
             loop.step(turn)
             self._trouble.pop(loop.name, None)
         except Exception:
+            timing.failures += 1
             delay_s = trouble.delay_s if trouble else BACKOFF_MIN_S
             self._trouble[loop.name] = _Trouble(
                 now_s + delay_s, min(delay_s * 2, BACKOFF_MAX_S)
             )
             logger.exception("loop %s failed; next try in %s s", loop.name, delay_s)
+        timing.total_s += self._clock.monotonic_s() - now_s
 
     @contextmanager
     def _act(self, epoch: int, effect: Effect) -> Iterator[None]:

@@ -10,8 +10,8 @@ from cluster.control.loop import Turn
 from cluster.control.specs import spec_for
 from cluster.engine.base import Container
 from cluster.state.commands import ReportApp
-from cluster.state.machine import STOPPING
 from cluster.state.model import App, Replica
+from cluster.state.step import STOPPING
 
 EVENTS_PER_STEP_MAX = 20
 

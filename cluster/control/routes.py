@@ -53,6 +53,9 @@ def route(app: App, spec: AppSpec, peers: Iterable[Container], *, domain: str) -
     if not hosts(spec, domain) or app.deleting:
         return None
     port = spec.ports[0].container_port
+    scaling = spec.scaling
+    sleeps = scaling.mode == "auto" and 0 in (
+        scaling.min_replicas, *(entry.min_replicas for entry in scaling.schedule))
     return Route(
         app=app.name,
         hosts=hosts(spec, domain),
@@ -61,4 +64,5 @@ def route(app: App, spec: AppSpec, peers: Iterable[Container], *, domain: str) -
             (Peer(peer.id, peer.ip, port) for peer in peers if peer.ip),
             key=lambda peer: peer.id,
         )),
+        wakes=app.running and sleeps,
     )

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import lru_cache
+
 from cluster.state.model import App
+from orchestry.errors import OrchestryError
+from orchestry.policy import policy_of
 from orchestry.spec.model import AppSpec
-from orchestry.spec.parse import SpecError, spec_of
+from orchestry.spec.parse import STORED_SPECS_MAX, spec_of
 
 
 def spec_for(app: App) -> AppSpec | None:
-    """The parsed spec; None when this version cannot read it.
+    """The parsed spec with the scaling policy in force; None when this version cannot read it.
 
     One unreadable app is left alone as it is: it must not stop the loops for all others.
     """
     try:
-        return spec_of(app.document)
-    except SpecError:
+        return _spec(app.document, app.scaling) if app.scaling else spec_of(app.document)
+    except OrchestryError:
         return None
+
+
+@lru_cache(STORED_SPECS_MAX)
+def _spec(document: str, scaling: str) -> AppSpec:
+    return replace(spec_of(document), scaling=policy_of(document, scaling))

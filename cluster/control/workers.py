@@ -13,7 +13,8 @@ from typing import Any, Protocol
 logger = logging.getLogger(__name__)
 
 LANES: Mapping[str, int] = {
-    "observe": 1, "start": 48, "stop": 48, "probe": 64, "ingress": 4,
+    "observe": 1, "start": 48, "stop": 48, "probe": 64, "ingress": 4, "usage": 1,
+    "stats": 8,
 }
 """Calls at once, by kind: a hung engine must not keep probes or the ingress waiting."""
 

@@ -99,6 +99,23 @@ class EngineInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """Counters of one running container at one moment.
+
+    `at_s` is of a clock that belongs to the counters: only its differences, for the same
+    container, mean something. `cpu_s` is CPU time since the start. `memory_bytes` is without
+    page cache that can be reclaimed. A container without a limit has the host as its limit.
+    """
+
+    container_id: str
+    at_s: float
+    cpu_s: float
+    cpu_limit_cores: float
+    memory_bytes: int
+    memory_limit_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class LogLine:
     """One line of a container's output; `at_ns` is Unix time in nanoseconds."""
 
@@ -154,6 +171,12 @@ class Engine(Protocol):
 
     def logs(self, container_id: str, *, tail: int, since_ns: int = 0) -> Sequence[LogLine]:
         """The last lines, oldest first."""
+
+    def usage(self, container_ids: Sequence[str]) -> Sequence[Usage]:
+        """Counters of those that run; one that cannot be read is missing, never zero.
+
+        Takes 2 s at most as a whole; raises when the engine does not answer at all.
+        """
 
     def info(self) -> EngineInfo:
         """The host's size; raises when the daemon is down."""

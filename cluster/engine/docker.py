@@ -18,6 +18,7 @@ from cluster.engine.base import (
     Guard,
     LogLine,
     RunRequest,
+    Usage,
     container_name,
     no_guard,
 )
@@ -39,6 +40,7 @@ from cluster.engine.docker_format import (
     one_per_identity,
 )
 from cluster.engine.docker_network import ClusterNetworks
+from cluster.engine.docker_usage import UsageReader
 
 LOG_LINES_MAX = 10_000
 NAME_POLL_S = 0.05
@@ -63,6 +65,7 @@ class DockerEngine:
     ) -> None:
         self._api = DockerApi(base_url, timeout_s)
         self._networks = ClusterNetworks(self._api, network, subnet)
+        self._usage = UsageReader(self._api)
         self._lock = threading.Lock()
         self._known: dict[str, Details] = {}
         self._owned: set[str] = set()
@@ -162,6 +165,10 @@ class DockerEngine:
                 return ()
             raise
         return [line for line in lines if line.at_ns >= since_ns]
+
+    def usage(self, container_ids: Sequence[str]) -> Sequence[Usage]:
+        """Counters of those that run."""
+        return self._usage.read(container_ids)
 
     def info(self) -> EngineInfo:
         """The host's size."""

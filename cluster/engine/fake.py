@@ -22,11 +22,13 @@ from cluster.engine.base import (
     Guard,
     LogLine,
     RunRequest,
+    Usage,
     container_name,
     no_guard,
 )
 
 EFFECTS_MAX = 100_000
+IDLE_BYTES = 4 * 1024**2
 LOG_LINES_MAX = 1_000
 QUEUE_EVENTS = 1_000
 STOP_POLL_S = 0.05
@@ -60,6 +62,11 @@ class _Record:
     behaviour: ImageBehaviour
     ready_at_s: float
     crash_at_s: float | None
+    request: RunRequest
+    counted_s: float
+    cpu_s: float = 0.0
+    cpu_cores: float = 0.0
+    memory_bytes: int = IDLE_BYTES
     lines: deque[LogLine] = field(default_factory=lambda: deque(maxlen=LOG_LINES_MAX))
 
 
@@ -73,9 +80,10 @@ class _PlannedFault:
 class FakeEngine:
     """The Engine protocol without a daemon; one instance is the host that all nodes share.
 
-    `hang` makes every call a timeout without effect, `down` an unavailable daemon.
-    `behaviours` maps an image to what its containers do. `effects` lists what was really
-    done. `listeners` are told every hint at once, on the caller's thread.
+    `hang` makes every call a timeout without effect, `down` an unavailable daemon. Those in
+    `unmeasured` are missing from `usage`. `behaviours` maps an image to what its containers
+    do. `effects` lists what was really done. `listeners` are told every hint at once, on the
+    caller's thread.
     """
 
     def __init__(self, clock: Clock, *, start_latency_s: float = 0.0) -> None:
@@ -92,6 +100,7 @@ class FakeEngine:
         self._clusters: set[str] = set()
         self._sick: set[str] = set()
         self._planned: deque[_PlannedFault] = deque()
+        self.unmeasured: set[str] = set()
         self._count = 0
 
     # --- the Engine protocol ---
@@ -157,6 +166,39 @@ class FakeEngine:
             if record is None or tail <= 0:
                 return ()
             return [line for line in record.lines if line.at_ns >= since_ns][-tail:]
+
+    def usage(self, container_ids: Sequence[str]) -> Sequence[Usage]:
+        """Counters of those that run, by the loads that were set."""
+        with self._call():
+            found = []
+            for container_id in container_ids:
+                record = self._records.get(container_id)
+                if record is None or record.container.phase != "running":
+                    continue
+                if container_id in self.unmeasured:
+                    continue
+                self._count_cpu(record)
+                found.append(Usage(
+                    container_id, self._clock.monotonic_s(), record.cpu_s,
+                    record.request.cpu_millicores / 1000, record.memory_bytes,
+                    record.request.memory_bytes,
+                ))
+            return found
+
+    def set_load(
+        self, container_id: str, *, cpu_cores: float, memory_bytes: int = IDLE_BYTES
+    ) -> None:
+        """From now on the container works so much; CPU ends at its limit."""
+        with self._lock:
+            record = self._records[container_id]
+            self._count_cpu(record)
+            record.cpu_cores = min(cpu_cores, record.request.cpu_millicores / 1000)
+            record.memory_bytes = memory_bytes
+
+    def _count_cpu(self, record: _Record) -> None:
+        now_s = self._clock.monotonic_s()
+        record.cpu_s += record.cpu_cores * (now_s - record.counted_s)
+        record.counted_s = now_s
 
     def info(self) -> EngineInfo:
         """A host of 4 processors and 16 GiB."""
@@ -297,6 +339,7 @@ class FakeEngine:
             container, request.cluster_id, behaviour,
             ready_at_s=now_s + behaviour.start_latency_s,
             crash_at_s=None if crash_s is None else now_s + crash_s,
+            request=request, counted_s=now_s,
         )
         at_ns = container.started_at_ms * 1_000_000
         record.lines.append(LogLine(at_ns, "stdout", f"listening as {container.id[:12]}"))

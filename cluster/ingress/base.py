@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -20,13 +21,16 @@ class Peer:
 class Route:
     """Requests for one of `hosts` whose path starts with `path` go to one of `peers`.
 
-    No peers means that the app is known but nothing can serve it: a JSON 503.
+    No peers means that the app is known but nothing can serve it: a JSON 503. With `wakes`
+    requests wait instead, `wake_timeout_s` at most, until there is a peer.
     """
 
     app: str
     hosts: tuple[str, ...]
     path: str
     peers: tuple[Peer, ...]
+    wakes: bool = False
+    wake_timeout_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,33 @@ class IngressState:
     version: int
 
 
+@dataclass(frozen=True, slots=True)
+class PeerStats:
+    """Counters of one peer since the ingress's start; they fall only at a new boot id.
+
+    `latency_counts[i]` counts answers whose first byte came within
+    `IngressStats.latency_bounds_ms[i]` (and after the bound before); the last one is beyond.
+    """
+
+    app: str
+    peer_id: str
+    requests: int
+    errors: int
+    in_flight: int
+    bytes_sent: int
+    latency_counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IngressStats:
+    """All peers that had traffic, and how many requests wait for an app at zero, by app."""
+
+    boot_id: str
+    latency_bounds_ms: tuple[float, ...]
+    peers: tuple[PeerStats, ...]
+    waiting: Mapping[str, int] = field(default_factory=dict)
+
+
 class IngressError(Exception):
     """A push failed; `stale` means that a newer epoch was there before."""
 
@@ -67,5 +98,8 @@ class Ingress(Protocol):
 
     def state(self) -> IngressState:
         """What it holds now."""
+
+    def stats(self) -> IngressStats:
+        """All counters since its start."""
 
 

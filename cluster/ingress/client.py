@@ -5,40 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from cluster.ingress.base import IngressError, IngressState, Table
+from cluster.ingress.base import IngressError, IngressState, IngressStats, PeerStats, Table
 from cluster.ingress.nginx import TABLE_LIMIT_BYTES
 
 ANSWER_LIMIT_BYTES = 32 * 1024**2
-
-
-@dataclass(frozen=True, slots=True)
-class PeerStats:
-    """Counters of one peer since the ingress's start; they fall only at a new boot id.
-
-    `latency_counts[i]` counts answers whose first byte came within
-    `IngressStats.latency_bounds_ms[i]` (and after the bound before); the last one is beyond.
-    """
-
-    app: str
-    peer_id: str
-    requests: int
-    errors: int
-    in_flight: int
-    bytes_sent: int
-    latency_counts: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class IngressStats:
-    """All peers that had traffic."""
-
-    boot_id: str
-    latency_bounds_ms: tuple[int, ...]
-    peers: tuple[PeerStats, ...]
 
 
 class NginxIngress:
@@ -141,6 +114,8 @@ def _table_json(table: Table) -> dict[str, object]:
                     {"id": p.id, "address": p.address, "port": p.port, "weight": p.weight}
                     for p in route.peers
                 ],
+                **({"wakes": True, "wake_timeout_s": route.wake_timeout_s}
+                   if route.wakes else {}),
             }
             for route in table.routes
         ],
@@ -165,7 +140,8 @@ def _stats(answer: dict[str, Any]) -> IngressStats:
             for app, by_peer in answer["apps"].items()
             for peer_id, counts in by_peer.items()
         )
-        bounds = tuple(int(bound) for bound in answer["latency_bounds_ms"])
-        return IngressStats(str(answer["boot_id"]), bounds, peers)
+        bounds = tuple(float(bound) for bound in answer["latency_bounds_ms"])
+        waiting = {str(app): int(count) for app, count in answer["waiting"].items()}
+        return IngressStats(str(answer["boot_id"]), bounds, peers, waiting)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise IngressError(f"the ingress's counters are not readable: {error!r}") from error

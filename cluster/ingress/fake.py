@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 
-from cluster.ingress.base import IngressError, IngressState, Table
+from cluster.ingress.base import IngressError, IngressState, IngressStats, PeerStats, Table
 
 PUSHES_KEPT = 10_000
+BOUNDS_MS = tuple(float(2**power) for power in range(16))
 
 
 class FakeIngress:
@@ -23,6 +24,8 @@ class FakeIngress:
         """Lose the table, as nginx does."""
         self._boots += 1
         self.table: Table | None = None
+        self.counted: list[PeerStats] = []
+        self.waiting: dict[str, int] = {}
 
     def push(self, table: Table) -> IngressState:
         """Replace the table unless a newer one is there."""
@@ -44,6 +47,12 @@ class FakeIngress:
         return IngressState(
             f"boot-{self._boots}", table.epoch if table else 0, table.version if table else 0
         )
+
+    def stats(self) -> IngressStats:
+        """What a test says that it counted."""
+        self._check()
+        return IngressStats(
+            f"boot-{self._boots}", BOUNDS_MS, tuple(self.counted), dict(self.waiting))
 
     def _check(self) -> None:
         if self.down:

@@ -49,4 +49,7 @@ def bounds(policy: Scaling, wall_ms: int) -> Bounds:
 def _fired(entry: ScheduleEntry, now: datetime) -> datetime | None:
     """Cached, as a round of decisions asks many times in one minute."""
     most = timedelta(seconds=entry.duration_s + 60)
-    return parse(entry.cron).last(entry.timezone, now, most)
+    try:
+        return parse(entry.cron).last(entry.timezone, now, most)
+    except (LookupError, ValueError, OSError):
+        return None  # a zone that only another controller knows: the policy's own bounds hold

@@ -48,6 +48,7 @@ class _Case:
     past: Past
     frozen: bool
     waiting: int
+    hold: Reason | None
     breaches: int
     due: bool
     need: int | None
@@ -76,17 +77,18 @@ class _Case:
 def decide(
     policy: Scaling, window: Window, *, limits: Bounds, current: int, healthy: int,
     now_s: float, past: Past, frozen: bool = False, waiting: int = 0,
-    measurable: Collection[str] = ALL,
+    measurable: Collection[str] = ALL, hold: Reason | None = None,
 ) -> Decision:
     """How many of `current` wanted replicas, `healthy` of them serving, there should be.
 
     `limits` are those of the hour, from `bounds`. `frozen` says that a rollout runs; `waiting`
     counts requests that the ingress holds for an app at zero. `measurable` are the signals that
     this kind of app has: an app behind TCP has no requests, and their absence is no hole.
+    `hold` is why nothing may change whatever the load: a user's own number has precedence.
     """
     case = _case(
         policy, window.summary(now_s), limits=limits, current=current, healthy=healthy,
-        now_s=now_s, past=past, frozen=frozen, waiting=waiting, measurable=measurable,
+        now_s=now_s, past=past, frozen=frozen, waiting=waiting, measurable=measurable, hold=hold,
     )
     wanted, would = _auto(case)
     manual = policy.mode == "manual"
@@ -103,6 +105,7 @@ def decide(
 def _case(
     policy: Scaling, summary: Summary, *, limits: Bounds, current: int, healthy: int,
     now_s: float, past: Past, frozen: bool, waiting: int, measurable: Collection[str],
+    hold: Reason | None,
 ) -> _Case:
     inputs = tuple(
         _input(signal, policy, summary, current)
@@ -120,8 +123,8 @@ def _case(
         and now_s - past.changed_s >= policy.window_s
     )
     return _Case(
-        policy, summary, inputs, limits, current, healthy, now_s, past, frozen, waiting, breaches,
-        due, _need(policy, inputs, current),
+        policy, summary, inputs, limits, current, healthy, now_s, past, frozen, waiting, hold,
+        breaches, due, _need(policy, inputs, current),
     )
 
 
@@ -159,6 +162,8 @@ def _need(policy: Scaling, inputs: tuple[Input, ...], current: int) -> int | Non
 def _auto(case: _Case) -> tuple[int, Reason]:
     """The count for mode `auto` and the rule that gave it."""
     low, high = case.limits.minimum, case.limits.maximum
+    if case.hold is not None:
+        return case.current, case.hold
     if case.current > high:
         return high, "above_max"
     if case.current == 0 and low == 0:

@@ -12,9 +12,9 @@ NEEDS_MAX = 60
 """Parts of the stabilisation window: a bound on what `Past` remembers."""
 
 Reason = Literal[
-    "above_max", "asleep", "at_max", "at_min", "below_min", "cooldown", "frozen", "idle", "latency",
-    "latency_not_capacity", "load", "manual", "missing", "none_healthy", "quiet", "slow",
-    "stabilising", "steady", "wake", "warming",
+    "above_max", "asleep", "at_max", "at_min", "below_min", "by_hand", "cooldown", "frozen",
+    "idle", "latency", "latency_not_capacity", "load", "manual", "missing", "none_healthy",
+    "quiet", "settling", "slow", "stabilising", "steady", "wake", "warming",
 ]
 
 

@@ -11,6 +11,7 @@ _WHY: dict[Reason, str] = {
     "at_max": "more are needed, but the maximum or the largest step is reached",
     "at_min": "fewer would do, but the minimum is reached",
     "below_min": "fewer run than the minimum asks for, which is corrected at once",
+    "by_hand": "a user scaled it to zero, and it stays there until a user scales or starts it",
     "cooldown": "fewer would do, but the cooldown since the last change is not over",
     "frozen": "fewer would do, but a deployment runs, and nothing is taken away meanwhile",
     "idle": "there was no request and no connection for the whole stabilisation window",
@@ -24,6 +25,7 @@ _WHY: dict[Reason, str] = {
     "missing": "a signal was not measured, and without it nothing is taken away",
     "none_healthy": "no replica is healthy, so the measurements say nothing",
     "quiet": "all signals are under the scale-in threshold",
+    "settling": "a scale that a user asked for is still under way",
     "slow": "the load is low, but the latency is over its limit",
     "stabilising": (
         "the load is low, but the stabilisation window needed as many, or fewer would come "

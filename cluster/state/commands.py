@@ -77,6 +77,31 @@ class ScaleApp:
 
 
 @dataclass(frozen=True, slots=True)
+class SetScaling:
+    """Change some keys of the scaling policy; `changes` is JSON text in the spec's words."""
+
+    app: str
+    changes: str
+    expected_revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AutoScale:
+    """Leader: the autoscaler's decision, made when there were `previous` replicas.
+
+    `reason` is one sentence for people, `inputs` the readings behind it by signal.
+    """
+
+    app: str
+    revision: int
+    previous: int
+    replicas: int
+    trigger: str
+    reason: str
+    inputs: tuple[tuple[str, float | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteApp:
     """Stop the app and forget it once its containers are gone."""
 
@@ -186,7 +211,7 @@ class RenewLease:
 
 
 Command = (
-    Noop | RegisterApp | StartApp | StopApp | ScaleApp | DeleteApp | FinishDelete | ReportApp
-    | RecordEvent | AnnounceController | ChangeMembers | BindMember | RestorePart
-    | BeginEpoch | RenewLease
+    Noop | RegisterApp | StartApp | StopApp | ScaleApp | SetScaling | AutoScale | DeleteApp
+    | FinishDelete | ReportApp | RecordEvent | AnnounceController | ChangeMembers | BindMember
+    | RestorePart | BeginEpoch | RenewLease
 )

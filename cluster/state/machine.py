@@ -15,14 +15,11 @@ from cluster.state.model import (
     ClusterState,
     ControllerInfo,
     Leadership,
-    Replica,
 )
 from cluster.state.restore import restore_part
-from cluster.state.step import Refusal, Step, tell
+from cluster.state.scaling import auto_scale, scale, set_scaling
+from cluster.state.step import REPLICAS_MAX, Refusal, Step, leaving, tell, wanted_app, with_app
 from orchestry.errors import Code
-
-REPLICAS_MAX = 100
-STOPPING = "stopping"
 
 
 def apply(
@@ -67,39 +64,6 @@ def _without_it(
     return None
 
 
-def _with_app(state: ClusterState, app: App) -> ClusterState:
-    return replace(state, apps=state.apps.set(app.name, app))
-
-
-def _app(
-    state: ClusterState, command: c.StartApp | c.StopApp | c.ScaleApp | c.DeleteApp
-) -> App | Refusal:
-    """The app that a user's command is about, if it is there and of the expected revision."""
-    name, expected = command.app, command.expected_revision
-    app = state.apps.get(name)
-    if app is None:
-        return Refusal(Code.APP_NOT_FOUND, f"Application '{name}' does not exist")
-    if app.deleting and not isinstance(command, c.DeleteApp):
-        return Refusal(Code.APP_NOT_FOUND, f"Application '{name}' is being deleted")
-    if expected is not None and expected != app.revision:
-        return Refusal(
-            Code.CONFLICT,
-            f"If-Match: application '{name}' is at revision {app.revision}, not {expected}",
-        )
-    return app
-
-
-def _leaving(app: App, *, above: int) -> tuple[Replica, ...]:
-    """The last reports, in which replicas that are no longer wanted do not count as healthy.
-
-    A start that follows at once must wait for replicas of its own.
-    """
-    return tuple(
-        replace(r, health="unhealthy", last_error=STOPPING) if r.slot > above else r
-        for r in app.reports
-    )
-
-
 def _noop(state: ClusterState, command: c.Noop, stamp: c.Stamp) -> Step:
     return state, ()
 
@@ -130,11 +94,11 @@ def _register(state: ClusterState, command: c.RegisterApp, stamp: c.Stamp) -> St
     # A restore needs an empty cluster, so one that was abandoned takes no more room.
     owners = state.owners.update(dict.fromkeys(app.addresses, app.name))
     state = replace(state, restore=None, owners=owners)
-    return _with_app(state, app), (("revision", app.revision),)
+    return with_app(state, app), (("revision", app.revision),)
 
 
 def _start(state: ClusterState, command: c.StartApp, stamp: c.Stamp) -> Step:
-    app = _app(state, command)
+    app = wanted_app(state, command)
     if isinstance(app, Refusal):
         return app
     replicas = command.replicas if command.replicas is not None else max(app.replicas, 1)
@@ -147,61 +111,31 @@ def _start(state: ClusterState, command: c.StartApp, stamp: c.Stamp) -> Step:
         app, running=True, replicas=replicas, reached=app.running and app.reached,
         started_at_ms=app.started_at_ms if app.running else stamp.at_ms,
         updated_at_ms=stamp.at_ms, scaling_until_ms=0, stop_grace_s=None, stop_force=False,
-        problem="", problem_code="", reports=_leaving(app, above=replicas),
+        by_hand=command.replicas is not None, problem="", problem_code="",
+        reports=leaving(app, above=replicas),
     )
     state = tell(state, stamp, "config", app.name,
                   f"Application started with {replicas} replicas", replicas=replicas)
-    return _with_app(state, after), value
+    return with_app(state, after), value
 
 
 def _stop(state: ClusterState, command: c.StopApp, stamp: c.Stamp) -> Step:
-    app = _app(state, command)
+    app = wanted_app(state, command)
     if isinstance(app, Refusal):
         return app
     after = replace(
         app, running=False, updated_at_ms=stamp.at_ms, reached=False, scaling_until_ms=0,
         stop_grace_s=command.grace_s, stop_force=command.force, problem="", problem_code="",
-        reports=_leaving(app, above=0),
+        reports=leaving(app, above=0),
     )
     if app.running:
         state = tell(state, stamp, "config", app.name, "Application stopped",
                       force=command.force)
-    return _with_app(state, after), (("was_running", app.running),)
-
-
-def _scale(state: ClusterState, command: c.ScaleApp, stamp: c.Stamp) -> Step:
-    app = _app(state, command)
-    if isinstance(app, Refusal):
-        return app
-    if not 0 <= command.replicas <= REPLICAS_MAX:
-        return Refusal(Code.VALIDATION_ERROR, f"replicas must be 0-{REPLICAS_MAX}")
-    before = app.replicas if app.running else 0
-    value = (("previous_replicas", before), ("replicas", command.replicas))
-    if app.running and before == command.replicas:
-        return state, value
-    if app.scaling_until_ms > stamp.at_ms:
-        return Refusal(
-            Code.SCALING_IN_PROGRESS,
-            f"Application '{app.name}' is still scaling to {app.replicas} replicas",
-        )
-    after = replace(
-        app, running=True, replicas=command.replicas, updated_at_ms=stamp.at_ms,
-        last_scaled_at_ms=stamp.at_ms, reached=app.running and app.reached,
-        started_at_ms=app.started_at_ms if app.running else stamp.at_ms,
-        scaling_until_ms=stamp.at_ms + command.timeout_s * 1000,
-        reports=_leaving(app, above=command.replicas),
-        stop_grace_s=None, stop_force=False, problem="", problem_code="",
-    )
-    state = tell(
-        state, stamp, "scaling", app.name,
-        f"Scaled from {before} to {command.replicas} replicas: {command.reason}",
-        previous_replicas=before, new_replicas=command.replicas, trigger=command.reason,
-    )
-    return _with_app(state, after), value
+    return with_app(state, after), (("was_running", app.running),)
 
 
 def _delete(state: ClusterState, command: c.DeleteApp, stamp: c.Stamp) -> Step:
-    app = _app(state, command)
+    app = wanted_app(state, command)
     if isinstance(app, Refusal):
         return app
     value = (("revision", app.revision), ("containers", len(app.reports)))
@@ -213,7 +147,7 @@ def _delete(state: ClusterState, command: c.DeleteApp, stamp: c.Stamp) -> Step:
     if not app.deleting:
         state = tell(state, stamp, "config", app.name, "Application deletion requested",
                       force=command.force, keep_data=command.keep_data)
-    return _with_app(state, after), value
+    return with_app(state, after), value
 
 
 def _finish_delete(state: ClusterState, command: c.FinishDelete, stamp: c.Stamp) -> Step:
@@ -239,7 +173,7 @@ def _report(state: ClusterState, command: c.ReportApp, stamp: c.Stamp) -> Step:
         problem_code=command.problem_code, reached=app.reached or settled,
         scaling_until_ms=0 if settled else app.scaling_until_ms,
     )
-    return _with_app(state, after), ()
+    return with_app(state, after), ()
 
 
 def _record_event(state: ClusterState, command: c.RecordEvent, stamp: c.Stamp) -> Step:
@@ -282,7 +216,9 @@ _STEPS: dict[type[Any], Callable[[ClusterState, Any, c.Stamp], Step]] = {
     c.RegisterApp: _register,
     c.StartApp: _start,
     c.StopApp: _stop,
-    c.ScaleApp: _scale,
+    c.ScaleApp: scale,
+    c.SetScaling: set_scaling,
+    c.AutoScale: auto_scale,
     c.DeleteApp: _delete,
     c.FinishDelete: _finish_delete,
     c.ReportApp: _report,

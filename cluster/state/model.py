@@ -43,7 +43,9 @@ class App:
     number while `running`; a stopped app keeps it for the next start. `reached` says
     that all wanted replicas were healthy at least once since the last start.
     `addresses` are the `host/path` of the ingress that belong to this app.
-    `scaling_until_ms` is not 0 while an explicit scale still converges.
+    `scaling_until_ms` is not 0 while an explicit scale still converges. `scaling` are the
+    changes to the spec's scaling policy, as JSON text; `by_hand` says that a user set the
+    number of replicas last. `last_scaling` is (from, to, why) at `last_scaled_at_ms`.
     """
 
     name: str
@@ -65,6 +67,9 @@ class App:
     problem_code: str = ""
     addresses: tuple[str, ...] = ()
     reports: tuple[Replica, ...] = ()
+    scaling: str = ""
+    by_hand: bool = False
+    last_scaling: tuple[int, int, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

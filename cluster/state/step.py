@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cluster.state import commands as c
-from cluster.state.model import ClusterState, EventRecord
+from cluster.state.model import App, ClusterState, EventRecord, Replica
 from orchestry.errors import Code
 
 RECENT_EVENTS_MAX = 512
+REPLICAS_MAX = 100
+STOPPING = "stopping"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +36,38 @@ def tell(
     )
     events = (*state.events, event)[-RECENT_EVENTS_MAX:]
     return replace(state, events=events, next_event_id=state.next_event_id + 1)
+
+
+def with_app(state: ClusterState, app: App) -> ClusterState:
+    """The state with this app in the place of the one of its name."""
+    return replace(state, apps=state.apps.set(app.name, app))
+
+
+def wanted_app(
+    state: ClusterState,
+    command: c.StartApp | c.StopApp | c.ScaleApp | c.SetScaling | c.DeleteApp,
+) -> App | Refusal:
+    """The app that a user's command is about, if it is there and of the expected revision."""
+    name, expected = command.app, command.expected_revision
+    app = state.apps.get(name)
+    if app is None:
+        return Refusal(Code.APP_NOT_FOUND, f"Application '{name}' does not exist")
+    if app.deleting and not isinstance(command, c.DeleteApp):
+        return Refusal(Code.APP_NOT_FOUND, f"Application '{name}' is being deleted")
+    if expected is not None and expected != app.revision:
+        return Refusal(
+            Code.CONFLICT,
+            f"If-Match: application '{name}' is at revision {app.revision}, not {expected}",
+        )
+    return app
+
+
+def leaving(app: App, *, above: int) -> tuple[Replica, ...]:
+    """The last reports, in which replicas that are no longer wanted do not count as healthy.
+
+    A start that follows at once must wait for replicas of its own.
+    """
+    return tuple(
+        replace(r, health="unhealthy", last_error=STOPPING) if r.slot > above else r
+        for r in app.reports
+    )

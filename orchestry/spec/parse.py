@@ -7,13 +7,15 @@ import math
 import re
 from functools import lru_cache
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from orchestry.spec import tables
-from orchestry.spec.model import AppSpec, HealthCheck
+from orchestry.spec.model import AppSpec, HealthCheck, Scaling
 from orchestry.spec.shapes import BAD, Faults, Problem, SpecError, join
 
 __all__ = [
-    "Problem", "SpecError", "canonical", "parse_app", "resolved", "spec_of", "unsupported",
+    "Problem", "SpecError", "canonical", "parse_app", "resolved", "spec_of",
+    "unknown_zones", "unsupported",
 ]
 
 DEPTH_MAX: Final = 32
@@ -123,9 +125,25 @@ def resolved(spec: AppSpec) -> dict[str, Any]:
     }
 
 
+def unknown_zones(scaling: Scaling) -> tuple[Problem, ...]:
+    """Time zones of the schedule that this machine has no rules for.
+
+    Not a rule of the spec: what is in the log must mean the same on every controller.
+    """
+    found = []
+    for number, entry in enumerate(scaling.schedule):
+        try:
+            ZoneInfo(entry.timezone)
+        except (LookupError, ValueError, OSError):
+            found.append(Problem(
+                f"scaling.schedule[{number}].timezone",
+                f'must be a known time zone such as Europe/Berlin, not "{entry.timezone}"'))
+    return tuple(found)
+
+
 def unsupported(spec: AppSpec) -> tuple[Problem, ...]:
     """What `spec` asks for and this version does not carry out yet."""
-    found = []
+    found = list(unknown_zones(spec.scaling))
     for i, variable in enumerate(spec.environment):
         if variable.source == "secret":
             found.append(Problem(

@@ -180,21 +180,18 @@ _SECURITY = Section(m.Security, (
 ))
 
 
-_SCHEDULE = ListOf(
-    Section(
-        m.ScheduleEntry,
-        (
-            Key("cron", "cron", text(g.cron), required=True),
-            Key("timezone", "timezone", text(g.timezone), required=True),
-            Key("minReplicas", "min_replicas", _MIN_REPLICAS.shape, required=True),
-            Key("maxReplicas", "max_replicas", _MAX_REPLICAS.shape, required=True),
-            Key("durationSeconds", "duration_s", integer(1, SCHEDULE_MAX_S), required=True),
-        ),
-        (_REPLICAS_RULE,),
+SCHEDULE_ENTRY = Section(
+    m.ScheduleEntry,
+    (
+        Key("cron", "cron", text(g.cron), required=True),
+        Key("timezone", "timezone", text(g.timezone), required=True),
+        Key("minReplicas", "min_replicas", _MIN_REPLICAS.shape, required=True),
+        Key("maxReplicas", "max_replicas", _MAX_REPLICAS.shape, required=True),
+        Key("durationSeconds", "duration_s", integer(1, SCHEDULE_MAX_S), required=True),
     ),
-    most=SCHEDULES_MAX,
+    (_REPLICAS_RULE,),
 )
-_SCALING = Section(
+SCALING = Section(
     m.Scaling,
     (
         Key("mode", "mode", choice("auto", "manual")),
@@ -215,7 +212,7 @@ _SCALING = Section(
         Key("maxScaleOutStep", "max_scale_out_step", integer(0, REPLICAS_MAX)),
         Key("maxScaleInStep", "max_scale_in_step", integer(0, REPLICAS_MAX)),
         Key("stabilizationWindowSeconds", "stabilization_window_s", integer(0, WINDOW_MAX_S)),
-        Key("schedule", "schedule", _SCHEDULE),
+        Key("schedule", "schedule", ListOf(SCHEDULE_ENTRY, most=SCHEDULES_MAX)),
     ),
     (
         _REPLICAS_RULE,
@@ -312,7 +309,7 @@ _DEPLOY = Section(
     ),
 )
 SIDES = (
-    Key("scaling", "scaling", _SCALING),
+    Key("scaling", "scaling", SCALING),
     Key("healthCheck", "health_check", _HEALTH),
     Key("termination", "termination", _TERMINATION),
     Key("deploy", "deploy", _DEPLOY),

@@ -20,8 +20,10 @@ ELSEWHERE = {
     ("DELETE", "/cluster/members/{node_id}"): "tests/acceptance/test_members.py",
     ("POST", "/cluster/transfer"): "tests/acceptance/test_members.py",
     ("POST", "/cluster/restore"): "tests/acceptance/test_backup.py",
+    ("POST", "/api/v1/apps/{app_name}/scaling/simulate"): "tests/api/test_scaling.py",
 }
-"""Writes about the cluster itself, whose repeats are shown where they are tested."""
+"""Writes about the cluster itself, whose repeats are shown where they are tested, and a
+question that changes nothing."""
 
 _OF_ITS_TIME = {"timestamp", "scaling_time"}
 
@@ -57,6 +59,7 @@ def writes() -> list[Write]:
         ("POST", "start", {"replicas": 1, "wait": False}, {"replicas": 2, "wait": False}),
         ("POST", "scale", {"replicas": 2, "wait": False}, {"replicas": 3, "wait": False}),
         ("POST", "stop", {"timeout": 1}, {"timeout": 2}),
+        ("PUT", "scaling", {"max_replicas": 7}, {"max_replicas": 8}),
         ("DELETE", "delete", None, None),
     ):
         app = f"app-{route}"
@@ -105,7 +108,7 @@ def test_a_repeat_gives_the_first_answer_whatever_happened_between(cluster: Live
             assert cluster.write(
                 "POST", "/api/v1/apps/register", app_spec(name, "x:1"))[0] == 201
     first = [meaning(*write.send(cluster, cluster.ids[0], write.body)) for write in made]
-    assert [status for status, _ in first] == [201, 200, 200, 200, 200]
+    assert [status for status, _ in first] == [201, 200, 200, 200, 200, 200]
 
     def repeat_all() -> None:
         for number, write in enumerate(made):

@@ -17,6 +17,8 @@ from cluster import config
 from cluster.clock import SystemClock
 from cluster.consensus.local_log import LocalLog
 from cluster.control.actions import ActionFile
+from cluster.control.driver import Timing
+from cluster.control.telemetry import Telemetry
 from cluster.engine.base import Engine, EngineError, EngineInfo, LogLine
 from cluster.state.commands import AnnounceController, FinishDelete, ReportApp, Stamp
 from cluster.state.model import Applied, Health, Replica
@@ -75,7 +77,15 @@ class Node:
         self.started_at_ms = self.clock.wall_ms()
         self.actions = ActionFile(Path("/nowhere/actions.jsonl"), self.clock.wall_ms)
         self.parts: dict[str, Part] = {name: Part() for name in ("docker", "nginx", "raft")}
+        self.telemetry = Telemetry()
+        self.acts = True
         self.host: EngineInfo | None = EngineInfo("1", 4, 8 * 1024**3, 0)
+
+    def lease_valid(self) -> bool:
+        return self.acts
+
+    def loop_timings(self) -> Mapping[str, Timing]:
+        return {"scale": Timing(3, 0.25, 1)}
 
     def hand_over(self) -> None:
         """There is nobody to hand over to."""

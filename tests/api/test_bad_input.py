@@ -122,8 +122,8 @@ def test_all_faults_at_once(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/nope", "/api/v1/apps/", "/api/v1/apps/../x", "//health", "/api/v1/metrics",
-             "/api/v1/apps/shop/scaling", "/docs/../api", "/docs/secret.js"],
+    "path", ["/", "/nope", "/api/v1/apps/", "/api/v1/apps/../x", "//health", "/api/v1/config",
+             "/api/v1/apps/shop/revisions", "/docs/../api", "/docs/secret.js"],
 )
 def test_unknown_routes(client: FlaskClient, path: str) -> None:
     """What does not exist is NOT_FOUND, also endpoints that come later."""

@@ -13,6 +13,7 @@ from cluster.control.driver import Driver
 from cluster.control.fleet import Fleet
 from cluster.control.judge import Probe
 from cluster.control.observe import Observer
+from cluster.control.telemetry import Telemetry
 from cluster.control.workers import LANES, Done, Outcome
 from cluster.controller import STEP_S, make_loops
 from cluster.engine.base import EngineEvent
@@ -108,12 +109,13 @@ class SimController:
         self._clock = clock
         self._next_s = 0.0
         self.fleet = Fleet(clock)
+        self.telemetry = Telemetry()
         self.workers = SimWorkers(clock, dice)
         self.prober = SimProber(engine)
         self.observer: Observer
         loops, self.observer = make_loops(
             engine, [ingress], self.prober, fleet=self.fleet, workers=self.workers,
-            clock=clock, domain="localhost",
+            clock=clock, domain="localhost", telemetry=self.telemetry,
         )
         self.driver = Driver(
             controller_id, log, loops=loops, fleet=self.fleet, workers=self.workers,

@@ -60,7 +60,7 @@ GOOD = {
     "CLUSTER_JOIN": "true", "CLUSTER_ADOPT": "0123456789abcdef" * 2, "CLUSTER_LEASE_TTL": "5",
     "CLUSTER_DURABILITY": "os", "CLUSTER_LIMITS_MIN_MEMORY": "4Mi",
     "DOCKER_HOST": "unix:///run/docker.sock", "DOCKER_NETWORK": "apps",
-    "DOCKER_SUBNET": "10.88.0.0/16", "DOCKER_TIMEOUT": "2.5",
+    "DOCKER_SUBNET": "10.88.0.0/16", "DOCKER_TIMEOUT": "2.5", "SCALING_INTERVAL": "5",
     "INGRESS_PORT": "80", "INGRESS_DOMAIN": "apps.example.org",
     "INGRESS_ADMIN": "unix:/run/i.sock, http://s3cret@10.0.0.9:7000",
 }

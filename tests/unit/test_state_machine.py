@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from cluster.state import commands as c
 from cluster.state.codec import decode_snapshot, encode_snapshot
-from cluster.state.machine import REPLICAS_MAX, apply
+from cluster.state.machine import apply
 from cluster.state.model import GENERATION, App, Applied, ClusterState, Replica, owners_of
-from cluster.state.step import RECENT_EVENTS_MAX
+from cluster.state.step import RECENT_EVENTS_MAX, REPLICAS_MAX
 from orchestry.errors import Code
 
 _APPS = st.sampled_from(["a", "b"])
@@ -47,6 +47,13 @@ COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
     c.ScaleApp: st.builds(
         c.ScaleApp, app=_APPS, replicas=st.integers(-5, REPLICAS_MAX + 5), timeout_s=_COUNTS
     ),
+    c.SetScaling: st.builds(c.SetScaling, app=_APPS, changes=_TEXTS | st.sampled_from(
+        ['{"maxReplicas":3}', '{"minReplicas":9}', '{"mode":"manual"}', '{"mode":1}', "[1]"])),
+    c.AutoScale: st.builds(
+        c.AutoScale, app=_APPS, revision=st.integers(1, 8), previous=_COUNTS,
+        replicas=st.integers(-5, REPLICAS_MAX + 5), trigger=_TEXTS, reason=_TEXTS,
+        inputs=st.lists(st.tuples(st.sampled_from(["cpu", "rps"]), st.none() | _TIMES.map(float)),
+                        max_size=2, unique_by=lambda pair: pair[0]).map(tuple)),
     c.DeleteApp: st.builds(c.DeleteApp, app=_APPS),
     c.FinishDelete: st.builds(
         c.FinishDelete, app=_APPS, revision=st.integers(1, 8), volumes_removed=_COUNTS

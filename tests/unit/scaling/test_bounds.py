@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from cluster.scaling.bounds import bounds
+from cluster.scaling.bounds import Bounds, bounds
 from orchestry.spec.model import Scaling, ScheduleEntry
 
 
@@ -68,3 +68,10 @@ def test_bounds(entries: tuple[ScheduleEntry, ...], when: str, low: int, high: i
     """Which limits hold when."""
     found = bounds(policy(*entries), at(when))
     assert (found.minimum, found.maximum) == (low, high)
+
+
+def test_a_zone_that_this_machine_does_not_know_leaves_the_policys_own_bounds() -> None:
+    """The log may hold it, since another controller knew it; nothing else stops."""
+    entry = ScheduleEntry("* * * * *", "Mars/Base", 3, 9, 60)
+    own = Scaling(min_replicas=1, max_replicas=2, schedule=(entry,))
+    assert bounds(own, 1_700_000_000_000) == Bounds(1, 2)
