@@ -78,6 +78,7 @@ def system_metrics(query: ReadQuery) -> Response:
             "memory_mb": round(size / _MB, 1) if size is not None else None,
             "replicas": len(app.reports),
             "rps": measured.current(point)["rps"] if point else None,
+            "latency_p95_ms": measured.current(point)["latency_p95_ms"] if point else None,
         })
     return answer({
         "timestamp": rfc3339(now_ms), "node_id": controller.id, "system": _system(),

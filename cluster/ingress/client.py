@@ -141,7 +141,7 @@ def _stats(answer: dict[str, Any]) -> IngressStats:
             for peer_id, counts in by_peer.items()
         )
         bounds = tuple(float(bound) for bound in answer["latency_bounds_ms"])
-        waiting = {str(app): int(count) for app, count in answer["waiting"].items()}
+        waiting = {str(app): int(count) for app, count in answer.get("waiting", {}).items()}
         return IngressStats(str(answer["boot_id"]), bounds, peers, waiting)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise IngressError(f"the ingress's counters are not readable: {error!r}") from error

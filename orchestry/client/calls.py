@@ -135,6 +135,52 @@ class Client:
         """The spec as registered; `resolved` fills the defaults in."""
         return self._read(_app(app_name, "/spec"), resolved="true" if resolved else None)
 
+    # Scaling and metrics
+
+    def get_scaling_policy(self, app_name: str) -> Answer:
+        """The scaling policy in force and the last change of the number of replicas."""
+        return self._read(_app(app_name, "/scaling"))
+
+    def update_scaling_policy(
+        self, app_name: str, policy: Mapping[str, Any], *, idempotency_key: str | None = None
+    ) -> Answer:
+        """Change the keys that `policy` names, such as `max_replicas`; the others stay."""
+        return self._write("PUT", _app(app_name, "/scaling"), dict(policy), key=idempotency_key)
+
+    def get_scaling_decisions(
+        self, app_name: str, *, limit: int | None = None, since: str | None = None,
+        until: str | None = None, changes: bool = False,
+    ) -> Answer:
+        """The autoscaler's decisions with their inputs and reasons, newest first."""
+        return self._read(_app(app_name, "/scaling/decisions"), limit=limit, since=since,
+                          until=until, changes="true" if changes else None)
+
+    def simulate_scaling(
+        self, app_name: str, policy: Mapping[str, Any] | None = None, *,
+        since: str | None = None, samples: Sequence[Mapping[str, Any]] | None = None,
+        replicas: int | None = None,
+    ) -> Answer:
+        """What the policy in force, changed by `policy`, would have done.
+
+        It runs over what was measured since `since`, or over `samples`, which are points as in
+        the history of `get_app_metrics`.
+        """
+        body: dict[str, Any] = {"policy": dict(policy or {})}
+        for key, value in (("since", since), ("samples", samples), ("replicas", replicas)):
+            if value is not None:
+                body[key] = value
+        return self._write("POST", _app(app_name, "/scaling/simulate"), body)
+
+    def get_app_metrics(
+        self, app_name: str, *, history: int | None = None, interval: str | None = None
+    ) -> Answer:
+        """Current measurements and the last `history` points, means over `interval` if given."""
+        return self._read(_app(app_name, "/metrics"), history=history, interval=interval)
+
+    def system_metrics(self) -> Answer:
+        """The host, all apps, and what came through the ingresses."""
+        return self._read("/api/v1/metrics")
+
     # Events, logs, health
 
     def get_app_events(

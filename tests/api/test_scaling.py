@@ -219,7 +219,8 @@ def test_metrics_of_the_system(node_client: tuple[Node, FlaskClient]) -> None:
     assert body["system"]["memory_total_gb"] > 0
     assert body["system"]["disk_total_gb"] > 0
     assert body["applications"][0] == {
-        "name": "shop", "cpu_percent": 20, "memory_mb": 61.0, "replicas": 2, "rps": 90}
+        "name": "shop", "cpu_percent": 20, "memory_mb": 61.0, "replicas": 2, "rps": 90,
+        "latency_p95_ms": 12}
     assert body["network"] == {
         "requests_per_second": 90, "total_requests": 1000, "error_rate_percent": 0.5,
         "avg_response_time_ms": 9}

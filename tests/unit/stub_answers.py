@@ -16,6 +16,8 @@ APP = {
 APPS = {"apps": [APP], "total": 1, "running": 1, "stopped": 0, "error": 0}
 SPEC = {"apiVersion": "v1", "kind": "App", "metadata": {"name": "web"},
         "spec": {"image": "nginx:alpine", "ports": [{"containerPort": 80}]}}
+POINT = {"cpu_percent": 45.2, "memory_percent": 62.1, "rps": 127.5, "latency_p95_ms": 89,
+         "active_connections": 234}
 CLUSTER = {"node_id": "c1", "leader_id": "c2", "term": 7, "nodes": [
     {"node_id": "c1", "hostname": "h1", "state": "follower", "is_healthy": True},
     {"node_id": "c2", "hostname": "h2", "state": "leader", "is_healthy": False}]}
@@ -27,6 +29,35 @@ ANSWERS: dict[tuple[str, str], Any] = {
         "app_name": "web", "previous_replicas": 3, "current_replicas": 5, "scaling_time": 1.25},
     ("DELETE", "/api/v1/apps/web"): {
         "app_name": "web", "containers_removed": 3, "volumes_removed": 1},
+    ("GET", "/api/v1/apps/web/scaling"): {
+        "app_name": "web", "mode": "auto", "policy": {"min_replicas": 1, "metrics": ["cpu", "rps"]},
+        "last_scaling_event": {
+            "timestamp": "2026-01-01T00:00:02Z", "action": "scale_out", "from_replicas": 1,
+            "to_replicas": 3, "reason": "Scale out from 1 to 3 replicas: much load."}},
+    ("PUT", "/api/v1/apps/web/scaling"): {
+        "message": "m", "app_name": "web", "previous_policy": {"mode": "auto", "max_replicas": 5},
+        "new_policy": {"mode": "auto", "max_replicas": 9}},
+    ("GET", "/api/v1/apps/web/scaling/decisions"): {
+        "app_name": "web", "total": 1, "has_more": False, "decisions": [
+            {"timestamp": "2026-01-01T00:00:02Z", "explanation": "Stay at 3 replicas: steady."}]},
+    ("POST", "/api/v1/apps/web/scaling/simulate"): {
+        "app_name": "web", "policy": {}, "rounds": [
+            {"timestamp": f"2026-01-01T00:00:0{second}.5Z", "from_replicas": before,
+             "would_be": after, "would_reason": "load", "recorded_replicas": 1}
+            for second, before, after in ((0, 1, 1), (2, 1, 4), (4, 4, 4))],
+        "summary": {"changes": 1, "turns": 0, "least_replicas": 1, "most_replicas": 4,
+                    "mean_replicas": 3.0, "last_replicas": 4}},
+    ("GET", "/api/v1/apps/web/metrics"): {
+        "app_name": "web", "current": {**POINT, "healthy_replicas": 2, "total_replicas": 3},
+        "replicas": [{"name": "web-1", "cpu_percent": 45.2, "memory_percent": None}],
+        "history": [{"timestamp": "2026-01-01T00:00:00.5Z", **POINT}]},
+    ("GET", "/api/v1/metrics"): {
+        "system": {"cpu_percent": 35.2, "memory_used_gb": 1.5, "memory_total_gb": 4.0,
+                   "disk_used_gb": 45.2, "disk_total_gb": 100.0},
+        "network": {"requests_per_second": 342.1, "error_rate_percent": 0.12,
+                    "avg_response_time_ms": 95},
+        "applications": [{"name": "web", "cpu_percent": 15.2, "memory_mb": 256, "replicas": 3,
+                          "rps": 127.5, "latency_p95_ms": 89}]},
     ("GET", "/api/v1/apps/web"): APP,
     ("GET", "/api/v1/apps"): APPS,
     ("GET", "/api/v1/apps/web/spec"): SPEC,

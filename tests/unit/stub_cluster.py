@@ -88,7 +88,7 @@ class StubNode:
                 except OSError:
                     return
 
-            do_GET = do_POST = do_DELETE = _serve
+            do_GET = do_POST = do_PUT = do_DELETE = _serve
 
             def log_message(self, format: str, *args: Any) -> None:
                 return

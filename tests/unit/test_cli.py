@@ -28,6 +28,59 @@ CONTROLLER  STATE     HEALTH   HOST
 c1          follower  healthy  h1
 c2          leader    down     h2
 """
+POLICY_TABLE = """\
+KEY           VALUE
+mode          auto
+min_replicas  1
+metrics       cpu, rps
+Last scaled 2026-01-01T00:00:02Z: 1 to 3 replicas. Scale out from 1 to 3 replicas: much load.
+"""
+POLICY_CHANGE = """\
+KEY           VALUE  BEFORE
+mode          auto
+max_replicas  9      5
+"""
+SIMULATION = """\
+TIME                  FROM  TO  REASON
+2026-01-01T00:00:02Z  1     4   load
+replicas under this policy
+4 ┤ ██
+  ┤ ██
+  ┤ ██
+  ┤ ██
+  ┤▄██
+0 ┤███
+   2026-01-01T00:00:00Z 2026-01-01T00:00:04Z
+replicas as recorded
+1 ┤███
+  ┤███
+  ┤███
+  ┤███
+  ┤███
+0 ┤███
+   2026-01-01T00:00:00Z 2026-01-01T00:00:04Z
+3 rounds: 1 changes, 0 of them in the other direction; 1 to 4 replicas, 3.0 on average
+"""
+METRICS_TABLE = """\
+TIME                  CPU    MEMORY  RPS    P95    CONNECTIONS
+now                   45.2%  62.1%   127.5  89 ms  234
+2026-01-01T00:00:00Z  45.2%  62.1%   127.5  89 ms  234
+"""
+SYSTEM = """\
+Host: CPU 35.2%, memory 1.5 of 4.0 GB, disk 45.2 of 100.0 GB
+Ingress: 342.1 requests/s, errors 0.12%, mean 95 ms
+APP  REPLICAS  CPU    MEMORY  RPS
+web  3         15.2%  256 MB  127.5
+"""
+TOP = """\
+APP  STATUS   REPLICAS  CPU    MEMORY  RPS    P95
+web  running  2/3       15.2%  256 MB  127.5  89 ms
+"""
+TOP_APP = """\
+web: 2/3 replicas, 127.5 requests/s, p95 89 ms, 234 connections
+REPLICA  CPU    MEMORY
+web-1    45.2%  -
+"""
 COMMANDS: list[tuple[list[str], str]] = [
     (["up", "web"], "web: running, replicas: 3\n"),
     (["up", "web", "-r", "3", "--no-wait"], "web: running, replicas: 3\n"),
@@ -41,6 +94,14 @@ COMMANDS: list[tuple[list[str], str]] = [
     (["events", "web"], EVENTS_TABLE),
     (["events"], EVENTS_TABLE),
     (["cluster", "status"], CLUSTER_TABLE),
+    (["autoscale", "web"], POLICY_TABLE),
+    (["autoscale", "web", "--max", "9"], POLICY_CHANGE),
+    (["autoscale", "web", "--explain"], "2026-01-01T00:00:02Z  Stay at 3 replicas: steady.\n"),
+    (["autoscale", "web", "--since", "1h", "--max", "20"], SIMULATION),
+    (["metrics", "web"], METRICS_TABLE),
+    (["metrics"], SYSTEM),
+    (["top", "--once"], TOP),
+    (["top", "web", "--once"], TOP_APP),
 ]
 
 
@@ -55,7 +116,14 @@ def test_commands_print_their_result(
     assert printed.err == ""
 
 
-JSON_COMMANDS = [arguments for arguments, _ in COMMANDS] + [
+def test_top_as_json_joins_apps_and_measurements(node: StubNode, capsys: Captured) -> None:
+    """One row for each app."""
+    assert main(["top", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["apps"]
+    assert (row["status"], row["metrics"]["rps"]) == ("running", 127.5)
+
+
+JSON_COMMANDS = [arguments for arguments, _ in COMMANDS if arguments != ["top", "--once"]] + [
     ["status"], ["status", "web"], ["list"], ["list", "--status", "running"], ["spec", "web"]]
 
 
