@@ -24,7 +24,7 @@ from cluster.ingress.base import Ingress, IngressError, IngressStats
 from cluster.scaling.bounds import bounds
 from cluster.scaling.decide import decide
 from cluster.scaling.decision import Decision, Past, Reason
-from cluster.scaling.explain import explain
+from cluster.scaling.explain import headline
 from cluster.scaling.replay import Round
 from cluster.scaling.samples import AppSample, Sample
 from cluster.scaling.window import Window
@@ -69,6 +69,7 @@ class _Round:
 
 @dataclass
 class _AppMemory:
+    window_s: float
     window: Window
     past: Past
 
@@ -275,10 +276,10 @@ class Scaler:
         """The app's window and past; the last change is known from the replicated state."""
         memory = self._memory.get(app.name)
         if memory is None:
-            memory = _AppMemory(Window(window_s), Past(turn.now_s))
-            self._memory[app.name] = memory
-        elif memory.window.span_s != window_s:
-            memory.window = Window(window_s)
+            window = Window(window_s, self._interval_s)
+            memory = self._memory[app.name] = _AppMemory(window_s, window, Past(turn.now_s))
+        elif memory.window_s != window_s:
+            memory.window_s, memory.window = window_s, Window(window_s, self._interval_s)
         if app.last_scaled_at_ms:
             ago_s = max(0.0, (turn.now_ms - app.last_scaled_at_ms) / 1000)
             changed_s = max(memory.past.changed_s, turn.now_s - ago_s)
@@ -335,7 +336,7 @@ class Scaler:
         )
         turn.propose(f"scale:{app.name}", AutoScale(
             app.name, app.revision, app.replicas, decision.replicas, decision.reason,
-            explain(decision), inputs,
+            headline(decision), inputs,
         ))
 
 

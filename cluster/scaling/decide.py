@@ -2,11 +2,11 @@
 
 A linear signal's need is its total / target, rounded up. It does not depend on how many
 replicas run, so replicas that are still starting are not asked for twice. Out: as soon as one
-signal passes `scale_out_threshold_pct`, to the highest need, at least one more. In: only when
-all signals are known and below `scale_in_threshold_pct`, never under what the stabilisation
-window needed, and never to where a signal would come within 10 % of the scale-out threshold;
-that band is what keeps a steady load from flapping. Cooldown holds scale-in alone: load does
-not wait.
+signal, over the newest part of the window, passes `scale_out_threshold_pct`, to the highest
+need, at least one more. In: only when all signals are known and, over all of the window, below
+`scale_in_threshold_pct`, never under what the stabilisation window needed, and never to where
+a signal would come within 10 % of the scale-out threshold; that band is what keeps a steady
+load from flapping. Cooldown holds scale-in alone: load does not wait.
 
 Sources: the Kubernetes HorizontalPodAutoscaler for tolerance, stabilisation and the treatment
 of what is not measured.
@@ -87,8 +87,9 @@ def decide(
     `hold` is why nothing may change whatever the load: a user's own number has precedence.
     """
     case = _case(
-        policy, window.summary(now_s), limits=limits, current=current, healthy=healthy,
-        now_s=now_s, past=past, frozen=frozen, waiting=waiting, measurable=measurable, hold=hold,
+        policy, window.summary(now_s), window.recent(now_s), limits=limits, current=current,
+        healthy=healthy, now_s=now_s, past=past, frozen=frozen, waiting=waiting,
+        measurable=measurable, hold=hold,
     )
     wanted, would = _auto(case)
     manual = policy.mode == "manual"
@@ -103,12 +104,12 @@ def decide(
 
 
 def _case(
-    policy: Scaling, summary: Summary, *, limits: Bounds, current: int, healthy: int,
-    now_s: float, past: Past, frozen: bool, waiting: int, measurable: Collection[str],
+    policy: Scaling, summary: Summary, recent: Summary, *, limits: Bounds, current: int,
+    healthy: int, now_s: float, past: Past, frozen: bool, waiting: int, measurable: Collection[str],
     hold: Reason | None,
 ) -> _Case:
     inputs = tuple(
-        _input(signal, policy, summary, current)
+        _input(signal, policy, (summary, recent), current)
         for signal in SIGNALS.values() if signal.name in measurable
     )
     breaches = sum(
@@ -128,23 +129,34 @@ def _case(
     )
 
 
-def _input(signal: Signal, policy: Scaling, summary: Summary, current: int) -> Input:
-    reading, target = signal.read(summary), signal.target(policy)
-    counts = signal.name in policy.metrics
+def _input(
+    signal: Signal, policy: Scaling, summaries: tuple[Summary, Summary], current: int
+) -> Input:
+    """One signal: its newest part for scale-out, the higher of that and all for scale-in."""
+    target, counts = signal.target(policy), signal.name in policy.metrics
     if signal.kind == "guard":
+        reading = signal.read(summaries[0])
         factor = None if reading is None else reading / target
         return Input(signal.name, signal.unit, reading, target, factor, None, None, counts)
-    if reading is None:
+    readings = [(value, summary) for summary in summaries
+                if (value := signal.read(summary)) is not None]
+    if not readings:
         return Input(signal.name, signal.unit, None, target, None, None, None, counts)
     whole = target * max(current, 1)
-    unseen = 0
-    if signal.source == "replica":
-        measured = summary.cpu_replicas if signal.name == "cpu" else summary.memory_replicas
-        unseen = max(current - measured, 0)
+    most = max(value + _unseen(signal, summary, current) * target for value, summary in readings)
+    newest = readings[-1][0]
     return Input(
-        signal.name, signal.unit, reading, target, reading / whole,
-        (reading + unseen * target) / whole, _ceil(reading / target), counts,
+        signal.name, signal.unit, newest, target, newest / whole, most / whole,
+        _ceil(newest / target), counts,
     )
+
+
+def _unseen(signal: Signal, summary: Summary, current: int) -> int:
+    """Replicas without a measurement."""
+    if signal.source != "replica":
+        return 0
+    measured = summary.cpu_replicas if signal.name == "cpu" else summary.memory_replicas
+    return max(current - measured, 0)
 
 
 def _need(policy: Scaling, inputs: tuple[Input, ...], current: int) -> int | None:

@@ -22,7 +22,7 @@ Reason = Literal[
 class Input:
     """One signal at a decision.
 
-    `reading` is the total over the app (p95: itself) and `factor` is reading / (target x
+    `reading` is the newest total over the app (p95: itself) and `factor` is reading / (target x
     replicas); replicas that were not measured count as 0 there, and as exactly on target in
     `factor_in`, which scale-in looks at. `need` is the count that brings the signal to its
     target. None where not measured; a guard has no `factor_in` and no `need`.

@@ -59,6 +59,19 @@ def explain(decision: Decision) -> str:
     return " ".join(parts)
 
 
+def headline(decision: Decision) -> str:
+    """The move and its cause in one short sentence, for the list of events."""
+    verb = "Scaled out" if decision.replicas > decision.current else "Scaled in"
+    move = f"{verb} from {decision.current} to {_replicas(decision.replicas)}"
+    if decision.reason in ("load", "wake", "latency"):
+        known = [one for one in decision.inputs if one.counts and one.factor is not None
+                 and (SIGNALS[one.signal].kind == "guard") == (decision.reason == "latency")]
+        if known:
+            worst = max(known, key=lambda one: one.factor or 0.0)
+            return f"{move}: {_signal(worst).rstrip('.')}"
+    return f"{move}: {_WHY[decision.reason]}"
+
+
 def _signal(one: Input) -> str:
     if one.reading is None or one.factor is None:
         return f"{one.signal}: not measured."

@@ -10,10 +10,16 @@ from cluster.scaling.samples import AppSample, Sample, clean
 
 BUCKETS = 10
 BUCKET_MIN_S = 1.0
+INTERVAL_S = 2.0
+"""Between two rounds of the collector."""
 STALE_BUCKETS = 5
 """A reading without a sample in so many of the newest buckets is a hole, not old news."""
-STALE_MIN_S = 6.0
-"""Three rounds of the default collector: one lost sample is not yet a hole."""
+STALE_ROUNDS = 3
+"""One lost sample is not yet a hole."""
+RECENT_SHARE = 0.25
+RECENT_ROUNDS = 2
+"""What scale-out looks at: the newest part of the window, and two rounds at least. In all of
+a window a load that has just come would be hidden by the quiet before it."""
 REPLICAS_MAX = 256
 """More than an app can have, with the surplus of a rollout: a bound on memory."""
 
@@ -74,13 +80,15 @@ class Window:
     """The samples of one app over the last `span_s` seconds.
 
     A policy with another window needs a new one. Times are monotonic seconds of one
-    controller; a new leader starts with an empty window.
+    controller; a new leader starts with an empty window. `interval_s` is the time between
+    two samples; a window that is too short for three of them is made longer.
     """
 
-    def __init__(self, span_s: float) -> None:
-        self.span_s = span_s
-        self._width_s = max(span_s / BUCKETS, BUCKET_MIN_S)
-        self._stale_s = max(STALE_BUCKETS * self._width_s, STALE_MIN_S)
+    def __init__(self, span_s: float, interval_s: float = INTERVAL_S) -> None:
+        self.span_s = max(span_s, STALE_ROUNDS * interval_s)
+        self._width_s = max(self.span_s / BUCKETS, BUCKET_MIN_S)
+        self._stale_s = max(STALE_BUCKETS * self._width_s, STALE_ROUNDS * interval_s)
+        self._recent_s = max(RECENT_SHARE * self.span_s, RECENT_ROUNDS * interval_s)
         self._replicas: dict[str, _Replica] = {}
         self._rps, self._connections, self._errors = _Series(), _Series(), _Series()
         self._p95: dict[int, tuple[float, float]] = {}
@@ -132,7 +140,13 @@ class Window:
 
     def summary(self, now_s: float) -> Summary:
         """The readings at a moment, over the span before it."""
-        oldest = self._oldest(now_s)
+        return self._summary(now_s, self._oldest(now_s))
+
+    def recent(self, now_s: float) -> Summary:
+        """The readings over the newest part of the span, for scale-out."""
+        return self._summary(now_s, math.floor((now_s - self._recent_s) / self._width_s) + 1)
+
+    def _summary(self, now_s: float, oldest: int) -> Summary:
         fresh = math.floor((now_s - self._stale_s) / self._width_s)
         cpus = [m for r in self._replicas.values() if (m := r.cpu.mean(oldest, fresh)) is not None]
         memories = [
