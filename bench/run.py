@@ -9,10 +9,10 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from bench import containers, failover, handover, idle, load
+from bench import containers, failover, handover, idle, ingress, load
 from bench.report import Figure, show
 
-PARTS = ("failover", "handover", "containers", "throughput", "idle", "saturation")
+PARTS = ("failover", "handover", "containers", "throughput", "idle", "ingress", "saturation")
 IDLE_S = 60
 
 
@@ -36,6 +36,8 @@ def main() -> int:
                 figures += handover.measure(folder, max(1, options.trials * 2 // 3))
             elif part == "idle":
                 figures += idle.measure(folder, IDLE_S)
+            elif part == "ingress":
+                figures += ingress.measure(folder, options.rounds)
             elif part == "containers":
                 figures += containers.measure(folder, options.rounds)
             elif part == "throughput":

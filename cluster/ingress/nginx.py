@@ -114,6 +114,7 @@ http {{
     lua_shared_dict orchestry_table 32m;
     lua_shared_dict orchestry_stats 32m;
     lua_shared_dict orchestry_peers 4m;
+    lua_shared_dict orchestry_waiting 1m;
     init_by_lua_block {{ require("orchestry_ingress.start").master() }}
     init_worker_by_lua_block {{ require("orchestry_ingress.start").worker() }}
 

@@ -112,3 +112,23 @@ def test_no_answer_is_an_error_but_not_stale(subject: Subject) -> None:
             call()
         assert not failed.value.stale
         assert failed.value.reason
+
+
+def test_counters_of_a_fresh_ingress(subject: Subject) -> None:
+    """Nothing was counted, under the identity of its start; the buckets' bounds grow."""
+    stats = subject.ingress.stats()
+    assert stats.boot_id == subject.ingress.state().boot_id
+    assert (stats.peers, dict(stats.waiting)) == ((), {})
+    assert list(stats.latency_bounds_ms) == sorted(set(stats.latency_bounds_ms))
+    assert stats.latency_bounds_ms[0] <= 1
+    assert stats.latency_bounds_ms[-1] >= 30_000
+
+
+def test_counters_begin_anew_after_a_restart(subject: Subject) -> None:
+    """Which the identity tells."""
+    before = subject.ingress.stats()
+    subject.restart()
+    assert subject.ingress.stats().boot_id != before.boot_id
+    subject.break_it()
+    with pytest.raises(IngressError):
+        subject.ingress.stats()

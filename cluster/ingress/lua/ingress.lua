@@ -7,6 +7,7 @@ local held = require "orchestry_ingress.held"
 local peers = require "orchestry_ingress.peers"
 local routes = require "orchestry_ingress.routes"
 local stats = require "orchestry_ingress.stats"
+local waiting = require "orchestry_ingress.waiting"
 
 local M = {}
 
@@ -39,7 +40,10 @@ function M.access()
     if not route then
         return answer.refuse(404)
     elseif #route.peers == 0 then
-        return answer.refuse(503)
+        if not route.wakes then
+            return answer.refuse(503)
+        end
+        route = waiting.wait(route, host, uri)
     end
     local upgrade = var.http_upgrade
     upgrade = upgrade ~= nil and upgrade:lower() == "websocket"

@@ -4,8 +4,8 @@ local M = {}
 local AVOID_S = 2             -- how long a peer that refused a connection is tried last
 local AVOIDED, TRIED = 1e6, 1e9   -- above any possible number of requests per weight
 
-local gauges = ngx.shared.orchestry_stats
 local known = ngx.shared.orchestry_peers
+local dirty, dirty_count = {}, 0
 local states = {}             -- by app, id, address and port: survive a new table
 
 local function state_of(app, peer, old)
@@ -17,7 +17,9 @@ local function state_of(app, peer, old)
             address = peer.address, port = peer.port, key = key,
             in_flight = 0, credit = 0, avoid_until_s = 0, known = false,
             flight_key = "f|" .. ngx.worker.id() .. "|" .. key,
-            bytes_key = "b|" .. key, errors_key = "e|" .. key, upgrades_key = "u|" .. key,
+            -- What was counted since the last flush, and under which keys it goes.
+            counts = {}, bytes = 0, errors = 0, upgrades = 0, dirty = false,
+            keys = { bytes = "b|" .. key, errors = "e|" .. key, upgrades = "u|" .. key },
             bucket_keys = {},
         }
     end
@@ -39,18 +41,36 @@ function M.bind(routes)
     states = fresh
 end
 
+local function touch(peer)
+    if not peer.dirty then
+        peer.dirty = true
+        dirty_count = dirty_count + 1
+        dirty[dirty_count] = peer
+    end
+end
+
 function M.acquire(peer)
     peer.in_flight = peer.in_flight + 1
     if not peer.known then
         known:set(peer.key, ngx.time())
         peer.known = true
     end
-    gauges:set(peer.flight_key, peer.in_flight)
+    touch(peer)
 end
 
 function M.release(peer)
     peer.in_flight = peer.in_flight - 1
-    gauges:set(peer.flight_key, peer.in_flight)
+    touch(peer)
+end
+
+-- Those whose counters changed since the last call, also of an earlier table.
+function M.each_dirty(visit)
+    local list, count = dirty, dirty_count
+    dirty, dirty_count = {}, 0
+    for i = 1, count do
+        list[i].dirty = false
+        visit(list[i])
+    end
 end
 
 function M.avoid(peer)

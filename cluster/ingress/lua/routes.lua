@@ -8,6 +8,7 @@ local MAX_HOSTS = 100         -- of one route
 local MAX_PEERS = 2000        -- of one route
 local MAX_TEXT_BYTES = 1024   -- of one path; names are shorter
 local MAX_NUMBER = 2 ^ 53
+local MAX_WAKE_S = 60
 
 cjson.decode_max_depth(16)
 cjson.decode_invalid_numbers(false)
@@ -61,6 +62,11 @@ local function route_fault(route)
         return ".hosts is not a list of at most " .. MAX_HOSTS
     elseif not list(route.peers, MAX_PEERS) then
         return ".peers is not a list of at most " .. MAX_PEERS
+    elseif route.wakes ~= nil and type(route.wakes) ~= "boolean" then
+        return ".wakes is not true or false"
+    elseif route.wakes and not (type(route.wake_timeout_s) == "number"
+            and route.wake_timeout_s >= 0 and route.wake_timeout_s <= MAX_WAKE_S) then
+        return ".wake_timeout_s is not in 0-" .. MAX_WAKE_S
     end
     for i, host in ipairs(route.hosts) do
         if not text(host, "^[\33-\126]+$", 253) then

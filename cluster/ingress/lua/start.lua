@@ -14,7 +14,10 @@ function M.master()
 end
 
 function M.worker()
-    require("orchestry_ingress.stats").reset_in_flight()
+    local stats = require "orchestry_ingress.stats"
+    stats.reset_in_flight()
+    require("orchestry_ingress.waiting").reset()
+    stats.start()
 end
 
 return M

@@ -1,21 +1,29 @@
--- Counters per app and peer in a shared dictionary: nothing is lost between two reads.
+-- Counters per app and peer: kept by each worker, and summed in a shared dictionary.
 local held = require "orchestry_ingress.held"
+local peers = require "orchestry_ingress.peers"
+local waiting = require "orchestry_ingress.waiting"
 
 local M = {}
 
-local BUCKETS = 16            -- upper bounds 1, 2, 4 .. 32768 ms, and one beyond
+-- Upper bounds in ms, two a doubling; one bucket more is beyond them all.
+local BOUNDS = { 1, 1.5 }
+for power = 1, 15 do
+    BOUNDS[#BOUNDS + 1] = 2 ^ power
+    BOUNDS[#BOUNDS + 1] = 1.5 * 2 ^ power
+end
+local BUCKETS = #BOUNDS
 local FORGET_S = 600          -- a peer without traffic in flight that was in no report since
+local FLUSH_S = 0.2           -- counters of this worker reach the shared dictionary so late
 
 local counters = ngx.shared.orchestry_stats
 local known = ngx.shared.orchestry_peers
 
 local function bucket_of(seconds)
-    local ms, bound = seconds * 1000, 1
+    local ms = seconds * 1000
     for i = 1, BUCKETS do
-        if ms <= bound then
+        if ms <= BOUNDS[i] then
             return i
         end
-        bound = bound * 2
     end
     return BUCKETS + 1
 end
@@ -30,17 +38,42 @@ local function bucket_key(peer, bucket)
 end
 
 -- `latency_s` is the time to the first byte of the answer; nil for an upgraded connection,
--- whose length says nothing about the replica's speed.
+-- whose length says nothing about the replica's speed. The peer is dirty, since it was
+-- released.
 function M.record(peer, status, bytes, latency_s)
     if latency_s then
-        counters:incr(bucket_key(peer, bucket_of(latency_s)), 1, 0)
+        local bucket = bucket_of(latency_s)
+        peer.counts[bucket] = (peer.counts[bucket] or 0) + 1
     else
-        counters:incr(peer.upgrades_key, 1, 0)
+        peer.upgrades = peer.upgrades + 1
     end
-    counters:incr(peer.bytes_key, bytes, 0)
+    peer.bytes = peer.bytes + bytes
     if status >= 500 then
-        counters:incr(peer.errors_key, 1, 0)
+        peer.errors = peer.errors + 1
     end
+end
+
+local function flush_peer(peer)
+    for bucket, count in pairs(peer.counts) do
+        counters:incr(bucket_key(peer, bucket), count, 0)
+        peer.counts[bucket] = nil
+    end
+    for field, key in pairs(peer.keys) do
+        if peer[field] > 0 then
+            counters:incr(key, peer[field], 0)
+            peer[field] = 0
+        end
+    end
+    counters:set(peer.flight_key, peer.in_flight)
+end
+
+-- A request would pay for several locks and look-ups in the shared dictionary.
+function M.flush()
+    peers.each_dirty(flush_peer)
+end
+
+function M.start()
+    assert(ngx.timer.every(FLUSH_S, M.flush))
 end
 
 -- A worker that died took its requests along: what it counted in flight is gone.
@@ -100,6 +133,7 @@ end
 
 -- Every peer that had traffic since the start; one that left the table stays FORGET_S more.
 function M.report()
+    M.flush()
     local apps, present, now_s = {}, keys_in_table(), ngx.time()
     for _, key in ipairs(known:get_keys(0)) do
         local report = report_of(key)
@@ -112,11 +146,8 @@ function M.report()
         apps[app] = apps[app] or {}
         apps[app][id] = report
     end
-    local bounds = {}
-    for i = 1, BUCKETS do
-        bounds[i] = 2 ^ (i - 1)
-    end
-    return { boot_id = held.boot_id(), latency_bounds_ms = bounds, apps = apps }
+    return { boot_id = held.boot_id(), latency_bounds_ms = BOUNDS, apps = apps,
+             waiting = waiting.report() }
 end
 
 return M
