@@ -115,7 +115,7 @@ def usage_of(container_id: str, answer: Mapping[str, Any], cores: float) -> Usag
         cache = int(pages["total_inactive_file" if "total_inactive_file" in pages
                           else "inactive_file"])
         size, limit = int(memory["usage"]) - cache, int(memory["limit"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         return None
     if at.year < 2000 or used_ns < 0 or size < 0 or limit <= 0:
         return None
