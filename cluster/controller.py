@@ -63,7 +63,8 @@ def make_loops(
     """The leader's loops in the order in which they are stepped, and the one that takes hints."""
     observer = Observer(engine, fleet, workers)
     ingress = IngressSync(ingresses, fleet, workers, domain=domain)
-    reconciler = Reconciler(engine, fleet, workers, ingress.out_of_ingress, clock)
+    reconciler = Reconciler(
+        engine, fleet, workers, ingress.out_of_ingress, clock, drained=ingress.drained)
     health = HealthMonitor(prober, fleet, workers, clock)
     scaler = Scaler(
         engine, ingresses, fleet, workers, clock, telemetry=telemetry, interval_s=interval_s)

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 CHECK_S = 1.0
 RETRY_S = 0.5
+SETTLED_S = 0.25
+"""An ingress's workers sum up their counters each 0.2 s."""
 
 
 @dataclass
@@ -30,6 +32,11 @@ class _Held:
     peers: frozenset[str] | None = None
     check_s: float = 0.0
     fault: str = ""
+    out_since_s: dict[str, float] = field(default_factory=dict)
+    """When it first was known not to send requests to a container that drains."""
+    looked_s: float = float("-inf")
+    busy: frozenset[str] = frozenset()
+    """Peers with requests in flight at `looked_s`."""
 
 
 @dataclass
@@ -69,6 +76,14 @@ class IngressSync:
             for held in self._held.values()
         )
 
+    def drained(self, container_id: str) -> bool:
+        """True when no ingress waits for an answer of a container that is out of them all."""
+        return all(
+            (out_s := held.out_since_s.get(container_id)) is not None
+            and held.looked_s >= out_s + SETTLED_S and container_id not in held.busy
+            for held in self._held.values()
+        )
+
     def step(self, turn: Turn) -> None:
         """Make the table when something changed, and push it where it is not held."""
         if self._fleet.holds(turn.state):
@@ -81,6 +96,26 @@ class IngressSync:
                     self._push(turn, ingress, held)
             elif turn.now_s >= held.check_s:
                 self._check(turn, ingress, held)
+            self._watch_drain(turn, ingress, held)
+
+    def _watch_drain(self, turn: Turn, ingress: Ingress, held: _Held) -> None:
+        """Look for requests in flight, while there is something to drain."""
+        draining, peers = self._fleet.draining, held.peers
+        held.out_since_s = {
+            one: held.out_since_s.get(one, turn.now_s)
+            for one in draining if peers is not None and one not in peers
+        }
+        if not held.out_since_s or turn.now_s < held.looked_s + SETTLED_S:
+            return
+        asked_s = turn.now_s
+
+        def done(outcome: Outcome) -> None:
+            if self._held.get(ingress.name) is held and outcome.error is None:
+                held.looked_s = asked_s
+                held.busy = frozenset(
+                    peer.peer_id for peer in outcome.value.peers if peer.in_flight)
+
+        self._workers.start("stats", f"drain:{ingress.name}", ingress.stats, done)
 
     def _make(self, turn: Turn) -> None:
         made_from = (turn.state.apps, self._fleet.version)

@@ -23,11 +23,15 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Take the container out of the ingress, stop and remove it."""
+    """Take the container out of the ingress, let its requests end, stop and remove it.
+
+    `drain_s` bounds the wait for its requests.
+    """
 
     container_id: str
     grace_s: int
     why: str
+    drain_s: int = 0
 
 
 Action = Start | Stop
@@ -49,6 +53,7 @@ def plan(
         return tuple(Stop(o.id, 10, "its application is gone") for o in observed)
     wanted = app.replicas if app.running and not app.deleting else 0
     grace_s = spec.termination.grace_period_s
+    drain_s = 0 if app.stop_force else spec.termination.drain_s
     stop_grace_s = 0 if app.stop_force else grace_s
     if app.stop_grace_s is not None and not app.stop_force:
         stop_grace_s = app.stop_grace_s
@@ -57,10 +62,11 @@ def plan(
     dead: dict[int, Container] = {}
     for container in observed:
         if container.revision != app.revision:
-            actions.append(Stop(container.id, grace_s, "of an older revision"))
+            actions.append(Stop(container.id, grace_s, "of an older revision", drain_s))
         elif container.slot > wanted:
             why = "scaled in" if wanted else "stopped"
-            actions.append(Stop(container.id, stop_grace_s if not wanted else grace_s, why))
+            grace = stop_grace_s if not wanted else grace_s
+            actions.append(Stop(container.id, grace, why, drain_s))
         elif container.phase == "running":
             alive.add(container.slot)
             if container.id in replace:

@@ -31,7 +31,8 @@ Deleted = tuple[str, int]
 class Reconciler:
     """Carries out `plan`, bounded and in parallel; every step may be repeated.
 
-    `out_of_ingress(container_id)` tells whether no ingress sends it requests any more.
+    `out_of_ingress(container_id)` tells whether no ingress sends it requests any more, and
+    `drained(container_id)` whether all that it was sent are answered.
     """
 
     name = "reconcile"
@@ -43,11 +44,14 @@ class Reconciler:
         workers: Workers,
         out_of_ingress: Callable[[str], bool],
         clock: Clock,
+        *,
+        drained: Callable[[str], bool],
     ) -> None:
         self._engine = engine
         self._fleet = fleet
         self._workers = workers
         self._out_of_ingress = out_of_ingress
+        self._drained = drained
         self._clock = clock
         self._volumes_gone: dict[Deleted, int] = {}
         self._deleting_since_s: dict[Deleted, float] = {}
@@ -151,7 +155,11 @@ class Reconciler:
             fleet.touch()
             return  # the ingress loop takes it out first
         since_s = fleet.draining[container_id]
-        if not self._out_of_ingress(container_id) and turn.now_s - since_s < DRAIN_ACK_S:
+        waited_s = turn.now_s - since_s
+        if not self._out_of_ingress(container_id):
+            if waited_s < DRAIN_ACK_S:
+                return
+        elif waited_s < action.drain_s and not self._drained(container_id):
             return
         refused_s = fleet.stop_refused_s.get(container_id)
         if refused_s is not None and turn.now_s - refused_s < RETRY_S:

@@ -43,13 +43,13 @@ def test_nothing_to_do() -> None:
 
 def test_surplus_slots_are_stopped_with_the_specs_grace() -> None:
     """The highest slots go."""
-    assert plan(APP, SPEC, [box(1), box(2), box(3)]) == (Stop("id-5-3", 7, "scaled in"),)
+    assert plan(APP, SPEC, [box(1), box(2), box(3)]) == (Stop("id-5-3", 7, "scaled in", 30),)
 
 
 def test_stopped_app_uses_the_grace_of_the_request() -> None:
     """`stop` with a timeout overrides the spec, `force` kills at once."""
     stopped = replace(APP, running=False, stop_grace_s=3)
-    assert plan(stopped, SPEC, [box(1)]) == (Stop("id-5-1", 3, "stopped"),)
+    assert plan(stopped, SPEC, [box(1)]) == (Stop("id-5-1", 3, "stopped", 30),)
     forced = replace(stopped, stop_force=True)
     assert plan(forced, SPEC, [box(1)]) == (Stop("id-5-1", 0, "stopped"),)
 
@@ -86,7 +86,7 @@ def test_containers_without_app_go() -> None:
 def test_older_revision_goes_and_is_replaced() -> None:
     """A container of another revision counts for no slot."""
     assert plan(APP, SPEC, [box(1, revision=4), box(2)]) == (
-        Stop("id-4-1", 7, "of an older revision"), Start(1),
+        Stop("id-4-1", 7, "of an older revision", 30), Start(1),
     )
 
 

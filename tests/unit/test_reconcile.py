@@ -9,6 +9,7 @@ import pytest
 from cluster.consensus.local_log import LocalLog
 from cluster.control.workers import LANES
 from cluster.engine.fake import FakeEngine, ImageBehaviour
+from cluster.ingress.base import PeerStats
 from cluster.ingress.fake import FakeIngress
 from cluster.state import commands as c
 from cluster.state.model import GENERATION
@@ -161,3 +162,38 @@ def test_controllers_with_the_log_from_before_a_rescue_hold(seen_on: str) -> Non
     assert leader.ingress.table is not None
     assert leader.ingress.table.epoch > GENERATION
     assert leader.log.state().apps["shop"].problem == ""
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_a_replica_is_stopped_when_its_requests_are_answered(forced: bool) -> None:
+    """Out of the ingress first, then the wait; bounded by the spec, and not when forced."""
+    leader = Leader()
+    start(leader, "shop", 2)
+    leader.run(5)
+    last = next(c for c in leader.engine.containers() if c.slot == 2)
+    leader.ingress.counted = [PeerStats("shop", last.id, 1, 0, 1, 0, ())]
+    if forced:
+        leader.do(c.StopApp("shop", force=True))
+    else:
+        leader.do(c.ScaleApp("shop", 1, 60))
+    leader.run(10)
+    assert leader.engine.exists(last.id) is not forced
+    assert leader.ingress.table is not None
+    assert last.id not in {peer.id for peer in leader.ingress.table.routes[0].peers}
+    leader.ingress.counted = [PeerStats("shop", last.id, 1, 0, 0, 0, ())]
+    leader.run(2)
+    assert not leader.engine.exists(last.id)
+
+
+def test_a_request_that_never_ends_holds_its_replica_for_the_drain_time_only() -> None:
+    """Thirty seconds by default."""
+    leader = Leader()
+    start(leader, "shop", 2)
+    leader.run(5)
+    last = next(c for c in leader.engine.containers() if c.slot == 2)
+    leader.ingress.counted = [PeerStats("shop", last.id, 1, 0, 1, 0, ())]
+    leader.do(c.ScaleApp("shop", 1, 60))
+    leader.run(25)
+    assert leader.engine.exists(last.id)
+    leader.run(10)
+    assert not leader.engine.exists(last.id)
