@@ -168,7 +168,8 @@ def test_controllers_with_the_log_from_before_a_rescue_hold(seen_on: str) -> Non
 def test_a_replica_is_stopped_when_its_requests_are_answered(forced: bool) -> None:
     """Out of the ingress first, then the wait; bounded by the spec, and not when forced."""
     leader = Leader()
-    start(leader, "shop", 2)
+    spec = document("shop").replace('"drainSeconds": 0', '"drainSeconds": 30')
+    leader.do(c.RegisterApp("shop", spec, 1), c.StartApp("shop", 2))
     leader.run(5)
     last = next(c for c in leader.engine.containers() if c.slot == 2)
     leader.ingress.counted = [PeerStats("shop", last.id, 1, 0, 1, 0, ())]
@@ -188,7 +189,8 @@ def test_a_replica_is_stopped_when_its_requests_are_answered(forced: bool) -> No
 def test_a_request_that_never_ends_holds_its_replica_for_the_drain_time_only() -> None:
     """Thirty seconds by default."""
     leader = Leader()
-    start(leader, "shop", 2)
+    spec = document("shop").replace('"drainSeconds": 0', '"drainSeconds": 30')
+    leader.do(c.RegisterApp("shop", spec, 1), c.StartApp("shop", 2))
     leader.run(5)
     last = next(c for c in leader.engine.containers() if c.slot == 2)
     leader.ingress.counted = [PeerStats("shop", last.id, 1, 0, 1, 0, ())]
