@@ -127,6 +127,8 @@ http {{
 
     error_page 400 404 405 408 413 414 500 501 502 503 504 505 {error_path};
     error_page 494 =431 {error_path};
+    error_page 418 = @not_at_once;
+    recursive_error_pages on;
 
     # The address is a placeholder: the balancer sets the peer of each try. Connections idle
     # for 4 s are closed here, before common servers (5 s) close them under a request.
@@ -149,38 +151,44 @@ http {{
         client_max_body_size 0;
         log_by_lua_block {{ require("orchestry_ingress.ingress").log() }}
 
+        proxy_http_version 1.1;
+        proxy_request_buffering off;
+        proxy_buffering off;
+        proxy_buffer_size 16k;
+        proxy_buffers 4 16k;
+        proxy_connect_timeout 1s;
+        proxy_read_timeout 60s;
+        proxy_send_timeout 60s;
+        # A request that a replica may have begun is sent again only when it is a GET,
+        # HEAD or OPTIONS (the others never ride on a kept connection), and not after 3 s.
+        proxy_next_upstream error timeout;
+        proxy_next_upstream_timeout 3s;
+        proxy_redirect off;
+        # An app's answer must not send the request on to another place in here.
+        proxy_ignore_headers X-Accel-Redirect X-Accel-Limit-Rate X-Accel-Charset;
+        proxy_set_header Host $host_to_peer;
+        proxy_set_header Upgrade $upgrade;
+        proxy_set_header Connection $connection_to_peer;
+        # What the client says about itself is not passed on: this is the edge.
+        proxy_set_header X-Real-IP $remote_addr;
+        proxy_set_header X-Forwarded-For $remote_addr;
+        proxy_set_header X-Forwarded-Proto $scheme;
+        proxy_set_header X-Forwarded-Host $http_host;
+        proxy_set_header X-Request-Id $request_id;
+        proxy_set_header Forwarded "";
+
         location / {{
-            set $peers orchestry_kept;
             set $upgrade "";
             set $connection_to_peer "";
             set $host_to_peer $http_host;
+            set $body_or_upgrade "$http_upgrade$http_content_length$http_transfer_encoding";
+            set_by_lua_block $peers {{ return require("orchestry_ingress.ingress").choose() }}
+            if ($peers = "") {{ return 418; }}
+            proxy_pass http://$peers;
+        }}
+        location @not_at_once {{
             access_by_lua_block {{ require("orchestry_ingress.ingress").access() }}
             proxy_pass http://$peers;
-            proxy_http_version 1.1;
-            proxy_request_buffering off;
-            proxy_buffering off;
-            proxy_buffer_size 16k;
-            proxy_buffers 4 16k;
-            proxy_connect_timeout 1s;
-            proxy_read_timeout 60s;
-            proxy_send_timeout 60s;
-            # A request that a replica may have begun is sent again only when it is a GET,
-            # HEAD or OPTIONS (the others never ride on a kept connection), and not after 3 s.
-            proxy_next_upstream error timeout;
-            proxy_next_upstream_timeout 3s;
-            proxy_redirect off;
-            # An app's answer must not send the request on to another place in here.
-            proxy_ignore_headers X-Accel-Redirect X-Accel-Limit-Rate X-Accel-Charset;
-            proxy_set_header Host $host_to_peer;
-            proxy_set_header Upgrade $upgrade;
-            proxy_set_header Connection $connection_to_peer;
-            # What the client says about itself is not passed on: this is the edge.
-            proxy_set_header X-Real-IP $remote_addr;
-            proxy_set_header X-Forwarded-For $remote_addr;
-            proxy_set_header X-Forwarded-Proto $scheme;
-            proxy_set_header X-Forwarded-Host $http_host;
-            proxy_set_header X-Request-Id $request_id;
-            proxy_set_header Forwarded "";
         }}
         location = {error_path} {{
             internal;

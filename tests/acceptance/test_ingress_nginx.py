@@ -273,7 +273,7 @@ def test_an_apps_own_errors_pass_untouched(nginx: LocalNginx, ingress: NginxIngr
     """Only what the ingress says itself is in its JSON."""
     with replicas("r") as (replica,):
         ingress.push(table(1, one_route(replica.peer)))
-        for status in (400, 404, 500, 502, 503, 504):
+        for status in (418, 400, 404, 500, 502, 503, 504):
             answer = ask(nginx.port, "shop.localhost", f"/status/{status}")
             assert (answer.status, answer.text) == (status, "r")
         assert len(replica.seen) == 6

@@ -56,8 +56,9 @@ def test_every_file_that_nginx_writes_is_in_its_own_folder() -> None:
 def test_no_construct_that_interprets_a_request_is_used() -> None:
     """No rewrite, no map, no regular expression, no include: nothing to inject into."""
     text = render(CONFIG)
-    for word in ("rewrite ", "map ", "include ", "location ~", "if ("):
+    for word in ("rewrite ", "map ", "include ", "location ~"):
         assert word not in text
+    assert text.count("if (") == text.count('if ($peers = "") { return 418; }') == 1
 
 
 @pytest.mark.parametrize("change", [

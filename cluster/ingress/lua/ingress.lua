@@ -22,11 +22,68 @@ local REPEATABLE = { GET = true, HEAD = true, OPTIONS = true }
 -- By the address of nginx's request, not ngx.ctx: that is lost in the error page, and with
 -- it the count of requests in flight.
 local requests = {}
+local spare, spare_count = {}, 0   -- tables of ended requests, at most as many as ran at once
 
 local function request_key()
     return tonumber(ffi.cast("uintptr_t", base.get_request()))
 end
 
+-- The upstream for what is no plain GET, and whether it becomes a WebSocket.
+local function special(var)
+    local upgrade = var.http_upgrade
+    if upgrade ~= nil and upgrade:lower() == "websocket" then
+        -- Only this protocol: h2c would let later requests pass by the routes.
+        var.upgrade = "websocket"
+        var.connection_to_peer = "upgrade"
+        return "orchestry_fresh", true
+    elseif REPEATABLE[ngx.req.get_method()]
+        and not (var.http_content_length or var.http_transfer_encoding) then
+        return "orchestry_kept", false  -- an upgrade that is not passed on
+    end
+    var.connection_to_peer = "close"
+    return "orchestry_fresh", false
+end
+
+-- Keeps the request for the phases to come; returns the upstream that it goes to.
+local function begin(var, route, host, uri)
+    local upstream, upgrade = "orchestry_kept", false
+    if var.body_or_upgrade ~= "" or not REPEATABLE[ngx.req.get_method()] then
+        upstream, upgrade = special(var)
+    end
+    local header = var.http_host
+    if header and header ~= host and header:sub(1, #host):lower() ~= host then
+        var.host_to_peer = host  -- the request line names the host, and it holds
+    end
+    local request = spare[spare_count]
+    if request then
+        spare[spare_count] = nil
+        spare_count = spare_count - 1
+    else
+        request = {}
+    end
+    request.route, request.host, request.uri = route, host, uri
+    request.upgrade, request.tries = upgrade, 0
+    requests[request_key()] = request
+    return upstream
+end
+
+-- The upstream of a request that can be served at once, else "". Runs as `set_by_lua`, which
+-- needs no coroutine; it can neither answer nor wait, so that is left to `access`.
+function M.choose()
+    local hosts = held.hosts()
+    if not hosts then
+        return ""
+    end
+    local var = ngx.var
+    local host, uri = var.host, var.uri
+    local route = routes.find(hosts, host, uri)
+    if not route or not route.peers[1] then
+        return ""
+    end
+    return begin(var, route, host, uri)
+end
+
+-- What could not be served at once: refused, or held until it can be.
 function M.access()
     local hosts = held.hosts()
     if not hosts then
@@ -45,24 +102,7 @@ function M.access()
         end
         route = waiting.wait(route, host, uri)
     end
-    local upgrade = var.http_upgrade
-    upgrade = upgrade ~= nil and upgrade:lower() == "websocket"
-    if upgrade then
-        -- Only this protocol: h2c would let later requests pass by the routes.
-        var.upgrade = "websocket"
-        var.connection_to_peer = "upgrade"
-        var.peers = "orchestry_fresh"
-    elseif not REPEATABLE[ngx.req.get_method()]
-        or var.http_content_length or var.http_transfer_encoding then
-        var.connection_to_peer = "close"
-        var.peers = "orchestry_fresh"
-    end
-    local header = var.http_host
-    if header and header ~= host and header:sub(1, #host):lower() ~= host then
-        var.host_to_peer = host  -- the request line names the host, and it holds
-    end
-    requests[request_key()] = { route = route, host = host, uri = uri, upgrade = upgrade,
-                                tries = 0 }
+    var.peers = begin(var, route, host, uri)
 end
 
 -- The n-th of "0.000, - , 0.001": nginx writes one for each try.
@@ -76,13 +116,13 @@ local function nth(list, n)
     end
 end
 
-local function connect_failed(request)
-    return nth(ngx.var.upstream_connect_time, request.tries) == nil
+local function connect_failed(tries)
+    return nth(ngx.var.upstream_connect_time, tries) == nil
 end
 
 local function leave(request)
     peers.release(request.peer)
-    if connect_failed(request) then
+    if connect_failed(request.tries) then
         peers.avoid(request.peer)
         request.tried = request.tried or {}
         request.tried[request.peer] = true
@@ -126,15 +166,19 @@ function M.log()
     if not peer then
         return
     end
+    local tries = request.tries
+    request.peer, request.tried, request.route = nil, nil, nil
+    spare_count = spare_count + 1
+    spare[spare_count] = request
     peers.release(peer)
     local status, var = ngx.status, ngx.var
-    if (status == 502 or status == 504) and connect_failed(request) then
+    if (status == 502 or status == 504) and connect_failed(tries) then
         peers.avoid(peer)
     end
     local latency_s
     if status ~= 101 then
         local header_time = var.upstream_header_time
-        latency_s = tonumber(header_time) or nth(header_time, request.tries)
+        latency_s = tonumber(header_time) or nth(header_time, tries)
             or ngx.now() - ngx.req.start_time()
     end
     stats.record(peer, status, tonumber(var.bytes_sent), latency_s)
