@@ -304,7 +304,7 @@ class LiveCluster:
 
 
 def app_spec(name: str, image: str, *, port: int = 8080, **extra: Any) -> dict[str, Any]:
-    """A small HTTP app whose health is checked each second."""
+    """A small HTTP app whose health is checked each second, and that users scale by hand."""
     return {
         "apiVersion": "v1", "kind": "App", "metadata": {"name": name},
         "spec": {
@@ -317,5 +317,6 @@ def app_spec(name: str, image: str, *, port: int = 8080, **extra: Any) -> dict[s
             "initialDelaySeconds": 5, "failureThreshold": 2,
         },
         "termination": {"terminationGracePeriodSeconds": 2, "drainSeconds": 0},
+        "scaling": {"mode": "manual"},
         **extra,
     }

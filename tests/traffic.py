@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import http.client
+import queue
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from types import TracebackType
+from typing import Self
+
+
+def ask(connection: http.client.HTTPConnection, host: str, path: str) -> tuple[str, str]:
+    """Status, or the kind of the error, and the begin of the body."""
+    try:
+        connection.request("GET", path, headers={"Host": host})
+        answer = connection.getresponse()
+        return str(answer.status), answer.read().decode(errors="replace")[:64]
+    except (OSError, http.client.HTTPException) as error:
+        connection.close()
+        return type(error).__name__, ""
 
 
 class Traffic:
@@ -54,7 +68,7 @@ class Traffic:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
         try:
             while not self._stop.is_set():
-                what, body = self._ask(connection)
+                what, body = ask(connection, self._host, self._path)
                 with self._lock:
                     self.answers[what] += 1
                     if what == "200":
@@ -63,11 +77,73 @@ class Traffic:
         finally:
             connection.close()
 
-    def _ask(self, connection: http.client.HTTPConnection) -> tuple[str, str]:
-        try:
-            connection.request("GET", self._path, headers={"Host": self._host})
-            answer = connection.getresponse()
-            return str(answer.status), answer.read().decode(errors="replace")[:64]
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            return type(error).__name__, ""
+
+
+class Shaped:
+    """Requests at a rate that follows `shape` (seconds since the begin -> requests a second).
+
+    The load does not wait for answers, as that of many users does not; what finds no client
+    free within a second counts as `not sent`.
+    """
+
+    TICK_S = 0.01
+
+    def __init__(
+        self, port: int, host: str, path: str, shape: Callable[[float], float], *,
+        clients: int = 48,
+    ) -> None:
+        self.answers: Counter[str] = Counter()
+        self._port, self._host, self._path, self._shape = port, host, path, shape
+        self._due: queue.Queue[float] = queue.Queue()
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [
+            threading.Thread(target=self._client, daemon=True) for _ in range(clients)
+        ]
+        self._threads.append(threading.Thread(target=self._pace, daemon=True))
+        self.began_s = 0.0
+
+    def __enter__(self) -> Self:
+        self.began_s = time.monotonic()
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def failures(self) -> dict[str, int]:
+        """Everything but a 200."""
+        with self._lock:
+            return {what: n for what, n in self.answers.items() if what != "200"}
+
+    def _pace(self) -> None:
+        owed = 0.0
+        last_s = self.began_s
+        while not self._stop.wait(self.TICK_S):
+            now_s = time.monotonic()
+            owed += self._shape(now_s - self.began_s) * (now_s - last_s)
+            last_s = now_s
+            while owed >= 1:
+                owed -= 1
+                self._due.put(now_s)
+
+    def _client(self) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        while not self._stop.is_set():
+            try:
+                due_s = self._due.get(timeout=0.1)
+            except queue.Empty:
+                continue
+            if time.monotonic() - due_s > 1:
+                what = "not sent"
+            else:
+                what, _ = ask(connection, self._host, self._path)
+            with self._lock:
+                self.answers[what] += 1
+        connection.close()

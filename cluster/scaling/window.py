@@ -16,6 +16,8 @@ STALE_BUCKETS = 5
 """A reading without a sample in so many of the newest buckets is a hole, not old news."""
 STALE_ROUNDS = 3
 """One lost sample is not yet a hole."""
+LATENCY_ROUNDS = 7
+"""However short the window: the guard counts slow rounds among the last five."""
 RECENT_SHARE = 0.25
 RECENT_ROUNDS = 2
 """What scale-out looks at: the newest part of the window, and two rounds at least. In all of
@@ -88,6 +90,7 @@ class Window:
         self.span_s = max(span_s, STALE_ROUNDS * interval_s)
         self._width_s = max(self.span_s / BUCKETS, BUCKET_MIN_S)
         self._stale_s = max(STALE_BUCKETS * self._width_s, STALE_ROUNDS * interval_s)
+        self._latency_s = max(self.span_s, LATENCY_ROUNDS * interval_s)
         self._recent_s = max(RECENT_SHARE * self.span_s, RECENT_ROUNDS * interval_s)
         self._replicas: dict[str, _Replica] = {}
         self._rps, self._connections, self._errors = _Series(), _Series(), _Series()
@@ -128,7 +131,7 @@ class Window:
         # Percentiles cannot be averaged: the one over the most requests speaks for its bucket.
         if p95_ms is not None and requests > self._p95.get(bucket, (0.0, 0.0))[1]:
             self._p95[bucket] = (p95_ms, requests)
-        for old in [b for b in self._p95 if b < self._oldest(now_s)]:
+        for old in [b for b in self._p95 if b < self._oldest(now_s, self._latency_s)]:
             del self._p95[old]
         if sample.at_s >= self._last_s:
             self._last_s, self._idle = sample.at_s, rps == 0 and connections == 0
@@ -152,7 +155,8 @@ class Window:
         memories = [
             m for r in self._replicas.values() if (m := r.memory.mean(oldest, fresh)) is not None
         ]
-        p95s = tuple(self._p95[b][0] for b in sorted(self._p95) if b >= oldest)
+        p95s = tuple(self._p95[b][0] for b in sorted(self._p95)
+                     if b >= self._oldest(now_s, self._latency_s))
         rps = self._rps.mean(oldest, fresh)
         return Summary(
             cpu_percent=sum(cpus) if cpus else None, cpu_replicas=len(cpus),
@@ -169,5 +173,7 @@ class Window:
             return None
         return math.floor(at_s / self._width_s)
 
-    def _oldest(self, now_s: float) -> int:
-        return math.floor((now_s - self.span_s) / self._width_s) + 1
+    def _oldest(self, now_s: float, span_s: float | None = None) -> int:
+        """The first bucket that lies in the span as a whole."""
+        span_s = self.span_s if span_s is None else span_s
+        return math.floor((now_s - span_s) / self._width_s) + 1

@@ -276,7 +276,7 @@ def test_an_apps_own_errors_pass_untouched(nginx: LocalNginx, ingress: NginxIngr
         for status in (418, 400, 404, 500, 502, 503, 504):
             answer = ask(nginx.port, "shop.localhost", f"/status/{status}")
             assert (answer.status, answer.text) == (status, "r")
-        assert len(replica.seen) == 6
+        assert len(replica.seen) == 7
         until(lambda: counters(ingress, "r").errors == 4, "the failures are counted")
 
 

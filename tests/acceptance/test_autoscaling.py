@@ -1,0 +1,179 @@
+"""Autoscaling on the real thing: containers, nginx, three controllers, and load."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from tests.live import LiveCluster, app_spec, call, until
+from tests.traffic import Shaped, Traffic
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx]
+
+QUICK = {
+    "windowSeconds": 10, "cooldownSeconds": 5, "stabilizationWindowSeconds": 10,
+    "maxScaleInStep": 0, "maxReplicas": 4,
+}
+MS = 1000
+
+
+@pytest.fixture(scope="module")
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory, test_app_image: str, docker_socket: str
+) -> Iterator[LiveCluster]:
+    """One cluster for the tests of this file."""
+    with LiveCluster(
+        tmp_path_factory.mktemp("autoscaling"), environ={"DOCKER_HOST": docker_socket}
+    ) as live:
+        yield live
+
+
+def deploy(cluster: LiveCluster, name: str, image: str, **scaling: Any) -> str:
+    """An app that the cluster scales; its last requests may end."""
+    spec = app_spec(name, image, scaling={**QUICK, **scaling}, termination={
+        "terminationGracePeriodSeconds": 2, "drainSeconds": 10})
+    assert cluster.write("POST", "/api/v1/apps/register", spec)[0] == 201
+    status, body = cluster.write("POST", f"/api/v1/apps/{name}/start")
+    assert (status, body["status"]) == (200, "running"), body
+    return name
+
+
+def get(cluster: LiveCluster, path: str, node: str | None = None) -> Any:
+    """A read at one controller."""
+    status, body, _ = call("GET", cluster.url(node or cluster.ids[0], path))
+    assert status == 200, body
+    return body
+
+
+def desired(cluster: LiveCluster, app: str) -> int:
+    """As many as are wanted."""
+    return int(get(cluster, f"/api/v1/apps/{app}")["replicas"]["desired"])
+
+
+def counts(cluster: LiveCluster, app: str) -> list[int]:
+    """The numbers of replicas that the autoscaler chose, oldest first."""
+    events = get(cluster, f"/api/v1/apps/{app}/events?type=scaling&limit=1000")["events"]
+    moves = [e["details"] for e in reversed(events) if "new_replicas" in e["details"]]
+    return [moves[0]["previous_replicas"], *(m["new_replicas"] for m in moves)] if moves else []
+
+
+def turns(numbers: Sequence[int]) -> int:
+    """Changes of direction."""
+    steps = [b - a for a, b in pairwise(numbers) if a != b]
+    return sum((a > 0) != (b > 0) for a, b in pairwise(steps))
+
+
+def cli(cluster: LiveCluster, *arguments: str) -> str:
+    """The command line at a follower."""
+    follower = next(n for n in cluster.alive() if n != cluster.leader())
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestry.cli", "--url", cluster.url(follower), *arguments],
+        capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_pegged_replica_gets_company_and_loses_it_again(
+    cluster: LiveCluster, test_app_image: str
+) -> None:
+    """A step of CPU: out within bounds, in when it is over, no request lost, no flapping."""
+    app = deploy(cluster, "cpu", test_app_image)
+    time.sleep(6)
+    with Traffic(cluster.ingress_port, f"{app}.localhost", path="/id?cpu=10", clients=4) as load:
+        until("scaled out", lambda: desired(cluster, app) >= 3, 30)
+        until("they serve", lambda: len(load.served_by) >= 3, 20)
+        _what_every_node_tells(cluster, app)
+    until("scaled in", lambda: desired(cluster, app) == 1, 90)
+    until("gone", lambda: cluster.status(app)["replicas"]["current"] == 1, 40)
+    assert load.failures() == {}
+    numbers = counts(cluster, app)
+    assert 3 <= max(numbers) <= QUICK["maxReplicas"]
+    assert turns(numbers) <= 1, numbers
+    events = get(cluster, f"/api/v1/apps/{app}/events?type=scaling")["events"]
+    assert any("cpu" in event["message"] for event in events)
+
+
+def _what_every_node_tells(cluster: LiveCluster, app: str) -> None:
+    """Measurements and reasons, on followers as on the leader."""
+    for node in cluster.ids:
+        metrics = get(cluster, f"/api/v1/apps/{app}/metrics?history=100", node)
+        assert metrics["current"]["cpu_percent"] > 20
+        assert metrics["current"]["rps"] > 1
+        assert metrics["current"]["latency_p95_ms"] > 1
+        assert len(metrics["history"]) >= 3
+        shown = until("measured", lambda node=node: get(  # type: ignore[misc]
+            cluster, f"/api/v1/apps/{app}", node)["metrics"]["cpu_percent"], 5)
+        assert shown > 20
+        found = get(cluster, f"/api/v1/apps/{app}/scaling/decisions?changes=true", node)
+        assert found["decisions"][0]["action"] == "scale_out"
+        system = get(cluster, "/api/v1/metrics", node)
+        assert system["network"]["requests_per_second"] > 1
+    assert "cpu: " in cli(cluster, "autoscale", app, "--explain")
+    assert "replicas under this policy" in cli(cluster, "autoscale", app, "--since", "5m")
+    assert app in cli(cluster, "top", "--once")
+    leader = str(cluster.leader())
+    text = call("GET", cluster.url(leader, "/metrics"))[1]
+    assert f'orchestry_app_cpu_ratio{{app="{app}"}}' in str(text)
+
+
+def test_an_idle_app_sleeps_and_the_first_request_waits_for_it(
+    cluster: LiveCluster, test_app_image: str
+) -> None:
+    """To zero after the windows; the request that wakes it is answered."""
+    app = deploy(cluster, "sleeper", test_app_image, minReplicas=0)
+    host = f"{app}.localhost"
+    assert cluster.through_ingress(host, "/id") == 200
+    until("asleep", lambda: desired(cluster, app) == 0, 60)
+    until("gone", lambda: cluster.status(app)["containers"] == [], 20)
+    began_s = time.monotonic()
+    assert cluster.through_ingress(host, "/id", timeout_s=30) == 200
+    print(f"\nwoken in {time.monotonic() - began_s:.2f} s")
+    assert desired(cluster, app) == 1
+    assert counts(cluster, app)[-2:] == [0, 1]
+
+
+def test_latency_that_replicas_do_not_cure_ends_the_steps(
+    cluster: LiveCluster, test_app_image: str
+) -> None:
+    """Two steps of one, then the event that says why there is no third."""
+    app = deploy(cluster, "slow", test_app_image, maxP95LatencyMs=100, windowSeconds=5,
+                 minReplicas=6, maxReplicas=12, targetRPSPerReplica=20)
+    host = f"{app}.localhost"
+    with Shaped(cluster.ingress_port, host, "/?delay=200", lambda s: 90.0) as load:
+        def told() -> bool:
+            events = get(cluster, f"/api/v1/apps/{app}/events?type=scaling")["events"]
+            return any(e["details"].get("trigger") == "latency_not_capacity" for e in events)
+
+        until("it is told", told, 60)
+        time.sleep(8)
+        numbers = counts(cluster, app)
+    assert numbers == [6, 7, 8], numbers
+    assert load.failures() == {}
+
+
+def test_a_policy_survives_the_leader_and_holds_at_once(
+    cluster: LiveCluster, test_app_image: str
+) -> None:
+    """Changed through a follower; the next leader goes by it."""
+    app = deploy(cluster, "policy", test_app_image)
+    follower = next(n for n in cluster.ids if n != cluster.leader())
+    changed = json.loads(cli(cluster, "--json", "autoscale", app, "--min", "2"))
+    assert changed["new_policy"]["min_replicas"] == 2
+    until("two", lambda: cluster.status(app)["replicas"]["healthy"] == 2, 30)
+    leader = str(cluster.leader())
+    cluster.kill(leader)
+    until("another leads", lambda: cluster.leader() not in (None, leader), 20)
+    assert get(cluster, f"/api/v1/apps/{app}/scaling", follower)["policy"]["min_replicas"] == 2
+    cluster.boot(leader)
+    cluster.wait_ready()
+    assert cluster.write("PUT", f"/api/v1/apps/{app}/scaling", {"min_replicas": 3})[0] == 200
+    until("three", lambda: cluster.status(app)["replicas"]["healthy"] == 3, 30)
+    last = get(cluster, f"/api/v1/apps/{app}/scaling")["last_scaling_event"]
+    assert (last["action"], last["from_replicas"], last["to_replicas"]) == ("scale_out", 2, 3)
