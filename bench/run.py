@@ -9,10 +9,11 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from bench import containers, failover, handover, idle, ingress, load
+from bench import autoscaling, containers, failover, handover, idle, ingress, load, usage
 from bench.report import Figure, show
 
-PARTS = ("failover", "handover", "containers", "throughput", "idle", "ingress", "saturation")
+PARTS = ("failover", "handover", "containers", "throughput", "idle", "ingress",
+         "autoscaling", "usage", "saturation")
 IDLE_S = 60
 
 
@@ -36,6 +37,10 @@ def main() -> int:
                 figures += handover.measure(folder, max(1, options.trials * 2 // 3))
             elif part == "idle":
                 figures += idle.measure(folder, IDLE_S)
+            elif part == "autoscaling":
+                figures += autoscaling.measure(folder, options.rounds)
+            elif part == "usage":
+                figures += usage.measure(options.rounds)
             elif part == "ingress":
                 figures += ingress.measure(folder, options.rounds)
             elif part == "containers":

@@ -83,7 +83,7 @@ class Shaped:
     """Requests at a rate that follows `shape` (seconds since the begin -> requests a second).
 
     The load does not wait for answers, as that of many users does not; what finds no client
-    free within a second counts as `not sent`.
+    free within a second counts as `not sent`. `first_s` tells when each body came first.
     """
 
     TICK_S = 0.01
@@ -93,6 +93,7 @@ class Shaped:
         clients: int = 48,
     ) -> None:
         self.answers: Counter[str] = Counter()
+        self.first_s: dict[str, float] = {}
         self._port, self._host, self._path, self._shape = port, host, path, shape
         self._due: queue.Queue[float] = queue.Queue()
         self._stop = threading.Event()
@@ -143,7 +144,9 @@ class Shaped:
             if time.monotonic() - due_s > 1:
                 what = "not sent"
             else:
-                what, _ = ask(connection, self._host, self._path)
+                what, body = ask(connection, self._host, self._path)
+                if what == "200":
+                    self.first_s.setdefault(body, time.monotonic())
             with self._lock:
                 self.answers[what] += 1
         connection.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime
@@ -14,7 +15,8 @@ from cluster.engine.docker_api import ApiRefusal, DockerApi
 
 WHOLE_S = 2.0
 """A container whose answer has not come by then is missing in this round."""
-PARALLEL = 8
+PARALLEL = 100
+"""Docker answers with its next measurement, up to a second later: calls wait, they do not work."""
 
 
 class UsageReader:
@@ -26,6 +28,7 @@ class UsageReader:
         self._host: tuple[int, int] | None = None
         self._cores: dict[str, float] = {}
         self._asking: set[str] = set()
+        self._answered_s: dict[str, float] = {}
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(PARALLEL, "usage")
 
@@ -42,8 +45,9 @@ class UsageReader:
         wanted = frozenset(container_ids)
         self._cgroups.keep_only(wanted)
         with self._lock:
-            for gone in self._cores.keys() - wanted:
-                del self._cores[gone]
+            for known in (self._cores, self._answered_s):
+                for gone in known.keys() - wanted:
+                    del known[gone]
         found, left = [], []
         for container_id in container_ids:
             one = self._cgroups.read(container_id, cpus=cpus, memory_bytes=memory_bytes)
@@ -55,7 +59,9 @@ class UsageReader:
 
     def _through_api(self, container_ids: Sequence[str], cpus: int) -> list[Usage]:
         with self._lock:  # one that hangs since an earlier round is not asked for again
-            free = [i for i in container_ids if i not in self._asking]
+            # Those that waited longest come first: all have their turn, however many there are.
+            free = sorted((i for i in container_ids if i not in self._asking),
+                          key=lambda i: self._answered_s.get(i, 0.0))
             self._asking.update(free)
         jobs = [self._pool.submit(self._ask, i, cpus) for i in free]
         done, pending = wait(jobs, WHOLE_S)
@@ -87,6 +93,8 @@ class UsageReader:
         finally:
             with self._lock:
                 self._asking.discard(container_id)
+        with self._lock:
+            self._answered_s[container_id] = time.monotonic()
         return usage_of(container_id, answer, cores)
 
     def close(self) -> None:

@@ -21,7 +21,8 @@ LATENCY_ROUNDS = 7
 RECENT_SHARE = 0.25
 RECENT_ROUNDS = 2
 """What scale-out looks at: the newest part of the window, and two rounds at least. In all of
-a window a load that has just come would be hidden by the quiet before it."""
+a window a load that has just come would be hidden by the quiet before it. The newest round
+counts twice: CPU ends at its limit, so a step there is small however large the load is."""
 REPLICAS_MAX = 256
 """More than an app can have, with the surplus of a rollout: a bound on memory."""
 
@@ -62,14 +63,20 @@ class _Series:
         for bucket in [b for b in self.buckets if b < oldest]:
             del self.buckets[bucket]
 
-    def mean(self, oldest: int, newest_needed: int) -> float | None:
+    def mean(self, oldest: int, newest_needed: int, *, stress: bool = False) -> float | None:
+        """None when the newest samples are missing; with `stress` the newest one counts twice."""
         total, count, newest = 0.0, 0, oldest - 1
         for bucket, (part, number) in self.buckets.items():
             if bucket >= oldest:
                 total += part
                 count += number
                 newest = max(newest, bucket)
-        return total / count if count and newest >= newest_needed else None
+        if not count or newest < newest_needed:
+            return None
+        if stress:
+            part, number = self.buckets[newest]
+            return (total + part / number) / (count + 1)
+        return total / count
 
 
 @dataclass(slots=True)
@@ -147,24 +154,26 @@ class Window:
 
     def recent(self, now_s: float) -> Summary:
         """The readings over the newest part of the span, for scale-out."""
-        return self._summary(now_s, math.floor((now_s - self._recent_s) / self._width_s) + 1)
+        oldest = math.floor((now_s - self._recent_s) / self._width_s) + 1
+        return self._summary(now_s, oldest, stress=True)
 
-    def _summary(self, now_s: float, oldest: int) -> Summary:
+    def _summary(self, now_s: float, oldest: int, *, stress: bool = False) -> Summary:
         fresh = math.floor((now_s - self._stale_s) / self._width_s)
-        cpus = [m for r in self._replicas.values() if (m := r.cpu.mean(oldest, fresh)) is not None]
-        memories = [
-            m for r in self._replicas.values() if (m := r.memory.mean(oldest, fresh)) is not None
-        ]
+        def mean(series: _Series) -> float | None:
+            return series.mean(oldest, fresh, stress=stress)
+
+        cpus = [m for r in self._replicas.values() if (m := mean(r.cpu)) is not None]
+        memories = [m for r in self._replicas.values() if (m := mean(r.memory)) is not None]
         p95s = tuple(self._p95[b][0] for b in sorted(self._p95)
                      if b >= self._oldest(now_s, self._latency_s))
-        rps = self._rps.mean(oldest, fresh)
+        rps = mean(self._rps)
         return Summary(
             cpu_percent=sum(cpus) if cpus else None, cpu_replicas=len(cpus),
             memory_percent=sum(memories) if memories else None, memory_replicas=len(memories),
             rps=rps,
             p95_ms=sorted(p95s)[len(p95s) // 2] if p95s else None, p95s_ms=p95s,
-            connections=self._connections.mean(oldest, fresh),
-            errors_per_s=self._errors.mean(oldest, fresh),
+            connections=mean(self._connections),
+            errors_per_s=mean(self._errors),
             idle=self._idle and now_s - self._last_s <= self._stale_s,
         )
 

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from cluster.consensus.disk import OsDisk
+from cluster.consensus.errors import ConsensusError
+from cluster.consensus.journal import Journal
 from tests.faults.clusters import FaultCluster
 from tests.faults.recorder import Recorder
 from tests.faults.verdicts import assert_sound
@@ -153,6 +156,56 @@ def test_damaged_file(tmp_path: Path, file: str, damage: str) -> None:
         cluster.wait_ready()
         apps = {row["name"] for row in before}
         until("all apps", lambda: set(cluster.apps(victim)) == apps, 10)
+
+
+def test_a_journal_cut_at_every_byte(tmp_path: Path) -> None:
+    """What is left is a true beginning of what was there, or is refused; never anything else."""
+    with FaultCluster(tmp_path / "cluster") as cluster:
+        for number in range(12):
+            assert cluster.write(
+                "POST", "/api/v1/apps/register", app_spec(f"app-{number}", "x:1"))[0] == 201
+        before = cluster.same_state()["apps"]
+        victim = next(node for node in cluster.ids if node != cluster.elected())
+        cluster.kill(victim)
+        path = tmp_path / "cluster" / victim / "journal"
+        whole = path.read_bytes()
+        lengths = cut_everywhere(whole, tmp_path / "cut")
+        assert len(lengths) > 12
+        # A real controller with such a journal, at some of the places, is as the others soon.
+        for size in sorted(random.sample(range(len(whole) // 4, len(whole)), 3)):
+            path.write_bytes(whole[:size])
+            cluster.boot(victim)
+            cluster.wait_ready()
+            assert cluster.same_state()["apps"] == before
+            cluster.kill(victim)
+        cluster.boot(victim)
+        cluster.wait_ready()
+
+
+def cut_everywhere(whole: bytes, path: Path) -> set[int]:
+    """Read a journal cut at each byte; returns how many entries were left, each once."""
+    disk = OsDisk("os")
+    path.write_bytes(whole)
+    full = Journal(disk, path)
+    entries, term, commit = full[:], full.getCurrentTerm(), full.getRaftCommitIndex()
+    full.close()
+    found, refused, last = set(), 0, 0
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        try:
+            journal = Journal(disk, path)
+        except ConsensusError:
+            refused = size
+            continue
+        assert journal[:] == entries[:len(journal)], size
+        assert len(journal) >= last, size
+        assert journal.getCurrentTerm() <= term
+        assert journal.getRaftCommitIndex() <= commit
+        last = len(journal)
+        found.add(last)
+        journal.close()
+    assert refused < 32  # only without its header
+    return found
 
 
 def damaged(data: bytes, how: str) -> bytes:
