@@ -1,6 +1,6 @@
 """LeaseKeeper: takes, keeps and gives up the right to act.
 
-Source: docs/adr/0003-lease-and-epoch.md.
+Source: docs/adr/0003-lease-and-epoch.md, 0014-an-epoch-begins-when-the-one-before-is-over.md.
 """
 
 from __future__ import annotations
