@@ -21,6 +21,9 @@ ask each other for ever."""
 TIMEOUT_S = 2.0
 BYTES_MAX = 64 * 1024**2
 KEPT_S = 1.0
+ASK_S = 0.25
+SILENT_S = 5.0
+"""After a question without an answer nobody asks again for so long."""
 PARALLEL_MAX = 8
 
 _places = threading.BoundedSemaphore(PARALLEL_MAX)
@@ -84,14 +87,13 @@ def fetch(
 class Latest:
     """The current measurements of all apps: the leader's own, elsewhere asked of it each second.
 
-    A reader never waits longer than one such question; without an answer all is unknown.
+    A reader waits for one such question at most, 0.25 s; without an answer all is unknown.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._apps: Mapping[str, Mapping[str, Any]] = {}
         self._until_s = 0.0
-        self.version: object = 0
 
     def of(self, app: str) -> Mapping[str, Any] | None:
         """The `metrics` of one app's status; None when it was not measured lately."""
@@ -102,26 +104,27 @@ class Latest:
         now_s = time.monotonic()
         if now_s < self._until_s:
             return self._apps
-        if not self._lock.acquire(blocking=not self._apps):
+        if not self._lock.acquire(blocking=False):
             return self._apps  # somebody else asks just now
         try:
             if now_s >= self._until_s:
-                self._apps = self._ask()
-                self.version = object()
-                self._until_s = time.monotonic() + KEPT_S
+                found = self._ask()
+                self._apps = found if found is not None else {}
+                kept_s = KEPT_S if found is not None else SILENT_S
+                self._until_s = time.monotonic() + kept_s
             return self._apps
         finally:
             self._lock.release()
 
-    def _ask(self) -> Mapping[str, Mapping[str, Any]]:
+    def _ask(self) -> Mapping[str, Mapping[str, Any]] | None:
         url = _leader_url()
         if url is None:
             return measured.latest()
-        found = fetch(f"{url}/cluster/measurements", {}, timeout_s=0.5)
+        found = fetch(f"{url}/cluster/measurements", {}, timeout_s=ASK_S)
         if found is None or found[0] != 200:
-            return {}
+            return None
         try:
             apps = orjson.loads(found[2])["apps"]
         except (ValueError, KeyError, TypeError):
-            return {}
-        return apps if isinstance(apps, dict) else {}
+            return None
+        return apps if isinstance(apps, dict) else None

@@ -102,7 +102,8 @@ def _shape(
 ) -> list[Figure]:
     app = _deploy(cluster, name, image, cooldownSeconds=5, stabilizationWindowSeconds=15,
                   maxScaleInStep=0, maxReplicas=6)
-    with Shaped(cluster.ingress_port, f"{app}.localhost", "/id?cpu=5", shape) as load:
+    with Shaped(cluster.ingress_port, f"{app}.localhost", "/id?cpu=5", shape,
+                clients=150) as load:
         time.sleep(PERIOD_S * PERIODS)
     moves = _moves(cluster, app)
     numbers = [1, *(move["details"]["new_replicas"] for move in moves)]

@@ -38,8 +38,8 @@ ROUND_S = 1.5
 """How long a round waits for its answers."""
 ASLEEP_S = 0.25
 """Between two looks for requests that wait for an app at zero."""
-SLICE = 50
-"""Apps decided in one step: requests are served between two steps."""
+SLICE_S = 0.02
+"""Time of one step for decisions: requests are served between two steps."""
 FROM_REPLICAS = frozenset({"cpu", "memory"})
 FROM_ALL = frozenset({"cpu", "memory", "rps", "latency", "connections"})
 NO_CAPACITY = (
@@ -69,6 +69,8 @@ class _Round:
 
 @dataclass
 class _AppMemory:
+    life: tuple[int, int]
+    """When the app was registered and started: one that comes again begins anew."""
     window_s: float
     window: Window
     past: Past
@@ -96,12 +98,13 @@ class Scaler:
     def reset(self) -> None:
         """A new lease begins with empty windows: scale-in waits until they are full again."""
         self._epoch += 1
-        self._next_s = 0.0
+        self._next_s = self._peek_s = 0.0
         self._round: _Round | None = None
         self._usages: dict[str, Usage] = {}
         self._looks: dict[str, _Look] = {}
         self._memory: dict[str, _AppMemory] = {}
         self._todo: deque[str] = deque()
+        self._asleep: set[str] = set()
         self._traffic: dict[str, rates.Traffic] | None = None
         self._loads: dict[str, rates.Load] = {}
         self._decided: _Round | None = None
@@ -123,13 +126,27 @@ class Scaler:
             return
         if turn.now_s >= self._next_s:
             self._begin(turn)
+        elif self._asleep and turn.now_s >= self._peek_s:
+            self._peek(turn)
+
+    def _peek(self, turn: Turn) -> None:
+        """Between two rounds, look for requests that wait for an app at zero."""
+        self._peek_s = turn.now_s + ASLEEP_S
+        epoch = self._epoch
+
+        def done(outcome: Outcome) -> None:
+            if epoch == self._epoch and outcome.error is None and any(
+                    outcome.value.waiting.get(name) for name in self._asleep):
+                self._next_s = 0.0
+
+        for ingress in self._ingresses:
+            self._workers.start("stats", f"peek:{ingress.name}", ingress.stats, done)
 
     def _begin(self, turn: Turn) -> None:
-        asleep = any(
-            app.running and not app.replicas and not app.by_hand
-            for app in turn.state.apps.values()
-        )
-        self._next_s = turn.now_s + (ASLEEP_S if asleep else self._interval_s)
+        self._next_s = turn.now_s + self._interval_s
+        self._asleep = {
+            name for name, app in turn.state.apps.items() if app.running and not app.replicas
+        }
         now = self._round = _Round(turn.now_s, turn.now_ms, 0)
         epoch = self._epoch
         ids = [c.id for c in self._fleet.containers.values() if c.phase == "running"]
@@ -177,9 +194,11 @@ class Scaler:
         self._traffic = self._traffic_of(now)
         self._todo = deque(sorted(
             name for name, app in turn.state.apps.items() if app.running and not app.deleting))
-        for gone in [name for name in self._memory if name not in turn.state.apps]:
+        running = set(self._todo)
+        for gone in [name for name in self._memory if name not in running]:
             del self._memory[gone]
-            self._by_app.pop(gone, None)
+        for gone in [name for name in self._by_app if name not in turn.state.apps]:
+            del self._by_app[gone]
         self._telemetry.keep_only(turn.state.apps.keys())
         self._decide_some(turn)
 
@@ -226,7 +245,8 @@ class Scaler:
 
     def _decide_some(self, turn: Turn) -> None:
         by_app = self._fleet.by_app()
-        for _ in range(min(SLICE, len(self._todo))):
+        until_s = self._clock.monotonic_s() + SLICE_S
+        while self._todo and self._clock.monotonic_s() < until_s:
             name = self._todo.popleft()
             app = turn.state.apps.get(name)
             spec = spec_for(app) if app is not None else None
@@ -272,12 +292,18 @@ class Scaler:
         record = self._fleet.records.get(container.id)
         return record is not None and record.health == "healthy"
 
+    def _is_young(self, container: Container) -> bool:
+        """It was never healthy. One that is no more may be so because of its load."""
+        record = self._fleet.records.get(container.id)
+        return record is None or record.health == "starting"
+
     def _remembered(self, turn: Turn, app: App, window_s: float) -> _AppMemory:
         """The app's window and past; the last change is known from the replicated state."""
-        memory = self._memory.get(app.name)
-        if memory is None:
+        memory, life = self._memory.get(app.name), (app.created_at_ms, app.started_at_ms)
+        if memory is None or memory.life != life:
             window = Window(window_s, self._interval_s)
-            memory = self._memory[app.name] = _AppMemory(window_s, window, Past(turn.now_s))
+            memory = _AppMemory(life, window_s, window, Past(turn.now_s))
+            self._memory[app.name] = memory
         elif memory.window_s != window_s:
             memory.window_s, memory.window = window_s, Window(window_s, self._interval_s)
         if app.last_scaled_at_ms:
@@ -291,7 +317,7 @@ class Scaler:
     ) -> Round:
         samples = tuple(
             Sample(c.id, now.began_s, found.cpu_percent, found.memory_percent,
-                   young=not self._is_healthy(c))
+                   young=self._is_young(c))
             for c in replicas if (found := self._loads.get(c.id)) is not None
         )
         sample = None

@@ -97,7 +97,8 @@ def decide(
     return Decision(
         now_s, current, healthy, current if manual else wanted, wanted,
         "manual" if manual else would, would, limits.minimum, limits.maximum, case.inputs,
-        case.need, idle=case.summary.idle, breached=case.breached, calm=case.breaches == 0,
+        case.need, idle=case.summary.idle and not waiting, breached=case.breached,
+        calm=case.breaches == 0,
         guard_due=case.due and not case.exhausted, guard_steps=_steps(case),
         p95_ms=case.summary.p95_ms, emit=("latency_not_capacity",) if stopped else (),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -224,6 +225,30 @@ def test_an_idle_app_sleeps_and_a_request_wakes_it() -> None:
     load.ingress.waiting = {}
     load.run(15)
     assert load.replicas == 1
+
+
+def test_an_app_that_is_started_again_does_not_sleep_at_once() -> None:
+    """It was idle before it was stopped; that says nothing of the time since."""
+    load = Load({"minReplicas": 0})
+    load.run(12)
+    load.do(c.StopApp("shop"), c.StartApp("shop"))
+    load.run(18)
+    assert load.replicas == 1
+    load.run(40)
+    assert load.replicas == 0
+
+
+def test_a_replica_that_fails_under_its_load_still_counts() -> None:
+    """Its CPU is what makes it fail: it must not be taken for a young one."""
+    load = Load()
+    load.cores = 1.0
+    load.run(3)
+    for one in load.engine.containers():
+        load.engine.set_sick(one.id)
+        load.parts.fleet.records[one.id] = replace(
+            load.parts.fleet.records[one.id], health="unhealthy", next_s=1e12)
+    load.run(6)
+    assert load.replicas >= 2
 
 
 def test_an_app_behind_tcp_is_scaled_on_its_replicas_alone() -> None:
