@@ -24,6 +24,7 @@ from cluster.control.loop import Turn
 from cluster.control.scaler import Scaler
 from cluster.control.telemetry import Telemetry
 from cluster.control.workers import ThreadWorkers
+from cluster.controller import calm_collector
 from cluster.engine.base import RunRequest
 from cluster.engine.docker import DockerEngine
 from cluster.engine.fake import FakeEngine
@@ -126,6 +127,7 @@ def _turns(numbers: Sequence[int]) -> int:
 
 def _loop_cost(rounds: int) -> list[Figure]:
     """One round for 1,000 apps with 10 replicas each, over the fake engine and ingress."""
+    calm_collector()
     clock = SystemClock()
     engine, ingress, fleet = FakeEngine(clock), FakeIngress(), Fleet(clock)
     workers, telemetry = ThreadWorkers(lambda: None), Telemetry()

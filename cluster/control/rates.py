@@ -91,15 +91,25 @@ class Traffic:
 NOTHING = Traffic()
 
 
-def traffic(before: IngressStats, after: IngressStats, elapsed_s: float) -> dict[str, Traffic]:
+Peers = Mapping[tuple[str, str], PeerStats]
+
+
+def by_peer(stats: IngressStats) -> Peers:
+    """Counters by app and peer."""
+    return {(peer.app, peer.peer_id): peer for peer in stats.peers}
+
+
+def traffic(
+    before: IngressStats, after: IngressStats, elapsed_s: float, old: Peers | None = None
+) -> dict[str, Traffic]:
     """By app, what one ingress did in `elapsed_s`; empty when that cannot be told.
 
-    An app that is not in it had no traffic; one whose counters fell is missing from what
-    `whole` makes of it, since its key is there with a NaN.
+    An app that is not in it had no traffic; one whose counters fell has NaN for its rates.
+    `old` are the peers of `before`, where they are known already.
     """
     if before.boot_id != after.boot_id or elapsed_s <= 0:
         return {}
-    old = {(peer.app, peer.peer_id): peer for peer in before.peers}
+    old = by_peer(before) if old is None else old
     by_app: dict[str, list[tuple[PeerStats | None, PeerStats]]] = defaultdict(list)
     for peer in after.peers:
         by_app[peer.app].append((old.get((peer.app, peer.peer_id)), peer))
@@ -117,12 +127,21 @@ def _traffic(
     counts = [0] * (len(bounds_ms) + 1)
     for old, new in pairs:
         # A peer that was not there before began to count at zero.
-        requests += _grown(old.requests if old else 0, new.requests)
-        errors += _grown(old.errors if old else 0, new.errors)
-        sent += _grown(old.bytes_sent if old else 0, new.bytes_sent)
-        for number, count in enumerate(new.latency_counts[:len(counts)]):
-            was = old.latency_counts[number] if old else 0
-            counts[number] += max(count - was, 0)
+        if old is None:
+            requests, errors, sent = (
+                requests + new.requests, errors + new.errors, sent + new.bytes_sent)
+            counts = [a + b for a, b in zip(counts, new.latency_counts, strict=False)]
+        elif new.requests != old.requests:
+            requests += _grown(old.requests, new.requests)
+            errors += _grown(old.errors, new.errors)
+            sent += _grown(old.bytes_sent, new.bytes_sent)
+            counts = [a + b - c for a, b, c in zip(
+                counts, new.latency_counts, old.latency_counts, strict=False)]
+    if min(counts) < 0:
+        requests = math.nan
+        counts = []
+    if math.isnan(requests + errors + sent):
+        requests = errors = sent = math.nan
     return Traffic(
         requests, requests / elapsed_s, errors / elapsed_s, sent / elapsed_s,
         sum(new.in_flight for _, new in pairs), tuple(counts), bounds_ms,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cluster.clock import Clock
@@ -50,10 +50,11 @@ NO_CAPACITY = (
 
 @dataclass
 class _Look:
-    """One ingress's counters and when they were read; `ok` is False after a failure."""
+    """One ingress's counters and when they were read."""
 
     stats: IngressStats
     at_s: float
+    peers: rates.Peers
 
 
 @dataclass
@@ -106,6 +107,7 @@ class Scaler:
         self._todo: deque[str] = deque()
         self._asleep: set[str] = set()
         self._traffic: dict[str, rates.Traffic] | None = None
+        self._waiting: Mapping[str, int] = {}
         self._loads: dict[str, rates.Load] = {}
         self._decided: _Round | None = None
         self._requests = 0
@@ -168,7 +170,7 @@ class Scaler:
     def _ask(self, ingress: Ingress, now: _Round, epoch: int) -> None:
         def look() -> _Look:
             stats = ingress.stats()
-            return _Look(stats, self._clock.monotonic_s())
+            return _Look(stats, self._clock.monotonic_s(), rates.by_peer(stats))
 
         def done(outcome: Outcome) -> None:
             if epoch != self._epoch:
@@ -192,6 +194,7 @@ class Scaler:
         self._usages = {i: u for i, u in self._usages.items() if i in known}
         self._usages.update((u.container_id, u) for u in now.usages)
         self._traffic = self._traffic_of(now)
+        self._waiting = rates.waiting(look.stats for look in now.looks.values())
         self._todo = deque(sorted(
             name for name, app in turn.state.apps.items() if app.running and not app.deleting))
         running = set(self._todo)
@@ -211,7 +214,8 @@ class Scaler:
             if after is None or before is None or before.stats.boot_id != after.stats.boot_id:
                 whole = False
             else:
-                parts.append(rates.traffic(before.stats, after.stats, after.at_s - before.at_s))
+                parts.append(rates.traffic(
+                    before.stats, after.stats, after.at_s - before.at_s, before.peers))
             if after is not None:
                 self._looks[ingress.name] = after
             else:
@@ -273,7 +277,7 @@ class Scaler:
         decision = decide(
             policy, memory.window, limits=limits, current=app.replicas, healthy=len(healthy),
             now_s=turn.now_s, past=memory.past, frozen=_rolls(app, observed),
-            waiting=rates.waiting(look.stats for look in now.looks.values()).get(app.name, 0),
+            waiting=self._waiting.get(app.name, 0),
             measurable=FROM_ALL if self._routed(spec) else FROM_REPLICAS,
             hold=_hold(app, turn.now_ms, limits.minimum),
         )

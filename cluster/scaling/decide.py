@@ -87,8 +87,8 @@ def decide(
     `hold` is why nothing may change whatever the load: a user's own number has precedence.
     """
     case = _case(
-        policy, window.summary(now_s), window.recent(now_s), limits=limits, current=current,
-        healthy=healthy, now_s=now_s, past=past, frozen=frozen, waiting=waiting,
+        policy, window.summaries(now_s), limits=limits, current=current, healthy=healthy,
+        now_s=now_s, past=past, frozen=frozen, waiting=waiting,
         measurable=measurable, hold=hold,
     )
     wanted, would = _auto(case)
@@ -105,12 +105,13 @@ def decide(
 
 
 def _case(
-    policy: Scaling, summary: Summary, recent: Summary, *, limits: Bounds, current: int,
+    policy: Scaling, summaries: tuple[Summary, Summary], *, limits: Bounds, current: int,
     healthy: int, now_s: float, past: Past, frozen: bool, waiting: int, measurable: Collection[str],
     hold: Reason | None,
 ) -> _Case:
+    summary = summaries[0]
     inputs = tuple(
-        _input(signal, policy, (summary, recent), current)
+        _input(signal, policy, summaries, current)
         for signal in SIGNALS.values() if signal.name in measurable
     )
     breaches = sum(

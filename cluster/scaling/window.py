@@ -63,20 +63,31 @@ class _Series:
         for bucket in [b for b in self.buckets if b < oldest]:
             del self.buckets[bucket]
 
-    def mean(self, oldest: int, newest_needed: int, *, stress: bool = False) -> float | None:
-        """None when the newest samples are missing; with `stress` the newest one counts twice."""
-        total, count, newest = 0.0, 0, oldest - 1
+    def means(
+        self, oldest: int, oldest_recent: int, newest_needed: int
+    ) -> tuple[float | None, float | None]:
+        """Of all and of the recent buckets; None when the newest samples are missing.
+
+        Among the recent ones the newest counts twice.
+        """
+        total = recent = last = 0.0
+        count = number_recent = 0
+        newest = oldest - 1
         for bucket, (part, number) in self.buckets.items():
-            if bucket >= oldest:
-                total += part
-                count += number
-                newest = max(newest, bucket)
+            if bucket < oldest:
+                continue
+            total += part
+            count += number
+            if bucket >= oldest_recent:
+                recent += part
+                number_recent += number
+            if bucket > newest:
+                newest, last = bucket, part / number
         if not count or newest < newest_needed:
-            return None
-        if stress:
-            part, number = self.buckets[newest]
-            return (total + part / number) / (count + 1)
-        return total / count
+            return None, None
+        if not number_recent:
+            return total / count, None
+        return total / count, (recent + last) / (number_recent + 1)
 
 
 @dataclass(slots=True)
@@ -150,32 +161,34 @@ class Window:
 
     def summary(self, now_s: float) -> Summary:
         """The readings at a moment, over the span before it."""
-        return self._summary(now_s, self._oldest(now_s))
+        return self.summaries(now_s)[0]
 
-    def recent(self, now_s: float) -> Summary:
-        """The readings over the newest part of the span, for scale-out."""
-        oldest = math.floor((now_s - self._recent_s) / self._width_s) + 1
-        return self._summary(now_s, oldest, stress=True)
-
-    def _summary(self, now_s: float, oldest: int, *, stress: bool = False) -> Summary:
+    def summaries(self, now_s: float) -> tuple[Summary, Summary]:
+        """The readings over the span, and over its newest part, for scale-out."""
+        oldest = self._oldest(now_s)
+        recent = math.floor((now_s - self._recent_s) / self._width_s) + 1
         fresh = math.floor((now_s - self._stale_s) / self._width_s)
-        def mean(series: _Series) -> float | None:
-            return series.mean(oldest, fresh, stress=stress)
-
-        cpus = [m for r in self._replicas.values() if (m := mean(r.cpu)) is not None]
-        memories = [m for r in self._replicas.values() if (m := mean(r.memory)) is not None]
-        p95s = tuple(self._p95[b][0] for b in sorted(self._p95)
-                     if b >= self._oldest(now_s, self._latency_s))
-        rps = mean(self._rps)
-        return Summary(
-            cpu_percent=sum(cpus) if cpus else None, cpu_replicas=len(cpus),
-            memory_percent=sum(memories) if memories else None, memory_replicas=len(memories),
-            rps=rps,
-            p95_ms=sorted(p95s)[len(p95s) // 2] if p95s else None, p95s_ms=p95s,
-            connections=mean(self._connections),
-            errors_per_s=mean(self._errors),
-            idle=self._idle and now_s - self._last_s <= self._stale_s,
-        )
+        cpus = [r.cpu.means(oldest, recent, fresh) for r in self._replicas.values()]
+        memories = [r.memory.means(oldest, recent, fresh) for r in self._replicas.values()]
+        rps = self._rps.means(oldest, recent, fresh)
+        connections = self._connections.means(oldest, recent, fresh)
+        errors = self._errors.means(oldest, recent, fresh)
+        first = self._oldest(now_s, self._latency_s)
+        p95s = tuple(self._p95[b][0] for b in sorted(self._p95) if b >= first)
+        idle = self._idle and now_s - self._last_s <= self._stale_s
+        made = []
+        for which in (0, 1):
+            cpu = [pair[which] for pair in cpus if pair[which] is not None]
+            memory = [pair[which] for pair in memories if pair[which] is not None]
+            made.append(Summary(
+                cpu_percent=sum(cpu) if cpu else None,  # type: ignore[arg-type]
+                cpu_replicas=len(cpu),
+                memory_percent=sum(memory) if memory else None,  # type: ignore[arg-type]
+                memory_replicas=len(memory), rps=rps[which],
+                p95_ms=sorted(p95s)[len(p95s) // 2] if p95s else None, p95s_ms=p95s,
+                connections=connections[which], errors_per_s=errors[which], idle=idle,
+            ))
+        return made[0], made[1]
 
     def _bucket(self, at_s: float, now_s: float) -> int | None:
         if not math.isfinite(at_s) or at_s > now_s or at_s < now_s - self.span_s:
