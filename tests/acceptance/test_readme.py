@@ -80,7 +80,8 @@ def test_every_block_runs_and_prints_what_the_page_shows(run: DevRun, tmp_path: 
     environ = {**os.environ, "ORCHESTRY_URL": urls, "COLUMNS": "80"}
     ports = {str(8001 + more): str(run.port + more) for more in range(3)}
     ports["8080/"] = f"{run.ingress_port}/"
-    assert [block.language for block in blocks()] == ["shell", "shell", "python", "shell"]
+    assert [block.language for block in blocks()] == [
+        "shell", "shell", "python", "shell", "shell"]
     for block in blocks():
         code = block.code
         for shown, real in ports.items():
