@@ -81,6 +81,11 @@ def changed(document: str, before: str, changes: str) -> str:
     return after
 
 
+def text_of(document: str, changes: str) -> str:
+    """The policy in force as text, in the API's words."""
+    return canonical(written(policy_of(document, changes)))
+
+
 @lru_cache(STORED_SPECS_MAX)
 def policy_of(document: str, changes: str = "") -> Scaling:
     """The policy of a stored document with the changes made since.

@@ -21,6 +21,7 @@ from cluster.state.commands import RestorePart
 from cluster.state.step import REPLICAS_MAX
 from orchestry import __version__
 from orchestry.errors import Code, OrchestryError
+from orchestry.policy import changed
 from orchestry.spec import parse
 
 _SHAPE = TypeAdapter(RestorePart)
@@ -91,6 +92,11 @@ def _part(data: dict[str, Any]) -> RestorePart:
     for app, document in zip(part.apps, documents, strict=True):
         if parse.parse_app(document, min_memory_bytes=floor).name != app.name:
             raise errors.invalid([("part.apps", f"{app.name!r:.80} has the spec of another app")])
+        try:
+            changed(app.document, "", app.scaling or "{}")
+        except (OrchestryError, ValueError, TypeError, RecursionError) as error:
+            raise errors.invalid([
+                ("part.apps", f"{app.name}: its scaling is no policy: {error!s:.200}")]) from None
         if not 0 <= app.replicas <= REPLICAS_MAX:
             raise errors.invalid([
                 ("part.apps", f"{app.name}: replicas must be 0 to {REPLICAS_MAX}")])

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from itertools import pairwise
 from typing import Any
 
+import orjson
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
@@ -77,16 +78,11 @@ def update(path: AppPath, query: WriteQuery, body: ScalingBody) -> Response:
         after = policies.changed(app.document, app.scaling, changes)  # every fault by its field
         policies.check_zones(policies.policy_of(app.document, after))
     applied = propose(SetScaling(path.app_name, changes, expected_revision()))
-    document = applied.get("document")
     return answer({
         "message": "Scaling policy updated successfully", "app_name": path.app_name,
-        "previous_policy": _written(document, applied.get("previous")),
-        "new_policy": _written(document, applied.get("scaling")),
+        "previous_policy": orjson.loads(applied.get("previous")),
+        "new_policy": orjson.loads(applied.get("policy")),
     })
-
-
-def _written(document: str, changes: str) -> dict[str, Any]:
-    return policies.written(policies.policy_of(document, changes))
 
 
 @blueprint.get("/<app_name>/scaling/decisions", responses={200: None})

@@ -19,7 +19,7 @@ def spec_for(app: App) -> AppSpec | None:
     """
     try:
         return _spec(app.document, app.scaling) if app.scaling else spec_of(app.document)
-    except OrchestryError:
+    except (OrchestryError, ValueError, TypeError):
         return None
 
 

@@ -103,7 +103,6 @@ class Telemetry:
         self._lock = threading.Lock()
         self._apps: dict[str, _OfApp] = {}
         self._totals = Totals()
-        self.version = 0
 
     def add(self, app: str, record: Record) -> None:
         """Keep one round of an app; the oldest goes when there are too many."""
@@ -118,7 +117,6 @@ class Telemetry:
             of.buckets[-1].add(record.point)
             while len(of.buckets) > _share(BUCKETS_MAX, BUCKETS_OF_APP, len(self._apps)):
                 of.buckets.popleft()
-            self.version += 1
 
     def sum_up(self, totals: Totals) -> None:
         """Keep the latest totals."""

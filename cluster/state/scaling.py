@@ -8,7 +8,7 @@ from cluster.state import commands as c
 from cluster.state.model import ClusterState
 from cluster.state.step import REPLICAS_MAX, Refusal, Step, leaving, tell, wanted_app, with_app
 from orchestry.errors import Code, OrchestryError
-from orchestry.policy import changed
+from orchestry.policy import changed, text_of
 
 
 def scale(state: ClusterState, command: c.ScaleApp, stamp: c.Stamp) -> Step:
@@ -53,9 +53,10 @@ def set_scaling(state: ClusterState, command: c.SetScaling, stamp: c.Stamp) -> S
         after = changed(app.document, app.scaling, command.changes)
     except OrchestryError as error:
         return Refusal(Code.VALIDATION_ERROR, str(error))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         return Refusal(Code.VALIDATION_ERROR, f"not readable: {error}")
-    value = (("document", app.document), ("previous", app.scaling), ("scaling", after))
+    value = (("previous", text_of(app.document, app.scaling)),
+             ("policy", text_of(app.document, after)))
     if after == app.scaling:
         return state, value
     state = tell(

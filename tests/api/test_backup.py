@@ -74,6 +74,10 @@ def _app(part: dict[str, Any], **fields: Any) -> dict[str, Any]:
     (lambda part: _app(part, addresses=[1]), "part.apps.0.addresses.0"),
     (lambda part: _app(part, name="other"), "part.apps"),
     (lambda part: _app(part, document="{"), "part"),
+    (lambda part: _app(part, scaling="{"), "part.apps"),
+    (lambda part: _app(part, scaling='{"maxReplicas":0}'), "part.apps"),
+    (lambda part: _app(part, scaling="[]"), "part.apps"),
+    (lambda part: _app(part, last_scaling=[1, "2", "why"]), "part.apps.0.last_scaling"),
 ])
 def test_what_no_controller_could_bear_is_refused(
     change: Callable[[dict[str, Any]], dict[str, Any]], field: str
@@ -96,3 +100,20 @@ def test_other_bodies_keep_their_limit() -> None:
     assert send(client, part).status_code == 400
     assert client.post("/api/v1/apps/register", json=part).status_code == 413
     assert send(client, {"x": "a" * 4 * 1024**2}).status_code == 413
+
+
+def test_a_changed_policy_and_the_last_scaling_come_back() -> None:
+    """They are not in the spec, and count all the same."""
+    _, _, client = make()
+    assert client.post("/api/v1/apps/register", json=spec()).status_code == 201
+    assert client.put("/api/v1/apps/shop/scaling", json={"max_replicas": 9}).status_code == 200
+    assert client.post(
+        "/api/v1/apps/shop/scale", json={"replicas": 4, "wait": False}).status_code == 200
+    shown = client.get("/api/v1/apps/shop/scaling").get_json()
+    found = parse(client.get("/cluster/backup").get_data().splitlines(keepends=True))
+    _, other = fresh()
+    for part in found.parts:
+        answer = send(other, part)
+        assert answer.status_code == 200, answer.get_json()
+    assert other.get("/api/v1/apps/shop/scaling").get_json() == shown
+    assert shown["policy"]["max_replicas"] == 9
