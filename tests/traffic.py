@@ -87,6 +87,7 @@ class Shaped:
     """
 
     TICK_S = 0.01
+    IDLE_S = 30.0
 
     def __init__(
         self, port: int, host: str, path: str, shape: Callable[[float], float], *,
@@ -136,12 +137,16 @@ class Shaped:
 
     def _client(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        used_s = time.monotonic()
         while not self._stop.is_set():
             try:
                 due_s = self._due.get(timeout=0.1)
             except queue.Empty:
                 continue
-            if time.monotonic() - due_s > 1:
+            if time.monotonic() - used_s > self.IDLE_S:
+                connection.close()  # before nginx does, as every HTTP client has to
+            used_s = time.monotonic()
+            if used_s - due_s > 1:
                 what = "not sent"
             else:
                 what, body = ask(connection, self._host, self._path)
