@@ -190,7 +190,8 @@ def test_a_dead_replica_costs_no_request(nginx: LocalNginx, ingress: NginxIngres
             assert (answer.status, answer.text) == (200, "alive")
         assert [seen.body for seen in alive.seen if seen.method == "POST"] == [b"payload"] * 15
         until(lambda: counters(ingress, "alive").requests == 30, "all are counted")
-        assert counters(ingress, "alive").in_flight == counters(ingress, "dead").in_flight == 0
+        until(lambda: counters(ingress, "alive").in_flight
+              == counters(ingress, "dead").in_flight == 0, "nothing is in flight")
 
 
 def test_the_last_replica_is_never_given_up(nginx: LocalNginx, ingress: NginxIngress) -> None:
@@ -334,7 +335,7 @@ def test_a_websocket_passes_both_ways(nginx: LocalNginx, ingress: NginxIngress) 
                 ingress.push(table(2 + i))
                 client.sendall(b"\x81\x03abc")
                 assert client.recv(65536) == b"cba\x03\x81"
-            assert counters(ingress, "ws").in_flight == 1
+            until(lambda: counters(ingress, "ws").in_flight == 1, "it is counted in")
         echo.join(DEADLINE_S)
         assert b"connection: upgrade" in requests[0].lower()
     until(lambda: counters(ingress, "ws").in_flight == 0, "the connection is counted out")

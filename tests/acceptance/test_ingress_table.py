@@ -68,7 +68,7 @@ def test_a_removed_replica_drains(nginx: LocalNginx, ingress: NginxIngress) -> N
         slow = pool.submit(ask, nginx.port, "shop.localhost", "/slow")
         until(lambda: len(old.seen) == 1, "the request is in flight")
         ingress.push(table(2, one_route(new.peer)))
-        assert counters(ingress, "old").in_flight == 1
+        until(lambda: counters(ingress, "old").in_flight == 1, "it is counted in")
         assert all(ask(nginx.port, "shop.localhost").text == "new" for _ in range(10))
         old.release.set()
         assert slow.result().text == "old"
