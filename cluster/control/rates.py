@@ -26,12 +26,12 @@ class Load:
 
 
 def load(before: Usage | None, after: Usage) -> Load:
-    """What a replica used; CPU needs two looks at the same life of the container."""
+    """What a replica used; CPU needs two looks at the same life of the container, by one clock."""
     memory_percent = None
     if after.memory_limit_bytes > 0 and after.memory_bytes >= 0:
         memory_percent = 100 * after.memory_bytes / after.memory_limit_bytes
     cores = None
-    if before is not None:
+    if before is not None and before.clock == after.clock:
         elapsed_s, used_s = after.at_s - before.at_s, after.cpu_s - before.cpu_s
         if elapsed_s > 0 and used_s >= 0:
             cores = used_s / elapsed_s

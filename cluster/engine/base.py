@@ -102,8 +102,8 @@ class EngineInfo:
 class Usage:
     """Counters of one running container at one moment.
 
-    `at_s` is of a clock that belongs to the counters: only its differences, for the same
-    container, mean something. `cpu_s` is CPU time since the start. `memory_bytes` is without
+    `at_s` is of the clock named `clock`, which belongs to the counters: only differences
+    between two looks at the same container by the same clock mean something. `cpu_s` is CPU time since the start. `memory_bytes` is without
     page cache that can be reclaimed. A container without a limit has the host as its limit.
     """
 
@@ -113,6 +113,7 @@ class Usage:
     cpu_limit_cores: float
     memory_bytes: int
     memory_limit_bytes: int
+    clock: str = ""
 
 
 @dataclass(frozen=True, slots=True)

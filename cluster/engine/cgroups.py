@@ -47,7 +47,7 @@ class Cgroups:
             return None
         return Usage(
             container_id, at_s, used_s, min(cores or cpus, cpus), size,
-            min(limit or memory_bytes, memory_bytes))
+            min(limit or memory_bytes, memory_bytes), "host")
 
     def keep_only(self, container_ids: frozenset[str]) -> None:
         """Forget where the others were."""

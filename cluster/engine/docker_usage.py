@@ -127,7 +127,7 @@ def usage_of(container_id: str, answer: Mapping[str, Any], cores: float) -> Usag
         return None
     if at.year < 2000 or used_ns < 0 or size < 0 or limit <= 0:
         return None
-    return Usage(container_id, at.timestamp(), used_ns / 1e9, cores, size, limit)
+    return Usage(container_id, at.timestamp(), used_ns / 1e9, cores, size, limit, "engine")
 
 
 def _micro(text: str) -> str:

@@ -30,10 +30,10 @@ def test_cpu_is_in_percent_of_the_replicas_own_limit() -> None:
 
 @pytest.mark.parametrize("after", [
     replace(BEFORE, at_s=12.0, cpu_s=1.0), replace(BEFORE, cpu_s=6.0),
-    replace(BEFORE, at_s=9.0, cpu_s=6.0),
+    replace(BEFORE, at_s=9.0, cpu_s=6.0), replace(BEFORE, at_s=1.8e9, cpu_s=6.0, clock="engine"),
 ])
 def test_cpu_is_unknown_after_a_reset_or_without_time(after: Usage) -> None:
-    """A container that began anew, or a clock that stood still or went back."""
+    """A container that began anew, a clock that stood still or went back, or another clock."""
     assert rates.load(BEFORE, after).cpu_percent is None
     assert rates.load(BEFORE, after).memory_percent == 50
 
