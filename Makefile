@@ -36,7 +36,7 @@ soak: ## long simulations: make soak SEEDS=5000
 requirements: ## compile the pinned requirements again (needs uv)
 	uv pip compile setup.cfg --extra controller --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header -q -U -o requirements/controller.txt
-	uv pip compile setup.cfg --extra controller --extra test --universal \
+	uv pip compile setup.cfg --extra controller --extra postgres --extra test --universal \
 	  --python-version 3.11 -c requirements/controller.txt --generate-hashes \
 	  --no-emit-index-url --no-header -q -U -o requirements/test.txt
 

@@ -24,6 +24,7 @@ from api.routes import (
     history,
     members,
     metrics,
+    peers,
     scaling,
     system,
 )
@@ -57,7 +58,8 @@ def create_app(controller: Controller) -> Flask:
     )
     errors.install(app)
     _mark_responses(app, controller)
-    for part in (apps, scaling, metrics, history, cluster, members, actions, backup, system):
+    for part in (apps, scaling, metrics, history, cluster, members, actions, backup, system,
+                 peers):
         app.register_api(part.blueprint)
     docs.install(app)
     return app

@@ -12,6 +12,7 @@ from cluster.control.actions import ActionFile
 from cluster.control.driver import Timing
 from cluster.control.telemetry import Telemetry
 from cluster.engine.base import Engine, EngineInfo
+from cluster.history.history import History
 
 
 class Component(Protocol):
@@ -62,6 +63,10 @@ class Controller(Protocol):
         """What this controller measured and decided while it led."""
 
     @property
+    def history(self) -> History:
+        """Events and measurements of the past."""
+
+    @property
     def clock(self) -> Clock:
         """The source of time."""
 
@@ -70,7 +75,7 @@ class Controller(Protocol):
         """When it started, Unix time."""
 
     def components(self) -> Mapping[str, Component]:
-        """How docker, nginx and raft do; never waits."""
+        """How database, docker, nginx and raft do; never waits."""
 
     def lease_valid(self) -> bool:
         """True while this controller may act."""

@@ -13,6 +13,7 @@ import orjson
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from cluster.history.base import HistoryError
 from orchestry.errors import Code, OrchestryError
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ def request_id(environ: MutableMapping[str, Any]) -> str:
 def install(app: Flask) -> None:
     """Make every failure of `app` answer with the error body."""
     app.register_error_handler(OrchestryError, _known)
+    app.register_error_handler(HistoryError, _no_history)
     app.register_error_handler(Answered, _answered)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(Exception, _unknown)
@@ -81,6 +83,11 @@ def install(app: Flask) -> None:
 def _known(error: Exception) -> Response:
     assert isinstance(error, OrchestryError)
     return response(error.code, error.details)
+
+
+def _no_history(error: Exception) -> Response:
+    assert isinstance(error, HistoryError)
+    return response(Code.DATABASE_ERROR, error.reason)
 
 
 def _answered(error: Exception) -> Response:

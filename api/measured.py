@@ -6,7 +6,8 @@ from typing import Any
 
 from api.here import here
 from api.times import rfc3339
-from cluster.control.telemetry import Point, Record
+from cluster.control.telemetry import Record
+from cluster.history.base import Point
 from cluster.scaling.decision import Decision, Input
 from cluster.scaling.explain import explain
 

@@ -91,6 +91,21 @@ class ActionsQuery(ReadQuery):
     limit: Whole = Field(1000, ge=1, le=5000)
 
 
+class PastEventsQuery(WriteQuery):
+    """A page of a node's own events."""
+
+    after: Whole = Field(0, ge=0, le=INDEX_MAX, description="Only higher ids")
+    before: Whole = Field(INDEX_MAX, ge=0, le=INDEX_MAX, description="Only lower ids")
+    limit: Whole = Field(1000, ge=1, le=5000)
+
+
+class PastSamplesQuery(WriteQuery):
+    """A page of a node's own measurements."""
+
+    after_ms: Whole = Field(0, ge=0, le=INDEX_MAX, description="Only later ones, Unix ms")
+    limit: Whole = Field(1000, ge=1, le=5000)
+
+
 class AllEventsQuery(EventsQuery):
     """Filter of the events of the whole cluster."""
 

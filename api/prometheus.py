@@ -18,7 +18,8 @@ from prometheus_client.registry import Collector
 
 from api.controller import Controller
 from api.here import here
-from cluster.control.telemetry import Point, Record
+from cluster.control.telemetry import Record
+from cluster.history.base import Point
 from orchestry import __version__
 
 BEGAN = "orchestry.began_s"

@@ -19,6 +19,7 @@ from cluster.control.health import HealthMonitor, Prober
 from cluster.control.ingress_sync import IngressSync
 from cluster.control.loop import Loop
 from cluster.control.observe import Observer
+from cluster.control.part_watch import PartWatch
 from cluster.control.probe import HttpProber
 from cluster.control.reconcile import Reconciler
 from cluster.control.report import Reporter
@@ -29,6 +30,9 @@ from cluster.control.vitals import Component, Vitals
 from cluster.control.workers import ThreadWorkers, Workers
 from cluster.engine.base import Engine, EngineInfo
 from cluster.engine.docker import DockerEngine
+from cluster.history.history import History
+from cluster.history.http import make_fetch
+from cluster.history.open import open_history
 from cluster.ingress.base import Ingress
 from cluster.ingress.client import NginxIngress
 from cluster.state.commands import AnnounceController, Stamp
@@ -42,6 +46,7 @@ LONG_STEP_S = 0.005
 REST = 3
 REST_MAX_S = 0.5
 ANNOUNCE_RETRY_S = 1.0
+WATCH_S = 1.0
 ACTIONS_FILE = "actions.jsonl"
 STOP_S = 5.0
 YIELD_S = 1.0
@@ -90,6 +95,8 @@ class Controller:
         engine: Engine,
         ingresses: Sequence[Ingress],
         clock: Clock,
+        *,
+        history: History | None = None,
     ) -> None:
         self.id = settings.node_id
         self.settings = settings
@@ -102,7 +109,9 @@ class Controller:
         self._workers = ThreadWorkers(self._wake.set)
         self._vitals = Vitals(log, engine, ingresses, clock)
         self.actions = ActionFile(settings.data_dir / ACTIONS_FILE, clock.wall_ms)
-        self.telemetry = Telemetry()
+        self.history = history or History(settings.node_id, log, clock)
+        log.subscribe_events(self.history.applied)
+        self.telemetry = Telemetry(self.history.measured)
         fleet = Fleet(clock)
         roster: list[Loop] = []
         if isinstance(log, SyncObjLog):
@@ -118,6 +127,8 @@ class Controller:
             adopt=settings.adopt,
         )
         self._announce_s = 0.0
+        self._parts = PartWatch(self.id)
+        self._watched_s = 0.0
         self._transferring = threading.Lock()
         self._threads = [
             threading.Thread(target=self._control, name="control", daemon=True),
@@ -158,7 +169,12 @@ class Controller:
             NginxIngress(readers.without_token(endpoint), endpoint)
             for endpoint in settings.ingress_admin
         ]
-        return cls(settings, log, engine, ingresses, clock)
+        history = open_history(
+            settings.data_dir, settings.node_id, log, clock,
+            database_url=settings.database_url, pool_size=settings.postgres_pool_size,
+            bytes_max=settings.history_max_bytes, fetch=make_fetch(dict),
+        )
+        return cls(settings, log, engine, ingresses, clock, history=history)
 
     def start(self) -> None:
         """Join the cluster.
@@ -169,6 +185,7 @@ class Controller:
         calm_collector()
         if isinstance(self.log, SyncObjLog):
             self.log.start()
+        self.history.start()
         self.log.subscribe(self._changed)
         self._vitals.start()
         for thread in self._threads:
@@ -215,6 +232,7 @@ class Controller:
         self._workers.stop()
         if isinstance(self.log, SyncObjLog):
             self.log.stop()
+        self.history.stop()
 
     def lease_valid(self) -> bool:
         """True while this controller may act for the cluster."""
@@ -229,8 +247,13 @@ class Controller:
         return self._vitals.capacity()
 
     def components(self) -> Mapping[str, Component]:
-        """How docker, nginx and raft do."""
-        return self._vitals.components()
+        """How database, docker, nginx and raft do."""
+        return {"database": self._database(), **self._vitals.components()}
+
+    def _database(self) -> Component:
+        found = self.history.status()
+        return Component(found.status, found.detail, found.response_time_ms, {
+            "backend": found.backend, "events_behind": found.events_behind})
 
     def _changed(self, state: ClusterState) -> None:
         self.actions.epoch(state.leadership.epoch, state.leadership.holder)
@@ -243,6 +266,7 @@ class Controller:
             began_s = self.clock.monotonic_s()
             try:
                 self._announce()
+                self._watch_parts()
                 self._driver.step()
             except Exception:
                 logger.exception("a step of the control loop failed")
@@ -268,6 +292,15 @@ class Controller:
         ):
             return
         self.log.submit(mine, Stamp(self.clock.wall_ms(), self.id))
+
+    def _watch_parts(self) -> None:
+        """Tell the cluster about parts of this controller that fail or are back."""
+        now_s = self.clock.monotonic_s()
+        if now_s < self._watched_s or self.log.leader_id() is None:
+            return
+        self._watched_s = now_s + WATCH_S
+        for event in self._parts.step(self.components(), now_s):
+            self.log.submit(event, Stamp(self.clock.wall_ms(), self.id))
 
     def _listen(self) -> None:
         """Pass the engine's hints on; every controller listens, only the leader acts."""

@@ -16,6 +16,7 @@ from api.here import answer, app_of, here, read
 from api.models import AllEventsQuery, AppPath, Error, EventsQuery, LogsQuery
 from api.times import rfc3339, since_ms
 from cluster.engine.base import EngineError, LogLine
+from cluster.history.base import Wanted
 from cluster.state.model import App, ClusterState, Replica
 from orchestry.errors import Code, OrchestryError
 
@@ -40,30 +41,26 @@ blueprint = APIBlueprint(
 @blueprint.get("/events", responses={200: None})
 @checked
 def all_events(query: AllEventsQuery) -> Response:
-    """Recent events of the whole cluster, newest first."""
+    """Events of the whole cluster, newest first."""
     return answer(_events(read(query), query, query.app))
 
 
 @blueprint.get("/apps/<app_name>/events", responses={200: None})
 @checked
 def app_events(path: AppPath, query: EventsQuery) -> Response:
-    """Recent events of one application, newest first."""
+    """Events of one application, newest first."""
     state = read(query)
     app_of(state, path.app_name)
     return answer({"app_name": path.app_name, **_events(state, query, path.app_name)})
 
 
 def _events(state: ClusterState, query: EventsQuery, app: str | None) -> dict[str, Any]:
-    least_ms = _since(query.since)
-    matching = [
-        event for event in reversed(state.events)
-        if app in (None, event.app) and query.type in (None, event.type)
-        and event.at_ms >= least_ms
-    ]
-    older = [e for e in matching if query.before is None or e.id < query.before]
+    wanted = Wanted(app, query.type, _since(query.since))
+    page = here().controller.history.page(
+        state, wanted, limit=query.limit, before=query.before)
     return {
-        "events": [views.event(event) for event in older[:query.limit]],
-        "total": len(matching), "has_more": len(older) > query.limit,
+        "events": [views.event(event) for event in page.events],
+        "total": page.total, "has_more": page.has_more, "complete": page.complete,
     }
 
 

@@ -14,6 +14,7 @@ from api.endpoint import checked
 from api.here import answer, app_of, here, read
 from api.models import AppPath, Error, MetricsQuery, ReadQuery, WriteQuery
 from api.times import rfc3339
+from cluster.history.base import Point
 
 _ERRORS: dict[str | int | HTTPStatus, Any] = {
     400: Error, 404: Error, 500: Error, 503: Error, 504: Error,
@@ -29,11 +30,7 @@ _MB = 1024**2
 @blueprint.get("/api/v1/apps/<app_name>/metrics", responses={200: None})
 @checked
 def app_metrics(path: AppPath, query: MetricsQuery) -> Response:
-    """Current measurements of an application, and their history, oldest first.
-
-    The history is in the leader's memory, since it began to lead: single measurements of the
-    last hour at most, means of five minutes of the last day at most.
-    """
+    """Current measurements of an application, and their history, oldest first."""
     app = app_of(read(query), path.app_name)
     elsewhere = relay.relayed()
     if elsewhere is not None:
@@ -41,8 +38,7 @@ def app_metrics(path: AppPath, query: MetricsQuery) -> Response:
     controller = here().controller
     now_ms = controller.clock.wall_ms()
     record = controller.telemetry.latest(app.name, now_ms)
-    points = controller.telemetry.points(
-        app.name, count=query.history, interval_s=_INTERVALS_S[query.interval])
+    points = _points(app.name, query.history, _INTERVALS_S[query.interval])
     current = measured.current(record.point) if record is not None else views.UNKNOWN
     return answer({
         "app_name": app.name, "timestamp": rfc3339(now_ms),
@@ -54,6 +50,18 @@ def app_metrics(path: AppPath, query: MetricsQuery) -> Response:
         "replicas": measured.replicas(record) if record is not None else [],
         "history": [measured.of_history(point) for point in points],
     })
+
+
+def _points(app: str, count: int, interval_s: int) -> list[Point]:
+    """From disk, and what is not there yet from memory."""
+    controller = here().controller
+    kept = list(controller.history.points(app, count=count, interval_s=interval_s))
+    if interval_s:
+        return kept
+    recent = controller.telemetry.points(app, count=count)
+    if recent:
+        kept = [point for point in kept if point.at_ms < recent[0].at_ms]
+    return [*kept, *recent][-count:] if count else []
 
 
 @blueprint.get("/api/v1/metrics", responses={200: None})

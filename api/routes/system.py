@@ -67,13 +67,7 @@ def health(query: ReadQuery) -> Response:
         "timestamp": rfc3339(now_ms),
         "version": __version__,
         "uptime_seconds": (now_ms - controller.started_at_ms) // 1000,
-        "components": {
-            "database": {
-                "status": "disabled", "response_time_ms": None,
-                "detail": "no history database is configured",
-            },
-            **{name: _component(name, part) for name, part in components.items()},
-        },
+        "components": {name: _component(name, part) for name, part in components.items()},
         "applications": {key: counts[key] for key in ("total", "running", "stopped", "error")},
     }
     return answer(body, 200 if serves else 503)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
+from urllib.parse import quote
 
 from cluster.config import readers
 from orchestry import units
@@ -128,6 +129,24 @@ class Settings:
     docker_timeout_s: float = _setting(
         "DOCKER_TIMEOUT", readers.seconds(1, 600), 10.0,
         "Seconds for one call to the Docker daemon.")
+    database_url: str = _setting(
+        "DATABASE_URL", readers.postgres_url, "",
+        "PostgreSQL for the history, as postgresql://user:password@host:port/database; without"
+        " it each controller has its own only.",
+        secret=True)
+    postgres_host: str = _setting(
+        "POSTGRES_HOST", readers.host, "", "Host of that PostgreSQL, instead of DATABASE_URL.")
+    postgres_port: int = _setting("POSTGRES_PORT", readers.port, 5432, "Its port.")
+    postgres_db: str = _setting("POSTGRES_DB", readers.text, "orchestry", "Its database.")
+    postgres_user: str = _setting("POSTGRES_USER", readers.text, "orchestry", "Its user.")
+    postgres_password: str = _setting(
+        "POSTGRES_PASSWORD", readers.text, "", "The password of that user.", secret=True)
+    postgres_pool_size: int = _setting(
+        "POSTGRES_POOL_SIZE", readers.whole(1, 100), 4,
+        "Connections of one controller to PostgreSQL at most.")
+    history_max_bytes: int = _setting(
+        "HISTORY_MAX_SIZE", readers.memory, 1024**3,
+        "Size of a controller's own history file; beyond it the oldest goes; at least 4Mi.")
     scaling_interval_s: float = _setting(
         "SCALING_INTERVAL", readers.seconds(0.5, 60.0), 2.0,
         "Seconds between two measurements of all applications, each with a decision.")
@@ -191,7 +210,8 @@ def load(environ: Mapping[str, str], config_path: Path | None = None) -> Setting
             values[definition.attribute] = definition.read(text)
         except ValueError as error:
             values[definition.attribute] = definition.default
-            message = "has a wrong value" if definition.secret else str(error)
+            message = f"is not what it should be: {definition.doc}" if definition.secret else (
+                str(error))
             problems.append(Problem(definition.name, source, message))
     _complete(values, sources, problems)
     if problems:
@@ -300,6 +320,19 @@ def _complete(values: dict[str, Any], sources: dict[str, str], problems: list[Pr
     if values["lease_ttl_s"] <= RAFT_TIMEOUT_MAX_S:
         wrong("CLUSTER_LEASE_TTL", f"must be more than the Raft timeout, {RAFT_TIMEOUT_MAX_S} s")
     _secret(values, wrong)
+    _database(values, wrong)
+
+
+def _database(values: dict[str, Any], wrong: Callable[[str, str], None]) -> None:
+    if not values["postgres_host"]:
+        return
+    if values["database_url"]:
+        wrong("DATABASE_URL", "excludes POSTGRES_HOST; set one of the two")
+    keys = ("postgres_user", "postgres_password", "postgres_db")
+    user, password, name = (quote(values[key], safe="") for key in keys)
+    values["database_url"] = (
+        f"postgresql://{user}{f':{password}' if password else ''}@{values['postgres_host']}"
+        f":{values['postgres_port']}/{name}")
 
 
 def _secret(values: dict[str, Any], wrong: Callable[[str, str], None]) -> None:

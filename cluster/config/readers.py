@@ -189,3 +189,16 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def postgres_url(value: str) -> str:
+    """A postgresql:// URL with a host or a socket folder, and a database."""
+    parts = urlsplit(text(value))
+    try:
+        right = parts.scheme in ("postgresql", "postgres") and len(parts.path) > 1
+        right = right and (parts.port is None or parts.port > 0)
+    except ValueError:
+        right = False
+    if not right:
+        raise ValueError("must be postgresql://user:password@host:port/database")
+    return value

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from cluster.consensus.applier import new_events
 from cluster.consensus.log import RaftStatus
 from cluster.state.commands import Command, Stamp
 from cluster.state.machine import apply
-from cluster.state.model import Applied, ClusterState
+from cluster.state.model import Applied, ClusterState, EventRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class LocalLog:
         self._state = ClusterState()
         self._changed = threading.Condition()
         self._listeners: list[Callable[[ClusterState], None]] = []
+        self._sinks: list[Callable[[Sequence[EventRecord]], None]] = []
 
     def state(self) -> ClusterState:
         return self._state
@@ -49,7 +51,11 @@ class LocalLog:
 
     def submit(self, command: Command, stamp: Stamp) -> Settled:
         with self._changed:
-            self._state, applied = apply(self._state, command, stamp, self._state.index + 1)
+            before = self._state
+            self._state, applied = apply(before, command, stamp, before.index + 1)
+            if new := new_events(before, self._state):
+                for sink in self._sinks:
+                    sink(new)
             self._changed.notify_all()
         for listener in self._listeners:
             listener(self._state)
@@ -66,6 +72,9 @@ class LocalLog:
     def wait_applied(self, index: int, timeout_s: float) -> bool:
         with self._changed:
             return self._changed.wait_for(lambda: self._state.index >= index, timeout_s)
+
+    def subscribe_events(self, sink: Callable[[Sequence[EventRecord]], None]) -> None:
+        self._sinks.append(sink)
 
     def subscribe(self, listener: Callable[[ClusterState], None]) -> None:
         self._listeners.append(listener)

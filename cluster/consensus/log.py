@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from cluster.state.commands import Command, Stamp
-from cluster.state.model import Applied, ClusterState
+from cluster.state.model import Applied, ClusterState, EventRecord
 
 
 class Ticket(Protocol):
@@ -74,6 +74,13 @@ class ReplicatedLog(Protocol):
 
     def wait_applied(self, index: int, timeout_s: float) -> bool:
         """Block a request thread until `index` is applied here; False when time is up."""
+
+    def subscribe_events(self, sink: Callable[[Sequence[EventRecord]], None]) -> None:
+        """Call `sink` with the events of each applied entry, or all of an installed snapshot.
+
+        In the Raft thread: it must not wait. None is left out between two calls, but those
+        that only a snapshot brought and that it no longer holds.
+        """
 
     def subscribe(self, listener: Callable[[ClusterState], None]) -> None:
         """Call `listener` after each applied batch, in the Raft thread: must only set a flag."""

@@ -7,7 +7,7 @@ import logging
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pysyncobj.syncobj as raft
@@ -37,7 +37,7 @@ from cluster.consensus.tickets import SyncObjTicket, TicketBook, failed
 from cluster.consensus.transport import Guard, GuardedTransport
 from cluster.state.codec import encode_envelope
 from cluster.state.commands import ChangeMembers, Command, Stamp
-from cluster.state.model import ClusterState
+from cluster.state.model import ClusterState, EventRecord
 from orchestry.errors import Code
 
 __all__ = ["ConsensusError", "RaftConfig", "SyncObjLog"]
@@ -182,6 +182,9 @@ class SyncObjLog:
 
     def wait_applied(self, index: int, timeout_s: float) -> bool:
         return self._applier.wait(index, timeout_s)
+
+    def subscribe_events(self, sink: Callable[[Sequence[EventRecord]], None]) -> None:
+        self._applier.subscribe_events(sink)
 
     def subscribe(self, listener: Callable[[ClusterState], None]) -> None:
         self._applier.subscribe(listener)

@@ -17,9 +17,10 @@ from cluster.control import rates
 from cluster.control.fleet import Fleet
 from cluster.control.loop import Turn
 from cluster.control.specs import spec_for
-from cluster.control.telemetry import Point, Record, Telemetry, Totals
+from cluster.control.telemetry import Record, Telemetry, Totals
 from cluster.control.workers import Outcome, Workers
 from cluster.engine.base import Container, Engine, EngineError, Usage
+from cluster.history.base import Point
 from cluster.ingress.base import Ingress, IngressError, IngressStats
 from cluster.scaling.bounds import bounds
 from cluster.scaling.decide import decide

@@ -1,53 +1,26 @@
 """Telemetry: what the leader measured and decided, for readers in any thread; bounded.
 
 It is lost with the process: nothing is decided from it, and a new leader measures anew.
+The history keeps the points.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from cluster.control.rates import Load
+from cluster.history.base import Point
 from cluster.scaling.decision import Decision
 from cluster.scaling.replay import Round
 
 RECORDS_MAX = 20_000
 RECORDS_OF_APP = (30, 1_800)
 """At least and at most of one app; the most are an hour at the default interval."""
-BUCKET_S = 300
-BUCKETS_MAX = 60_000
-BUCKETS_OF_APP = (24, 288)
 FRESH_S = 10.0
 """An older measurement is no current one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One app at one moment (Unix, ms); CPU and memory are means over its replicas in percent
-    of their own limits. None where it was not measured."""
-
-    at_ms: int
-    cpu_percent: float | None = None
-    memory_percent: float | None = None
-    memory_bytes: int | None = None
-    rps: float | None = None
-    p50_ms: float | None = None
-    p95_ms: float | None = None
-    p99_ms: float | None = None
-    connections: float | None = None
-    errors_per_s: float | None = None
-    bytes_per_s: float | None = None
-    healthy: int = 0
-    total: int = 0
-
-
-NUMBERS = (
-    "cpu_percent", "memory_percent", "memory_bytes", "rps", "p50_ms", "p95_ms", "p99_ms",
-    "connections", "errors_per_s", "bytes_per_s", "healthy", "total",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,31 +48,16 @@ class Totals:
 
 
 @dataclass(slots=True)
-class _Bucket:
-    """Sums over BUCKET_S."""
-
-    at_ms: int
-    sums: dict[str, float] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def add(self, point: Point) -> None:
-        for name in NUMBERS:
-            value = getattr(point, name)
-            if value is not None:
-                self.sums[name] = self.sums.get(name, 0.0) + value
-                self.counts[name] = self.counts.get(name, 0) + 1
-
-
-@dataclass(slots=True)
 class _OfApp:
     records: deque[Record] = field(default_factory=deque)
-    buckets: deque[_Bucket] = field(default_factory=deque)
 
 
 class Telemetry:
     """Written by the control thread, read by request threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str, Point], None] | None = None) -> None:
+        """`tell` is given every point of an app, to keep it."""
+        self._tell = tell
         self._lock = threading.Lock()
         self._apps: dict[str, _OfApp] = {}
         self._totals = Totals()
@@ -111,12 +69,8 @@ class Telemetry:
             of.records.append(record)
             while len(of.records) > _share(RECORDS_MAX, RECORDS_OF_APP, len(self._apps)):
                 of.records.popleft()
-            start_ms = record.point.at_ms // (BUCKET_S * 1000) * BUCKET_S * 1000
-            if not of.buckets or of.buckets[-1].at_ms < start_ms:
-                of.buckets.append(_Bucket(start_ms))
-            of.buckets[-1].add(record.point)
-            while len(of.buckets) > _share(BUCKETS_MAX, BUCKETS_OF_APP, len(self._apps)):
-                of.buckets.popleft()
+        if self._tell is not None:
+            self._tell(app, record.point)
 
     def sum_up(self, totals: Totals) -> None:
         """Keep the latest totals."""
@@ -152,19 +106,9 @@ class Telemetry:
             found = list(of.records) if of is not None else []
         return [record for record in found if record.point.at_ms >= since_ms]
 
-    def points(self, app: str, *, count: int, interval_s: int = 0) -> list[Point]:
-        """The last `count` points, oldest first; means over `interval_s` when it is not 0."""
-        if count <= 0:
-            return []
-        if not interval_s:
-            return [record.point for record in self.records(app)[-count:]]
-        with self._lock:
-            of = self._apps.get(app)
-            parts = [
-                (bucket.at_ms, dict(bucket.sums), dict(bucket.counts))
-                for bucket in of.buckets
-            ] if of is not None else []
-        return _wider(parts, interval_s)[-count:]
+    def points(self, app: str, *, count: int) -> list[Point]:
+        """The last `count` points, oldest first."""
+        return [record.point for record in self.records(app)[-count:]] if count > 0 else []
 
 
 def _share(most: int, of_app: tuple[int, int], apps: int) -> int:
@@ -173,24 +117,3 @@ def _share(most: int, of_app: tuple[int, int], apps: int) -> int:
 
 def _fresh(record: Record, now_ms: int) -> bool:
     return now_ms - record.point.at_ms <= FRESH_S * 1000
-
-
-def _wider(
-    parts: Sequence[tuple[int, dict[str, float], dict[str, int]]], interval_s: int
-) -> list[Point]:
-    """Buckets of BUCKET_S as means over wider ones."""
-    wide: dict[int, _Bucket] = {}
-    for at_ms, sums, counts in parts:
-        start_ms = at_ms // (interval_s * 1000) * interval_s * 1000
-        bucket = wide.setdefault(start_ms, _Bucket(start_ms))
-        for name, total in sums.items():
-            bucket.sums[name] = bucket.sums.get(name, 0.0) + total
-            bucket.counts[name] = bucket.counts.get(name, 0) + counts[name]
-    found = []
-    for bucket in wide.values():
-        means = {name: total / bucket.counts[name] for name, total in bucket.sums.items()}
-        for name in ("memory_bytes", "healthy", "total"):
-            if name in means:
-                means[name] = round(means[name])
-        found.append(Point(bucket.at_ms, **means))  # type: ignore[arg-type]
-    return found

@@ -103,8 +103,9 @@ class Usage:
     """Counters of one running container at one moment.
 
     `at_s` is of the clock named `clock`, which belongs to the counters: only differences
-    between two looks at the same container by the same clock mean something. `cpu_s` is CPU time since the start. `memory_bytes` is without
-    page cache that can be reclaimed. A container without a limit has the host as its limit.
+    between two looks at the same container by the same clock mean something. `cpu_s` is CPU
+    time since the start. `memory_bytes` is without page cache that can be reclaimed. A
+    container without a limit has the host as its limit.
     """
 
     container_id: str

@@ -115,7 +115,8 @@ def _start(state: ClusterState, command: c.StartApp, stamp: c.Stamp) -> Step:
         reports=leaving(app, above=replicas),
     )
     state = tell(state, stamp, "config", app.name,
-                  f"Application started with {replicas} replicas", replicas=replicas)
+                  f"Application started with {replicas} replicas", replicas=replicas,
+                  previous_replicas=app.replicas if app.running else 0)
     return with_app(state, after), value
 
 
@@ -130,7 +131,7 @@ def _stop(state: ClusterState, command: c.StopApp, stamp: c.Stamp) -> Step:
     )
     if app.running:
         state = tell(state, stamp, "config", app.name, "Application stopped",
-                      force=command.force)
+                      force=command.force, previous_replicas=app.replicas)
     return with_app(state, after), (("was_running", app.running),)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from immutables import Map
 
 from cluster.state import commands as c
-from cluster.state.model import GENERATION, ClusterState, Member
+from cluster.state.model import GENERATION, ClusterState, Member, next_generation
 from cluster.state.step import Refusal, Step, tell
 from orchestry.errors import Code
 
@@ -33,7 +33,9 @@ def change_members(state: ClusterState, command: c.ChangeMembers, stamp: c.Stamp
                           raft_address=members[name].raft_address)
     if command.rescue:
         lead = state.leadership
-        state = replace(state, leadership=replace(lead, epoch=lead.epoch + GENERATION))
+        state = replace(
+            state, leadership=replace(lead, epoch=lead.epoch + GENERATION),
+            next_event_id=next_generation(state.next_event_id))
     return replace(state, members=members, members_index=state.index), (
         ("members_index", state.index),)
 

@@ -87,8 +87,14 @@ GENERATION = 1_000_000
 """By so much the epoch grows when a cluster goes on from a backup or from a lone survivor.
 
 Controllers with the old log cannot count so far: they find the new epoch on containers and
-ingresses, and hold.
+ingresses, and hold. The ids of events grow to the next multiple of it, so that none is that of
+another event of the old log.
 """
+
+
+def next_generation(event_id: int) -> int:
+    """The first id of an event after a restore or a rescue, `event_id` being next without."""
+    return (event_id // GENERATION + 1) * GENERATION
 
 
 @dataclass(frozen=True, slots=True)

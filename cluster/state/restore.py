@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cluster.state import commands as c
-from cluster.state.model import GENERATION, ClusterState, EventRecord, Restore, owners_of
+from cluster.state.model import GENERATION, ClusterState, Restore, next_generation, owners_of
 from cluster.state.step import RECENT_EVENTS_MAX, Refusal, Step, tell
 from orchestry.errors import Code
 
@@ -50,17 +50,13 @@ def restore_part(state: ClusterState, command: c.RestorePart, stamp: c.Stamp) ->
 def _install(
     state: ClusterState, restore: Restore, command: c.RestorePart, stamp: c.Stamp
 ) -> ClusterState:
-    """The epoch goes on far above that of the backup, since the lost cluster went on after it."""
-    first = command.next_event_id
-    own = tuple(
-        EventRecord(number, event.type, event.app, event.message, event.at_ms, event.details)
-        for number, event in enumerate(state.events, first)
-    )
+    """Epoch and event ids go on far above the backup's, since the lost cluster went on after it."""
     lead = state.leadership
     state = replace(
         state, apps=restore.apps, owners=owners_of(restore.apps), restore=None,
         awaiting_restore=False,
-        events=(*restore.events, *own)[-RECENT_EVENTS_MAX:], next_event_id=first + len(own),
+        events=restore.events,
+        next_event_id=next_generation(max(command.next_event_id, state.next_event_id)),
         leadership=replace(lead, epoch=max(lead.epoch, command.epoch) + GENERATION),
     )
     return tell(

@@ -20,7 +20,10 @@ from cluster.control.actions import ActionFile
 from cluster.control.driver import Timing
 from cluster.control.telemetry import Telemetry
 from cluster.engine.base import Engine, EngineError, EngineInfo, LogLine
-from cluster.state.commands import AnnounceController, FinishDelete, ReportApp, Stamp
+from cluster.history.connect import sqlite_engine
+from cluster.history.history import History
+from cluster.history.sql import SqlStore
+from cluster.state.commands import AnnounceController, BeginEpoch, FinishDelete, ReportApp, Stamp
 from cluster.state.model import Applied, Health, Replica
 
 HEALTHY: tuple[Health, ...] = ("healthy",)
@@ -63,6 +66,12 @@ class TextEngine:
         return lines[-tail:] if tail else []
 
 
+def _in_memory() -> tuple[SqlStore, str]:
+    store = SqlStore(sqlite_engine(None))
+    store.migrate()
+    return store, ""
+
+
 class Node:
     """What api.controller.Controller asks for, over a LocalLog."""
 
@@ -76,10 +85,20 @@ class Node:
         self.clock = SystemClock()
         self.started_at_ms = self.clock.wall_ms()
         self.actions = ActionFile(Path("/nowhere/actions.jsonl"), self.clock.wall_ms)
-        self.parts: dict[str, Part] = {name: Part() for name in ("docker", "nginx", "raft")}
-        self.telemetry = Telemetry()
+        names = ("database", "docker", "nginx", "raft")
+        self.parts: dict[str, Part] = {name: Part() for name in names}
+        self.history = History(self.id, self.log, self.clock, open_local=_in_memory)
+        self.local.subscribe_events(self.history.applied)
+        self.telemetry = Telemetry(self.history.measured)
         self.acts = True
         self.host: EngineInfo | None = EngineInfo("1", 4, 8 * 1024**3, 0)
+
+    def keep_history(self) -> None:
+        """Open a history in memory, and write there what came so far."""
+        if not self.log.state().cluster_id:
+            self.submit(BeginEpoch(self.id, 1500, "c" * 32))
+        assert self.history.open()
+        self.history.flush()
 
     def lease_valid(self) -> bool:
         return self.acts

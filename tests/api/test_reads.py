@@ -12,7 +12,9 @@ from api import here
 from api.routes.history import level_of
 from cluster.consensus.log import PeerStatus, RaftStatus
 from cluster.engine.base import EngineError, LogLine
-from cluster.state.commands import BeginEpoch, Noop
+from cluster.history.base import Point
+from cluster.state.commands import BeginEpoch, Noop, RecordEvent
+from cluster.state.step import RECENT_EVENTS_MAX
 from tests.api.support import SPEC, Node, Part, make, spec
 
 PEERS = {"CLUSTER_PEERS": "one=127.0.0.1:9001,two=127.0.0.1:9002,three=127.0.0.1:9003"}
@@ -128,7 +130,7 @@ def test_health_shows_every_part() -> None:
     node.parts["docker"] = Part(extra={"containers_running": 3})
     body = client.get("/health").get_json()
     assert body["status"] == "healthy"
-    assert body["components"]["database"]["status"] == "disabled"
+    assert body["components"]["database"]["response_time_ms"] == 1.0
     assert body["components"]["docker"]["containers_running"] == 3
     assert body["components"]["nginx"]["configs_active"] == 0
     assert set(body["applications"]) == {"total", "running", "stopped", "error"}
@@ -261,3 +263,36 @@ def test_docs_ask_nothing_of_the_outside() -> None:
     for text in (page.text, client.get("/docs/start.js").text):
         assert "://" not in text
     assert "validatorUrl: null" in client.get("/docs/start.js").text
+
+
+def test_events_of_long_ago_come_from_disk() -> None:
+    """The state holds the newest only; pages, filters and totals go on where it ends."""
+    node, _, client = make()
+    node.submit(BeginEpoch("one", 1500, "c" * 32))
+    for number in range(RECENT_EVENTS_MAX + 50):
+        node.submit(RecordEvent("error" if number == 3 else "config", "shop", f"n {number}"))
+    unknown = client.get("/api/v1/events?type=error").get_json()
+    assert (unknown["events"], unknown["complete"]) == ([], False)
+    node.keep_history()
+    found = client.get("/api/v1/events?type=error").get_json()
+    assert [event["message"] for event in found["events"]] == ["n 3"]
+    assert (found["total"], found["has_more"], found["complete"]) == (1, False, True)
+    page = client.get("/api/v1/events?limit=30&before=40").get_json()
+    assert [event["id"] for event in page["events"]] == list(range(39, 9, -1))
+    assert (page["total"], page["has_more"]) == (RECENT_EVENTS_MAX + 51, True)
+
+
+def test_a_node_tells_others_what_it_recorded() -> None:
+    """Events and measurements for one that missed them."""
+    node, _, client = make()
+    node.keep_history()
+    for number in range(5):
+        node.submit(RecordEvent("config", "shop", f"n {number}"))
+    node.history.measured("shop", Point(5000, rps=2.5))
+    node.history.flush()
+    body = client.get("/cluster/history/events?after=1&before=4").get_json()
+    assert ([event["id"] for event in body["events"]], body["complete"]) == ([2, 3], True)
+    assert client.get("/cluster/history/events?before=999").get_json()["complete"] is False
+    samples = client.get("/cluster/history/samples").get_json()["samples"]
+    assert (samples[0]["app"], samples[0]["at_ms"], samples[0]["rps"]) == ("shop", 5000, 2.5)
+    assert client.get("/cluster/history/samples?after_ms=5000").get_json()["samples"] == []

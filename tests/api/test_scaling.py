@@ -9,7 +9,8 @@ from flask.testing import FlaskClient
 
 from api import relay
 from cluster.control.rates import Load
-from cluster.control.telemetry import Point, Record, Totals
+from cluster.control.telemetry import Record, Totals
+from cluster.history.base import Point
 from cluster.scaling.replay import Round
 from cluster.scaling.samples import AppSample, Sample
 from orchestry.spec.model import Scaling
@@ -192,6 +193,7 @@ def test_metrics_of_an_app(node_client: tuple[Node, FlaskClient]) -> None:
     assert body["replicas"][0]["name"] == "shop-1"
     assert len(body["history"]) == 10
     assert body["history"][0]["timestamp"] < body["history"][-1]["timestamp"]
+    node.keep_history()
     wide = client.get("/api/v1/apps/shop/metrics?interval=5m&history=1000").get_json()
     assert 1 <= len(wide["history"]) <= 2
     assert client.get("/api/v1/apps/shop/metrics?interval=2m").status_code == 400

@@ -62,6 +62,10 @@ GOOD = {
     "DOCKER_HOST": "unix:///run/docker.sock", "DOCKER_NETWORK": "apps",
     "DOCKER_SUBNET": "10.88.0.0/16", "DOCKER_TIMEOUT": "2.5", "SCALING_INTERVAL": "5",
     "INGRESS_PORT": "80", "INGRESS_DOMAIN": "apps.example.org",
+    "DATABASE_URL": "postgresql://me:s3cret@db.example/orchestry",
+    "POSTGRES_PORT": "5433", "POSTGRES_DB": "history",
+    "POSTGRES_USER": "me", "POSTGRES_PASSWORD": "s3cret", "POSTGRES_POOL_SIZE": "9",
+    "HISTORY_MAX_SIZE": "64Mi",
     "INGRESS_ADMIN": "unix:/run/i.sock, http://s3cret@10.0.0.9:7000",
 }
 
@@ -76,7 +80,7 @@ def test_every_setting_can_be_set_and_is_shown() -> None:
     assert settings.secret == SECRET
     rows = {row.name: row for row in config.describe(settings)}
     assert set(rows) == {definition.name for definition in config.DEFINITIONS}
-    assert set(rows) == set(GOOD) | {"CLUSTER_SECRET_FILE"}
+    assert set(rows) == set(GOOD) | {"CLUSTER_SECRET_FILE", "POSTGRES_HOST"}
     assert {rows[name].source for name in GOOD} == {"environment"}
     assert rows["CLUSTER_LIMITS_MIN_MEMORY"].value == "4Mi"
     assert rows["CLUSTER_SECRET"].value == "********"
@@ -127,6 +131,11 @@ def test_every_setting_can_be_set_and_is_shown() -> None:
         ("INGRESS_ADMIN", "/run/i.sock", "unix:/path"),
         ("INGRESS_POTR", "80", "is not a setting"),
         ("CONTROLLER_ID", "a", "is not a setting"),
+        ("DATABASE_URL", "mysql://me:s3cret@db/x", "postgresql://"),
+        ("DATABASE_URL", "postgresql://db:port/x", "postgresql://"),
+        ("DATABASE_URL", "postgresql://db", "postgresql://"),
+        ("POSTGRES_POOL_SIZE", "0", "from 1 to 100"),
+        ("HISTORY_MAX_SIZE", "1Mi", "below 4Mi"),
         ("CLUSTER_SECRET", "short", "at least 8"),
         ("CLUSTER_SECRET_FILE", "/nonexistent/secret", "cannot be read"),
     ],
@@ -234,3 +243,14 @@ def test_variables_of_the_command_line_are_no_settings() -> None:
 def test_loopback(host: str, loopback: bool) -> None:
     """Only what surely stays on this machine counts as loopback."""
     assert readers.is_loopback(host) is loopback
+
+
+def test_postgres_in_parts_is_a_url() -> None:
+    """The parts are put together, quoted; both ways at once are refused."""
+    parts = {"POSTGRES_HOST": "db.example", "POSTGRES_USER": "me", "POSTGRES_PASSWORD": "a@b:/c",
+             "POSTGRES_DB": "his tory", "POSTGRES_PORT": "5433"}
+    settings = config.load(parts)
+    assert settings.database_url == "postgresql://me:a%40b%3A%2Fc@db.example:5433/his%20tory"
+    assert "a@b" not in repr(settings)
+    problem = faults({**parts, "DATABASE_URL": "postgresql://db/x"})
+    assert "excludes POSTGRES_HOST" in str(problem)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from cluster.control.telemetry import (
-    BUCKET_S,
     FRESH_S,
     RECORDS_MAX,
     RECORDS_OF_APP,
-    Point,
     Record,
     Telemetry,
 )
+from cluster.history.base import Point
 from cluster.scaling.replay import Round
 from orchestry.spec.model import Scaling
 from tests.unit.scaling.support import look
@@ -35,20 +34,13 @@ def test_points_come_oldest_first_and_are_cut_from_the_front() -> None:
     assert len(kept.records("shop", since_ms=START_MS + 6000)) == 2
 
 
-def test_intervals_are_means_and_holes_do_not_count() -> None:
-    """Two rounds with a number and one without."""
-    kept = Telemetry()
-    start_ms = START_MS // (BUCKET_S * 1000) * BUCKET_S * 1000
-    kept.add("shop", record(start_ms, rps=10, total=1))
-    kept.add("shop", Record(Point(start_ms + 2000, total=2), Round(0, 0), DECISION))
-    kept.add("shop", record(start_ms + 4000, rps=20, total=3))
-    kept.add("shop", record(start_ms + BUCKET_S * 1000, rps=100, total=3))
-    five = kept.points("shop", count=10, interval_s=BUCKET_S)
-    assert [(point.at_ms, point.rps, point.total) for point in five] == [
-        (start_ms, 15, 2), (start_ms + BUCKET_S * 1000, 100, 3)]
-    assert five[0].cpu_percent is None
-    day = kept.points("shop", count=10, interval_s=86_400)
-    assert day[0].rps == (10 + 20 + 100) / 3
+def test_every_point_is_told() -> None:
+    """The history is given each, also those that go from here."""
+    told: list[tuple[str, int]] = []
+    kept = Telemetry(lambda app, point: told.append((app, point.at_ms)))
+    kept.add("shop", record(START_MS))
+    kept.add("blog", record(START_MS + 2000))
+    assert told == [("shop", START_MS), ("blog", START_MS + 2000)]
 
 
 def test_what_is_old_is_not_current() -> None:

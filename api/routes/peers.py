@@ -1,0 +1,39 @@
+"""What controllers ask of one another about the past."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from flask import Response
+from flask_openapi.blueprint import APIBlueprint
+
+from api.endpoint import checked
+from api.here import answer, here
+from api.models import Error, PastEventsQuery, PastSamplesQuery
+from cluster.history import peers
+
+_ERRORS: dict[str | int | HTTPStatus, Any] = {400: Error, 500: Error}
+blueprint = APIBlueprint(
+    "peers", __name__, url_prefix="/cluster/history", abp_responses=_ERRORS,
+    abp_tags=[{"name": "Cluster"}],
+)
+
+
+@blueprint.get("/events", responses={200: None})
+@checked
+def events(query: PastEventsQuery) -> Response:
+    """Events from this node's own disk, oldest first, for a node that missed them."""
+    controller = here().controller
+    page = controller.history.for_peer(
+        controller.log.state().cluster_id, query.after, query.before, query.limit)
+    return answer(peers.encode_events(page))
+
+
+@blueprint.get("/samples", responses={200: None})
+@checked
+def samples(query: PastSamplesQuery) -> Response:
+    """Measurements from this node's own disk, oldest first: about `limit`, whole moments."""
+    controller = here().controller
+    return answer(peers.encode_samples(controller.history.samples_for_peer(
+        controller.log.state().cluster_id, query.after_ms, query.limit)))

@@ -1,0 +1,1 @@
+"""What was: events and measurements on disk, never read to decide."""
