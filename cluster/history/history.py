@@ -129,7 +129,7 @@ class History:
                     found += self._local.events(
                         cluster, wanted, limit=limit + 1 - len(found),
                         before=first if before is None else min(first, before))
-                complete = not self._recorder.gaps
+                complete = self._recorder.knows and not self._recorder.gaps
         return Page(tuple(found[:limit]), total, len(found) > limit, complete)
 
     def events_after(self, state: ClusterState, after: int, limit: int) -> list[EventRecord]:

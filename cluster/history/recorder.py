@@ -86,6 +86,11 @@ class Recorder:
             self._gaps[place:place + 1] = rest
 
     @property
+    def knows(self) -> bool:
+        """Whether the store was looked at, and so what is missing is known."""
+        return self._last_id is not None
+
+    @property
     def complete_to(self) -> int:
         """The id up to which nothing is missing here."""
         with self._lock:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,8 +37,11 @@ class Effect:
 class FaultCluster(LiveCluster):
     """A LiveCluster whose side effects are recorded; `broken` are flags of the launcher."""
 
-    def __init__(self, folder: Path, *, broken: tuple[str, ...] = ()) -> None:
-        super().__init__(folder, engine="fake", ingress=False)
+    def __init__(
+        self, folder: Path, *, broken: tuple[str, ...] = (),
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(folder, engine="fake", ingress=False, environ=environ)
         self._broken = broken
 
     def command(self, node: str) -> list[str]:
