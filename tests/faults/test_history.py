@@ -121,7 +121,7 @@ def same_everywhere(cluster: FaultCluster, server: Postgres, least: int) -> int:
         assert all_events(cluster, node) == first
     copied = until("all copied", lambda: len(found := rows(server)) >= len(ids) and found, 20)
     assert copied == [(event["id"], event["message"]) for event in first]
-    changes = sum(event["message"] == "Scaling policy updated" for event in first)
+    changes = sum(str(event["message"]) == "Scaling policy updated" for event in first)
     assert changes >= least
     return changes
 
