@@ -28,6 +28,11 @@ from api.routes import (
     scaling,
     system,
 )
+from api.routes import (
+    streams as stream_routes,
+)
+from api.streams.sources import make_streams
+from api.streams.take_over import TakeOver
 from api.waiting import Waiting
 from orchestry import __version__
 
@@ -52,16 +57,19 @@ def create_app(controller: Controller) -> Flask:
     app.json = _Json(app)
     app.url_map.merge_slashes = False
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    latest = Latest(controller)
+    streams = make_streams(controller, latest.all)
     app.extensions[EXTENSION] = Here(
-        controller, Waiting(controller.log, controller.clock), Cache(), Latest(),
-        Requests(controller),
+        controller, Waiting(controller.log, controller.clock), Cache(), latest,
+        Requests(controller), streams,
     )
     errors.install(app)
     _mark_responses(app, controller)
     for part in (apps, scaling, metrics, history, cluster, members, actions, backup, system,
-                 peers):
+                 peers, stream_routes):
         app.register_api(part.blueprint)
     docs.install(app)
+    app.wsgi_app = TakeOver(app.wsgi_app, streams.hub)  # type: ignore[method-assign]
     return app
 
 

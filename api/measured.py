@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.here import here
+from api.controller import Controller
 from api.times import rfc3339
 from cluster.control.telemetry import Record
 from cluster.history.base import Point
@@ -12,9 +12,8 @@ from cluster.scaling.decision import Decision, Input
 from cluster.scaling.explain import explain
 
 
-def latest() -> dict[str, dict[str, Any]]:
-    """This node's own current measurements, by app."""
-    controller = here().controller
+def latest(controller: Controller) -> dict[str, dict[str, Any]]:
+    """A controller's own current measurements, by app."""
     found = controller.telemetry.all_latest(controller.clock.wall_ms())
     return {name: current(record.point) for name, record in found.items()}
 

@@ -112,6 +112,15 @@ class AllEventsQuery(EventsQuery):
     app: str | None = Field(None, pattern=NAME_PATTERN)
 
 
+class EventsStreamQuery(ReadQuery):
+    """Which events, and from where on."""
+
+    app: str | None = Field(None, pattern=NAME_PATTERN)
+    type: Literal["scaling", "health", "config", "error", "cluster"] | None = None
+    since_id: Whole | None = Field(
+        None, ge=0, le=INDEX_MAX, description="Only events with a higher id; by default new ones")
+
+
 class LogsQuery(ReadQuery):
     """Filter of log lines."""
 

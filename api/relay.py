@@ -13,6 +13,7 @@ import orjson
 from flask import Response, request
 
 from api import measured
+from api.controller import Controller
 from api.here import here
 
 HEADER = "X-Orchestry-Relayed"
@@ -35,7 +36,7 @@ def relayed() -> Response | None:
     That is so on the leader, without one, when it does not answer in time, and for a request
     that was relayed already.
     """
-    url = _leader_url()
+    url = None if request.headers.get(HEADER) else _leader_url(here().controller)
     if url is None:
         return None
     query = f"?{request.query_string.decode('latin-1')}" if request.query_string else ""
@@ -46,10 +47,7 @@ def relayed() -> Response | None:
     return Response(body, status, content_type=content_type)
 
 
-def _leader_url() -> str | None:
-    if request.headers.get(HEADER):
-        return None
-    controller = here().controller
+def _leader_url(controller: Controller) -> str | None:
     leader = controller.log.leader_id()
     if leader is None or leader == controller.id:
         return None
@@ -90,7 +88,8 @@ class Latest:
     A reader waits for one such question at most, 0.25 s; without an answer all is unknown.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
         self._lock = threading.Lock()
         self._apps: Mapping[str, Mapping[str, Any]] = {}
         self._until_s = 0.0
@@ -117,9 +116,9 @@ class Latest:
             self._lock.release()
 
     def _ask(self) -> Mapping[str, Mapping[str, Any]] | None:
-        url = _leader_url()
+        url = _leader_url(self._controller)
         if url is None:
-            return measured.latest()
+            return measured.latest(self._controller)
         found = fetch(f"{url}/cluster/measurements", {}, timeout_s=ASK_S)
         if found is None or found[0] != 200:
             return None

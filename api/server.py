@@ -132,6 +132,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         except Exception:
             logger.exception("leadership could not be handed over")
         parts.waiting.close()
+        parts.streams.hub.stop()
         self.method_queue.defer(self._close_idle)
         super().handle_exit(signal.SIGTERM, None)
 

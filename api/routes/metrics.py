@@ -117,7 +117,7 @@ def _system() -> dict[str, Any]:
 @checked
 def measurements(query: WriteQuery) -> Response:
     """This node's own current measurements of all applications; empty but on the leader."""
-    return answer({"apps": measured.latest()})
+    return answer({"apps": measured.latest(here().controller)})
 
 
 @blueprint.get("/metrics", responses={200: None})

@@ -74,6 +74,10 @@ class Settings:
         "ORCHESTRY_HOST", readers.host, "127.0.0.1",
         "Address that the HTTP API listens on; 0.0.0.0 for all.")
     port: int = _setting("ORCHESTRY_PORT", readers.port, 8000, "Port of the HTTP API.")
+    streams_max: int = _setting(
+        "ORCHESTRY_STREAMS_MAX", readers.whole(0, 10_000), 1500,
+        "Streams (logs, metrics, events) that this controller serves at once; one more is"
+        " refused with 503.")
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
         "ORCHESTRY_LOG_LEVEL", readers.log_level, "info", "debug, info, warning or error.")
     data_dir: Path = _setting(  # noqa: RUF009 - a field, as all of them

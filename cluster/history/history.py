@@ -132,8 +132,9 @@ class History:
                 complete = self._recorder.knows and not self._recorder.gaps
         return Page(tuple(found[:limit]), total, len(found) > limit, complete)
 
-    def events_after(self, state: ClusterState, after: int, limit: int) -> list[EventRecord]:
-        """The first events with a higher id than `after`, oldest first.
+    def resume(self, state: ClusterState, after: int, limit: int) -> EventPage:
+        """The first events with a higher id than `after`, oldest first; `complete` unless some
+        of those up to the last are still asked of other controllers.
 
         Raises:
             HistoryError: the disk does not answer.
@@ -141,12 +142,16 @@ class History:
         ring = state.events
         first = ring[0].id if ring else state.next_event_id
         found: list[EventRecord] = []
-        if after + 1 < first and self._local is not None:
-            found = list(self._local.events(
-                state.cluster_id, Wanted(), after=after, before=first, limit=limit,
-                newest_first=False))
+        complete = True
+        if after + 1 < first:
+            complete = self._local is not None and self._recorder.knows and not any(
+                gap.before > after + 1 and gap.after < first for gap in self._recorder.gaps)
+            if self._local is not None:
+                found = list(self._local.events(
+                    state.cluster_id, Wanted(), after=after, before=first, limit=limit,
+                    newest_first=False))
         found += [event for event in ring if event.id > after]
-        return found[:limit]
+        return EventPage(tuple(found[:limit]), complete)
 
     def for_peer(self, cluster_id: str, after: int, before: int, limit: int) -> EventPage:
         """Events from this controller's disk for another that missed them.

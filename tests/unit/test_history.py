@@ -258,7 +258,7 @@ def test_pages_join_what_the_state_holds_and_the_disk(tmp_path: Path) -> None:
             before = page.events[-1].id
         assert seen == list(range(total, 0, -1))
         assert history.page(state, Wanted(type="cluster"), limit=5).total == 1
-        assert [e.id for e in history.events_after(state, 190, 20)] == list(range(191, 211))
+        assert [e.id for e in history.resume(state, 190, 20).events] == list(range(191, 211))
         assert history.status().status == "healthy"
     finally:
         history.stop()

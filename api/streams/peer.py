@@ -1,0 +1,169 @@
+"""Peer: the client of one stream, on the hub's thread; bounded, whatever it does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol, cast
+
+from api.streams.wire import NORMAL, TOO_SLOW, Message, Wire
+
+QUEUE_BYTES_MAX = 256 * 1024
+"""What may wait for one client beyond the buffers of the system."""
+BUFFER_BYTES = 64 * 1024
+ANSWERS_BYTES_MAX = 64 * 1024
+PING_S = 20.0
+STALL_S = 30.0
+"""A client that takes nothing for so long is too slow, however little waits for it."""
+LINGER_S = 5.0
+
+
+class Feed(Protocol):
+    """What one stream tells; called on the hub's thread only."""
+
+    def drained(self) -> None:
+        """All that was sent is on its way: there is room for more."""
+
+    def close(self) -> None:
+        """The client is gone."""
+
+
+class Peer(asyncio.Protocol):
+    """Sends messages in order; drops the client with 1013 instead of keeping more than it may."""
+
+    def __init__(
+        self, wire: Wire, head: bytes, begin: Callable[[Peer], Feed], gone: Callable[[Peer], None],
+        now_s: Callable[[], float],
+    ) -> None:
+        self._wire = wire
+        self._head = head
+        self._begin = begin
+        self._gone = gone
+        self._now_s = now_s
+        self._transport: asyncio.Transport | None = None
+        self._feed: Feed | None = None
+        self._queue: deque[tuple[bytes, bool]] = deque()
+        self._queued_bytes = 0
+        self._paused = False
+        self._since_s = 0.0
+        self._ping_s = 0.0
+        self._end_s: float | None = None
+        self.close_code: int | None = None
+
+    # -- asyncio -----------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is ours: answer, and begin to tell."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=BUFFER_BYTES)
+        self._ping_s = self._now_s() + PING_S
+        self._transport.write(self._head + self._wire.begin)
+        self._feed = self._begin(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client went, or we ended."""
+        self._queue.clear()
+        if self._feed is not None:
+            self._feed.close()
+        self._gone(self)
+
+    def data_received(self, data: bytes) -> None:
+        """What the client says."""
+        assert self._transport is not None
+        out, goes_on = self._wire.received(data)
+        if out:
+            self._transport.write(out)
+        if not goes_on:
+            self.close_code = self.close_code or NORMAL
+            self._end_s = self._end_s or self._now_s() + LINGER_S
+            self._transport.close()
+        elif self._transport.get_write_buffer_size() > BUFFER_BYTES + ANSWERS_BYTES_MAX:
+            self._transport.abort()  # asks for pongs and does not read them
+
+    def eof_received(self) -> bool:
+        """The client will say no more, and so is gone."""
+        return False
+
+    def pause_writing(self) -> None:
+        """The system takes no more for now."""
+        self._paused, self._since_s = True, self._now_s()
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        self._paused = False
+        self._pump()
+
+    # -- for feeds ---------------------------------------------------------------------
+
+    @property
+    def closing(self) -> bool:
+        """Nothing more will be sent."""
+        return self._end_s is not None or self._transport is None
+
+    def send(self, messages: Sequence[Message]) -> None:
+        """What just happened; a client that is too far behind is dropped."""
+        self._put(messages, live=True)
+        if self._queued_bytes > QUEUE_BYTES_MAX:
+            self.close(TOO_SLOW, "this client reads too slowly; resume where it stopped")
+
+    def send_past(self, messages: Sequence[Message]) -> None:
+        """What is asked for from the past, bounded by the asker: sent as the client reads."""
+        self._put(messages, live=False)
+
+    def _put(self, messages: Sequence[Message], *, live: bool) -> None:
+        if self.closing:
+            return
+        for message in messages:
+            data = self._wire.encode(message)
+            self._queue.append((data, live))
+            if live:
+                self._queued_bytes += len(data)
+        if not self._paused:
+            self._pump()
+
+    def close(self, code: int, reason: str) -> None:
+        """End the stream after what is on its way; what waits is dropped."""
+        if self.closing:
+            return
+        assert self._transport is not None
+        self._queue.clear()
+        self._queued_bytes = 0
+        self.close_code = code
+        self._end_s = self._now_s() + LINGER_S
+        self._transport.write(self._wire.close(code, reason))
+        if not self._wire.patient:
+            self._transport.close()
+
+    def _pump(self) -> None:
+        assert self._transport is not None
+        while self._queue and not self._paused and not self.closing:
+            batch, size = [], 0
+            while self._queue and size < BUFFER_BYTES:
+                data, live = self._queue.popleft()
+                self._queued_bytes -= len(data) if live else 0
+                batch.append(data)
+                size += len(data)
+            self._transport.write(batch[0] if len(batch) == 1 else b"".join(batch))
+        if self._feed is not None and not self._queue and not self._paused and not self.closing:
+            self._feed.drained()
+
+    # -- for the hub -------------------------------------------------------------------
+
+    def tick(self, now_s: float) -> None:
+        """Ping, and end what takes too long."""
+        if self._transport is None:
+            return
+        if self._end_s is not None:
+            if now_s >= self._end_s:
+                self._transport.abort()
+        elif self._paused:
+            if now_s >= self._since_s + STALL_S:
+                self.close(TOO_SLOW, "this client has read nothing for too long")
+        elif now_s >= self._ping_s:
+            self._ping_s = now_s + PING_S
+            ping = self._wire.ping()
+            if ping is None:
+                self._transport.abort()
+            else:
+                self._transport.write(ping)

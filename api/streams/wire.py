@@ -1,0 +1,171 @@
+"""Wire: what goes over the socket of a stream, as WebSocket frames or as server-sent events.
+
+Sources: RFC 6455; "Server-sent events" in the HTML standard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import orjson
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+INCOMING_BYTES_MAX = 4096
+"""Clients have nothing to tell but pongs and a close."""
+RECONNECT_MS = 1000
+GOING_AWAY = 1001
+FAILED = 1011
+TOO_SLOW = 1013
+NORMAL = 1000
+
+
+@dataclass(slots=True)
+class Message:
+    """One JSON object, encoded once for all who get it; `id` is where a stream may resume."""
+
+    data: bytes
+    id: int | None = None
+    _frame: bytes = field(default=b"", repr=False)
+    _text: bytes = field(default=b"", repr=False)
+
+    @property
+    def frame(self) -> bytes:
+        """As a WebSocket frame; a server's are not masked, so all clients get the same."""
+        if not self._frame:
+            self._frame = Frame(Opcode.TEXT, self.data).serialize(mask=False)
+        return self._frame
+
+    @property
+    def text(self) -> bytes:
+        """As a server-sent event; JSON has no line breaks."""
+        if not self._text:
+            head = b"" if self.id is None else b"id: %d\n" % self.id
+            self._text = head + b"data: " + self.data + b"\n\n"
+        return self._text
+
+
+class Wire(Protocol):
+    """One way to speak to a client; bytes in, bytes out, no socket."""
+
+    begin: bytes
+    """What follows the response's head."""
+    patient: bool
+    """Whether the client closes the connection after `close`, and may be waited for."""
+
+    def encode(self, message: Message) -> bytes:
+        """A message."""
+
+    def ping(self) -> bytes | None:
+        """Something that keeps proxies from closing; None when the last was not answered."""
+
+    def close(self, code: int, reason: str) -> bytes:
+        """The last words."""
+
+    def received(self, data: bytes) -> tuple[bytes, bool]:
+        """What to answer to the client's bytes, and whether the stream goes on."""
+
+
+class Refused(Exception):
+    """The client's handshake is no valid one; `reason` is for people."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class WebSocketWire:
+    """RFC 6455 by the library's protocol without I/O; no extension, no subprotocol."""
+
+    begin = b""
+    patient = True
+
+    def __init__(self, target: str, headers: Iterable[tuple[str, str]]) -> None:
+        """Check the handshake of a request that was read already.
+
+        Raises:
+            Refused: it is no valid one.
+        """
+        self._protocol = ServerProtocol(max_size=INCOMING_BYTES_MAX)
+        lines = [f"GET {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
+        self._protocol.receive_data("\r\n".join([*lines, "", ""]).encode("latin-1"))
+        events = self._protocol.events_received()
+        if not events or not isinstance(events[0], Request):
+            raise Refused("the request is no WebSocket handshake")
+        response = self._protocol.accept(events[0])
+        if response.status_code != 101:
+            reason = self._protocol.handshake_exc
+            raise Refused(f"the WebSocket handshake is not valid: {reason}")
+        self.response_headers = [
+            (name, value) for name, value in response.headers.raw_items() if name != "Date"]
+        self._protocol.send_response(response)
+        self._protocol.data_to_send()
+        self._asked = False
+
+    def encode(self, message: Message) -> bytes:
+        """A text frame."""
+        return message.frame
+
+    def ping(self) -> bytes | None:
+        """A ping frame, which the client has to answer before the next."""
+        if self._asked:
+            return None
+        self._asked = True
+        self._protocol.send_ping(b"")
+        return self._out()
+
+    def close(self, code: int, reason: str) -> bytes:
+        """A close frame; the client answers with its own and closes."""
+        if self._protocol.state is not State.OPEN:
+            return b""
+        self._protocol.send_close(code, reason)
+        return self._out()
+
+    def received(self, data: bytes) -> tuple[bytes, bool]:
+        """Pongs to pings, and the answer to a close; what else clients say is not looked at."""
+        self._protocol.receive_data(data)
+        for event in self._protocol.events_received():
+            if isinstance(event, Frame) and event.opcode is Opcode.PONG:
+                self._asked = False
+        return self._out(), self._protocol.state is State.OPEN
+
+    def _out(self) -> bytes:
+        return b"".join(self._protocol.data_to_send())
+
+
+class SseWire:
+    """Text for EventSource; unnamed events, so that `onmessage` gets them.
+
+    `chunked` is for HTTP/1.1: many clients hold small pieces of a body back without it.
+    """
+
+    patient = False
+
+    def __init__(self, *, chunked: bool) -> None:
+        self._chunked = chunked
+        self.begin = self._piece(b"retry: %d\n\n" % RECONNECT_MS)
+
+    def encode(self, message: Message) -> bytes:
+        """An event."""
+        return self._piece(message.text)
+
+    def ping(self) -> bytes | None:
+        """A comment."""
+        return self._piece(b": ping\n\n")
+
+    def close(self, code: int, reason: str) -> bytes:
+        """An event named `close`, since the connection's end alone has no reason."""
+        last = orjson.dumps({"code": code, "reason": reason})
+        end = b"0\r\n\r\n" if self._chunked else b""
+        return self._piece(b"event: close\ndata: %s\n\n" % last) + end
+
+    def received(self, data: bytes) -> tuple[bytes, bool]:
+        """Clients have nothing to say here."""
+        return b"", True
+
+    def _piece(self, text: bytes) -> bytes:
+        return b"%x\r\n%s\r\n" % (len(text), text) if self._chunked else text
