@@ -209,6 +209,9 @@ class Hub:
         until_s = self._loop.time() + STOP_S / 2
         while self._peers and self._loop.time() < until_s:
             await asyncio.sleep(0.05)
+        for peer in tuple(self._peers):
+            peer.abort()
+        await asyncio.sleep(0)
         self._loop.stop()
 
 

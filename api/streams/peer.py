@@ -148,6 +148,11 @@ class Peer(asyncio.Protocol):
         if self._feed is not None and not self._queue and not self._paused and not self.closing:
             self._feed.drained()
 
+    def abort(self) -> None:
+        """End at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
     # -- for the hub -------------------------------------------------------------------
 
     def tick(self, now_s: float) -> None:

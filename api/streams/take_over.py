@@ -18,6 +18,8 @@ from api.streams.hub import Begin, Hub, Place
 from api.streams.wire import Wire
 
 STREAM = "orchestry.stream"
+SEND_BUFFER_BYTES = 64 * 1024
+"""The system would let megabytes wait for each slow client."""
 UPGRADE = "orchestry.upgrade"
 """The request's `Upgrade`, kept from Flask, whose routes are either for WebSockets or for HTTP."""
 SOCKET = "gunicorn.socket"
@@ -85,6 +87,7 @@ def _take(held: socket.socket) -> socket.socket:
     with ours, dead:
         os.dup2(dead.fileno(), held.fileno(), inheritable=False)
     taken.setblocking(False)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     if taken.family in (socket.AF_INET, socket.AF_INET6):
         taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return taken

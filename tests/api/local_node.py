@@ -1,20 +1,22 @@
 """One API process over a LocalLog: `python -m tests.api.local_node`, settings as for a node.
 
 `APPS` registers that many applications; `FAIL=reason` makes the controller refuse to start;
-`SILENCE` is how many seconds a peer may be silent within a request.
+`LOOPS` makes applications what they are wanted to be; `SILENCE` is how many seconds a peer may
+be silent within a request.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from api import logs, peers, server
 from cluster import config
-from cluster.state.commands import RegisterApp, StartApp
+from cluster.state.commands import BeginEpoch, RegisterApp, StartApp
 from orchestry.spec.parse import canonical
-from tests.api.support import Node, spec
+from tests.api.support import Loops, Node, spec
 
 
 class Refused(Exception):
@@ -28,9 +30,13 @@ class Refused(Exception):
 class LocalNode(Node):
     """A node with running applications."""
 
+    _loops = ExitStack()
+
     def start(self) -> None:
         if os.environ.get("FAIL"):
             raise Refused(os.environ["FAIL"])
+        self.submit(BeginEpoch(self.id, 1500, "c" * 32))
+        self.history.start()
         self.announce(self.id, self.settings.api_url)
         for number in range(int(os.environ.get("APPS", "0"))):
             name = f"app-{number}"
@@ -38,7 +44,12 @@ class LocalNode(Node):
             self.submit(StartApp(name))
             self.report(name, "healthy", "healthy")
 
+        if os.environ.get("LOOPS"):
+            self._loops.enter_context(Loops(self).running())
+
     def stop(self) -> None:
+        self._loops.close()
+        self.history.stop()
         marker = os.environ.get("STOPPED")
         if marker:
             Path(marker).write_text("stopped")

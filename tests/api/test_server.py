@@ -3,101 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from api.waiting import WAITERS_MAX
+from tests.api.process import ANSWER_S, START_S, STOP_S, Process, everything, ready, serving
 from tests.api.support import spec
-
-START_S = 30.0
-STOP_S = 15.0
-ANSWER_S = 10.0
-
-
-class Process:
-    """A running tests.api.local_node."""
-
-    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
-        self.process = process
-        self.port = port
-
-    def raw(self, data: bytes) -> bytes:
-        """All that the server answers to these bytes until it closes or falls silent."""
-        with self.connection() as peer:
-            peer.sendall(data)
-            return _all(peer)
-
-    def connection(self) -> socket.socket:
-        """A connection with a deadline."""
-        return socket.create_connection(("127.0.0.1", self.port), ANSWER_S)
-
-    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """Status and JSON of one request."""
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}{path}", method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:
-                return answer.status, json.load(answer)
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, json.load(error)
-
-
-def _all(peer: socket.socket) -> bytes:
-    found = b""
-    while chunk := peer.recv(65536):
-        found += chunk
-    return found
-
-
-@contextmanager
-def serving(**environ: str) -> Iterator[Process]:
-    """A local node with two applications on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.api.local_node"], stderr=subprocess.PIPE,
-        env={**os.environ, "ORCHESTRY_PORT": str(port), "APPS": "2", **environ},
-    )
-    try:
-        yield Process(process, port)
-    finally:
-        process.kill()
-        process.communicate(timeout=STOP_S)
-
-
-@contextmanager
-def ready(**environ: str) -> Iterator[Process]:
-    """The same, once it answers."""
-    with serving(**environ) as node:
-        deadline_s = time.monotonic() + START_S
-        while True:
-            try:
-                if node.call("GET", "/livez")[0] == 200:
-                    break
-            except OSError:
-                assert time.monotonic() < deadline_s, f"no answer within {START_S} s"
-                assert node.process.poll() is None, node.process.communicate()[1]
-                time.sleep(0.05)
-        yield node
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +97,7 @@ def test_slow_body_loses_its_thread(node: Process) -> None:
     with socket.create_connection(("127.0.0.1", node.port), 30) as peer:
         peer.sendall(b"POST /api/v1/apps/app-0/scale HTTP/1.1\r\nHost: x\r\n" + JSON
                      + b"Content-Length: 10\r\n\r\n{")
-        head, _, body = _all(peer).partition(b"\r\n\r\n")
+        head, _, body = everything(peer).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400")
     assert json.loads(body)["details"][0]["field"] == "body"
 
@@ -196,7 +115,7 @@ def test_half_a_body_is_not_taken_for_a_whole_one(node: Process, chunked: bool) 
     with node.connection() as peer:
         peer.sendall(data)
         peer.shutdown(socket.SHUT_WR)
-        answer, _, body = _all(peer).partition(b"\r\n\r\n")
+        answer, _, body = everything(peer).partition(b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 400")
     assert json.loads(body)["details"][0]["message"].startswith("is incomplete")
     assert node.call("GET", "/api/v1/apps/half")[0] == 404

@@ -1,0 +1,92 @@
+"""The API as a process for tests: gunicorn over a log of one."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+START_S = 30.0
+STOP_S = 15.0
+ANSWER_S = 10.0
+
+
+class Process:
+    """A running tests.api.local_node."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+        self.process = process
+        self.port = port
+
+    def raw(self, data: bytes) -> bytes:
+        """All that the server answers to these bytes until it closes or falls silent."""
+        with self.connection() as peer:
+            peer.sendall(data)
+            return everything(peer)
+
+    def connection(self) -> socket.socket:
+        """A connection with a deadline."""
+        return socket.create_connection(("127.0.0.1", self.port), ANSWER_S)
+
+    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """Status and JSON of one request."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}", method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+
+
+def everything(peer: socket.socket) -> bytes:
+    """What comes until the server closes."""
+    found = b""
+    while chunk := peer.recv(65536):
+        found += chunk
+    return found
+
+
+@contextmanager
+def serving(**environ: str) -> Iterator[Process]:
+    """A local node with two applications on a free port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.api.local_node"], stderr=subprocess.PIPE,
+        env={**os.environ, "ORCHESTRY_PORT": str(port), "APPS": "2", **environ},
+    )
+    try:
+        yield Process(process, port)
+    finally:
+        process.kill()
+        process.communicate(timeout=STOP_S)
+
+
+@contextmanager
+def ready(**environ: str) -> Iterator[Process]:
+    """The same, once it answers."""
+    with serving(**environ) as node:
+        deadline_s = time.monotonic() + START_S
+        while True:
+            try:
+                if node.call("GET", "/livez")[0] == 200:
+                    break
+            except OSError:
+                assert time.monotonic() < deadline_s, f"no answer within {START_S} s"
+                assert node.process.poll() is None, node.process.communicate()[1]
+                time.sleep(0.05)
+        yield node
