@@ -16,12 +16,14 @@ from api.controller import Controller
 from api.here import EXTENSION, INDEX, Cache, Here
 from api.prometheus import BEGAN, Requests
 from api.relay import Latest
+from api.replica_logs import LogReader
 from api.routes import (
     actions,
     apps,
     backup,
     cluster,
     history,
+    logs,
     members,
     metrics,
     peers,
@@ -54,12 +56,12 @@ def create_app(controller: Controller) -> Flask:
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.extensions[EXTENSION] = Here(
         controller, Waiting(controller.log, controller.clock), Cache(), Latest(),
-        Requests(controller),
+        Requests(controller), LogReader(lambda: controller.engine),
     )
     errors.install(app)
     _mark_responses(app, controller)
-    for part in (apps, scaling, metrics, history, cluster, members, actions, backup, system,
-                 peers):
+    for part in (apps, scaling, metrics, history, logs, cluster, members, actions, backup,
+                 system, peers):
         app.register_api(part.blueprint)
     docs.install(app)
     return app

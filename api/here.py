@@ -20,6 +20,7 @@ from orchestry.errors import Code, OrchestryError
 if TYPE_CHECKING:
     from api.prometheus import Requests
     from api.relay import Latest
+    from api.replica_logs import LogReader
 
 EXTENSION = "orchestry"
 INDEX = "orchestry.index"
@@ -36,6 +37,7 @@ class Here:
     cache: Cache
     latest: Latest
     requests: Requests
+    logs: LogReader
 
 
 class Cache:

@@ -7,6 +7,7 @@ from typing import Any
 
 from api.times import rfc3339
 from cluster.state.model import App, EventRecord, Replica
+from cluster.state.replicas import replica_name
 from cluster.state.status import app_status, count, healthy_replicas
 from orchestry.spec.parse import spec_of
 
@@ -57,11 +58,6 @@ def _replicas(app: App) -> dict[str, int]:
 
 def _healthy(app: App) -> int:
     return sum(replica.health == "healthy" for replica in app.reports)
-
-
-def replica_name(app: str, replica: Replica) -> str:
-    """What users call a replica; the engine's own name also tells revision and cluster."""
-    return f"{app}-{replica.slot}"
 
 
 def _container(app: str, replica: Replica) -> dict[str, Any]:

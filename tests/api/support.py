@@ -53,15 +53,20 @@ class Part:
 
 
 class TextEngine:
-    """The door to the engine: answers log lines, or fails as told."""
+    """The door to the engine: answers log lines, or fails as told, for all or for one."""
 
     def __init__(self) -> None:
         self.lines: dict[str, list[LogLine]] = {}
         self.fault: EngineError | None = None
+        self.faults: dict[str, EngineError] = {}
+        self.held: dict[str, threading.Event] = {}
 
     def logs(self, container_id: str, *, tail: int, since_ns: int = 0) -> Sequence[LogLine]:
-        if self.fault is not None:
-            raise self.fault
+        fault = self.fault or self.faults.get(container_id)
+        if container_id in self.held:
+            self.held[container_id].wait(60)
+        if fault is not None:
+            raise fault
         lines = [line for line in self.lines.get(container_id, []) if line.at_ns >= since_ns]
         return lines[-tail:] if tail else []
 
