@@ -19,7 +19,7 @@ from cluster.engine.lines import Newest
 SPARE_PIECES = 8
 MORE_PIECES = 8
 WHOLE_S = 20
-QUEUE_CHUNKS = 64
+QUEUE_CHUNKS = 8
 CHUNK_BYTES = 64 * 1024
 STOP_POLL_S = 0.25
 
