@@ -22,6 +22,7 @@ from api.routes import (
     apps,
     backup,
     cluster,
+    health,
     history,
     logs,
     members,
@@ -60,8 +61,8 @@ def create_app(controller: Controller) -> Flask:
     )
     errors.install(app)
     _mark_responses(app, controller)
-    for part in (apps, scaling, metrics, history, logs, cluster, members, actions, backup,
-                 system, peers):
+    for part in (apps, scaling, health, metrics, history, logs, cluster, members, actions,
+                 backup, system, peers):
         app.register_api(part.blueprint)
     docs.install(app)
     return app

@@ -9,7 +9,12 @@ ID_PREFIX_MIN = 6
 
 def replica_name(app: str, replica: Replica) -> str:
     """What users call a replica; the engine's own name also tells revision and cluster."""
-    return f"{app}-{replica.slot}"
+    return name_of_slot(app, replica.slot)
+
+
+def name_of_slot(app: str, slot: int) -> str:
+    """The name of the replica in a slot."""
+    return f"{app}-{slot}"
 
 
 def is_named(app: str, replica: Replica, wanted: str) -> bool:

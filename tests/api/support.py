@@ -17,7 +17,9 @@ from cluster import config
 from cluster.clock import SystemClock
 from cluster.consensus.local_log import LocalLog
 from cluster.control.actions import ActionFile
+from cluster.control.checks import Check, HealthChecks
 from cluster.control.driver import Timing
+from cluster.control.judge import Record
 from cluster.control.telemetry import Telemetry
 from cluster.engine.base import Engine, EngineError, EngineInfo, LogLine
 from cluster.history.connect import sqlite_engine
@@ -96,6 +98,8 @@ class Node:
         self.local.subscribe_events(self.history.applied)
         self.telemetry = Telemetry(self.history.measured)
         self.acts = True
+        self.checks = HealthChecks()
+        self.records: dict[str, Record] = {}
         self.host: EngineInfo | None = EngineInfo("1", 4, 8 * 1024**3, 0)
 
     def keep_history(self) -> None:
@@ -110,6 +114,12 @@ class Node:
 
     def loop_timings(self) -> Mapping[str, Timing]:
         return {"scale": Timing(3, 0.25, 1)}
+
+    def check_health(self, app: str) -> Check | None:
+        return self.checks.ask(app)
+
+    def health_records(self) -> Mapping[str, Record]:
+        return self.records
 
     def hand_over(self) -> None:
         """There is nobody to hand over to."""
