@@ -16,12 +16,15 @@ from api.controller import Controller
 from api.here import EXTENSION, INDEX, Cache, Here
 from api.prometheus import BEGAN, Requests
 from api.relay import Latest
+from api.replica_logs import LogReader
 from api.routes import (
     actions,
     apps,
     backup,
     cluster,
+    health,
     history,
+    logs,
     members,
     metrics,
     peers,
@@ -58,15 +61,16 @@ def create_app(controller: Controller) -> Flask:
     app.url_map.merge_slashes = False
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     latest = Latest(controller)
-    streams = make_streams(controller, latest.all)
+    reader = LogReader(lambda: controller.engine)
+    streams = make_streams(controller, latest.all, reader)
     app.extensions[EXTENSION] = Here(
         controller, Waiting(controller.log, controller.clock), Cache(), latest,
-        Requests(controller), streams,
+        Requests(controller), streams, reader,
     )
     errors.install(app)
     _mark_responses(app, controller)
-    for part in (apps, scaling, metrics, history, cluster, members, actions, backup, system,
-                 peers, stream_routes):
+    for part in (apps, scaling, health, metrics, history, logs, cluster, members, actions,
+                 backup, system, peers, stream_routes):
         app.register_api(part.blueprint)
     docs.install(app)
     app.wsgi_app = TakeOver(app.wsgi_app, streams.hub)  # type: ignore[method-assign]

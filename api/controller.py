@@ -9,7 +9,9 @@ from cluster.clock import Clock
 from cluster.config import Settings
 from cluster.consensus.log import ReplicatedLog
 from cluster.control.actions import ActionFile
+from cluster.control.checks import Check
 from cluster.control.driver import Timing
+from cluster.control.judge import Record
 from cluster.control.telemetry import Telemetry
 from cluster.engine.base import Engine, EngineInfo
 from cluster.history.history import History
@@ -79,6 +81,12 @@ class Controller(Protocol):
 
     def lease_valid(self) -> bool:
         """True while this controller may act."""
+
+    def check_health(self, app: str) -> Check | None:
+        """Check the replicas of an app now; None when too many checks are open already."""
+
+    def health_records(self) -> Mapping[str, Record]:
+        """What the checks said, by container id; empty unless this controller may act."""
 
     def loop_timings(self) -> Mapping[str, Timing]:
         """How long the steps of each control loop took."""

@@ -20,6 +20,7 @@ from orchestry.errors import Code, OrchestryError
 if TYPE_CHECKING:
     from api.prometheus import Requests
     from api.relay import Latest
+    from api.replica_logs import LogReader
     from api.streams.sources import Streams
 
 EXTENSION = "orchestry"
@@ -38,6 +39,7 @@ class Here:
     latest: Latest
     requests: Requests
     streams: Streams
+    logs: LogReader
 
 
 class Cache:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.bodies import BODY_BYTES_MAX, PART_BODY_BYTES_MAX
+from api.levels import Level
 from cluster.state.status import Status
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
@@ -30,6 +31,12 @@ def _flag(value: Any) -> Any:
         if value not in ("true", "false"):
             raise ValueError("must be true or false")
         return value == "true"
+    return value
+
+
+def _level(value: Any) -> Any:
+    if isinstance(value, str):
+        return "WARN" if value.upper() == "WARNING" else value.upper()
     return value
 
 
@@ -128,6 +135,22 @@ class LogsQuery(ReadQuery):
         None, max_length=128, description="Name of a replica (shop-1), or an id")
     tail: Whole = Field(100, ge=0, le=10_000, description="Lines from the end")
     since: str | None = Field(None, max_length=64, description="1h, 30m, 1d or an RFC 3339 time")
+    level: Annotated[Level, BeforeValidator(_level)] | None = Field(
+        None, description="Only lines of this level or a worse one")
+    follow: Flag = Field(False, description="Needs a WebSocket: see `.../logs/stream`")
+
+
+class LogsStreamQuery(ReadQuery):
+    """Which lines, and how many that were written before."""
+
+    container: str | None = Field(
+        None, max_length=128, description="Name of a replica (shop-1), or an id")
+    tail: Whole | None = Field(
+        None, ge=0, le=10_000,
+        description="Lines from before, at most; by default none, with `since` all since then")
+    since: str | None = Field(None, max_length=64, description="1h, 30m, 1d or an RFC 3339 time")
+    level: Annotated[Level, BeforeValidator(_level)] | None = Field(
+        None, description="Only lines of this level or a worse one")
 
 
 class MetricsQuery(ReadQuery):

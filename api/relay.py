@@ -47,6 +47,22 @@ def relayed() -> Response | None:
     return Response(body, status, content_type=content_type)
 
 
+def from_leader(path: str) -> dict[str, Any] | None:
+    """The leader's answer to GET `path`, for the request that is served now.
+
+    None on the leader, for a request that was relayed already, and when there is no answer.
+    """
+    url = None if request.headers.get(HEADER) else _leader_url(here().controller)
+    found = None if url is None else fetch(f"{url}{path}", dict(request.headers))
+    if found is None or found[0] != 200:
+        return None
+    try:
+        told = orjson.loads(found[2])
+    except ValueError:
+        return None
+    return told if isinstance(told, dict) else None
+
+
 def _leader_url(controller: Controller) -> str | None:
     leader = controller.log.leader_id()
     if leader is None or leader == controller.id:

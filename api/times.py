@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 from orchestry import units
+
+_DIGITS = re.compile(r"T[\d:]+\.(\d{1,9})")
 
 
 def rfc3339(at_ms: int) -> str | None:
@@ -13,6 +16,25 @@ def rfc3339(at_ms: int) -> str | None:
         return None
     at = datetime.fromtimestamp(at_ms / 1000, UTC)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def rfc3339_ns(at_ns: int) -> str:
+    """`2026-01-15T10:30:00.123456789Z`: always nine digits, so that texts sort as times do."""
+    at = datetime.fromtimestamp(at_ns // 10**9, UTC)
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{at_ns % 10**9:09d}Z"
+
+
+def since_ns(text: str, now_ms: int) -> int:
+    """As `since_ms`, to the nanosecond.
+
+    Raises:
+        ValueError: with what is right.
+    """
+    at_ns = since_ms(text, now_ms) * 1_000_000
+    digits = _DIGITS.search(text)
+    if digits is None:
+        return at_ns
+    return at_ns // 10**9 * 10**9 + int(f"{digits[1]:0<9}")
 
 
 def since_ms(text: str, now_ms: int) -> int:

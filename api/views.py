@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from api.times import rfc3339
+from cluster.control.judge import Record
 from cluster.state.model import App, EventRecord, Replica
+from cluster.state.replicas import replica_name
 from cluster.state.status import app_status, count, healthy_replicas
 from orchestry.spec.parse import spec_of
 
@@ -59,11 +61,6 @@ def _healthy(app: App) -> int:
     return sum(replica.health == "healthy" for replica in app.reports)
 
 
-def replica_name(app: str, replica: Replica) -> str:
-    """What users call a replica; the engine's own name also tells revision and cluster."""
-    return f"{app}-{replica.slot}"
-
-
 def _container(app: str, replica: Replica) -> dict[str, Any]:
     return {
         "id": replica.container_id,
@@ -81,8 +78,23 @@ def _container(app: str, replica: Replica) -> dict[str, Any]:
     }
 
 
-def health(app: App) -> dict[str, Any]:
-    """`GET /api/v1/apps/{app_name}/health`; what no controller replicates is null."""
+NEVER_CHECKED: Mapping[str, None] = dict.fromkeys(
+    ("last_check", "consecutive_failures", "response_time_ms"))
+
+
+def last_check(record: Record) -> Mapping[str, Any]:
+    """When a replica was last checked, and what came of it."""
+    if not record.checks:
+        return NEVER_CHECKED
+    return {
+        "last_check": rfc3339(record.checked_at_ms),
+        "consecutive_failures": record.failures,
+        "response_time_ms": record.response_ms,
+    }
+
+
+def health(app: App, checks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """`GET /api/v1/apps/{app_name}/health`; `checks` are by container id, as far as known."""
     check = spec_of(app.document).health_check
     return {
         "app_name": app.name,
@@ -95,9 +107,7 @@ def health(app: App) -> dict[str, Any]:
                 "name": replica_name(app.name, replica),
                 "container_name": replica.container_name,
                 "health": replica.health,
-                "last_check": None,
-                "consecutive_failures": None,
-                "response_time_ms": None,
+                **checks.get(replica.container_id, NEVER_CHECKED),
                 "last_error": replica.last_error or None,
             }
             for replica in app.reports

@@ -13,10 +13,12 @@ from cluster.config import Settings, readers
 from cluster.consensus.log import ReplicatedLog
 from cluster.consensus.syncobj_log import RaftConfig, SyncObjLog
 from cluster.control.actions import ActionFile
+from cluster.control.checks import Check, HealthChecks
 from cluster.control.driver import Driver, Timing
 from cluster.control.fleet import Fleet
 from cluster.control.health import HealthMonitor, Prober
 from cluster.control.ingress_sync import IngressSync
+from cluster.control.judge import Record
 from cluster.control.loop import Loop
 from cluster.control.observe import Observer
 from cluster.control.part_watch import PartWatch
@@ -73,13 +75,14 @@ def make_loops(
     domain: str,
     telemetry: Telemetry,
     interval_s: float = 2.0,
+    checks: HealthChecks | None = None,
 ) -> tuple[list[Loop], Observer]:
     """The leader's loops in the order in which they are stepped, and the one that takes hints."""
     observer = Observer(engine, fleet, workers)
     ingress = IngressSync(ingresses, fleet, workers, domain=domain)
     reconciler = Reconciler(
         engine, fleet, workers, ingress.out_of_ingress, clock, drained=ingress.drained)
-    health = HealthMonitor(prober, fleet, workers, clock)
+    health = HealthMonitor(prober, fleet, workers, clock, checks)
     scaler = Scaler(
         engine, ingresses, fleet, workers, clock, telemetry=telemetry, interval_s=interval_s)
     return [observer, health, scaler, reconciler, ingress, Reporter(fleet)], observer
@@ -112,7 +115,8 @@ class Controller:
         self.history = history or History(settings.node_id, log, clock)
         log.subscribe_events(self.history.applied)
         self.telemetry = Telemetry(self.history.measured)
-        fleet = Fleet(clock)
+        self._fleet = fleet = Fleet(clock)
+        self._checks = HealthChecks()
         roster: list[Loop] = []
         if isinstance(log, SyncObjLog):
             roster.append(Roster(settings.raft_addresses, log.incarnations))
@@ -120,6 +124,7 @@ class Controller:
             engine, ingresses, HttpProber(clock),
             fleet=fleet, workers=self._workers, clock=clock, domain=settings.ingress_domain,
             telemetry=self.telemetry, interval_s=settings.scaling_interval_s,
+            checks=self._checks,
         )
         self._driver = Driver(
             self.id, log, loops=[*loops, *roster], fleet=fleet, workers=self._workers, clock=clock,
@@ -237,6 +242,16 @@ class Controller:
     def lease_valid(self) -> bool:
         """True while this controller may act for the cluster."""
         return self._driver.keeper.acting() is not None
+
+    def check_health(self, app: str) -> Check | None:
+        """Check the replicas of an app now; None when too many checks are open already."""
+        check = self._checks.ask(app)
+        self._wake.set()
+        return check
+
+    def health_records(self) -> Mapping[str, Record]:
+        """What the checks said, by container id; empty unless this controller may act."""
+        return self._fleet.records if self.lease_valid() else {}
 
     def loop_timings(self) -> Mapping[str, Timing]:
         """How long the steps of each control loop took."""

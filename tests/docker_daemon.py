@@ -59,8 +59,9 @@ def test_app_image(docker_socket: str) -> Iterator[str]:
 class PrivateDaemon:
     """A dockerd of its own, on its own data, socket and address range, to be ill-treated."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
+        self._options = options
         self.url = f"unix://{folder}/docker.sock"
         # With `--bridge none` it would remove the docker0 of the host's own daemon.
         self._bridge = f"orc{os.getpid()}"
@@ -84,6 +85,7 @@ class PrivateDaemon:
                     "--exec-root", f"{self.folder}/exec", "--pidfile", f"{self.folder}/pid",
                     "--host", self.url, "--bridge", self._bridge, "--iptables=false",
                     "--default-address-pool", "base=10.213.0.0/16,size=24",
+                    *self._options,
                 ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )

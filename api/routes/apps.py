@@ -1,4 +1,4 @@
-"""Applications: register, start, stop, scale, delete, status, list, spec, health."""
+"""Applications: register, start, stop, scale, delete, status, list, spec."""
 
 from __future__ import annotations
 
@@ -186,13 +186,6 @@ def spec(path: AppPath, query: SpecQuery) -> Response:
         return _tagged(answer(parse.resolved(parse.spec_of(app.document))), app.revision)
     # Not parsed and written again: the owner's keys keep their order and numbers their form.
     return _tagged(answer(app.document.encode()), app.revision)
-
-
-@blueprint.get("/<app_name>/health", responses={200: None})
-@checked
-def health(path: AppPath, query: ReadQuery) -> Response:
-    """Health of each replica of one application."""
-    return answer(views.health(app_of(read(query), path.app_name)))
 
 
 def _tagged(response: Response, revision: int) -> Response:

@@ -12,8 +12,10 @@ from flask_openapi.blueprint import APIBlueprint
 from api import errors
 from api.endpoint import checked
 from api.here import app_of, here, read
-from api.models import AppPath, Error, EventsStreamQuery, ReadQuery
+from api.models import AppPath, Error, EventsStreamQuery, LogsStreamQuery, ReadQuery
+from api.routes.logs import since_of, wanted_of
 from api.streams.hub import Begin
+from api.streams.logs import Asked
 from api.streams.take_over import SOCKET, STREAM, UPGRADE, Accepted
 from api.streams.wire import Refused, SseWire, WebSocketWire, Wire
 from cluster.history.base import Wanted
@@ -26,6 +28,7 @@ blueprint = APIBlueprint(
     "streams", __name__, url_prefix="/api/v1", abp_responses=_ERRORS,
     abp_tags=[{"name": "Streams"}],
 )
+TAIL_MAX = 10_000
 _SSE = "text/event-stream"
 _NEITHER = (
     "is a stream: connect with a WebSocket, or send `Accept: text/event-stream` for "
@@ -49,6 +52,21 @@ def metrics(path: AppPath, query: ReadQuery) -> Response:
     """Each measurement of an application, beginning with the last one."""
     app_of(read(query), path.app_name)
     return _accept(here().streams.metrics.feed(path.app_name))
+
+
+@blueprint.get("/apps/<app_name>/logs/stream", responses={101: None, 200: None})
+@checked
+def logs(path: AppPath, query: LogsStreamQuery) -> Response:
+    """Lines of an application's replicas as they are written, whichever come and go."""
+    app = app_of(read(query), path.app_name)
+    since = since_of(query.since)
+    wanted_of(app, query.container)
+    docker = here().controller.components().get("docker")
+    if docker is not None and docker.status == "unavailable":
+        raise OrchestryError(Code.DOCKER_ERROR, docker.detail or "Docker does not answer here")
+    tail = query.tail if query.tail is not None else TAIL_MAX if query.since is not None else 0
+    return _accept(here().streams.logs.feed(
+        Asked(app.name, query.container, tail, since, query.level)))
 
 
 def _last_event_id() -> int | None:

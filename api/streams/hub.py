@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from api.streams.peer import Feed, Peer
+from api.streams.peer import Budget, Feed, Peer
 from api.streams.wire import GOING_AWAY, TOO_SLOW, Wire
 
 logger = logging.getLogger(__name__)
@@ -48,6 +48,7 @@ class Hub:
         self.streams_max = streams_max
         self.opened = 0
         self.dropped = 0
+        self.budget = Budget()
         self._lock = threading.Lock()
         self._reserved = 0
         self._peers: set[Peer] = set()
@@ -135,7 +136,8 @@ class Hub:
             self.dropped += peer.close_code == TOO_SLOW
             place.release()
 
-        peer = Peer(wire, head, lambda peer: begin(self, peer), gone, loop.time)
+        peer = Peer(wire, head, begin=lambda peer: begin(self, peer), gone=gone,
+                    now_s=loop.time, budget=self.budget)
         self._peers.add(peer)
         self.opened += 1
         task = loop.create_task(self._connect(peer, sock, place))

@@ -11,12 +11,20 @@ from api.streams.wire import NORMAL, TOO_SLOW, Message, Wire
 
 QUEUE_BYTES_MAX = 256 * 1024
 """What may wait for one client beyond the buffers of the system."""
+PAST_BYTES_MAX = 64 * 1024**2
 BUFFER_BYTES = 64 * 1024
 ANSWERS_BYTES_MAX = 64 * 1024
 PING_S = 20.0
 STALL_S = 30.0
 """A client that takes nothing for so long is too slow, however little waits for it."""
 LINGER_S = 5.0
+
+
+class Budget:
+    """What all clients of a node together may have waiting of the past."""
+
+    def __init__(self, size_bytes: int = PAST_BYTES_MAX) -> None:
+        self.left_bytes = size_bytes
 
 
 class Feed(Protocol):
@@ -33,14 +41,15 @@ class Peer(asyncio.Protocol):
     """Sends messages in order; drops the client with 1013 instead of keeping more than it may."""
 
     def __init__(
-        self, wire: Wire, head: bytes, begin: Callable[[Peer], Feed], gone: Callable[[Peer], None],
-        now_s: Callable[[], float],
+        self, wire: Wire, head: bytes, *, begin: Callable[[Peer], Feed],
+        gone: Callable[[Peer], None], now_s: Callable[[], float], budget: Budget,
     ) -> None:
         self._wire = wire
         self._head = head
         self._begin = begin
         self._gone = gone
         self._now_s = now_s
+        self._budget = budget
         self._transport: asyncio.Transport | None = None
         self._feed: Feed | None = None
         self._queue: deque[tuple[bytes, bool]] = deque()
@@ -63,7 +72,7 @@ class Peer(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client went, or we ended."""
-        self._queue.clear()
+        self._forget()
         if self._feed is not None:
             self._feed.close()
         self._gone(self)
@@ -119,7 +128,11 @@ class Peer(asyncio.Protocol):
             self._queue.append((data, live))
             if live:
                 self._queued_bytes += len(data)
-        if not self._paused:
+            else:
+                self._budget.left_bytes -= len(data)
+        if self._budget.left_bytes < 0 and not live:
+            self.close(TOO_SLOW, "too many clients read what is past; try again, or ask for less")
+        elif not self._paused:
             self._pump()
 
     def close(self, code: int, reason: str) -> None:
@@ -127,13 +140,17 @@ class Peer(asyncio.Protocol):
         if self.closing:
             return
         assert self._transport is not None
-        self._queue.clear()
-        self._queued_bytes = 0
+        self._forget()
         self.close_code = code
         self._end_s = self._now_s() + LINGER_S
         self._transport.write(self._wire.close(code, reason))
         if not self._wire.patient:
             self._transport.close()
+
+    def _forget(self) -> None:
+        self._budget.left_bytes += sum(len(data) for data, live in self._queue if not live)
+        self._queue.clear()
+        self._queued_bytes = 0
 
     def _pump(self) -> None:
         assert self._transport is not None
@@ -141,7 +158,10 @@ class Peer(asyncio.Protocol):
             batch, size = [], 0
             while self._queue and size < BUFFER_BYTES:
                 data, live = self._queue.popleft()
-                self._queued_bytes -= len(data) if live else 0
+                if live:
+                    self._queued_bytes -= len(data)
+                else:
+                    self._budget.left_bytes += len(data)
                 batch.append(data)
                 size += len(data)
             self._transport.write(batch[0] if len(batch) == 1 else b"".join(batch))

@@ -18,6 +18,7 @@ from websockets.server import ServerProtocol
 INCOMING_BYTES_MAX = 4096
 """Clients have nothing to tell but pongs and a close."""
 RECONNECT_MS = 1000
+REASON_BYTES_MAX = 123
 GOING_AWAY = 1001
 FAILED = 1011
 TOO_SLOW = 1013
@@ -122,7 +123,8 @@ class WebSocketWire:
         """A close frame; the client answers with its own and closes."""
         if self._protocol.state is not State.OPEN:
             return b""
-        self._protocol.send_close(code, reason)
+        short = reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore")
+        self._protocol.send_close(code, short)
         return self._out()
 
     def received(self, data: bytes) -> tuple[bytes, bool]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from cluster.clock import Clock
+from cluster.control.checks import Check, Checked, HealthChecks
 from cluster.control.fleet import Fleet
 from cluster.control.judge import Probe, Record, judge, verdict
 from cluster.control.loop import Turn
@@ -31,19 +32,26 @@ class HealthMonitor:
 
     name = "health"
 
-    def __init__(self, prober: Prober, fleet: Fleet, workers: Workers, clock: Clock) -> None:
+    def __init__(
+        self, prober: Prober, fleet: Fleet, workers: Workers, clock: Clock,
+        checks: HealthChecks | None = None,
+    ) -> None:
         self._prober = prober
         self._fleet = fleet
         self._workers = workers
         self._clock = clock
+        self._checks = checks or HealthChecks()
 
     def reset(self) -> None:
-        """Nothing is remembered here."""
+        """What was asked for is another leader's matter now."""
+        self._checks.abandon()
 
     def step(self, turn: Turn) -> None:
         """Begin what is due, then judge each app."""
         by_app = self._fleet.by_app()
         due: list[tuple[bool, float, Container, AppSpec]] = []
+        demanded = self._checks.open()
+        checkable: dict[str, tuple[AppSpec, list[Container]]] = {}
         for app in turn.state.apps.values():
             spec = spec_for(app)
             if spec is None or not app.running or app.deleting:
@@ -53,12 +61,17 @@ class HealthMonitor:
                 if c.revision == app.revision and c.id in self._fleet.records
                 and c.id not in self._fleet.draining
             ]
+            if demanded:
+                checkable[app.name] = spec, mine
             for container in mine:
                 record = self._fleet.records[container.id]
                 self._fleet.settle(container, record, turn.now_s)
                 if turn.now_s >= record.next_s:
                     due.append((record.health != "starting", record.next_s, container, spec))
             self._conclude(app, spec, mine, turn.now_s)
+        if demanded and self._fleet.observed_from_s is not None:
+            for check in demanded:
+                self._carry_out(check, checkable.get(check.app), turn.now_s)
         # Starting replicas first, then the longest overdue: replicas that hang until the
         # time-out must not keep the others from being checked.
         due.sort(key=lambda one: one[:2])
@@ -66,7 +79,30 @@ class HealthMonitor:
             if not self._ask(container, spec, turn.now_s):
                 break
 
-    def _ask(self, container: Container, spec: AppSpec, now_s: float) -> bool:
+    def _carry_out(
+        self, check: Check, found: tuple[AppSpec, list[Container]] | None, now_s: float
+    ) -> None:
+        """Ask those that are left and have no check under way, and finish when all answered."""
+        by_id = {c.id: c for c in found[1] if c.ip} if found is not None else {}
+        if check.left is None:
+            self._checks.begin(check, by_id)
+        assert check.left is not None
+        check.left &= by_id.keys()
+        check.asked &= self._fleet.records.keys()
+        for container_id in sorted(check.left):
+            # What was asked before the demand came does not answer it.
+            if found is None or self._workers.running(f"probe:{container_id}"):
+                continue
+            if not self._ask(by_id[container_id], found[0], now_s, check):
+                break
+            check.left.discard(container_id)
+            check.asked.add(container_id)
+        if not check.left and not check.asked:
+            check.finish()
+
+    def _ask(
+        self, container: Container, spec: AppSpec, now_s: float, check: Check | None = None
+    ) -> bool:
         """Begin one check; False when no more fit."""
         def done(outcome: Outcome) -> None:
             record = self._fleet.records.get(container.id)
@@ -77,6 +113,8 @@ class HealthMonitor:
                 logger.error("a health check failed to run", exc_info=outcome.error)
                 probe = Probe(ok=False, error="the check could not be run")
             self._note(container, record, probe, spec.health_check)
+            if check is not None:
+                check.answered(Checked(container, probe, self._fleet.records[container.id]))
 
         key = f"probe:{container.id}"
         if not container.ip or self._workers.running(key):

@@ -14,6 +14,7 @@ Fault = Literal[
     "name_taken",      # a container that is not ours has our name
     "no_resources",    # memory, disk, addresses
     "rejected",        # the engine refuses the request
+    "gone",            # the container to read from is not there
 ]
 
 
@@ -119,11 +120,22 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line of a container's output; `at_ns` is Unix time in nanoseconds."""
+    """One line of a container's output; `at_ns` is Unix time in nanoseconds.
+
+    `text` is readable (cluster/engine/lines.py): no control characters but tabs, and of a line
+    that is `truncated` only a part.
+    """
 
     at_ns: int
     stream: Literal["stdout", "stderr"]
     text: str
+    truncated: bool = False
+
+
+LOG_LINES_MAX = 10_001
+"""Of one container at once: one more than anybody is shown tells that there are more."""
+LOGS_BYTES_MAX = 8 * 1024**2
+"""Of one container at once: when lines are left out for it, those that stay have more."""
 
 
 class EngineError(Exception):
@@ -172,7 +184,21 @@ class Engine(Protocol):
         """Remove the app's volumes; returns how many went."""
 
     def logs(self, container_id: str, *, tail: int, since_ns: int = 0) -> Sequence[LogLine]:
-        """The last lines, oldest first."""
+        """The last lines, oldest first, at most LOG_LINES_MAX.
+
+        Of more than LOGS_BYTES_MAX the oldest are left out. Raises `gone` when there is no
+        such container.
+        """
+
+    def follow(
+        self, container_id: str, *, since_ns: int, stop: threading.Event
+    ) -> Iterator[LogLine]:
+        """Lines later than `since_ns`, as they are written.
+
+        Ends when the container has ended, or is gone, and all was read; within 0.5 s of
+        `stop`; with EngineError when the stream breaks off. The lines of one stream come in
+        the order in which they were written, and those of one time all or not at all.
+        """
 
     def usage(self, container_ids: Sequence[str]) -> Sequence[Usage]:
         """Counters of those that run; one that cannot be read is missing, never zero.

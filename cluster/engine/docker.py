@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from cluster.engine.base import (
+    LOG_LINES_MAX,
     Container,
     EngineError,
     EngineEvent,
@@ -35,14 +36,12 @@ from cluster.engine.docker_format import (
     container_config,
     details,
     identity_labels,
-    log_frames,
-    log_lines,
     one_per_identity,
 )
+from cluster.engine.docker_log_api import LogFollow, gone, last_lines
 from cluster.engine.docker_network import ClusterNetworks
 from cluster.engine.docker_usage import UsageReader
 
-LOG_LINES_MAX = 10_000
 NAME_POLL_S = 0.05
 
 
@@ -146,25 +145,29 @@ class DockerEngine:
         )
 
     def logs(self, container_id: str, *, tail: int, since_ns: int = 0) -> Sequence[LogLine]:
-        """The last lines, oldest first; at most LOG_LINES_MAX, none of a container gone."""
-        tail = min(tail, LOG_LINES_MAX)
+        """The last lines, oldest first."""
         if tail <= 0:
             return ()
-        params = {"stdout": "1", "stderr": "1", "timestamps": "1", "tail": str(tail)}
-        if since_ns > 0:
-            params["since"] = f"{since_ns // 10**9}.{since_ns % 10**9:09d}"
+        self._must_be_ours(container_id)
+        return last_lines(
+            self._api, container_id, tail=min(tail, LOG_LINES_MAX), since_ns=since_ns)
+
+    def follow(
+        self, container_id: str, *, since_ns: int, stop: threading.Event
+    ) -> Iterator[LogLine]:
+        """Lines later than `since_ns`, as they are written."""
         try:
-            if not self._is_ours(container_id):
-                raise EngineError("rejected", f"container {container_id[:12]} is not ours")
-            with self._api.stream(
-                "GET", f"/containers/{container_id}/logs", params, silence_s=self._api.timeout_s
-            ) as response:
-                lines = log_lines(log_frames(response.iter_content(64 * 1024)), tail)
-        except ApiRefusal as error:
-            if error.status == 404:
-                return ()
+            self._must_be_ours(container_id)
+        except EngineError as error:
+            if error.fault == "gone":
+                return
             raise
-        return [line for line in lines if line.at_ns >= since_ns]
+
+        def runs() -> bool:
+            state = self._state(container_id)
+            return state is not None and bool(state["Running"])
+
+        yield from LogFollow(self._api, container_id, since_ns, runs).read(stop)
 
     def usage(self, container_ids: Sequence[str]) -> Sequence[Usage]:
         """Counters of those that run."""
@@ -310,6 +313,14 @@ class DockerEngine:
             raise
         state: dict[str, Any] = found["State"]
         return state
+
+    def _must_be_ours(self, container_id: str) -> None:
+        try:
+            if self._is_ours(container_id):
+                return
+        except ApiRefusal as error:
+            raise gone(container_id) if error.status == 404 else error from error
+        raise EngineError("rejected", f"container {container_id[:12]} is not ours")
 
     def _is_ours(self, container_id: str) -> bool:
         with self._lock:

@@ -86,7 +86,10 @@ class DockerApi:
         silence_s: float | None,
         headers: Mapping[str, str] | None = None,
     ) -> Iterator[requests.Response]:
-        """An open response; `silence_s` bounds the wait for each next byte."""
+        """An open response; `silence_s` bounds the wait for each next byte.
+
+        Without that bound the answer has to begin within `timeout_s` all the same.
+        """
         with self._translated():
             client = self._connected()
             with client.request(
@@ -95,10 +98,12 @@ class DockerApi:
                 params=params,
                 headers=headers,
                 stream=True,
-                timeout=(self.timeout_s, silence_s),
+                timeout=(self.timeout_s, silence_s or self.timeout_s),
             ) as response:
                 if response.status_code >= 400:
                     raise _refusal(response.status_code, _message(response))
+                if silence_s is None:
+                    _wait_for_ever(response)
                 yield response
 
     def pull(self, image: str) -> None:
@@ -194,6 +199,12 @@ class DockerApi:
                 raise EngineError("timeout", reason) from error
             reason = f"Docker does not answer: {_root_cause(error)}"
             raise EngineError("unavailable", _short(reason)) from error
+
+
+def _wait_for_ever(response: requests.Response) -> None:
+    sock = getattr(response.raw.connection, "sock", None)
+    if sock is not None:  # gone when the answer has ended already
+        sock.settimeout(None)
 
 
 def _refusal(status: int, message: str) -> ApiRefusal:

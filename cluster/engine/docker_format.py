@@ -1,10 +1,9 @@
-"""What crosses the wire to Docker: requests, labels, summaries and log frames, all pure."""
+"""What crosses the wire to Docker: requests, labels and summaries, all pure."""
 
 from __future__ import annotations
 
 import re
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -12,7 +11,6 @@ from typing import Any, Literal
 from cluster.engine.base import (
     Container,
     EngineEvent,
-    LogLine,
     RunRequest,
     container_name,
 )
@@ -25,8 +23,6 @@ LABEL_EPOCH = "orchestry.epoch"
 # Not a label of replicas: the engine must not take an ingress for one of them.
 LABEL_INGRESS = "orchestry.ingress"
 
-LOG_LINE_BYTES = 16 * 1024
-LOG_CUT_MARK = " …[cut]"
 LOG_FILE_SIZE = "10m"
 LOG_FILES = "3"
 
@@ -41,7 +37,6 @@ EXIT_CODE_CUT_OFF = 255
 
 _NANOS = 1_000_000_000
 _STAMP = re.compile(r"([\d-]{10}T[\d:]{8})(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
-_FRAME_HEADER_BYTES = 8
 _RUNNING = {"running", "paused", "restarting"}
 _EVENTS: Mapping[str, Literal["started", "died", "removed"]] = {
     "start": "started", "die": "died", "destroy": "removed",
@@ -221,41 +216,3 @@ def event(message: Mapping[str, Any]) -> EngineEvent | None:
     """The hint in one message of `/events`, if any."""
     kind = _EVENTS.get(message.get("Action", ""))
     return EngineEvent(kind, message["Actor"]["ID"]) if kind else None
-
-
-def log_frames(chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """(stream, payload) of Docker's multiplexed output: 1 byte stream, 3 zero, 4 length."""
-    buffer = bytearray()
-    for chunk in chunks:
-        buffer += chunk
-        while len(buffer) >= _FRAME_HEADER_BYTES:
-            end = _FRAME_HEADER_BYTES + int.from_bytes(buffer[4:8], "big")
-            if len(buffer) < end:
-                break
-            yield buffer[0], bytes(buffer[_FRAME_HEADER_BYTES:end])
-            del buffer[:end]
-
-
-def log_lines(frames: Iterable[tuple[int, bytes]], tail: int) -> list[LogLine]:
-    """The last `tail` lines. Docker cuts long lines into frames, each with its own stamp."""
-    lines: deque[LogLine] = deque(maxlen=tail)
-    open_lines: dict[int, tuple[str, bytearray]] = {}
-    for stream, payload in frames:
-        stamp, _, text = payload.partition(b" ")
-        _, line = open_lines.setdefault(stream, (stamp.decode("ascii", "replace"), bytearray()))
-        # One byte past the limit proves that the line is longer; the rest is not kept.
-        line += text[: LOG_LINE_BYTES + 2 - len(line)]
-        if payload.endswith(b"\n"):
-            lines.append(_log_line(stream, *open_lines.pop(stream)))
-    lines.extend(_log_line(stream, *rest) for stream, rest in open_lines.items())
-    return list(lines)
-
-
-def _log_line(stream: int, stamp: str, line: bytes | bytearray) -> LogLine:
-    text = bytes(line).rstrip(b"\r\n")
-    mark = LOG_CUT_MARK if len(text) > LOG_LINE_BYTES else ""
-    return LogLine(
-        at_ns=unix_ns(stamp),
-        stream="stderr" if stream == 2 else "stdout",
-        text=text[:LOG_LINE_BYTES].decode("utf-8", "replace") + mark,
-    )

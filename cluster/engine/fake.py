@@ -8,7 +8,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Literal
 
@@ -26,55 +26,20 @@ from cluster.engine.base import (
     container_name,
     no_guard,
 )
+from cluster.engine.fake_log import follow
+from cluster.engine.fake_parts import (
+    IDLE_BYTES,
+    Effect,
+    ImageBehaviour,
+    PlannedFault,
+    Record,
+)
+from cluster.engine.lines import readable
 
 EFFECTS_MAX = 100_000
-IDLE_BYTES = 4 * 1024**2
-LOG_LINES_MAX = 1_000
 QUEUE_EVENTS = 1_000
 STOP_POLL_S = 0.05
 FIRST_ADDRESS = IPv4Address("10.128.0.2")
-
-
-@dataclass(frozen=True, slots=True)
-class ImageBehaviour:
-    """What containers of an image do."""
-
-    missing: bool = False
-    crash_after_s: float | None = None
-    healthy: bool = True
-    start_latency_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """One thing that happened to a container; `identity` is its name."""
-
-    at_s: float
-    verb: Literal["run", "stop", "remove"]
-    identity: str
-    epoch: int
-
-
-@dataclass(slots=True)
-class _Record:
-    container: Container
-    cluster_id: str
-    behaviour: ImageBehaviour
-    ready_at_s: float
-    crash_at_s: float | None
-    request: RunRequest
-    counted_s: float
-    cpu_s: float = 0.0
-    cpu_cores: float = 0.0
-    memory_bytes: int = IDLE_BYTES
-    lines: deque[LogLine] = field(default_factory=lambda: deque(maxlen=LOG_LINES_MAX))
-
-
-@dataclass(frozen=True, slots=True)
-class _PlannedFault:
-    fault: Fault
-    reason: str
-    after_effect: bool
 
 
 class FakeEngine:
@@ -95,11 +60,11 @@ class FakeEngine:
         self._default = ImageBehaviour(start_latency_s=start_latency_s)
         self._down = False
         self._lock = threading.RLock()
-        self._records: dict[str, _Record] = {}
+        self._records: dict[str, Record] = {}
         self._volumes: dict[str, tuple[str, str]] = {}
         self._clusters: set[str] = set()
         self._sick: set[str] = set()
-        self._planned: deque[_PlannedFault] = deque()
+        self._planned: deque[PlannedFault] = deque()
         self.unmeasured: set[str] = set()
         self._count = 0
 
@@ -161,11 +126,30 @@ class FakeEngine:
 
     def logs(self, container_id: str, *, tail: int, since_ns: int = 0) -> Sequence[LogLine]:
         """The last lines, oldest first."""
+        if tail <= 0:
+            return ()
         with self._call():
-            record = self._records.get(container_id)
-            if record is None or tail <= 0:
-                return ()
-            return [line for line in record.lines if line.at_ns >= since_ns][-tail:]
+            record = self._readable(container_id)
+            if record is None:
+                raise EngineError("gone", f"container {container_id[:12]} is gone")
+            return record.log.last(tail, since_ns)
+
+    def follow(
+        self, container_id: str, *, since_ns: int, stop: threading.Event
+    ) -> Iterator[LogLine]:
+        """Lines later than `since_ns`, as they are written; a fault ends it."""
+        with self._call():
+            record = self._readable(container_id)
+        if record is None:
+            return
+
+        def look(read: int) -> tuple[Sequence[LogLine], int, bool]:
+            with self._lock:
+                self._answers()
+                self._advance()
+                return *record.log.after(read), record.container.phase != "running"
+
+        yield from follow(look, since_ns, stop)
 
     def usage(self, container_ids: Sequence[str]) -> Sequence[Usage]:
         """Counters of those that run, by the loads that were set."""
@@ -195,7 +179,7 @@ class FakeEngine:
             record.cpu_cores = min(cpu_cores, record.request.cpu_millicores / 1000)
             record.memory_bytes = memory_bytes
 
-    def _count_cpu(self, record: _Record) -> None:
+    def _count_cpu(self, record: Record) -> None:
         now_s = self._clock.monotonic_s()
         record.cpu_s += record.cpu_cores * (now_s - record.counted_s)
         record.counted_s = now_s
@@ -245,7 +229,18 @@ class FakeEngine:
     ) -> None:
         """Fail the next call; `after_effect` does the work first, as a lost answer would."""
         with self._lock:
-            self._planned.append(_PlannedFault(fault, reason, after_effect))
+            self._planned.append(PlannedFault(fault, reason, after_effect))
+
+    def say(
+        self, container_id: str, *lines: bytes, at_ns: int | None = None,
+        stream: Literal["stdout", "stderr"] = "stdout",
+    ) -> None:
+        """Let the container write lines."""
+        with self._lock:
+            for line in lines:
+                text, cut = readable(line)
+                at = self._clock.wall_ms() * 1_000_000 if at_ns is None else at_ns
+                self._records[container_id].log.write(LogLine(at, stream, text, cut))
 
     def kill(self, container_id: str, *, exit_code: int = 137, oom: bool = False) -> None:
         """End the container's process; a container gone or ended stays so."""
@@ -294,10 +289,7 @@ class FakeEngine:
     @contextlib.contextmanager
     def _call(self) -> Iterator[None]:
         with self._lock:
-            if self._down:
-                raise EngineError("unavailable", "Docker does not answer: fake engine is down")
-            if self.hang:
-                raise EngineError("timeout", "Docker did not answer: fake engine hangs")
+            self._answers()
             planned = self._planned.popleft() if self._planned else None
             if planned is not None and not planned.after_effect:
                 raise EngineError(planned.fault, planned.reason)
@@ -305,6 +297,18 @@ class FakeEngine:
             yield
             if planned is not None:
                 raise EngineError(planned.fault, planned.reason)
+
+    def _answers(self) -> None:
+        if self._down:
+            raise EngineError("unavailable", "Docker does not answer: fake engine is down")
+        if self.hang:
+            raise EngineError("timeout", "Docker did not answer: fake engine hangs")
+
+    def _readable(self, container_id: str) -> Record | None:
+        record = self._records.get(container_id)
+        if record is not None and record.cluster_id not in self._clusters:
+            raise EngineError("rejected", f"container {container_id[:12]} is not ours")
+        return record
 
     def _advance(self) -> None:
         """Let the crashes happen that are due by now."""
@@ -316,7 +320,7 @@ class FakeEngine:
     def _behaviour(self, image: str) -> ImageBehaviour:
         return self.behaviours.get(image, self._default)
 
-    def _named(self, name: str) -> _Record | None:
+    def _named(self, name: str) -> Record | None:
         return next((r for r in self._records.values() if r.container.name == name), None)
 
     def _take_volumes(self, request: RunRequest) -> None:
@@ -335,22 +339,22 @@ class FakeEngine:
             started_at_ms=self._clock.wall_ms(),
         )
         crash_s = behaviour.crash_after_s
-        record = _Record(
+        record = Record(
             container, request.cluster_id, behaviour,
             ready_at_s=now_s + behaviour.start_latency_s,
             crash_at_s=None if crash_s is None else now_s + crash_s,
             request=request, counted_s=now_s,
         )
         at_ns = container.started_at_ms * 1_000_000
-        record.lines.append(LogLine(at_ns, "stdout", f"listening as {container.id[:12]}"))
-        record.lines.append(LogLine(at_ns, "stderr", "this line goes to stderr"))
+        record.log.write(LogLine(at_ns, "stdout", f"listening as {container.id[:12]}"))
+        record.log.write(LogLine(at_ns, "stderr", "this line goes to stderr"))
         self._records[container.id] = record
         if not quiet:
             self._note("run", container)
             self._tell(request.cluster_id, EngineEvent("started", container.id))
         return container
 
-    def _end(self, record: _Record, *, exit_code: int, oom: bool = False) -> None:
+    def _end(self, record: Record, *, exit_code: int, oom: bool = False) -> None:
         record.crash_at_s = None
         if record.container.phase == "running":
             record.container = replace(
@@ -359,7 +363,7 @@ class FakeEngine:
             )
             self._tell(record.cluster_id, EngineEvent("died", record.container.id))
 
-    def _remove(self, record: _Record, verb: Literal["stop", "remove"]) -> None:
+    def _remove(self, record: Record, verb: Literal["stop", "remove"]) -> None:
         container = record.container
         del self._records[container.id]
         self._sick.discard(container.id)

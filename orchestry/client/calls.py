@@ -19,6 +19,7 @@ WAIT_MARGIN_S = 15.0
 # Draining and grace period are at most 300 s each; controllers allow 30 s more.
 DRAIN_MAX_S = GRACE_MAX_S = 300
 STOP_MARGIN_S = 30
+HEALTH_CHECK_MAX_S = 60
 
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 _DEGRADED = frozenset({503})
@@ -201,14 +202,24 @@ class Client:
 
     def get_app_logs(
         self, app_name: str, *, container: str | None = None, tail: int | None = None,
-        since: str | None = None,
+        since: str | None = None, level: str | None = None,
     ) -> Answer:
-        """The last `tail` log lines of an app's replicas, or of one container."""
-        return self._read(_app(app_name, "/logs"), container=container, tail=tail, since=since)
+        """The last `tail` log lines of an app's replicas, or of one container.
+
+        `level` (DEBUG, INFO, WARN, ERROR) leaves out what is less bad. Replicas that could not
+        be read are under `unavailable`.
+        """
+        return self._read(_app(app_name, "/logs"), container=container, tail=tail, since=since,
+                          level=level)
 
     def get_health(self, app_name: str) -> Answer:
         """Health of every replica of one app."""
         return self._read(_app(app_name, "/health"))
+
+    def check_health(self, app_name: str) -> Answer:
+        """Check every replica now; raises TimedOut when some do not answer."""
+        return self._write("POST", _app(app_name, "/health/check"), None,
+                           wait_s=HEALTH_CHECK_MAX_S)
 
     # System and cluster
 

@@ -21,9 +21,10 @@ ELSEWHERE = {
     ("POST", "/cluster/transfer"): "tests/acceptance/test_members.py",
     ("POST", "/cluster/restore"): "tests/acceptance/test_backup.py",
     ("POST", "/api/v1/apps/{app_name}/scaling/simulate"): "tests/api/test_scaling.py",
+    ("POST", "/api/v1/apps/{app_name}/health/check"): "tests/api/test_health.py",
 }
-"""Writes about the cluster itself, whose repeats are shown where they are tested, and a
-question that changes nothing."""
+"""Writes about the cluster itself, whose repeats are shown where they are tested, and
+questions that write nothing."""
 
 _OF_ITS_TIME = {"timestamp", "scaling_time"}
 

@@ -17,7 +17,9 @@ from cluster import config
 from cluster.clock import SystemClock
 from cluster.consensus.local_log import LocalLog
 from cluster.control.actions import ActionFile
+from cluster.control.checks import Check, HealthChecks
 from cluster.control.driver import Timing
+from cluster.control.judge import Record
 from cluster.control.telemetry import Telemetry
 from cluster.engine.base import Engine, EngineError, EngineInfo, LogLine
 from cluster.history.connect import sqlite_engine
@@ -53,15 +55,20 @@ class Part:
 
 
 class TextEngine:
-    """The door to the engine: answers log lines, or fails as told."""
+    """The door to the engine: answers log lines, or fails as told, for all or for one."""
 
     def __init__(self) -> None:
         self.lines: dict[str, list[LogLine]] = {}
         self.fault: EngineError | None = None
+        self.faults: dict[str, EngineError] = {}
+        self.held: dict[str, threading.Event] = {}
 
     def logs(self, container_id: str, *, tail: int, since_ns: int = 0) -> Sequence[LogLine]:
-        if self.fault is not None:
-            raise self.fault
+        fault = self.fault or self.faults.get(container_id)
+        if container_id in self.held:
+            self.held[container_id].wait(60)
+        if fault is not None:
+            raise fault
         lines = [line for line in self.lines.get(container_id, []) if line.at_ns >= since_ns]
         return lines[-tail:] if tail else []
 
@@ -91,6 +98,8 @@ class Node:
         self.local.subscribe_events(self.history.applied)
         self.telemetry = Telemetry(self.history.measured)
         self.acts = True
+        self.checks = HealthChecks()
+        self.records: dict[str, Record] = {}
         self.host: EngineInfo | None = EngineInfo("1", 4, 8 * 1024**3, 0)
 
     def keep_history(self) -> None:
@@ -105,6 +114,12 @@ class Node:
 
     def loop_timings(self) -> Mapping[str, Timing]:
         return {"scale": Timing(3, 0.25, 1)}
+
+    def check_health(self, app: str) -> Check | None:
+        return self.checks.ask(app)
+
+    def health_records(self) -> Mapping[str, Record]:
+        return self.records
 
     def hand_over(self) -> None:
         """There is nobody to hand over to."""

@@ -9,13 +9,11 @@ import pytest
 from flask.testing import FlaskClient
 
 from api import here
-from api.routes.history import level_of
 from cluster.consensus.log import PeerStatus, RaftStatus
-from cluster.engine.base import EngineError, LogLine
 from cluster.history.base import Point
 from cluster.state.commands import BeginEpoch, Noop, RecordEvent
 from cluster.state.step import RECENT_EVENTS_MAX
-from tests.api.support import SPEC, Node, Part, make, spec
+from tests.api.support import Node, Part, make, spec
 
 PEERS = {"CLUSTER_PEERS": "one=127.0.0.1:9001,two=127.0.0.1:9002,three=127.0.0.1:9003"}
 
@@ -163,66 +161,6 @@ def test_events_page_backwards() -> None:
     only = client.get("/api/v1/events?app=api").get_json()
     assert [event["app_name"] for event in only["events"]] == ["api"]
     assert client.get("/api/v1/events?since=2999-01-01T00:00:00Z").get_json()["total"] == 0
-
-
-def _line(at_s: int, text: str) -> LogLine:
-    return LogLine(at_s * 1_000_000_000, "stdout", text)
-
-
-@pytest.fixture
-def logging_node() -> tuple[Node, FlaskClient]:
-    """A node whose application has two replicas with log lines."""
-    node, _, client = make()
-    client.post("/api/v1/apps/register", json=SPEC)
-    client.post("/api/v1/apps/shop/start", json={"wait": False})
-    node.report("shop", "healthy", "healthy")
-    node.text_engine.lines = {
-        "id-shop-1": [_line(1, "one"), _line(3, "ERROR three")],
-        "id-shop-2": [_line(2, '{"level": "warning", "msg": "two"}'), _line(4, "four")],
-    }
-    return node, client
-
-
-def test_logs_of_all_replicas_in_order(logging_node: tuple[Node, FlaskClient]) -> None:
-    """Lines of all containers are merged by time, cut to the tail, and show their level."""
-    _, client = logging_node
-    body = client.get("/api/v1/apps/shop/logs").get_json()
-    assert [(line["container"], line["level"]) for line in body["logs"]] == [
-        ("shop-1", "INFO"), ("shop-2", "WARN"), ("shop-1", "ERROR"), ("shop-2", "INFO")]
-    assert body["logs"][0]["timestamp"] == "1970-01-01T00:00:01.000Z"
-    assert (body["total_lines"], body["has_more"]) == (4, False)
-    tail = client.get("/api/v1/apps/shop/logs?tail=1").get_json()
-    assert [line["message"] for line in tail["logs"]] == ["four"]
-    assert tail["has_more"] is True
-    for name in ("shop-1", "shop.1", "id-shop-1"):
-        one = client.get(f"/api/v1/apps/shop/logs?container={name}&since=1970-01-01T00:00:02Z")
-        assert [line["message"] for line in one.get_json()["logs"]] == ["ERROR three"]
-    short = client.get("/api/v1/apps/shop/logs?container=id-sh")
-    assert short.get_json()["details"][0]["field"] == "container"
-    assert client.get("/api/v1/apps/shop/logs?tail=0").get_json()["logs"] == []
-
-
-@pytest.mark.parametrize("fault", ["unavailable", "rejected"])
-def test_logs_without_an_engine(logging_node: tuple[Node, FlaskClient], fault: Any) -> None:
-    """An engine that gives no line at all is a DOCKER_ERROR with its reason."""
-    node, client = logging_node
-    node.text_engine.fault = EngineError(fault, "the daemon does not answer")
-    answer = client.get("/api/v1/apps/shop/logs")
-    assert (answer.status_code, answer.get_json()["code"]) == (500, "DOCKER_ERROR")
-    assert answer.get_json()["details"] == "the daemon does not answer"
-
-
-@pytest.mark.parametrize(
-    ("text", "level"),
-    [
-        ("plain", "INFO"), ("2026-01-01 WARN disk", "WARN"), ("[error] x", "ERROR"),
-        ('{"level":"debug"}', "DEBUG"), ('{"severity":"CRITICAL"}', "ERROR"), ("{broken", "INFO"),
-        ('{"level":30}', "INFO"), ("terror", "INFO"), ("x" * 100 + " ERROR", "INFO"),
-    ],
-)
-def test_levels(text: str, level: str) -> None:
-    """The level comes from JSON or the line's first words."""
-    assert level_of(text) == level
 
 
 def test_openapi_describes_every_route() -> None:

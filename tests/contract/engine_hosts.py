@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -19,7 +20,8 @@ from cluster.engine.base import (
     RunRequest,
 )
 from cluster.engine.docker import DockerEngine
-from cluster.engine.fake import FakeEngine, ImageBehaviour
+from cluster.engine.fake import FakeEngine
+from cluster.engine.fake_parts import ImageBehaviour
 
 DEADLINE_S = 20.0
 MISSING_IMAGE = "orchestry.invalid/missing:1"
@@ -37,6 +39,9 @@ class Host(Protocol):
 
     def kill(self, container_id: str) -> None:
         """Kill the container's process."""
+
+    def say(self, container: Container, text: bytes, *, stream: int = 1) -> None:
+        """Let the container write `text`, which ends with an end of line, to 1 out or 2 error."""
 
     def add_foreign(self, name: str, cluster_id: str = "") -> str:
         """Place a container that is not ours; returns its id."""
@@ -61,6 +66,14 @@ class DockerHost:
     def kill(self, container_id: str) -> None:
         self.client.kill(container_id)
         self.client.wait(container_id, timeout=DEADLINE_S)
+
+    def say(self, container: Container, text: bytes, *, stream: int = 1) -> None:
+        connection = http.client.HTTPConnection(container.ip, 8080, timeout=DEADLINE_S)
+        try:
+            connection.request("POST", f"/say?stream={stream}", body=text)
+            assert connection.getresponse().status == 200
+        finally:
+            connection.close()
 
     def add_foreign(self, name: str, cluster_id: str = "") -> str:
         labels = {"orchestry.cluster": cluster_id} if cluster_id else {}
@@ -104,6 +117,10 @@ class FakeHost:
 
     def kill(self, container_id: str) -> None:
         self.engine.kill(container_id)
+
+    def say(self, container: Container, text: bytes, *, stream: int = 1) -> None:
+        self.engine.say(container.id, *text.removesuffix(b"\n").split(b"\n"),
+                        stream="stderr" if stream == 2 else "stdout")
 
     def add_foreign(self, name: str, cluster_id: str = "") -> str:
         return self.engine.add_foreign(name, cluster_id)

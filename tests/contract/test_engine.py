@@ -131,7 +131,9 @@ def test_logs_tell_streams_times_and_tail(host: Host) -> None:
     after_ns = max(line.at_ns for line in lines) + 1
     assert list(host.engine.logs(started.id, tail=10, since_ns=after_ns)) == []
     assert list(host.engine.logs(started.id, tail=0)) == []
-    assert list(host.engine.logs("0" * 64, tail=10)) == []
+    with pytest.raises(EngineError) as caught:
+        host.engine.logs("0" * 64, tail=10)
+    assert (caught.value.fault, caught.value.retryable) == ("gone", False)
 
 
 def test_volumes_are_made_and_removed_with_the_app(host: Host) -> None:

@@ -12,7 +12,6 @@ from docker.errors import NotFound
 from cluster.control.loop import Fenced
 from cluster.engine.base import EngineError, EngineEvent, Mount
 from cluster.engine.docker import DockerEngine
-from cluster.engine.docker_format import LOG_CUT_MARK, LOG_LINE_BYTES
 from tests.contract.engine_hosts import DEADLINE_S, DockerHost, Listener, request_for, until
 
 
@@ -38,7 +37,8 @@ def test_limits_and_privileges_reach_docker(docker_host: DockerHost) -> None:
     assert limits["SecurityOpt"] == ["no-new-privileges:true"]
     assert limits["ReadonlyRootfs"]
     assert not limits["PortBindings"]
-    assert limits["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}
+    assert limits["LogConfig"] == {
+        "Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
     assert (config["User"], config["StopTimeout"]) == ("1000:1000", 17)
     assert config["WorkingDir"] == "/tmp"
     assert "A=1 = one" in config["Env"]
@@ -143,19 +143,6 @@ def test_restart_behind_our_back_is_observed(docker_host: DockerHost) -> None:
             lambda: docker_host.engine.observe(docker_host.cluster_id)[0].started_at_ms
             > started.started_at_ms
         )
-
-
-@pytest.mark.docker
-def test_long_and_binary_log_lines(docker_host: DockerHost) -> None:
-    """A line beyond 16 KiB is cut with a mark; bytes that are no UTF-8 are replaced."""
-    started = docker_host.engine.run(
-        replace(request_for(docker_host), environment=(("BANNER_BYTES", "40000"),))
-    )
-    until(lambda: len(docker_host.engine.logs(started.id, tail=10)) == 4)
-    texts = [line.text for line in docker_host.engine.logs(started.id, tail=10)]
-    assert "x" * LOG_LINE_BYTES + LOG_CUT_MARK in texts
-    assert any("\ufffd" in text for text in texts)
-    assert all(len(text) <= LOG_LINE_BYTES + len(LOG_CUT_MARK) for text in texts)
 
 
 @pytest.mark.docker

@@ -4,6 +4,7 @@
  * GET /id                the host name          GET /env   the environment, one a line
  * GET /headers           the request's header lines, as received
  * POST /body             the length of the body that came
+ * POST /say              writes the body, at most 1 MiB, to standard output; ?stream=2 to error
  * GET /exit?code=N       the process ends with this code
  * GET /ws                WebSocket (RFC 6455): every message comes back
  * any path               ?delay=MS  ?cpu=MS of busy work  ?status=N  ?size=BYTES of body
@@ -244,8 +245,14 @@ static int serve(struct conn *c, const char *head, char *body)
     size_t received = 0;
     if (header(head, "Content-Length", value, sizeof value)) {
         received = (size_t)atoll(value);
-        if (take(c, NULL, received))
+        int say = !strcmp(path, "/say");
+        if ((say && received > BODY_BYTES) || take(c, say ? body : NULL, received))
             return -1;
+        if (say) {
+            FILE *to = query(target, "stream", 1) == 2 ? stderr : stdout;
+            fwrite(body, 1, received, to);
+            fflush(to);
+        }
     }
     int keep = minor == 1;
     if (header(head, "Connection", value, sizeof value))
@@ -263,7 +270,8 @@ static int serve(struct conn *c, const char *head, char *body)
         bytes = size < BODY_BYTES ? (size_t)size : BODY_BYTES;
         memset(body, 'x', bytes);
     }
-    printf("%s %s %ld\n", method, target, status);
+    if (strcmp(path, "/say"))
+        printf("%s %s %ld\n", method, target, status);
     int length = snprintf(answer, sizeof answer,
         "HTTP/1.1 %ld Test\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n"
         "Connection: %s\r\nX-Replica: %.60s\r\n\r\n",

@@ -9,6 +9,7 @@ from typing import Any
 
 from cluster.clock import Clock
 from cluster.consensus.log import ReplicatedLog
+from cluster.control.checks import HealthChecks
 from cluster.control.driver import Driver
 from cluster.control.fleet import Fleet
 from cluster.control.judge import Probe
@@ -112,10 +113,12 @@ class SimController:
         self.telemetry = Telemetry()
         self.workers = SimWorkers(clock, dice)
         self.prober = SimProber(engine)
+        self.checks = HealthChecks()
         self.observer: Observer
         loops, self.observer = make_loops(
             engine, [ingress], self.prober, fleet=self.fleet, workers=self.workers,
             clock=clock, domain="localhost", telemetry=self.telemetry,
+            checks=self.checks,
         )
         self.driver = Driver(
             controller_id, log, loops=loops, fleet=self.fleet, workers=self.workers,

@@ -66,6 +66,19 @@ ANSWERS: dict[tuple[str, str], Any] = {
          "message": "second\x1b[2J"},
         {"timestamp": "2026-01-01T00:00:01Z", "container": "web-1", "level": "INFO",
          "message": "first"}]},
+    ("GET", "/api/v1/apps/web/health"): {
+        "app_name": "web", "overall_health": "degraded", "healthy_replicas": 1,
+        "total_replicas": 2, "containers": [
+            {"id": "a", "name": "web-1", "health": "healthy", "last_check": None,
+             "consecutive_failures": 0, "response_time_ms": 4.5, "last_error": None},
+            {"id": "b", "name": "web-2", "health": "unhealthy", "last_check": None,
+             "consecutive_failures": None, "response_time_ms": None,
+             "last_error": "status 500"}]},
+    ("POST", "/api/v1/apps/web/health/check"): {
+        "message": "Health check triggered", "app_name": "web", "containers_checked": 1,
+        "healthy": 0, "unhealthy": 1, "results": [
+            {"id": "b", "name": "web-2", "health": "healthy", "last_check": None, "ok": False,
+             "consecutive_failures": 1, "response_time_ms": 2.0, "last_error": "status 500"}]},
     ("GET", "/api/v1/apps/web/events"): {"app_name": "web", "events": [
         {"id": 2, "type": "scaling", "message": "Scaled", "timestamp": "2026-01-01T00:00:02.5Z",
          "details": {}}], "total": 1, "has_more": False},

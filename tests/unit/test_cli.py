@@ -81,6 +81,17 @@ web: 2/3 replicas, 127.5 requests/s, p95 89 ms, 234 connections
 REPLICA  CPU    MEMORY
 web-1    45.2%  -
 """
+HEALTH_TABLE = """\
+CONTAINER  HEALTH     CHECKED  FAILURES  TIME    LAST ERROR
+web-1      healthy    -        0         4.5 ms  -
+web-2      unhealthy  -        -         -       status 500
+web: degraded, 1/2 healthy
+"""
+HEALTH_CHECK = """\
+CONTAINER  HEALTH   CHECKED  FAILURES  TIME  LAST ERROR
+web-2      healthy  -        1         2 ms  status 500
+web: 1 checked, 0 passed, 1 failed
+"""
 COMMANDS: list[tuple[list[str], str]] = [
     (["up", "web"], "web: running, replicas: 3\n"),
     (["up", "web", "-r", "3", "--no-wait"], "web: running, replicas: 3\n"),
@@ -89,6 +100,8 @@ COMMANDS: list[tuple[list[str], str]] = [
     (["scale", "web", "5", "--no-wait"], "web: scaling from 3 to 5 replicas\n"),
     (["delete", "web", "--force"], "web: deleted, containers: 3, volumes: 1\n"),
     (["logs", "web"], "web-1 | first\nweb-2 | second\\x1b[2J\n"),
+    (["health", "web"], HEALTH_TABLE),
+    (["health", "web", "--check"], HEALTH_CHECK),
     (["cluster", "leader"], "c2  http://h2:8001\n"),
     (["cluster", "health"], "healthy, leader: c2, controllers: 3\n"),
     (["events", "web"], EVENTS_TABLE),

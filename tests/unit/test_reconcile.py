@@ -8,7 +8,8 @@ import pytest
 
 from cluster.consensus.local_log import LocalLog
 from cluster.control.workers import LANES
-from cluster.engine.fake import FakeEngine, ImageBehaviour
+from cluster.engine.fake import FakeEngine
+from cluster.engine.fake_parts import ImageBehaviour
 from cluster.ingress.base import PeerStats
 from cluster.ingress.fake import FakeIngress
 from cluster.state import commands as c

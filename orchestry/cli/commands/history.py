@@ -11,6 +11,7 @@ from orchestry.cli.output import printable
 from orchestry.cli.session import Command, Session, app_argument, app_names
 
 _REPLICA_STYLES = ("cyan", "yellow", "green", "magenta", "blue")
+LEVELS = ("DEBUG", "INFO", "WARN", "ERROR")
 EVENT_TYPES = ("scaling", "health", "config", "error")
 since_option = click.option(
     "--since", metavar="TIME", help="Not older than this: 30m, 1h, 1d or an RFC 3339 time.")
@@ -22,17 +23,24 @@ since_option = click.option(
               metavar="N", help="Number of lines.")
 @since_option
 @click.option("--container", "-c", metavar="CONTAINER", help="Only this container.")
+@click.option("--level", "-l", type=click.Choice(LEVELS, case_sensitive=False),
+              help="Only lines of this level or a worse one.")
 def logs(
-    session: Session, *, name: str, tail: int, since: str | None, container: str | None
+    session: Session, *, name: str, tail: int, since: str | None, container: str | None,
+    level: str | None,
 ) -> None:
     """Print the last log lines of an app's replicas, oldest first."""
-    answer = session.client.get_app_logs(name, tail=tail, since=since, container=container)
+    answer = session.client.get_app_logs(
+        name, tail=tail, since=since, container=container, level=level)
     if session.out.as_json:
         session.out.document(answer)
         return
     lines = sorted(answer["logs"], key=lambda line: str(line.get("timestamp") or ""))
     _print_colored(session, [
         (str(line.get("container", "-")), str(line.get("message", ""))) for line in lines])
+    for missing in answer.get("unavailable") or ():
+        session.out.progress(
+            f"{missing.get('container', '-')} is left out: {missing.get('reason', '')}")
 
 
 @click.command(cls=Command)

@@ -1,0 +1,97 @@
+"""Logs: what the containers of an application wrote."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from flask import Response
+from flask_openapi.blueprint import APIBlueprint
+
+from api import errors
+from api.endpoint import checked
+from api.here import answer, app_of, here, read
+from api.levels import at_least, level_of
+from api.models import AppPath, Error, LogsQuery
+from api.replica_logs import Reading
+from api.streams.logs import entry
+from api.times import since_ns
+from cluster.engine.base import LOGS_BYTES_MAX
+from cluster.state.model import App
+from cluster.state.replicas import is_named, replica_name
+
+ANSWER_BYTES_MAX = LOGS_BYTES_MAX
+"""Not above what is read of a container: what was left out there shows here as `has_more`."""
+
+_ERRORS: dict[str | int | HTTPStatus, Any] = {
+    400: Error, 404: Error, 500: Error, 503: Error, 504: Error,
+}
+blueprint = APIBlueprint(
+    "logs", __name__, url_prefix="/api/v1/apps", abp_responses=_ERRORS,
+    abp_tags=[{"name": "Events and logs"}],
+)
+
+
+@blueprint.get("/<app_name>/logs", responses={200: None})
+@checked
+def logs(path: AppPath, query: LogsQuery) -> Response:
+    """The last log lines of an application's containers, oldest first.
+
+    With `level`, they are searched among the last 10000 of each container.
+    """
+    app = app_of(read(query), path.app_name)
+    if query.follow:
+        stream = f"/api/v1/apps/{app.name}/logs/stream"
+        raise errors.invalid([(
+            "follow", f"needs a WebSocket: connect one to {stream}, or leave `follow` out")])
+    least = query.level
+    found = here().logs.read(
+        wanted_of(app, query.container), tail=query.tail, since_ns=since_of(query.since),
+        keep=None if least is None else lambda line: at_least(level_of(line.text), least),
+    )
+    return answer(_body(app.name, found))
+
+
+def wanted_of(app: App, container: str | None) -> dict[str, str]:
+    """Container id -> name of the replica."""
+    wanted = {
+        replica.container_id: replica_name(app.name, replica) for replica in app.reports
+        if container is None or is_named(app.name, replica, container)
+    }
+    if container is not None and not wanted:
+        raise errors.invalid([("container", f"is no container of application '{app.name}'")])
+    return wanted
+
+
+def _body(app: str, found: Reading) -> bytes:
+    """The JSON text; lines that it has no room for are left out, the oldest first."""
+    parts: list[bytes] = []
+    left = ANSWER_BYTES_MAX
+    for name, line in reversed(found.lines):
+        part = orjson.dumps(entry(name, line))
+        left -= len(part) + 1
+        if left < 0:
+            break
+        parts.append(part)
+    rest = orjson.dumps({
+        # The engine counts no lines: this is how many were found.
+        "total_lines": found.total,
+        "has_more": found.cut or found.total > len(parts),
+        "unavailable": [
+            {"container": name, "reason": error.reason}
+            for name, error in sorted(found.unavailable.items())
+        ],
+    })
+    return b'{"app_name":%b,"logs":[%b],%b' % (
+        orjson.dumps(app), b",".join(reversed(parts)), rest[1:])
+
+
+def since_of(text: str | None) -> int:
+    """The `since` of a query in ns, Unix time; 0 for none."""
+    if text is None:
+        return 0
+    try:
+        return since_ns(text, here().controller.clock.wall_ms())
+    except ValueError as error:
+        raise errors.invalid([("since", str(error))]) from None

@@ -1,0 +1,1 @@
+"""What happens right now, for those who watch."""

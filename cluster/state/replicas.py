@@ -1,0 +1,24 @@
+"""Replicas by what users call them; pure."""
+
+from __future__ import annotations
+
+from cluster.state.model import Replica
+
+ID_PREFIX_MIN = 6
+
+
+def replica_name(app: str, replica: Replica) -> str:
+    """What users call a replica; the engine's own name also tells revision and cluster."""
+    return name_of_slot(app, replica.slot)
+
+
+def name_of_slot(app: str, slot: int) -> str:
+    """The name of the replica in a slot."""
+    return f"{app}-{slot}"
+
+
+def is_named(app: str, replica: Replica, wanted: str) -> bool:
+    """Is `wanted` its name, its container's name or the beginning of its container's id?"""
+    if wanted in (replica_name(app, replica), replica.container_name):
+        return True
+    return len(wanted) >= ID_PREFIX_MIN and replica.container_id.startswith(wanted)

@@ -1,0 +1,135 @@
+"""Logs and health of real containers, asked of any controller, and by the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.live import LiveCluster, app_spec, call, kill_container, until
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.docker]
+
+
+@pytest.fixture(scope="module")
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory, test_app_image: str, docker_socket: str
+) -> Iterator[LiveCluster]:
+    """Three controllers with an app of two replicas."""
+    with LiveCluster(
+        tmp_path_factory.mktemp("logs"), ingress=False, environ={"DOCKER_HOST": docker_socket}
+    ) as live:
+        spec = app_spec("shop", test_app_image, healthCheck={
+            "path": "/health", "periodSeconds": 60, "timeoutSeconds": 2, "failureThreshold": 3})
+        assert live.write("POST", "/api/v1/apps/register", spec)[0] == 201
+        status, body = live.write("POST", "/api/v1/apps/shop/start", {"replicas": 2})
+        assert status == 200, body
+        yield live
+
+
+def replicas(cluster: LiveCluster) -> dict[str, dict[str, Any]]:
+    """The containers of the app, by name."""
+    return {one["name"]: one for one in cluster.status("shop")["containers"]}
+
+
+def ask(container: dict[str, Any], path: str, body: bytes | None = None) -> None:
+    """Call the app itself."""
+    url = f"http://{container['ip']}:{container['port']}{path}"
+    with urllib.request.urlopen(url, body, timeout=10) as answer:
+        answer.read()
+
+
+def lines_of(cluster: LiveCluster, node: str, query: str = "") -> list[dict[str, Any]]:
+    """The app's lines, as one controller shows them."""
+    status, body, _ = call("GET", cluster.url(node, f"/api/v1/apps/shop/logs{query}"))
+    assert status == 200, body
+    found: list[dict[str, Any]] = body["logs"]
+    return found
+
+
+def cli(cluster: LiveCluster, *arguments: str) -> str:
+    """The command line at a follower."""
+    follower = next(n for n in cluster.alive() if n != cluster.leader())
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestry.cli", "--url", cluster.url(follower), *arguments],
+        capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_controller_shows_the_lines_of_all_replicas(cluster: LiveCluster) -> None:
+    """In the order in which they were written, with their levels; filters go down to one line."""
+    found = replicas(cluster)
+    ask(found["shop-1"], "/say", b"WARN first\n")
+    ask(found["shop-2"], "/say?stream=2", b'{"level":50,"msg":"second"}\n')
+    ask(found["shop-1"], "/say", b"\x1b[31mthird\x1b[0m \x00\xff\n")
+    for node in cluster.ids:
+        def shown(node: str = node) -> bool:
+            return [
+                (one["container"], one["level"], one["stream"], one["message"])
+                for one in lines_of(cluster, node, "?tail=3")
+            ] == [
+                ("shop-1", "WARN", "stdout", "WARN first"),
+                ("shop-2", "ERROR", "stderr", '{"level":50,"msg":"second"}'),
+                ("shop-1", "INFO", "stdout", "third ␀�"),
+            ]
+
+        until("the lines", shown, 15)
+    assert cli(cluster, "logs", "shop", "--level", "error") == (
+        'shop-2 | {"level":50,"msg":"second"}\n')
+    lines = json.loads(cli(cluster, "logs", "shop", "--level", "WARN", "--json"))["logs"]
+    assert [line["level"] for line in lines] == ["WARN", "ERROR"]
+    since = lines[1]["timestamp"]
+    one = cli(cluster, "logs", "shop", "-c", "shop-2", "--since", since)
+    assert one == 'shop-2 | {"level":50,"msg":"second"}\n'
+
+
+def test_checks_on_demand_count_and_are_seen_everywhere(cluster: LiveCluster) -> None:
+    """Through a follower; a replica that fails is unhealthy after as many as the threshold."""
+    path = "/api/v1/apps/shop/health"
+    follower = next(n for n in cluster.ids if n != cluster.leader())
+    status, _, headers = call("POST", cluster.url(follower, f"{path}/check"))
+    assert (status, headers["Location"]) == (
+        307, cluster.url(str(cluster.leader()), f"{path}/check"))
+    before = {one["name"]: one["last_check"]
+              for one in call("GET", cluster.url(follower, path))[1]["containers"]}
+    assert None not in before.values()
+    assert cli(cluster, "health", "shop", "--check").endswith(
+        "shop: 2 checked, 2 passed, 0 failed\n")
+    ask(replicas(cluster)["shop-2"], "/sick")
+    status, body = cluster.write("POST", f"{path}/check")
+    assert (status, body["containers_checked"], body["healthy"], body["unhealthy"]) == (
+        200, 2, 1, 1)
+    for node in cluster.ids:
+        rows = {one["name"]: one
+                for one in call("GET", cluster.url(node, path))[1]["containers"]}
+        assert rows["shop-1"]["last_check"] > before["shop-1"]
+        assert rows["shop-1"]["response_time_ms"] > 0
+        assert [rows[name]["consecutive_failures"] for name in ("shop-1", "shop-2")] == [0, 1]
+    ask(replicas(cluster)["shop-2"], "/heal")
+    assert json.loads(cli(cluster, "health", "shop", "--check", "--json"))["healthy"] == 2
+
+
+def test_a_container_that_dies_does_not_hide_the_others(cluster: LiveCluster) -> None:
+    """While one is replaced, the lines of the other can be read all the time."""
+    found = replicas(cluster)
+    ask(found["shop-1"], "/say", b"still here\n")
+
+    def still_here() -> bool:
+        lines = lines_of(cluster, cluster.ids[0])
+        return "still here" in {line["message"] for line in lines}
+
+    until("the line", still_here, 15)
+    kill_container(found["shop-2"]["id"])
+
+    def replaced() -> bool:
+        assert still_here()
+        now = replicas(cluster).get("shop-2")
+        return now is not None and bool(now["id"] != found["shop-2"]["id"])
+
+    until("the replica is replaced", replaced, 30)
