@@ -63,9 +63,11 @@ def create_app(controller: Controller) -> Flask:
     latest = Latest(controller)
     reader = LogReader(lambda: controller.engine)
     streams = make_streams(controller, latest.all, reader)
+    requests = Requests(controller)
+    requests.streams(streams.hub)
     app.extensions[EXTENSION] = Here(
-        controller, Waiting(controller.log, controller.clock), Cache(), latest,
-        Requests(controller), streams, reader,
+        controller, Waiting(controller.log, controller.clock), Cache(), latest, requests,
+        streams, reader,
     )
     errors.install(app)
     _mark_responses(app, controller)

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from api.controller import Controller
 from api.here import here
+from api.streams.hub import Hub
 from cluster.control.telemetry import Record
 from cluster.history.base import Point
 from orchestry import __version__
@@ -40,6 +41,10 @@ class Requests:
         self.registry.register(Node(controller))
         self.registry.register(Measured(controller))
 
+    def streams(self, hub: Hub) -> None:
+        """Tell of streams too."""
+        self.registry.register(OfStreams(hub))
+
     def count(self, status: int) -> None:
         """One request was answered."""
         began_s = request.environ.get(BEGAN)
@@ -54,6 +59,30 @@ def exposition(accept: str) -> tuple[bytes, str]:
     """Body and content type."""
     encode, content_type = choose_encoder(accept)
     return encode(here().requests.registry), content_type
+
+
+class OfStreams(Collector):
+    """The streams of this node."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def describe(self) -> list[Metric]:
+        """Nothing is collected before the first scrape."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """How many are open, were opened, and were dropped."""
+        yield GaugeMetricFamily(
+            "orchestry_streams_open", "Streams that are open", value=float(self._hub.count))
+        yield GaugeMetricFamily(
+            "orchestry_streams_max", "Streams that may be open",
+            value=float(self._hub.streams_max))
+        yield CounterMetricFamily(
+            "orchestry_streams_opened", "Streams that were opened", value=float(self._hub.opened))
+        yield CounterMetricFamily(
+            "orchestry_streams_dropped", "Streams dropped because their client was too slow",
+            value=float(self._hub.dropped))
 
 
 class Node(Collector):

@@ -9,11 +9,11 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from bench import autoscaling, containers, failover, handover, idle, ingress, load, usage
+from bench import autoscaling, containers, failover, handover, idle, ingress, load, streams, usage
 from bench.report import Figure, show
 
 PARTS = ("failover", "handover", "containers", "throughput", "idle", "ingress",
-         "autoscaling", "usage", "saturation")
+         "autoscaling", "usage", "streams", "saturation")
 IDLE_S = 60
 
 
@@ -47,6 +47,8 @@ def main() -> int:
                 figures += containers.measure(folder, options.rounds)
             elif part == "throughput":
                 figures += load.throughput(folder, options.rounds)
+            elif part == "streams":
+                figures += streams.measure(folder)
             elif part == "saturation":
                 figures += load.saturation(folder, options.saturation_s)
             else:
