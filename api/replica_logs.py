@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from cluster.engine.base import LOG_LINES_MAX, LOGS_BYTES_MAX, Engine, EngineError, LogLine
 from orchestry.errors import Code, OrchestryError
 
+LINES_MAX = 100_000
+"""Looked at for one request: reading more would keep the interpreter from the rest."""
 PARALLEL = 8
 """Containers read at once, for all requests."""
 WHOLE_S = 8.0
@@ -76,7 +78,11 @@ class LogReader:
         keep: Callable[[LogLine], bool] | None,
     ) -> Reading:
         engine = self._engine()
-        asked = tail + 1 if keep is None else LOG_LINES_MAX
+        asked = min(tail + 1 if keep is None else LOG_LINES_MAX,
+                    max(LINES_MAX // max(len(wanted), 1), 1))
+        # Where a container has older lines that were not asked for, those of the others before
+        # them would make a record with holes.
+        whole_from_ns = 0
         jobs: dict[Future[Sequence[LogLine]], str] = {
             self._pool.submit(engine.logs, container_id, tail=asked, since_ns=since_ns): name
             for container_id, name in wanted.items()
@@ -94,14 +100,18 @@ class LogReader:
                     continue
                 if sum(len(line.text) for line in lines) >= LOGS_BYTES_MAX:
                     found.cut = True
+                if len(lines) >= asked and (keep is not None or asked <= tail):
+                    found.cut = True
+                    whole_from_ns = max(whole_from_ns, lines[0].at_ns)
                 if keep is not None:
-                    found.cut = found.cut or len(lines) >= asked
                     lines = [line for line in lines if keep(line)]
                 found.total += len(lines)
                 found.lines = _newest([*found.lines, *((name, line) for line in lines)], tail)
         except TimeoutError:
             for job in jobs:
                 job.cancel()
+        if keep is None:
+            found.lines = [line for line in found.lines if line[1].at_ns >= whole_from_ns]
         found.unavailable = unavailable
         return found
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from orchestry import units
+
+SECONDS_CACHED = 4096
 
 _DIGITS = re.compile(r"T[\d:]+\.(\d{1,9})")
 
@@ -20,8 +23,12 @@ def rfc3339(at_ms: int) -> str | None:
 
 def rfc3339_ns(at_ns: int) -> str:
     """`2026-01-15T10:30:00.123456789Z`: always nine digits, so that texts sort as times do."""
-    at = datetime.fromtimestamp(at_ns // 10**9, UTC)
-    return f"{at:%Y-%m-%dT%H:%M:%S}.{at_ns % 10**9:09d}Z"
+    return f"{_second(at_ns // 10**9)}.{at_ns % 10**9:09d}Z"
+
+
+@lru_cache(SECONDS_CACHED)
+def _second(at_s: int) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def since_ns(text: str, now_ms: int) -> int:

@@ -38,7 +38,7 @@ blueprint = APIBlueprint(
 def logs(path: AppPath, query: LogsQuery) -> Response:
     """The last log lines of an application's containers, oldest first.
 
-    With `level`, they are searched among the last 10000 of each container.
+    With `level`, they are searched among the last 10000 of each container, 100000 of all.
     """
     app = app_of(read(query), path.app_name)
     if query.follow:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 from cluster.engine.base import (
@@ -35,6 +36,7 @@ DEFAULT_CAPABILITIES = (
 EXIT_CODE_CUT_OFF = 255
 """Of a container that runs but cannot be reached: a failure to every restart policy."""
 
+SECONDS_CACHED = 4096
 _NANOS = 1_000_000_000
 _STAMP = re.compile(r"([\d-]{10}T[\d:]{8})(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
 _RUNNING = {"running", "paused", "restarting"}
@@ -201,15 +203,22 @@ def details(state: Mapping[str, Any]) -> Details:
 
 
 def unix_ns(stamp: str) -> int:
-    """Nanoseconds since 1970 of an RFC 3339 stamp; 0 for Docker's year 1 and for no stamp."""
+    """Nanoseconds since 1970 of an RFC 3339 stamp; 0 for Docker's year 1 and for none."""
     if stamp.startswith("0001-"):
         return 0
     match = _STAMP.fullmatch(stamp)
     if match is None:
         return 0
     second, fraction, zone = match.groups()
-    at_s = int(datetime.fromisoformat(second + zone).timestamp())
-    return at_s * _NANOS + int((fraction or "")[:9].ljust(9, "0"))
+    try:
+        return _unix_s(second + zone) * _NANOS + int((fraction or "")[:9].ljust(9, "0"))
+    except ValueError:  # no day of any calendar
+        return 0
+
+
+@lru_cache(SECONDS_CACHED)
+def _unix_s(stamp: str) -> int:
+    return int(datetime.fromisoformat(stamp).timestamp())
 
 
 def event(message: Mapping[str, Any]) -> EngineEvent | None:

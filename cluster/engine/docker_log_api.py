@@ -42,8 +42,8 @@ def last_lines(
     """
     pieces_asked = tail + SPARE_PIECES
     for asked in (pieces_asked, pieces_asked * MORE_PIECES):
-        lines, pieces = _last_pieces(api, container_id, asked, tail, since_ns)
-        if len(lines) >= tail or pieces < asked:
+        lines, enough = _last_pieces(api, container_id, asked, tail, since_ns)
+        if enough:
             return [line for line in lines if line.at_ns >= since_ns]
     # Of the first one the beginning may be missing.
     return [replace(line, truncated=line.truncated or number == 0)
@@ -52,8 +52,8 @@ def last_lines(
 
 def _last_pieces(
     api: DockerApi, container_id: str, asked: int, tail: int, since_ns: int
-) -> tuple[Sequence[LogLine], int]:
-    """The last `tail` lines among the last `asked` pieces, and how many pieces came."""
+) -> tuple[Sequence[LogLine], bool]:
+    """The last `tail` lines among the last `asked` pieces; False when more would bring more."""
     params = {**_BOTH, "tail": str(asked)}
     if since_ns > 0:
         params["since"] = _since(since_ns)
@@ -70,7 +70,8 @@ def _last_pieces(
     except ApiRefusal as error:
         raise gone(container_id) if error.status == 404 else error from error
     newest.add(reader.end())
-    return newest.lines(), reader.pieces
+    lines = newest.lines()
+    return lines, len(lines) >= tail or reader.pieces < asked or newest.crowded
 
 
 def gone(container_id: str) -> EngineError:

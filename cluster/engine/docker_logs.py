@@ -41,6 +41,7 @@ class LineReader:
         self.pieces = 0
         self._buffer = bytearray()
         self._skip = 0
+        self._rest = False
         self._framed: bool | None = None
         self._open: dict[int, _Open] = {}
 
@@ -85,11 +86,14 @@ class LineReader:
             end = buffer.find(b"\n")
             if end < 0 and len(buffer) <= FRAME_BYTES_MAX:
                 return
-            size = end + 1 if end >= 0 else FRAME_BYTES_MAX
-            line = bytes(buffer[:size])
+            size = end + 1 if end >= 0 else len(buffer)
+            line, rest = bytes(buffer[:size]), self._rest
             del buffer[:size]
-            stamp = line.partition(b" ")[0] + b" "
-            yield _STDOUT, stamp + line.removeprefix(stamp).replace(stamp, b"")
+            self._rest = end < 0
+            if not rest:  # else it is more of a line that was told without its end
+                stamp = line.partition(b" ")[0] + b" "
+                line = stamp + line.removeprefix(stamp).replace(stamp, b"")
+                yield _STDOUT, line if end >= 0 else line + b"\n"
 
     def _add(self, stream: int, piece: bytes) -> Iterator[LogLine]:
         self.pieces += 1

@@ -36,9 +36,13 @@ def readable(line: bytes | bytearray) -> tuple[str, bool]:
 
 
 class Newest:
-    """The last `tail` lines of those that are added; the oldest beyond LOGS_BYTES_MAX go."""
+    """The last `tail` lines of those that are added; the oldest beyond LOGS_BYTES_MAX go.
+
+    `crowded` says that some went for their size.
+    """
 
     def __init__(self, tail: int) -> None:
+        self.crowded = False
         self._tail = tail
         self._lines: deque[LogLine] = deque()
         self._size = 0
@@ -48,9 +52,11 @@ class Newest:
         for line in lines:
             self._lines.append(line)
             self._size += len(line.text)
-            while (len(self._lines) > self._tail
-                   or self._size - len(self._lines[0].text) >= LOGS_BYTES_MAX):
+            if len(self._lines) > self._tail:
                 self._size -= len(self._lines.popleft().text)
+            while self._size - len(self._lines[0].text) >= LOGS_BYTES_MAX:
+                self._size -= len(self._lines.popleft().text)
+                self.crowded = True
 
     def lines(self) -> Sequence[LogLine]:
         """What is left of them, oldest first."""

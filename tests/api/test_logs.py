@@ -176,6 +176,22 @@ def test_what_the_engine_left_out_shows(logging_node: tuple[Node, FlaskClient]) 
     assert body["has_more"] is True
 
 
+def test_many_replicas_share_the_lines_that_are_looked_at(
+    logging_node: tuple[Node, FlaskClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one request reads is bounded; what is shown has no holes, and says that it is cut."""
+    node, client = logging_node
+    monkeypatch.setattr(replica_logs, "LINES_MAX", 10)
+    node.text_engine.lines = {
+        "id-shop-1": [_line(number, f"one {number}") for number in range(100, 200)],
+        "id-shop-2": [_line(number + 0.5, f"two {number}") for number in range(193, 197)],
+    }
+    body = client.get(f"{LOGS}?tail=100").get_json()
+    assert [line["message"] for line in body["logs"]] == [
+        "one 195", "two 195", "one 196", "two 196", "one 197", "one 198", "one 199"]
+    assert body["has_more"] is True
+
+
 def test_few_requests_read_logs_at_once(
     logging_node: tuple[Node, FlaskClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
