@@ -44,14 +44,14 @@ class MemoryCounters:
             if allowed:
                 for slot in slots:
                     slot.used += 1
-            return _counted(slots, now_s, allowed=allowed)
+            return _counted(slots, limits, now_s, allowed=allowed)
 
     def look(self, client: str, limits: Sequence[Limit]) -> Counted:
         """What `hit` would say, without counting."""
         now_s = self._clock.monotonic_s()
         with self._lock:
             slots = self._slots(client, limits, now_s)
-            return _counted(slots, now_s, allowed=_within(slots, limits))
+            return _counted(slots, limits, now_s, allowed=_within(slots, limits))
 
     def give_back(self, client: str, limits: Sequence[Limit]) -> None:
         """Take one counted request back."""
@@ -77,7 +77,7 @@ class MemoryCounters:
                     slot.used, slot.ends_s = window.used, asked_s + window.left_s
                 else:
                     slot.used = mine
-            return _counted(slots, now_s, allowed=allowed)
+            return _counted(slots, limits, now_s, allowed=allowed)
 
     def _slots(self, client: str, limits: Sequence[Limit], now_s: float) -> list[_Slot]:
         """One slot for each limit, begun anew where its window is over."""
@@ -104,6 +104,10 @@ def _within(slots: Sequence[_Slot], limits: Sequence[Limit]) -> bool:
         slot.used < limit.requests for slot, limit in zip(slots, limits, strict=True))
 
 
-def _counted(slots: Sequence[_Slot], now_s: float, *, allowed: bool) -> Counted:
-    return Counted(
-        allowed, tuple(Window(slot.used, max(0.0, slot.ends_s - now_s)) for slot in slots))
+def _counted(
+    slots: Sequence[_Slot], limits: Sequence[Limit], now_s: float, *, allowed: bool
+) -> Counted:
+    return Counted(allowed, tuple(
+        # A sum of floating point numbers can be a trifle longer than the window.
+        Window(slot.used, min(limit.window_s, max(0.0, slot.ends_s - now_s)))
+        for slot, limit in zip(slots, limits, strict=True)))

@@ -17,7 +17,8 @@ from tests.redis_server import RedisServer, redis_server
 pytestmark = pytest.mark.acceptance
 BACK_S = 30.0
 LOAD_S = 3.0
-PER_MINUTE = 50
+TRIES = 5
+PER_HOUR = 50
 APP = {
     "apiVersion": "v1", "kind": "App", "metadata": {"name": "shop"},
     "spec": {"type": "http", "image": "shop:1",
@@ -35,10 +36,10 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @contextmanager
-def limited(tmp_path: Path, server: RedisServer, per_minute: int) -> Iterator[LiveCluster]:
+def limited(tmp_path: Path, server: RedisServer, per_hour: int) -> Iterator[LiveCluster]:
     """Three controllers behind a proxy that is trusted: this test."""
     environ = {
-        "REDIS_URL": server.url, "RATE_LIMIT_PER_MINUTE": str(per_minute),
+        "REDIS_URL": server.url, "RATE_LIMIT_PER_HOUR": str(per_hour),
         "RATE_LIMIT_TRUSTED_PROXIES": "127.0.0.1",
     }
     with LiveCluster(tmp_path / "cluster", engine="fake", ingress=False,
@@ -68,15 +69,34 @@ def statuses(cluster: LiveCluster, client: str, number: int) -> Counter[int]:
         ask(cluster, cluster.ids[turn % len(cluster.ids)], client)[0] for turn in range(number))
 
 
+def losses(cluster: LiveCluster) -> int:
+    """How often a controller has found Redis too slow or gone, by its own log."""
+    return sum(cluster.log(node).count("does not answer: ") for node in cluster.ids)
+
+
+def together(cluster: LiveCluster, clients: str, number: int) -> Counter[int]:
+    """`statuses` of one of several clients, through which all controllers shared.
+
+    On a machine that is busy with other things Redis may be too slow for a moment.
+    """
+    for turn in range(TRIES):
+        until("all share", lambda: all(shares(cluster, n) for n in cluster.ids), BACK_S)
+        before = losses(cluster)
+        found = statuses(cluster, f"{clients}.{turn}", number)
+        if losses(cluster) == before:
+            return found
+    raise AssertionError(f"Redis was too slow {TRIES} times")
+
+
 def test_three_controllers_are_one(tmp_path: Path, server: RedisServer) -> None:
     """A client has one allowance in all, whom it asks; what it is sent on for costs it once."""
     with limited(tmp_path, server, 20) as cluster:
-        assert statuses(cluster, "192.0.2.1", 26) == {200: 20, 429: 6}
-        assert statuses(cluster, "192.0.2.2", 5) == {200: 5}
+        assert together(cluster, "192.0.2", 26) == {200: 20, 429: 6}
+        assert together(cluster, "198.51.100", 5) == {200: 5}
         # A write at a follower, followed to the leader as a client does it.
         leader = cluster.leader()
         follower = next(node for node in cluster.ids if node != leader)
-        mine = {"X-Forwarded-For": "192.0.2.3"}
+        mine = {"X-Forwarded-For": "203.0.113.3"}
         status, _, got = call(
             "POST", cluster.url(follower, "/api/v1/apps/register"), APP, headers=mine)
         assert status == 307
@@ -84,8 +104,8 @@ def test_three_controllers_are_one(tmp_path: Path, server: RedisServer) -> None:
         assert (status, got["X-RateLimit-Remaining"]) == (201, "19")
         # Relayed from a follower to the leader: once, too.
         for node in cluster.ids:
-            assert ask(cluster, node, "192.0.2.3", "/api/v1/apps/shop/metrics")[0] == 200
-        assert ask(cluster, follower, "192.0.2.3")[1]["X-RateLimit-Remaining"] == "15"
+            assert ask(cluster, node, "203.0.113.3", "/api/v1/apps/shop/metrics")[0] == 200
+        assert ask(cluster, follower, "203.0.113.3")[1]["X-RateLimit-Remaining"] == "15"
 
 
 class Load:
@@ -141,34 +161,34 @@ def test_a_redis_that_fails_under_load_fails_nobody(
     tmp_path: Path, server: RedisServer, harm: Callable[[RedisServer], Callable[[], None]],
 ) -> None:
     """No 5xx, no lost answer, each controller goes on counting, and they share again after."""
-    with limited(tmp_path, server, PER_MINUTE) as cluster:
-        assert statuses(cluster, "192.0.2.1", PER_MINUTE) == {200: PER_MINUTE}
+    with limited(tmp_path, server, PER_HOUR) as cluster:
+        assert together(cluster, "192.0.2", PER_HOUR) == {200: PER_HOUR}
         with Load(cluster, "198.51.100") as load:
             time.sleep(LOAD_S)
             heal = harm(server)
             until("all know", lambda: not any(shares(cluster, n) for n in cluster.ids), BACK_S)
             time.sleep(LOAD_S)
             # Used up together before: each controller that knew it remembers it.
-            after = statuses(cluster, "192.0.2.1", 6)
+            after = statuses(cluster, "192.0.2.0", 6)
             # A new client has its allowance at each controller.
-            alone = statuses(cluster, "192.0.2.2", 3 * (PER_MINUTE + 2))
+            alone = statuses(cluster, "203.0.113.99", 3 * (PER_HOUR + 2))
             heal()
             until("all share", lambda: all(shares(cluster, n) for n in cluster.ids), BACK_S)
             time.sleep(LOAD_S)
         assert not load.failures
         assert {status for _, _, _, status in load.answers} <= {200, 429}
         assert after[429] >= 2
-        assert alone == {200: 3 * PER_MINUTE, 429: 6}
-        assert statuses(cluster, "192.0.2.3", PER_MINUTE + 6) == {200: PER_MINUTE, 429: 6}
+        assert alone == {200: 3 * PER_HOUR, 429: 6}
+        assert together(cluster, "203.0.113", PER_HOUR + 6) == {200: PER_HOUR, 429: 6}
 
 
 def test_a_redis_that_forgets_opens_no_gate(tmp_path: Path, server: RedisServer) -> None:
     """After FLUSHALL a controller still refuses whom it knew to be over the limit."""
-    with limited(tmp_path, server, PER_MINUTE) as cluster:
+    with limited(tmp_path, server, PER_HOUR) as cluster:
         for node in cluster.ids:
             # All three have seen the client at its limit.
             while ask(cluster, node, "192.0.2.1")[0] != 429:
                 continue
         server.flush()
         assert statuses(cluster, "192.0.2.1", 9) == {429: 9}
-        assert statuses(cluster, "192.0.2.2", PER_MINUTE + 3) == {200: PER_MINUTE, 429: 3}
+        assert together(cluster, "203.0.113", PER_HOUR + 3) == {200: PER_HOUR, 429: 3}
