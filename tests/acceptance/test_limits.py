@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -39,7 +40,8 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 def limited(tmp_path: Path, server: RedisServer, per_hour: int) -> Iterator[LiveCluster]:
     """Three controllers behind a proxy that is trusted: this test."""
     environ = {
-        "REDIS_URL": server.url, "RATE_LIMIT_PER_HOUR": str(per_hour),
+        "CLUSTER_SECRET": "a secret of these tests", "REDIS_URL": server.url,
+        "RATE_LIMIT_PER_HOUR": str(per_hour),
         "RATE_LIMIT_TRUSTED_PROXIES": "127.0.0.1",
     }
     with LiveCluster(tmp_path / "cluster", engine="fake", ingress=False,
@@ -67,6 +69,15 @@ def statuses(cluster: LiveCluster, client: str, number: int) -> Counter[int]:
     """The answers to requests of one client at all controllers in turn."""
     return Counter(
         ask(cluster, cluster.ids[turn % len(cluster.ids)], client)[0] for turn in range(number))
+
+
+def copied(cluster: LiveCluster, leader: str) -> bool:
+    """True when followers asked the leader for measurements more than once, and got them."""
+    with urllib.request.urlopen(cluster.url(leader, "/metrics"), timeout=5) as answer:
+        text = answer.read().decode()
+    name = 'orchestry_api_requests_total{endpoint="peers.samples",method="GET",status="200"} '
+    return any(line.startswith(name) and float(line.removeprefix(name)) > 2
+               for line in text.splitlines())
 
 
 def losses(cluster: LiveCluster) -> int:
@@ -106,6 +117,10 @@ def test_three_controllers_are_one(tmp_path: Path, server: RedisServer) -> None:
         for node in cluster.ids:
             assert ask(cluster, node, "203.0.113.3", "/api/v1/apps/shop/metrics")[0] == 200
         assert ask(cluster, follower, "203.0.113.3")[1]["X-RateLimit-Remaining"] == "15"
+        # What followers ask the leader about the past counts for nobody.
+        until("followers ask", lambda: copied(cluster, str(leader)), BACK_S)
+        status, _, got = call("GET", cluster.url(follower, "/api/v1/apps"))
+        assert (status, got["X-RateLimit-Remaining"]) == (200, "19")
 
 
 class Load:
