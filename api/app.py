@@ -10,7 +10,7 @@ from flask import Flask, Response, request
 from flask.json.provider import JSONProvider
 from flask_openapi.openapi import OpenAPI
 
-from api import docs, errors, models
+from api import docs, errors, limits, models
 from api.bodies import BoundedRequest
 from api.controller import Controller
 from api.here import EXTENSION, INDEX, Cache, Here
@@ -37,6 +37,7 @@ from api.routes import (
 from api.streams.sources import make_streams
 from api.streams.take_over import TakeOver
 from api.waiting import Waiting
+from cluster.live.relay_mark import RelayMark
 from orchestry import __version__
 
 
@@ -60,17 +61,20 @@ def create_app(controller: Controller) -> Flask:
     app.json = _Json(app)
     app.url_map.merge_slashes = False
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    latest = Latest(controller)
+    mark = RelayMark(controller.settings.secret, controller.clock)
+    latest = Latest(controller, mark)
+    latest.share()
     reader = LogReader(lambda: controller.engine)
     streams = make_streams(controller, latest.all, reader)
     requests = Requests(controller)
     requests.streams(streams.hub)
     app.extensions[EXTENSION] = Here(
         controller, Waiting(controller.log, controller.clock), Cache(), latest, requests,
-        streams, reader,
+        streams, reader, mark,
     )
     errors.install(app)
     _mark_responses(app, controller)
+    limits.install(app, controller)
     for part in (apps, scaling, health, metrics, history, logs, cluster, members, actions,
                  backup, system, peers, stream_routes):
         app.register_api(part.blueprint)

@@ -15,6 +15,8 @@ from cluster.control.judge import Record
 from cluster.control.telemetry import Telemetry
 from cluster.engine.base import Engine, EngineInfo
 from cluster.history.history import History
+from cluster.live.bus import Bus
+from cluster.live.sharing import Limits
 
 
 class Component(Protocol):
@@ -69,6 +71,14 @@ class Controller(Protocol):
         """Events and measurements of the past."""
 
     @property
+    def limits(self) -> Limits:
+        """How often a client may ask."""
+
+    @property
+    def bus(self) -> Bus | None:
+        """Messages to the other controllers by way of Redis, where there is one."""
+
+    @property
     def clock(self) -> Clock:
         """The source of time."""
 
@@ -77,7 +87,7 @@ class Controller(Protocol):
         """When it started, Unix time."""
 
     def components(self) -> Mapping[str, Component]:
-        """How database, docker, nginx and raft do; never waits."""
+        """How database, docker, nginx, raft and redis do; never waits."""
 
     def lease_valid(self) -> bool:
         """True while this controller may act."""

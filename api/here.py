@@ -13,6 +13,7 @@ from api import views
 from api.controller import Controller
 from api.models import ReadQuery
 from api.waiting import Waiting
+from cluster.live.relay_mark import RelayMark
 from cluster.state.commands import Noop, Stamp
 from cluster.state.model import App, ClusterState
 from orchestry.errors import Code, OrchestryError
@@ -40,6 +41,7 @@ class Here:
     requests: Requests
     streams: Streams
     logs: LogReader
+    mark: RelayMark
 
 
 class Cache:

@@ -15,10 +15,8 @@ from flask import Response, request
 from api import measured
 from api.controller import Controller
 from api.here import here
+from cluster.live.relay_mark import HEADER, RelayMark
 
-HEADER = "X-Orchestry-Relayed"
-"""Marks what one node asks of another, so that two that disagree about the leader do not
-ask each other for ever."""
 TIMEOUT_S = 2.0
 BYTES_MAX = 64 * 1024**2
 KEPT_S = 1.0
@@ -26,6 +24,9 @@ ASK_S = 0.25
 SILENT_S = 5.0
 """After a question without an answer nobody asks again for so long."""
 PARALLEL_MAX = 8
+TOPIC = "measurements"
+HEARD_S = 2.5
+"""The leader measures each 2 s by default; who hears nothing for longer asks."""
 
 _places = threading.BoundedSemaphore(PARALLEL_MAX)
 
@@ -34,13 +35,14 @@ def relayed() -> Response | None:
     """The leader's answer to this very request; None when this node has to answer itself.
 
     That is so on the leader, without one, when it does not answer in time, and for a request
-    that was relayed already.
+    that was relayed already: two nodes that disagree about the leader would ask each other for
+    ever. Whoever says so without being a controller gets this node's own answer, too.
     """
     url = None if request.headers.get(HEADER) else _leader_url(here().controller)
     if url is None:
         return None
     query = f"?{request.query_string.decode('latin-1')}" if request.query_string else ""
-    found = fetch(f"{url}{request.path}{query}", dict(request.headers))
+    found = fetch(f"{url}{request.path}{query}", dict(request.headers), here().mark)
     if found is None:
         return None
     status, content_type, body = found
@@ -53,7 +55,7 @@ def from_leader(path: str) -> dict[str, Any] | None:
     None on the leader, for a request that was relayed already, and when there is no answer.
     """
     url = None if request.headers.get(HEADER) else _leader_url(here().controller)
-    found = None if url is None else fetch(f"{url}{path}", dict(request.headers))
+    found = None if url is None else fetch(f"{url}{path}", dict(request.headers), here().mark)
     if found is None or found[0] != 200:
         return None
     try:
@@ -72,7 +74,7 @@ def _leader_url(controller: Controller) -> str | None:
 
 
 def fetch(
-    url: str, headers: Mapping[str, str], *, timeout_s: float = TIMEOUT_S
+    url: str, headers: Mapping[str, str], mark: RelayMark, *, timeout_s: float = TIMEOUT_S
 ) -> tuple[int, str, bytes] | None:
     """Status, content type and body of a GET at another controller; None when it fails."""
     parts = urlsplit(url)
@@ -82,7 +84,7 @@ def fetch(
     connection = kind(parts.hostname, parts.port, timeout=timeout_s)
     try:
         target = f"{parts.path}{'?' if parts.query else ''}{parts.query}"
-        sent = {HEADER: "1", "Accept": headers.get("Accept", "*/*")}
+        sent = {**mark.headers(parts.path), "Accept": headers.get("Accept", "*/*")}
         if "Authorization" in headers:
             sent["Authorization"] = headers["Authorization"]
         connection.request("GET", target, headers=sent)
@@ -102,13 +104,34 @@ class Latest:
     """The current measurements of all apps: the leader's own, elsewhere asked of it each second.
 
     A reader waits for one such question at most, 0.25 s; without an answer all is unknown.
+    With Redis the leader tells them by itself, and is asked only when it does not.
     """
 
-    def __init__(self, controller: Controller) -> None:
+    def __init__(self, controller: Controller, mark: RelayMark) -> None:
         self._controller = controller
+        self._mark = mark
         self._lock = threading.Lock()
         self._apps: Mapping[str, Mapping[str, Any]] = {}
         self._until_s = 0.0
+
+    def share(self) -> None:
+        """Tell the other controllers after each round, and listen to them."""
+        bus = self._controller.bus
+        if bus is None:
+            return
+
+        def publish() -> None:
+            bus.publish(TOPIC, orjson.dumps({
+                "node": self._controller.id, "apps": measured.latest(self._controller)}))
+
+        bus.subscribe(TOPIC, self.heard)
+        self._controller.telemetry.after_round(publish)
+
+    def heard(self, payload: bytes) -> None:
+        """What a controller tells; only the leader is believed."""
+        told = orjson.loads(payload)
+        if told["node"] == self._controller.log.leader_id():
+            self._apps, self._until_s = told["apps"], time.monotonic() + HEARD_S
 
     def of(self, app: str) -> Mapping[str, Any] | None:
         """The `metrics` of one app's status; None when it was not measured lately."""
@@ -135,7 +158,7 @@ class Latest:
         url = _leader_url(self._controller)
         if url is None:
             return measured.latest(self._controller)
-        found = fetch(f"{url}/cluster/measurements", {}, timeout_s=ASK_S)
+        found = fetch(f"{url}/cluster/measurements", {}, self._mark, timeout_s=ASK_S)
         if found is None or found[0] != 200:
             return None
         try:

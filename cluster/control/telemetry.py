@@ -61,6 +61,11 @@ class Telemetry:
         self._lock = threading.Lock()
         self._apps: dict[str, _OfApp] = {}
         self._totals = Totals()
+        self._after_round: list[Callable[[], None]] = []
+
+    def after_round(self, call: Callable[[], None]) -> None:
+        """Call, in the control thread, whenever all apps were measured; it must not wait."""
+        self._after_round.append(call)
 
     def add(self, app: str, record: Record) -> None:
         """Keep one round of an app; the oldest goes when there are too many."""
@@ -73,8 +78,10 @@ class Telemetry:
             self._tell(app, record.point)
 
     def sum_up(self, totals: Totals) -> None:
-        """Keep the latest totals."""
+        """Keep the latest totals, which end a round."""
         self._totals = totals
+        for call in self._after_round:
+            call()
 
     def keep_only(self, apps: Collection[str]) -> None:
         """Forget apps that are gone."""

@@ -1,1 +1,1 @@
-"""What happens right now, for those who watch."""
+"""live: what happens right now, and may be lost: logs that are followed, limits, a bus."""

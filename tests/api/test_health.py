@@ -17,6 +17,7 @@ from cluster.control import checks
 from cluster.control.checks import Check, Checked
 from cluster.control.judge import Probe, Record
 from cluster.engine.base import Container
+from cluster.live.relay_mark import HEADER
 from tests.api.support import SPEC, Node, make
 
 HEALTH = "/api/v1/apps/shop/health"
@@ -90,7 +91,7 @@ def test_a_follower_asks_the_leader(
         {"id": "id-shop-2", "last_check": "2026-01-01T00:00:00Z", "consecutive_failures": 1,
          "response_time_ms": 2.5, "health": "starting"}, {"id": "another"}]}]
 
-    def fetch(url: str, headers: Any, **_: Any) -> tuple[int, str, bytes]:
+    def fetch(url: str, *_: Any, **__: Any) -> tuple[int, str, bytes]:
         asked.append(url)
         return 200, "application/json", orjson.dumps(told[0])
 
@@ -99,7 +100,7 @@ def test_a_follower_asks_the_leader(
     assert asked == [f"http://two.example:8002{HEALTH}"]
     assert (first["last_check"], second["last_check"]) == (None, "2026-01-01T00:00:00Z")
     assert (second["response_time_ms"], second["health"]) == (2.5, "unhealthy")
-    client.get(HEALTH, headers={relay.HEADER: "1"})
+    client.get(HEALTH, headers={HEADER: "1"})
     assert len(asked) == 1, "what was relayed is not relayed again"
     for nonsense in ([1], {"containers": 3}, {"containers": [3]}, {}):
         told[0] = nonsense

@@ -9,7 +9,7 @@ from tests.architecture.files import ROOT, name, pages
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FRAGMENT = re.compile(r"[a-z0-9-]+\.(added|changed|fixed|removed)\.md")
 BLOCK = re.compile(r"^```(\w*)", re.MULTILINE)
-LANGUAGES = {"shell", "python", "yaml", "text", "json", ""}
+LANGUAGES = {"javascript", "shell", "python", "yaml", "text", "json", ""}
 
 
 def test_links_lead_somewhere() -> None:
