@@ -21,6 +21,7 @@ from api.routes import (
     apps,
     backup,
     cluster,
+    config,
     history,
     members,
     metrics,
@@ -59,7 +60,7 @@ def create_app(controller: Controller) -> Flask:
     errors.install(app)
     _mark_responses(app, controller)
     for part in (apps, scaling, metrics, history, cluster, members, actions, backup, system,
-                 peers):
+                 config, peers):
         app.register_api(part.blueprint)
     docs.install(app)
     return app

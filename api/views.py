@@ -8,7 +8,8 @@ from typing import Any
 from api.times import rfc3339
 from cluster.state.model import App, EventRecord, Replica
 from cluster.state.status import app_status, count, healthy_replicas
-from orchestry.spec.parse import spec_of
+from orchestry.spec.model import Defaults
+from orchestry.spec.parse import DEFAULTS, spec_of
 
 # Null says that something is not measured, where 0 would be a wrong value.
 UNKNOWN: Mapping[str, None] = dict.fromkeys(
@@ -81,9 +82,9 @@ def _container(app: str, replica: Replica) -> dict[str, Any]:
     }
 
 
-def health(app: App) -> dict[str, Any]:
+def health(app: App, defaults: Defaults = DEFAULTS) -> dict[str, Any]:
     """`GET /api/v1/apps/{app_name}/health`; what no controller replicates is null."""
-    check = spec_of(app.document).health_check
+    check = spec_of(app.document, defaults).health_check
     return {
         "app_name": app.name,
         "overall_health": _overall(app),

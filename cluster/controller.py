@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 
 from cluster.clock import Clock, SystemClock
 from cluster.config import Settings, readers
+from cluster.config.effective import Configured, Effective
 from cluster.consensus.log import ReplicatedLog
 from cluster.consensus.syncobj_log import RaftConfig, SyncObjLog
 from cluster.control.actions import ActionFile
 from cluster.control.driver import Driver, Timing
 from cluster.control.fleet import Fleet
+from cluster.control.follow import LiveConfig, LogLevel
 from cluster.control.health import HealthMonitor, Prober
 from cluster.control.ingress_sync import IngressSync
 from cluster.control.loop import Loop
@@ -70,18 +72,18 @@ def make_loops(
     fleet: Fleet,
     workers: Workers,
     clock: Clock,
-    domain: str,
     telemetry: Telemetry,
-    interval_s: float = 2.0,
+    configured: Configured,
 ) -> tuple[list[Loop], Observer]:
     """The leader's loops in the order in which they are stepped, and the one that takes hints."""
     observer = Observer(engine, fleet, workers)
-    ingress = IngressSync(ingresses, fleet, workers, domain=domain)
+    ingress = IngressSync(ingresses, fleet, workers, configured=configured)
     reconciler = Reconciler(
-        engine, fleet, workers, ingress.out_of_ingress, clock, drained=ingress.drained)
+        engine, fleet, workers, ingress.out_of_ingress, clock, drained=ingress.drained,
+        configured=configured)
     health = HealthMonitor(prober, fleet, workers, clock)
     scaler = Scaler(
-        engine, ingresses, fleet, workers, clock, telemetry=telemetry, interval_s=interval_s)
+        engine, ingresses, fleet, workers, clock, telemetry=telemetry, configured=configured)
     return [observer, health, scaler, reconciler, ingress, Reporter(fleet)], observer
 
 
@@ -104,6 +106,7 @@ class Controller:
         self.engine = engine
         self.clock = clock
         self.started_at_ms = clock.wall_ms()
+        self.configured = Effective(settings)
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._workers = ThreadWorkers(self._wake.set)
@@ -118,14 +121,15 @@ class Controller:
             roster.append(Roster(settings.raft_addresses, log.incarnations))
         loops, self._observer = make_loops(
             engine, ingresses, HttpProber(clock),
-            fleet=fleet, workers=self._workers, clock=clock, domain=settings.ingress_domain,
-            telemetry=self.telemetry, interval_s=settings.scaling_interval_s,
+            fleet=fleet, workers=self._workers, clock=clock,
+            telemetry=self.telemetry, configured=self.configured,
         )
         self._driver = Driver(
             self.id, log, loops=[*loops, *roster], fleet=fleet, workers=self._workers, clock=clock,
             lease_ttl_s=settings.lease_ttl_s, recorder=self.actions,
             adopt=settings.adopt,
         )
+        self._log_level = LogLevel(self.configured)
         self._announce_s = 0.0
         self._parts = PartWatch(self.id)
         self._watched_s = 0.0
@@ -169,10 +173,12 @@ class Controller:
             NginxIngress(readers.without_token(endpoint), endpoint)
             for endpoint in settings.ingress_admin
         ]
+        live = LiveConfig(Effective(settings), log, clock, settings.node_id)
         history = open_history(
             settings.data_dir, settings.node_id, log, clock,
-            database_url=settings.database_url, pool_size=settings.postgres_pool_size,
+            database_url=settings.database_url, pool_size=live.pool_size,
             bytes_max=settings.history_max_bytes, fetch=make_fetch(dict),
+            retention=live.retention,
         )
         return cls(settings, log, engine, ingresses, clock, history=history)
 
@@ -265,6 +271,7 @@ class Controller:
             self._wake.clear()
             began_s = self.clock.monotonic_s()
             try:
+                self._log_level.follow(self.log.state())
                 self._announce()
                 self._watch_parts()
                 self._driver.step()

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from cluster.clock import Clock
+from cluster.config.keys import spec_defaults
 from cluster.control.fleet import Fleet
 from cluster.control.judge import Probe, Record, judge, verdict
 from cluster.control.loop import Turn
@@ -14,7 +15,8 @@ from cluster.control.specs import spec_for
 from cluster.control.workers import Outcome, Workers
 from cluster.engine.base import Container
 from cluster.state.model import App
-from orchestry.spec.model import AppSpec, HealthCheck
+from orchestry.spec.model import AppSpec, Defaults, HealthCheck
+from orchestry.spec.parse import DEFAULTS
 
 logger = logging.getLogger(__name__)
 
@@ -36,16 +38,18 @@ class HealthMonitor:
         self._fleet = fleet
         self._workers = workers
         self._clock = clock
+        self._defaults = DEFAULTS
 
     def reset(self) -> None:
-        """Nothing is remembered here."""
+        """Each replica is due at once anyway."""
 
     def step(self, turn: Turn) -> None:
         """Begin what is due, then judge each app."""
         by_app = self._fleet.by_app()
+        defaults = self._now_default(turn)
         due: list[tuple[bool, float, Container, AppSpec]] = []
         for app in turn.state.apps.values():
-            spec = spec_for(app)
+            spec = spec_for(app, defaults)
             if spec is None or not app.running or app.deleting:
                 continue
             mine = [
@@ -65,6 +69,16 @@ class HealthMonitor:
         for _, _, container, spec in due:
             if not self._ask(container, spec, turn.now_s):
                 break
+
+    def _now_default(self, turn: Turn) -> Defaults:
+        """The cluster's defaults; when they change, no check is awaited longer than they say."""
+        defaults = spec_defaults(turn.state.config)
+        if defaults != self._defaults:
+            self._defaults, records = defaults, self._fleet.records
+            latest_s = turn.now_s + defaults.period_s
+            for container_id in [i for i, r in records.items() if r.next_s > latest_s]:
+                records[container_id] = replace(records[container_id], next_s=latest_s)
+        return defaults
 
     def _ask(self, container: Container, spec: AppSpec, now_s: float) -> bool:
         """Begin one check; False when no more fit."""

@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 from api.app import create_app
 from cluster import config
 from cluster.clock import SystemClock
+from cluster.config.effective import Effective
 from cluster.consensus.local_log import LocalLog
 from cluster.control.actions import ActionFile
 from cluster.control.driver import Timing
@@ -78,6 +79,7 @@ class Node:
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         self.settings = config.load({"CONTROLLER_NODE_ID": "one", **(environ or {})})
         self.id = self.settings.node_id
+        self.configured = Effective(self.settings)
         self.local = LocalLog(self.id)
         self.log = self.local
         self.text_engine = TextEngine()
