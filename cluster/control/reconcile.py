@@ -117,7 +117,7 @@ class Reconciler:
 
         An app is under way while one of its starts is, so that the first by name is done first.
         """
-        if not self._scales_max or action.replaces or self._fleet.restarts(app, action.slot):
+        if not self._scales_max or action.replaces or self._fleet.is_failing(app, action.slot):
             return False
         return app not in self._starting and len(self._starting) >= self._scales_max
 
