@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from cluster.config.effective import MASK
 from orchestry import __version__
-from tests.api.support import SPEC, Node, make, spec
+from tests.api.support import SPEC, make, spec
 
 PATH = "/api/v1/config"
 SEED: dict[str, dict[str, type]] = {
@@ -22,8 +22,9 @@ SEED: dict[str, dict[str, type]] = {
 }
 
 
-def put(client: FlaskClient, body: Any, status: int = 200, **headers: str) -> Any:
+def put(client: FlaskClient, body: Any, status: int = 200, key: str = "") -> Any:
     """The answer to a change."""
+    headers = {"Idempotency-Key": key} if key else {}
     answer = client.put(PATH, json=body, headers=headers)
     assert answer.status_code == status, answer.get_json()
     return answer.get_json()
@@ -109,7 +110,8 @@ def test_all_faults_at_once() -> None:
     assert "ORCHESTRY_PORT" in faults["controller.port"]
     assert "hunter22" not in str(body)
     assert not node.log.state().config
-    for wrong in ({}, {"scaling": {}}, {"scaling": None}):
+    nothing: list[dict[str, Any]] = [{}, {"scaling": {}}, {"scaling": None}]
+    for wrong in nothing:
         assert put(client, wrong, 400)["code"] == "VALIDATION_ERROR"
     assert client.put(PATH, data=b"[1]", content_type="application/json").status_code == 400
     assert client.put(PATH, data=b"a: 1", content_type="application/yaml").status_code == 415
@@ -146,11 +148,11 @@ def test_a_repeat_gives_the_first_answer() -> None:
     """One change under one key, whatever came between; another body is a conflict."""
     node, _, client = make()
     body = {"scaling": {"default_cooldown": 5}}
-    first = put(client, body, **{"Idempotency-Key": "k"})
+    first = put(client, body, key="k")
     put(client, {"scaling": {"default_cooldown": 6}})
-    assert put(client, body, **{"Idempotency-Key": "k"}) == first
+    assert put(client, body, key="k") == first
     assert node.log.state().config["scaling.default_cooldown"] == 6
-    refused = put(client, {"scaling": {"default_cooldown": 7}}, 409, **{"Idempotency-Key": "k"})
+    refused = put(client, {"scaling": {"default_cooldown": 7}}, 409, key="k")
     assert refused["code"] == "CONFLICT"
     index = client.get(PATH).headers["X-Orchestry-Index"]
     assert client.get(f"{PATH}?min_index={index}").status_code == 200
