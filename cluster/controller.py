@@ -16,7 +16,7 @@ from cluster.consensus.syncobj_log import RaftConfig, SyncObjLog
 from cluster.control.actions import ActionFile
 from cluster.control.driver import Driver, Timing
 from cluster.control.fleet import Fleet
-from cluster.control.follow import LiveConfig, LogLevel
+from cluster.control.follow import Follower, LiveConfig, set_log_level
 from cluster.control.health import HealthMonitor, Prober
 from cluster.control.ingress_sync import IngressSync
 from cluster.control.loop import Loop
@@ -129,7 +129,7 @@ class Controller:
             lease_ttl_s=settings.lease_ttl_s, recorder=self.actions,
             adopt=settings.adopt,
         )
-        self._log_level = LogLevel(self.configured)
+        self._follower = Follower(self.configured, set_log_level)
         self._announce_s = 0.0
         self._parts = PartWatch(self.id)
         self._watched_s = 0.0
@@ -271,7 +271,7 @@ class Controller:
             self._wake.clear()
             began_s = self.clock.monotonic_s()
             try:
-                self._log_level.follow(self.log.state())
+                self._follower.follow(self.log.state())
                 self._announce()
                 self._watch_parts()
                 self._driver.step()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from cluster.clock import Clock
 from cluster.config.effective import Config, Configured
@@ -15,22 +16,29 @@ from orchestry.errors import OrchestryError
 BARRIER_S = 5.0
 
 
-class LogLevel:
-    """Sets the level of the log when the configuration changes it.
+class Follower:
+    """Hands the configuration to parts that keep it, each time that it changed.
 
-    It is as the process set it until somebody does.
+    Until then they are as the settings made them.
     """
 
-    def __init__(self, configured: Configured) -> None:
+    def __init__(self, configured: Configured, *parts: Callable[[Config], None]) -> None:
         self._configured = configured
-        self._level = configured({}).log_level
+        self._parts = parts
+        self._handed = configured({})
 
     def follow(self, state: ClusterState) -> None:
-        """Take the level that holds now."""
-        level = self._configured(state.config).log_level
-        if level != self._level:
-            self._level = level
-            logging.getLogger().setLevel(level.upper())
+        """Hand on what holds now, if it is news."""
+        config = self._configured(state.config)
+        if config is not self._handed and config != self._handed:
+            for part in self._parts:
+                part(config)
+        self._handed = config
+
+
+def set_log_level(config: Config) -> None:
+    """Of this process."""
+    logging.getLogger().setLevel(config.log_level.upper())
 
 
 class LiveConfig:

@@ -321,11 +321,11 @@ def test_the_pool_has_the_size_that_is_known_before_its_first_use(tmp_path: Path
         tmp_path, "a", log, SystemClock(), pool_size=lambda: sizes.pop(0),
         database_url="postgresql://me:pw@127.0.0.1:1/db")
     log.submit(BeginEpoch("a", 1500, C), Stamp(NOW_MS, "a"))
-    assert history.pool_size is None
     history.start()
     try:
         until("the size is known", lambda: history.pool_size is not None, 30)
-        assert (history.pool_size, sizes) == (7, [])
+        assert history.pool_size == 7
+        assert sizes == []
         assert isinstance(history._remote, SqlStore)
         pool = history._remote._engine.pool
         assert isinstance(pool, QueuePool)

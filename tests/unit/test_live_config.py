@@ -10,7 +10,7 @@ import pytest
 
 from cluster import config
 from cluster.config.effective import Effective
-from cluster.control.follow import LogLevel
+from cluster.control.follow import Follower, set_log_level
 from cluster.state import commands as c
 from cluster.state.model import ClusterState
 from tests.unit.test_reconcile import Leader, start
@@ -151,7 +151,8 @@ def test_the_level_of_the_log_follows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Left alone until it is changed; set on every controller, and set back."""
     root = logging.getLogger()
     monkeypatch.setattr(root, "level", logging.CRITICAL)
-    level = LogLevel(Effective(config.load({"ORCHESTRY_LOG_LEVEL": "warning"})))
+    level = Follower(
+        Effective(config.load({"ORCHESTRY_LOG_LEVEL": "warning"})), set_log_level)
     level.follow(ClusterState())
     assert root.level == logging.CRITICAL
     changed = ClusterState(config=ClusterState().config.set("controller.log_level", "debug"))
