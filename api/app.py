@@ -22,6 +22,7 @@ from api.routes import (
     apps,
     backup,
     cluster,
+    config,
     health,
     history,
     logs,
@@ -76,7 +77,7 @@ def create_app(controller: Controller) -> Flask:
     _mark_responses(app, controller)
     limits.install(app, controller)
     for part in (apps, scaling, health, metrics, history, logs, cluster, members, actions,
-                 backup, system, peers, stream_routes):
+                 backup, system, config, peers, stream_routes):
         app.register_api(part.blueprint)
     docs.install(app)
     app.wsgi_app = TakeOver(app.wsgi_app, streams.hub)  # type: ignore[method-assign]

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from cluster.clock import Clock
 from cluster.config import Settings
+from cluster.config.effective import Configured
 from cluster.consensus.log import ReplicatedLog
 from cluster.control.actions import ActionFile
 from cluster.control.checks import Check
@@ -49,6 +50,10 @@ class Controller(Protocol):
     @property
     def settings(self) -> Settings:
         """Its settings."""
+
+    @property
+    def configured(self) -> Configured:
+        """What holds of the configuration, from what its users changed."""
 
     @property
     def log(self) -> ReplicatedLog:

@@ -13,6 +13,7 @@ from api import views
 from api.controller import Controller
 from api.models import ReadQuery
 from api.waiting import Waiting
+from cluster.config.effective import Config
 from cluster.live.relay_mark import RelayMark
 from cluster.state.commands import Noop, Stamp
 from cluster.state.model import App, ClusterState
@@ -111,6 +112,11 @@ def read(query: ReadQuery) -> ClusterState:
         state = log.state()
     request.environ[INDEX] = state.index
     return state
+
+
+def config_of(state: ClusterState) -> Config:
+    """The configuration that holds on this controller."""
+    return here().controller.configured(state.config)
 
 
 def app_of(state: ClusterState, name: str) -> App:

@@ -216,6 +216,13 @@ class ScalingBody(BaseModel):
     bytes_max: ClassVar[int] = BODY_BYTES_MAX
 
 
+class ConfigBody(BaseModel):
+    """Groups of keys of the configuration, each with its new value, or null to take it back."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    bytes_max: ClassVar[int] = BODY_BYTES_MAX
+
+
 class SampleBody(_Body):
     """What was measured at one moment, as in the history of `GET .../metrics`.
 

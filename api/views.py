@@ -10,7 +10,8 @@ from cluster.control.judge import Record
 from cluster.state.model import App, EventRecord, Replica
 from cluster.state.replicas import replica_name
 from cluster.state.status import app_status, count, healthy_replicas
-from orchestry.spec.parse import spec_of
+from orchestry.spec.model import Defaults
+from orchestry.spec.parse import DEFAULTS, spec_of
 
 # Null says that something is not measured, where 0 would be a wrong value.
 UNKNOWN: Mapping[str, None] = dict.fromkeys(
@@ -93,9 +94,11 @@ def last_check(record: Record) -> Mapping[str, Any]:
     }
 
 
-def health(app: App, checks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def health(
+    app: App, checks: Mapping[str, Mapping[str, Any]], defaults: Defaults = DEFAULTS
+) -> dict[str, Any]:
     """`GET /api/v1/apps/{app_name}/health`; `checks` are by container id, as far as known."""
-    check = spec_of(app.document).health_check
+    check = spec_of(app.document, defaults).health_check
     return {
         "app_name": app.name,
         "overall_health": _overall(app),

@@ -15,7 +15,9 @@ from typing import Any
 from immutables import Map
 
 from bench.report import Figure, spread
+from cluster import config
 from cluster.clock import SystemClock
+from cluster.config.effective import Effective
 from cluster.consensus.lease import Lease
 from cluster.control.actions import NoRecorder
 from cluster.control.fleet import Fleet
@@ -132,7 +134,7 @@ def _loop_cost(rounds: int) -> list[Figure]:
     engine, ingress, fleet = FakeEngine(clock), FakeIngress(), Fleet(clock)
     workers, telemetry = ThreadWorkers(lambda: None), Telemetry()
     scaler = Scaler(engine, [ingress], fleet, workers, clock, telemetry=telemetry,
-                    interval_s=0.5)
+                    configured=Effective(config.load({"SCALING_INTERVAL": "0.5"})))
     state = _many(engine, fleet, clock)
     costs, total_s, finished = [], 0.0, 0
     try:

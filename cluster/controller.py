@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 
 from cluster.clock import Clock, SystemClock
 from cluster.config import Settings, readers
+from cluster.config.effective import Configured, Effective
 from cluster.consensus.log import ReplicatedLog
 from cluster.consensus.syncobj_log import RaftConfig, SyncObjLog
 from cluster.control.actions import ActionFile
 from cluster.control.checks import Check, HealthChecks
 from cluster.control.driver import Driver, Timing
 from cluster.control.fleet import Fleet
+from cluster.control.follow import Follower, LiveConfig, limiting, set_log_level
 from cluster.control.health import HealthMonitor, Prober
 from cluster.control.ingress_sync import IngressSync
 from cluster.control.judge import Record
@@ -75,19 +77,19 @@ def make_loops(
     fleet: Fleet,
     workers: Workers,
     clock: Clock,
-    domain: str,
     telemetry: Telemetry,
-    interval_s: float = 2.0,
+    configured: Configured,
     checks: HealthChecks | None = None,
 ) -> tuple[list[Loop], Observer]:
     """The leader's loops in the order in which they are stepped, and the one that takes hints."""
     observer = Observer(engine, fleet, workers)
-    ingress = IngressSync(ingresses, fleet, workers, domain=domain)
+    ingress = IngressSync(ingresses, fleet, workers, configured=configured)
     reconciler = Reconciler(
-        engine, fleet, workers, ingress.out_of_ingress, clock, drained=ingress.drained)
+        engine, fleet, workers, ingress.out_of_ingress, clock, drained=ingress.drained,
+        configured=configured)
     health = HealthMonitor(prober, fleet, workers, clock, checks)
     scaler = Scaler(
-        engine, ingresses, fleet, workers, clock, telemetry=telemetry, interval_s=interval_s)
+        engine, ingresses, fleet, workers, clock, telemetry=telemetry, configured=configured)
     return [observer, health, scaler, reconciler, ingress, Reporter(fleet)], observer
 
 
@@ -110,6 +112,7 @@ class Controller:
         self.engine = engine
         self.clock = clock
         self.started_at_ms = clock.wall_ms()
+        self.configured = Effective(settings)
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._workers = ThreadWorkers(self._wake.set)
@@ -134,8 +137,8 @@ class Controller:
             roster.append(Roster(settings.raft_addresses, log.incarnations))
         loops, self._observer = make_loops(
             engine, ingresses, HttpProber(clock),
-            fleet=fleet, workers=self._workers, clock=clock, domain=settings.ingress_domain,
-            telemetry=self.telemetry, interval_s=settings.scaling_interval_s,
+            fleet=fleet, workers=self._workers, clock=clock,
+            telemetry=self.telemetry, configured=self.configured,
             checks=self._checks,
         )
         self._driver = Driver(
@@ -143,6 +146,7 @@ class Controller:
             lease_ttl_s=settings.lease_ttl_s, recorder=self.actions,
             adopt=settings.adopt,
         )
+        self._follower = Follower(self.configured, set_log_level, limiting(self.limits))
         self._announce_s = 0.0
         self._parts = PartWatch(self.id)
         self._watched_s = 0.0
@@ -186,11 +190,13 @@ class Controller:
             NginxIngress(readers.without_token(endpoint), endpoint)
             for endpoint in settings.ingress_admin
         ]
+        live = LiveConfig(Effective(settings), log, clock, settings.node_id)
         history = open_history(
             settings.data_dir, settings.node_id, log, clock,
-            database_url=settings.database_url, pool_size=settings.postgres_pool_size,
+            database_url=settings.database_url, pool_size=live.pool_size,
             bytes_max=settings.history_max_bytes,
             fetch=make_fetch(RelayMark(settings.secret, clock).headers),
+            retention=live.retention,
         )
         return cls(settings, log, engine, ingresses, clock, history=history)
 
@@ -308,6 +314,7 @@ class Controller:
             self._wake.clear()
             began_s = self.clock.monotonic_s()
             try:
+                self._follower.follow(self.log.state())
                 self._announce()
                 self._watch_parts()
                 self._driver.step()

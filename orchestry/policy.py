@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from orchestry.errors import Code, OrchestryError
 from orchestry.spec import tables
-from orchestry.spec.model import Scaling
-from orchestry.spec.parse import STORED_SPECS_MAX, canonical, spec_of, unknown_zones
+from orchestry.spec.model import Defaults, Scaling
+from orchestry.spec.parse import DEFAULTS, STORED_SPECS_MAX, canonical, spec_of, unknown_zones
 from orchestry.spec.shapes import BAD, Faults
 
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+[0-9]*|[A-Z]+[0-9]*")
@@ -81,20 +81,20 @@ def changed(document: str, before: str, changes: str) -> str:
     return after
 
 
-def text_of(document: str, changes: str) -> str:
+def text_of(document: str, changes: str, defaults: Defaults = DEFAULTS) -> str:
     """The policy in force as text, in the API's words."""
-    return canonical(written(policy_of(document, changes)))
+    return canonical(written(policy_of(document, changes, defaults)))
 
 
 @lru_cache(STORED_SPECS_MAX)
-def policy_of(document: str, changes: str = "") -> Scaling:
-    """The policy of a stored document with the changes made since.
+def policy_of(document: str, changes: str = "", defaults: Defaults = DEFAULTS) -> Scaling:
+    """The policy of a stored document with the changes made since, on the cluster's defaults.
 
     Raises:
         SpecError: the document is not readable.
         OrchestryError: VALIDATION_ERROR when the changes break a rule.
     """
-    own = spec_of(document).scaling
+    own = spec_of(document, defaults).scaling
     if not changes:
         return own
     faults = Faults()

@@ -7,6 +7,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from cluster import config
+from cluster.config.effective import default_of, shown
+from cluster.config.keys import KEYS
+from orchestry.spec.shapes import Faults, Shape
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 
@@ -36,6 +39,38 @@ TAIL = """
 - `CONTROLLER_API_URL` is what clients are redirected to, so they must reach it.
 """
 
+SHARED = """
+## What all controllers share
+
+`GET /api/v1/config` and `orchestry cluster config get` show the keys below as they hold on the controller that answers, with the source of each: `cluster`, `environment`, `file` or `default`.
+`PUT /api/v1/config` and `orchestry cluster config set` change them on all controllers, in the replicated state: a change outlives restarts, is in backups, beats the environment, and is told as an event of type `config`.
+Only the keys that a request names change; `null`, or `unset`, takes a change back, so that the setting or the default holds again.
+A restore brings the changes of the backup, and only those.
+
+```shell
+curl -X PUT localhost:8001/api/v1/config -H 'Content-Type: application/json' \\
+  -d '{"scaling": {"default_cooldown": 300}, "health": {"default_timeout": 2}}'
+orchestry cluster config set scaling.default_cooldown=300
+```
+
+*At once* means that every controller follows within a second of learning of the change.
+*At the next start* is listed under `restart_required`: in the answer to the change, and in `GET` by each controller that still uses another value.
+*Its own* cannot be changed for all controllers: a change of it is a `VALIDATION_ERROR` that names the variable to set.
+
+| key | values | default | takes effect | meaning |
+|---|---|---|---|---|
+"""
+
+WHEN = {"live": "at once", "restart": "at the next start", "node": "its own"}
+
+SHARED_TAIL = """
+- The defaults of cooldown and health checks hold for what a spec or a changed policy does not name. They are the same on every controller, restart no container, and change no revision.
+- `controller.workers` is 1 by design: [0005](adr/0005-one-gunicorn-worker.md).
+- With another `ingress.domain`, applications without hosts move at once: they answer under the new domain only. Where that would lead two applications to one address, the change is refused with `CONFLICT`.
+- `scaling.default_check_interval` begins the windows of all applications anew, as another `windowSeconds` does for one.
+- Masked are the secrets; they can be read nowhere.
+"""
+
 
 def page() -> str:
     """The whole page."""
@@ -45,7 +80,36 @@ def page() -> str:
         rows.append(
             f"| `{definition.name}` | {f'`{default}`' if default else ''} | {definition.doc} |\n"
         )
-    return HEAD + "".join(rows) + TAIL
+    return HEAD + "".join(rows) + TAIL + SHARED + _shared() + SHARED_TAIL
+
+
+def _shared() -> str:
+    rows = []
+    settings = config.load({})
+    for key in KEYS:
+        group, _, name = key.path.partition(".")
+        value = shown({key.path: default_of(key, settings)[0]})[group][name]
+        default = "" if value is None else f"`{value}`"
+        if key.setting and key.when != "node":
+            default += f", or `{key.setting}`"
+        unit = " of seconds" if key.unit == "s" else f" of {key.unit}" if key.unit else ""
+        values = "" if key.shape is None else _values(key.shape)
+        values = values.replace(" number", f" number{unit}")
+        remedy = f" Set {_coded(key.setting)}." if key.setting and key.when == "node" else ""
+        rows.append(f"| `{key.path}` | {values} | {default} | "
+                    f"{WHEN[key.when]} | {key.doc}{remedy} |\n")
+    return "".join(rows)
+
+
+def _values(shape: Shape) -> str:
+    """What the key takes, in the words with which it refuses something else."""
+    faults = Faults()
+    shape.read({}, "", faults)
+    return faults.problems[0].message.removeprefix("must be ").rpartition(", not ")[0]
+
+
+def _coded(names: str) -> str:
+    return " or ".join(f"`{name}`" for name in names.split(" or "))
 
 
 if __name__ == "__main__":

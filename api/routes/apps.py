@@ -10,7 +10,7 @@ from flask_openapi.blueprint import APIBlueprint
 
 from api import bodies, converging, views
 from api.endpoint import checked
-from api.here import answer, app_of, here, read
+from api.here import answer, app_of, config_of, here, read
 from api.models import (
     AppPath,
     DeleteQuery,
@@ -24,7 +24,8 @@ from api.models import (
     WriteQuery,
 )
 from api.writes import expected_revision, propose
-from cluster.control import routes
+from cluster.config.keys import spec_defaults
+from cluster.state.addresses import addresses
 from cluster.state.commands import DeleteApp, RegisterApp, ScaleApp, StartApp, StopApp
 from cluster.state.model import App
 from cluster.state.status import app_status
@@ -59,9 +60,10 @@ def register(query: WriteQuery) -> Response:
         raise OrchestryError(
             Code.INVALID_SPEC, [{"field": p.field, "message": p.message} for p in problems]
         )
+    log = here().controller.log
     applied = propose(RegisterApp(
         spec.name, parse.canonical(document), spec.scaling.min_replicas,
-        routes.addresses(spec, here().controller.settings.ingress_domain),
+        addresses(spec, config_of(log.state()).domain),
     ))
     body = {
         "message": "Application registered successfully", "app_name": spec.name,
@@ -181,9 +183,11 @@ def status(path: AppPath, query: ReadQuery) -> Response:
 @checked
 def spec(path: AppPath, query: SpecQuery) -> Response:
     """The spec as registered, or with its defaults filled in."""
-    app = app_of(read(query), path.app_name)
+    state = read(query)
+    app = app_of(state, path.app_name)
     if query.resolved:
-        return _tagged(answer(parse.resolved(parse.spec_of(app.document))), app.revision)
+        found = parse.spec_of(app.document, spec_defaults(state.config))
+        return _tagged(answer(parse.resolved(found)), app.revision)
     # Not parsed and written again: the owner's keys keep their order and numbers their form.
     return _tagged(answer(app.document.encode()), app.revision)
 

@@ -15,6 +15,7 @@ from api import errors, writes
 from api.endpoint import checked
 from api.here import answer, here, read
 from api.models import Error, ReadQuery, RestoreBody
+from cluster.config.keys import read_value
 from cluster.state import backup
 from cluster.state.codec import decode_part
 from cluster.state.commands import RestorePart
@@ -23,6 +24,7 @@ from orchestry import __version__
 from orchestry.errors import Code, OrchestryError
 from orchestry.policy import changed
 from orchestry.spec import parse
+from orchestry.spec.shapes import BAD
 
 _SHAPE = TypeAdapter(RestorePart)
 _COUNT_MAX = 2**53  # whole in every JSON reader; epochs and event ids stay far below
@@ -88,6 +90,10 @@ def _part(data: dict[str, Any]) -> RestorePart:
     for name in ("epoch", "next_event_id"):
         if not 0 <= getattr(part, name) <= _COUNT_MAX:
             raise errors.invalid([(f"part.{name}", f"must be 0 to {_COUNT_MAX}")])
+    for path, value in part.config:
+        if read_value(path, value) is BAD:
+            raise errors.invalid([
+                ("part.config", f"{path!r:.80} is no key of this version, or not its value")])
     floor = here().controller.settings.min_memory_bytes
     for app, document in zip(part.apps, documents, strict=True):
         if parse.parse_app(document, min_memory_bytes=floor).name != app.name:

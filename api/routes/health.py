@@ -14,6 +14,7 @@ from api.endpoint import checked
 from api.here import answer, app_of, here, read
 from api.models import AppPath, Error, ReadQuery, WriteQuery
 from api.writes import redirect
+from cluster.config.keys import spec_defaults
 from cluster.control.checks import Checked
 from cluster.state.model import App
 from cluster.state.replicas import name_of_slot
@@ -36,8 +37,9 @@ blueprint = APIBlueprint(
 @checked
 def health(path: AppPath, query: ReadQuery) -> Response:
     """Health of each replica; what the leader does not tell in time is null."""
-    app = app_of(read(query), path.app_name)
-    return answer(views.health(app, _last_checks(app)))
+    state = read(query)
+    app = app_of(state, path.app_name)
+    return answer(views.health(app, _last_checks(app), spec_defaults(state.config)))
 
 
 @blueprint.post("/<app_name>/health/check", responses={200: None})
@@ -75,7 +77,9 @@ def check(path: AppPath, query: WriteQuery) -> Response:
 
 def _wait_s(app: App) -> float:
     """A check may have to wait for the one before it, which ends at its own time-out."""
-    return min(2 * spec_of(app.document).health_check.timeout_s + CHECK_MARGIN_S, CHECK_S_MAX)
+    defaults = spec_defaults(here().controller.log.state().config)
+    spec = spec_of(app.document, defaults)
+    return min(2 * spec.health_check.timeout_s + CHECK_MARGIN_S, CHECK_S_MAX)
 
 
 def _result(app: str, one: Checked) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from api.models import (
 )
 from api.times import rfc3339, since_ms
 from api.writes import expected_revision, propose
+from cluster.config.keys import spec_defaults
 from cluster.scaling.decision import Decision
 from cluster.scaling.replay import Round, replay
 from cluster.scaling.samples import AppSample, Sample
@@ -49,8 +50,10 @@ blueprint = APIBlueprint(
 @checked
 def policy(path: AppPath, query: ReadQuery) -> Response:
     """The scaling policy in force, and the last change of the number of replicas."""
-    app = app_of(read(query), path.app_name)
-    written = policies.written(policies.policy_of(app.document, app.scaling))
+    state = read(query)
+    app = app_of(state, path.app_name)
+    written = policies.written(
+        policies.policy_of(app.document, app.scaling, spec_defaults(state.config)))
     return answer({
         "app_name": app.name, "mode": written.pop("mode"), "policy": written,
         "last_scaling_event": _last(app),
@@ -115,7 +118,8 @@ def decisions(path: AppPath, query: DecisionsQuery) -> Response:
 @checked
 def simulate(path: AppPath, query: WriteQuery, body: SimulateBody) -> Response:
     """What a policy would have done with the recorded or the given measurements."""
-    app = here().controller.log.state().apps.get(path.app_name)
+    state = here().controller.log.state()
+    app = state.apps.get(path.app_name)
     if app is None:
         raise OrchestryError(
             Code.APP_NOT_FOUND, f"Application '{path.app_name}' does not exist")
@@ -123,7 +127,7 @@ def simulate(path: AppPath, query: WriteQuery, body: SimulateBody) -> Response:
     if body.policy:
         changes = policies.changed(
             app.document, app.scaling, policies.changes_of(body.policy))
-    policy = policies.policy_of(app.document, changes)
+    policy = policies.policy_of(app.document, changes, spec_defaults(state.config))
     policies.check_zones(policy)
     rounds, recorded = _rounds(app, body)
     if not rounds:

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from cluster.config import readers
+from cluster.config.complete import complete
 from orchestry import units
 from orchestry.manifest import ManifestError, load_documents
 
-RAFT_TIMEOUT_MAX_S = 0.6
 LEASE_TTL_S = (0.5, 60.0)
 FILE_BYTES_MAX = 1024**2
-SECRET_BYTES_MIN = 8
+POSTGRES_PORT = 5432
 RATE_LIMIT_MAX = 1_000_000_000
 
 _PREFIXES = ("ORCHESTRY_", "CLUSTER_", "CONTROLLER_", "INGRESS_", "RATE_LIMIT_")
@@ -141,7 +141,7 @@ class Settings:
         secret=True)
     postgres_host: str = _setting(
         "POSTGRES_HOST", readers.host, "", "Host of that PostgreSQL, instead of DATABASE_URL.")
-    postgres_port: int = _setting("POSTGRES_PORT", readers.port, 5432, "Its port.")
+    postgres_port: int = _setting("POSTGRES_PORT", readers.port, POSTGRES_PORT, "Its port.")
     postgres_db: str = _setting("POSTGRES_DB", readers.text, "orchestry", "Its database.")
     postgres_user: str = _setting("POSTGRES_USER", readers.text, "orchestry", "Its user.")
     postgres_password: str = _setting(
@@ -180,6 +180,30 @@ class Settings:
         " http://[token@]host:port.")
     raft_addresses: Mapping[str, str]
     sources: Mapping[str, str]
+
+    @property
+    def database_host(self) -> str | None:
+        """Where PostgreSQL is; None without one."""
+        return self._database.hostname
+
+    @property
+    def database_port(self) -> int | None:
+        """Its port."""
+        return (self._database.port or POSTGRES_PORT) if self.database_url else None
+
+    @property
+    def database_name(self) -> str | None:
+        """Its database."""
+        return unquote(self._database.path.removeprefix("/")) or None
+
+    @property
+    def database_password(self) -> str | None:
+        """Secret."""
+        return self._database.password
+
+    @property
+    def _database(self) -> SplitResult:
+        return urlsplit(self.database_url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +256,8 @@ def load(environ: Mapping[str, str], config_path: Path | None = None) -> Setting
             message = f"is not what it should be: {definition.doc}" if definition.secret else (
                 str(error))
             problems.append(Problem(definition.name, source, message))
-    _complete(values, sources, problems)
+    complete(values, sources, lambda name, message: problems.append(
+        Problem(name, sources[name], message)))
     if problems:
         raise SettingsError(tuple(problems))
     return Settings(**values, sources=MappingProxyType(sources))
@@ -302,78 +327,3 @@ def _unknown(
         *(Problem(name, "environment", remedy) for name in sorted(ours - known)),
         *(Problem(name, str(path), remedy) for name in sorted(set(in_file) - known)),
     ]
-
-
-def _complete(values: dict[str, Any], sources: dict[str, str], problems: list[Problem]) -> None:
-    """Fill in what follows from other settings, and check what must fit together."""
-    def wrong(name: str, message: str) -> None:
-        problems.append(Problem(name, sources[name], message))
-
-    node, peers = values["node_id"], values["peers"]
-    if not values["api_url"]:
-        host = values["host"]
-        host = socket.gethostname() if host in ("0.0.0.0", "[::]") else host  # noqa: S104
-        values["api_url"] = f"http://{host}:{values['port']}"
-    if not values["mode"]:
-        values["mode"] = "cluster" if set(peers) - {node} else "single"
-    elif values["mode"] == "cluster" and not set(peers) - {node}:
-        wrong("CLUSTER_MODE", "cluster needs other controllers in CLUSTER_PEERS")
-    elif values["mode"] == "single" and set(peers) - {node}:
-        wrong("CLUSTER_MODE", "single does not go with other controllers in CLUSTER_PEERS")
-    if node in peers:
-        own = int(peers[node].rpartition(":")[2])
-        if sources["CLUSTER_RAFT_PORT"] == "default":
-            values["raft_port"], sources["CLUSTER_RAFT_PORT"] = own, sources["CLUSTER_PEERS"]
-        elif values["raft_port"] != own:
-            wrong("CLUSTER_RAFT_PORT", f"differs from {own}, this node's port in CLUSTER_PEERS")
-    if values["mode"] == "single":
-        own_host = "127.0.0.1"
-    else:
-        own_host = values["api_url"].rpartition("://")[2].rpartition(":")[0]
-    addresses = {node: f"{own_host}:{values['raft_port']}", **peers}
-    if len(set(addresses.values())) < len(addresses):
-        wrong("CLUSTER_PEERS", f"another controller has this node's address {addresses[node]}")
-    values["raft_addresses"] = MappingProxyType(addresses)
-    if values["port"] == values["raft_port"]:
-        wrong("CLUSTER_RAFT_PORT", f"must differ from ORCHESTRY_PORT {values['port']}")
-    if values["lease_ttl_s"] <= RAFT_TIMEOUT_MAX_S:
-        wrong("CLUSTER_LEASE_TTL", f"must be more than the Raft timeout, {RAFT_TIMEOUT_MAX_S} s")
-    _secret(values, wrong)
-    _database(values, wrong)
-
-
-def _database(values: dict[str, Any], wrong: Callable[[str, str], None]) -> None:
-    if not values["postgres_host"]:
-        return
-    if values["database_url"]:
-        wrong("DATABASE_URL", "excludes POSTGRES_HOST; set one of the two")
-    keys = ("postgres_user", "postgres_password", "postgres_db")
-    user, password, name = (quote(values[key], safe="") for key in keys)
-    values["database_url"] = (
-        f"postgresql://{user}{f':{password}' if password else ''}@{values['postgres_host']}"
-        f":{values['postgres_port']}/{name}")
-
-
-def _secret(values: dict[str, Any], wrong: Callable[[str, str], None]) -> None:
-    if values["secret"] and values["secret_file"]:
-        wrong("CLUSTER_SECRET", "excludes CLUSTER_SECRET_FILE; set one of the two")
-        return
-    name = "CLUSTER_SECRET"
-    if values["secret_file"]:
-        name = "CLUSTER_SECRET_FILE"
-        try:
-            text = Path(values["secret_file"]).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            wrong(name, f"{values['secret_file']} cannot be read: {reason}")
-            return
-        values["secret"] = text.strip()
-        if not values["secret"]:
-            wrong(name, f"{values['secret_file']} is empty")
-            return
-    if values["secret"] and len(values["secret"].encode()) < SECRET_BYTES_MIN:
-        wrong(name, f"must have at least {SECRET_BYTES_MIN} characters")
-    hosts = [address.rpartition(":")[0] for address in values["raft_addresses"].values()]
-    if not values["secret"] and not all(readers.is_loopback(host) for host in hosts):
-        wrong(name, "is mandatory because an address of the cluster is not loopback; "
-                    "give all controllers the same secret")

@@ -233,6 +233,11 @@ class Fleet:
         failures = self.failures.get((app, slot))
         return failures.total if failures else 0
 
+    def is_failing(self, app: str, slot: int) -> bool:
+        """True when a slot has failed lately, and was not healthy for long since."""
+        failures = self.failures.get((app, slot))
+        return failures is not None and failures.count > 0
+
     def settle(self, container: Container, record: Record, now_s: float) -> None:
         """Forgive a slot whose replica has been healthy long enough."""
         slot = (container.app, container.slot)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from cluster.clock import Clock
+from cluster.config.keys import spec_defaults
 from cluster.control.checks import Check, Checked, HealthChecks
 from cluster.control.fleet import Fleet
 from cluster.control.judge import Probe, Record, judge, verdict
@@ -15,7 +16,8 @@ from cluster.control.specs import spec_for
 from cluster.control.workers import Outcome, Workers
 from cluster.engine.base import Container
 from cluster.state.model import App
-from orchestry.spec.model import AppSpec, HealthCheck
+from orchestry.spec.model import AppSpec, Defaults, HealthCheck
+from orchestry.spec.parse import DEFAULTS
 
 logger = logging.getLogger(__name__)
 
@@ -41,19 +43,21 @@ class HealthMonitor:
         self._workers = workers
         self._clock = clock
         self._checks = checks or HealthChecks()
+        self._defaults = DEFAULTS
 
     def reset(self) -> None:
-        """What was asked for is another leader's matter now."""
+        """What was asked for is another leader's matter now; each replica is due at once anyway."""
         self._checks.abandon()
 
     def step(self, turn: Turn) -> None:
         """Begin what is due, then judge each app."""
         by_app = self._fleet.by_app()
+        defaults = self._now_default(turn)
         due: list[tuple[bool, float, Container, AppSpec]] = []
         demanded = self._checks.open()
         checkable: dict[str, tuple[AppSpec, list[Container]]] = {}
         for app in turn.state.apps.values():
-            spec = spec_for(app)
+            spec = spec_for(app, defaults)
             if spec is None or not app.running or app.deleting:
                 continue
             mine = [
@@ -78,6 +82,16 @@ class HealthMonitor:
         for _, _, container, spec in due:
             if not self._ask(container, spec, turn.now_s):
                 break
+
+    def _now_default(self, turn: Turn) -> Defaults:
+        """The cluster's defaults; when they change, no check is awaited longer than they say."""
+        defaults = spec_defaults(turn.state.config)
+        if defaults != self._defaults:
+            self._defaults, records = defaults, self._fleet.records
+            latest_s = turn.now_s + defaults.period_s
+            for container_id in [i for i, r in records.items() if r.next_s > latest_s]:
+                records[container_id] = replace(records[container_id], next_s=latest_s)
+        return defaults
 
     def _carry_out(
         self, check: Check, found: tuple[AppSpec, list[Container]] | None, now_s: float

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from cluster.config.effective import Configured
+from cluster.config.keys import spec_defaults
 from cluster.control.fleet import Fleet
 from cluster.control.loop import Effect, Fenced, Turn
 from cluster.control.routes import route, serving
@@ -54,12 +56,13 @@ class IngressSync:
     name = "ingress"
 
     def __init__(
-        self, ingresses: Sequence[Ingress], fleet: Fleet, workers: Workers, *, domain: str
+        self, ingresses: Sequence[Ingress], fleet: Fleet, workers: Workers, *,
+        configured: Configured,
     ) -> None:
         self._ingresses = list(ingresses)
         self._fleet = fleet
         self._workers = workers
-        self._domain = domain
+        self._configured = configured
         self._held: dict[str, _Held] = {}
         self._wanted = _Wanted()
         self.reset()
@@ -118,20 +121,22 @@ class IngressSync:
         self._workers.start("stats", f"drain:{ingress.name}", ingress.stats, done)
 
     def _make(self, turn: Turn) -> None:
-        made_from = (turn.state.apps, self._fleet.version)
+        made_from = (turn.state.apps, self._fleet.version, turn.state.config)
         wanted = self._wanted
-        if wanted.routes is not None and wanted.made_from[1:] == made_from[1:] and (
-            wanted.made_from[0] is made_from[0]
+        if wanted.routes is not None and wanted.made_from[1] == made_from[1] and (
+            wanted.made_from[0] is made_from[0] and wanted.made_from[2] is made_from[2]
         ):
             return
         by_app = self._fleet.by_app()
+        domain = self._configured(turn.state.config).domain
+        defaults = spec_defaults(turn.state.config)
         routes = []
         for app in sorted(turn.state.apps.values(), key=lambda app: app.name):
-            spec = spec_for(app)
+            spec = spec_for(app, defaults)
             if spec is None:
                 continue
             peers = self._peers(app, by_app.get(app.name, []))
-            made = route(app, spec, peers, domain=self._domain)
+            made = route(app, spec, peers, domain=domain)
             if made is not None:
                 routes.append(made)
         wanted.made_from = made_from

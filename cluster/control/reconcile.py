@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Sequence
 
 from cluster.clock import Clock
+from cluster.config.effective import Configured
+from cluster.config.keys import spec_defaults
 from cluster.control.fleet import Fleet
 from cluster.control.loop import Effect, Fenced, Turn
 from cluster.control.plan import Start, Stop, plan, request
@@ -46,6 +48,7 @@ class Reconciler:
         clock: Clock,
         *,
         drained: Callable[[str], bool],
+        configured: Configured,
     ) -> None:
         self._engine = engine
         self._fleet = fleet
@@ -53,6 +56,10 @@ class Reconciler:
         self._out_of_ingress = out_of_ingress
         self._drained = drained
         self._clock = clock
+        self._configured = configured
+        self._scales_max = 0
+        self._starting: set[str] = set()
+        """Apps with starts under way."""
         self._volumes_gone: dict[Deleted, int] = {}
         self._deleting_since_s: dict[Deleted, float] = {}
 
@@ -60,6 +67,7 @@ class Reconciler:
         """What was begun under an older lease is found again by observation."""
         self._volumes_gone.clear()
         self._deleting_since_s.clear()
+        self._starting.clear()
 
     def step(self, turn: Turn) -> None:
         """Begin what the plan asks for; without an observation nothing is asked for."""
@@ -68,9 +76,13 @@ class Reconciler:
         self._fleet.keep_only(turn.state.apps.values())
         self._forget_deleted(turn)
         by_app = self._fleet.by_app()
+        self._scales_max = self._configured(turn.state.config).max_concurrent_scales
+        self._starting = {
+            name for name in self._starting if self._workers.running(f"start:{name}:")}
+        defaults = spec_defaults(turn.state.config)
         for name in sorted({*by_app, *turn.state.apps}):
             app = turn.state.apps.get(name)
-            spec = spec_for(app) if app else None
+            spec = spec_for(app, defaults) if app else None
             if app is not None and spec is None:
                 continue
             observed = by_app.get(name, [])
@@ -100,6 +112,15 @@ class Reconciler:
         most = min(ACTIONS_PER_APP_MAX, max(1, self._workers.free(lane) // 2))
         return self._workers.running(f"{lane}:{app}:") < most
 
+    def _waits(self, app: str, action: Start) -> bool:
+        """Whether this start waits for those of other apps; the repair of a failed replica never.
+
+        An app is under way while one of its starts is, so that the first by name is done first.
+        """
+        if not self._scales_max or action.replaces or self._fleet.is_failing(app, action.slot):
+            return False
+        return app not in self._starting and len(self._starting) >= self._scales_max
+
     def _keep(self, app: str, observed: Sequence[Container], stopping: set[str]) -> None:
         """What is wanted again before its stop was carried out serves on."""
         for container in observed:
@@ -114,6 +135,8 @@ class Reconciler:
         if fleet.engine_fault or not self._room("start", app.name):
             return
         if not fleet.may_start(app.name, action.slot, turn.now_s):
+            return
+        if self._waits(app.name, action):
             return
         order = request(
             app, spec, action.slot, cluster_id=turn.state.cluster_id, epoch=turn.lease.epoch
@@ -139,7 +162,8 @@ class Reconciler:
                 logger.error("starting %s failed", app.name, exc_info=outcome.error)
                 self._back_off(app.name, action.slot)
 
-        self._workers.start("start", f"start:{app.name}:{action.slot}", job, done)
+        if self._workers.start("start", f"start:{app.name}:{action.slot}", job, done):
+            self._starting.add(app.name)
 
     def _back_off(self, app: str, slot: int) -> None:
         """Count from now, not from when the start was asked for: it may have taken a minute."""

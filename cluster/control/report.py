@@ -56,7 +56,7 @@ class Reporter:
             self._reported = made_from
 
     def _report(self, app: App, observed: Sequence[Container]) -> ReportApp:
-        spec = spec_for(app)
+        spec = spec_for(app)  # of which only the port counts
         problem = self._fleet.problems.get(app.name)
         text, code = (problem.text, problem.code) if problem else ("", "")
         if self._fleet.engine_fault:

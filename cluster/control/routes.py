@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from cluster.control.judge import Record
 from cluster.engine.base import Container
 from cluster.ingress.base import Peer, Route
+from cluster.state.addresses import hosts
 from cluster.state.model import App
 from orchestry.spec.model import AppSpec
 
@@ -33,19 +34,6 @@ def serving(
             continue
         if record.health == "healthy" or (frozen and record.health == "unhealthy"):
             yield container
-
-
-def hosts(spec: AppSpec, domain: str) -> tuple[str, ...]:
-    """The hosts under which an app is reachable; none when HTTP does not reach it."""
-    if spec.type != "http":
-        return ()
-    return spec.ingress.hosts or (f"{spec.name}.{domain}",)
-
-
-def addresses(spec: AppSpec, domain: str) -> tuple[str, ...]:
-    """Each host with the path, as no two apps may share them."""
-    path = spec.ingress.path.rstrip("/") + "/"
-    return tuple(sorted(f"{host}{path}" for host in hosts(spec, domain)))
 
 
 def route(app: App, spec: AppSpec, peers: Iterable[Container], *, domain: str) -> Route | None:

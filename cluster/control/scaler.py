@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cluster.clock import Clock
+from cluster.config.effective import Configured
+from cluster.config.keys import spec_defaults
 from cluster.control import rates
 from cluster.control.fleet import Fleet
 from cluster.control.loop import Turn
@@ -73,7 +75,8 @@ class _Round:
 class _AppMemory:
     life: tuple[int, int]
     """When the app was registered and started: one that comes again begins anew."""
-    window_s: float
+    spans_s: tuple[float, float]
+    """Window and interval: another one of them needs another window."""
     window: Window
     past: Past
 
@@ -85,7 +88,7 @@ class Scaler:
 
     def __init__(
         self, engine: Engine, ingresses: Sequence[Ingress], fleet: Fleet, workers: Workers,
-        clock: Clock, *, telemetry: Telemetry, interval_s: float = 2.0,
+        clock: Clock, *, telemetry: Telemetry, configured: Configured,
     ) -> None:
         self._engine = engine
         self._ingresses = list(ingresses)
@@ -93,14 +96,14 @@ class Scaler:
         self._workers = workers
         self._clock = clock
         self._telemetry = telemetry
-        self._interval_s = interval_s
+        self._configured = configured
         self._epoch = 0
         self.reset()
 
     def reset(self) -> None:
         """A new lease begins with empty windows: scale-in waits until they are full again."""
         self._epoch += 1
-        self._next_s = self._peek_s = 0.0
+        self._next_s = self._peek_s = self._interval_s = 0.0
         self._round: _Round | None = None
         self._usages: dict[str, Usage] = {}
         self._looks: dict[str, _Look] = {}
@@ -120,6 +123,7 @@ class Scaler:
         """Begin a round when it is due, end it when its answers are there, decide in slices."""
         if self._fleet.holds(turn.state):
             return
+        self._keep_time(turn)
         if self._todo:
             self._decide_some(turn)
             return
@@ -131,6 +135,14 @@ class Scaler:
             self._begin(turn)
         elif self._asleep and turn.now_s >= self._peek_s:
             self._peek(turn)
+
+    def _keep_time(self, turn: Turn) -> None:
+        """The interval may change between two steps: a long wait for the next round ends."""
+        interval_s = self._configured(turn.state.config).scaling_interval_s
+        if interval_s != self._interval_s:
+            self._interval_s = interval_s
+            self._next_s = min(self._next_s, turn.now_s + interval_s)
+            self._telemetry.expect(interval_s)
 
     def _peek(self, turn: Turn) -> None:
         """Between two rounds, look for requests that wait for an app at zero."""
@@ -251,10 +263,11 @@ class Scaler:
     def _decide_some(self, turn: Turn) -> None:
         by_app = self._fleet.by_app()
         until_s = self._clock.monotonic_s() + SLICE_S
+        defaults = spec_defaults(turn.state.config)
         while self._todo and self._clock.monotonic_s() < until_s:
             name = self._todo.popleft()
             app = turn.state.apps.get(name)
-            spec = spec_for(app) if app is not None else None
+            spec = spec_for(app, defaults) if app is not None else None
             if app is None or spec is None or not app.running or app.deleting:
                 self._memory.pop(name, None)
                 continue
@@ -305,12 +318,12 @@ class Scaler:
     def _remembered(self, turn: Turn, app: App, window_s: float) -> _AppMemory:
         """The app's window and past; the last change is known from the replicated state."""
         memory, life = self._memory.get(app.name), (app.created_at_ms, app.started_at_ms)
+        spans_s = (window_s, self._interval_s)
         if memory is None or memory.life != life:
-            window = Window(window_s, self._interval_s)
-            memory = _AppMemory(life, window_s, window, Past(turn.now_s))
+            memory = _AppMemory(life, spans_s, Window(*spans_s), Past(turn.now_s))
             self._memory[app.name] = memory
-        elif memory.window_s != window_s:
-            memory.window_s, memory.window = window_s, Window(window_s, self._interval_s)
+        elif memory.spans_s != spans_s:
+            memory.spans_s, memory.window = spans_s, Window(*spans_s)
         if app.last_scaled_at_ms:
             ago_s = max(0.0, (turn.now_ms - app.last_scaled_at_ms) / 1000)
             changed_s = max(memory.past.changed_s, turn.now_s - ago_s)

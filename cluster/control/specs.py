@@ -8,21 +8,24 @@ from functools import lru_cache
 from cluster.state.model import App
 from orchestry.errors import OrchestryError
 from orchestry.policy import policy_of
-from orchestry.spec.model import AppSpec
-from orchestry.spec.parse import STORED_SPECS_MAX, spec_of
+from orchestry.spec.model import AppSpec, Defaults
+from orchestry.spec.parse import DEFAULTS, STORED_SPECS_MAX, spec_of
 
 
-def spec_for(app: App) -> AppSpec | None:
+def spec_for(app: App, defaults: Defaults = DEFAULTS) -> AppSpec | None:
     """The parsed spec with the scaling policy in force; None when this version cannot read it.
 
     One unreadable app is left alone as it is: it must not stop the loops for all others.
     """
     try:
-        return _spec(app.document, app.scaling) if app.scaling else spec_of(app.document)
+        if not app.scaling:
+            return spec_of(app.document, defaults)
+        return _spec(app.document, app.scaling, defaults)
     except (OrchestryError, ValueError, TypeError):
         return None
 
 
 @lru_cache(STORED_SPECS_MAX)
-def _spec(document: str, scaling: str) -> AppSpec:
-    return replace(spec_of(document), scaling=policy_of(document, scaling))
+def _spec(document: str, scaling: str, defaults: Defaults) -> AppSpec:
+    return replace(
+        spec_of(document, defaults), scaling=policy_of(document, scaling, defaults))

@@ -20,7 +20,8 @@ RECORDS_MAX = 20_000
 RECORDS_OF_APP = (30, 1_800)
 """At least and at most of one app; the most are an hour at the default interval."""
 FRESH_S = 10.0
-"""An older measurement is no current one."""
+FRESH_ROUNDS = 2
+"""An older measurement is no current one, be it of so many rounds ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +63,15 @@ class Telemetry:
         self._apps: dict[str, _OfApp] = {}
         self._totals = Totals()
         self._after_round: list[Callable[[], None]] = []
+        self._fresh_s = FRESH_S
 
     def after_round(self, call: Callable[[], None]) -> None:
         """Call, in the control thread, whenever all apps were measured; it must not wait."""
         self._after_round.append(call)
+
+    def expect(self, interval_s: float) -> None:
+        """Measurements come this often."""
+        self._fresh_s = max(FRESH_S, FRESH_ROUNDS * interval_s)
 
     def add(self, app: str, record: Record) -> None:
         """Keep one round of an app; the oldest goes when there are too many."""
@@ -98,13 +104,16 @@ class Telemetry:
         with self._lock:
             of = self._apps.get(app)
             last = of.records[-1] if of is not None and of.records else None
-        return last if last is not None and _fresh(last, now_ms) else None
+        return last if last is not None and self._fresh(last, now_ms) else None
 
     def all_latest(self, now_ms: int) -> dict[str, Record]:
         """The last fresh round of each app."""
         with self._lock:
             lasts = {name: of.records[-1] for name, of in self._apps.items() if of.records}
-        return {name: last for name, last in lasts.items() if _fresh(last, now_ms)}
+        return {name: last for name, last in lasts.items() if self._fresh(last, now_ms)}
+
+    def _fresh(self, record: Record, now_ms: int) -> bool:
+        return now_ms - record.point.at_ms <= self._fresh_s * 1000
 
     def records(self, app: str, *, since_ms: int = 0) -> list[Record]:
         """Rounds of an app, oldest first."""
@@ -120,7 +129,3 @@ class Telemetry:
 
 def _share(most: int, of_app: tuple[int, int], apps: int) -> int:
     return min(max(most // max(apps, 1), of_app[0]), of_app[1])
-
-
-def _fresh(record: Record, now_ms: int) -> bool:
-    return now_ms - record.point.at_ms <= FRESH_S * 1000

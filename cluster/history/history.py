@@ -75,7 +75,10 @@ class History:
         self, node_id: str, log: Log, clock: Clock, *, open_local: OpenLocal = _nothing,
         remote: HistoryStore | None = None, fetch: Fetch = no_peer,
         remote_fault: str = "", retention: Callable[[], Retention] = Retention,
+        prepare: Callable[[], int | None] = lambda: 1,
     ) -> None:
+        """`prepare` is called before PostgreSQL is used, until it tells how many connections
+        there will be."""
         self._id = node_id
         self._log = log
         self._clock = clock
@@ -84,6 +87,9 @@ class History:
         self._remote = remote
         self._fetch_url = fetch
         self._retention = retention
+        self._prepare = prepare
+        self.pool_size: int | None = None
+        """Connections to PostgreSQL at most; None while it is not used."""
         self._local_fault, self._remote_fault = "", remote_fault
         self._response_ms: float | None = None
         self._wake = threading.Event()
@@ -294,9 +300,13 @@ class History:
         if leads and not self._led and self._forwarder is not None:
             self._forwarder.restart()
         self._led = leads
+        if self._remote is not None and self.pool_size is None:
+            self.pool_size = self._prepare()
         self._fetch(state, leader, leads)
         if self._remote is None or self._forwarder is None:
             return 0.0 if self._recorder.gaps else SYNC_S
+        if self.pool_size is None:
+            return RETRY_S
         began_s = self._clock.monotonic_s()
         try:
             self._remote.ping()
@@ -319,7 +329,8 @@ class History:
             {name: info.api_url for name, info in state.controllers.items() if name != self._id},
             leader)
         try:
-            self._catch_up.events(state.cluster_id, urls, self._remote)
+            self._catch_up.events(
+                state.cluster_id, urls, self._remote if self.pool_size is not None else None)
             now_s = self._clock.monotonic_s()
             if not leads and leader in urls and now_s >= self._synced_s + SAMPLES_S:
                 self._synced_s = now_s

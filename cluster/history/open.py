@@ -18,28 +18,38 @@ from cluster.history.sql import SqlStore
 logger = logging.getLogger(__name__)
 
 FILE = "history.db"
+POOL_SIZE = 4
 
 
 def open_history(
     folder: Path, node_id: str, log: Log, clock: Clock, *, database_url: str = "",
-    pool_size: int = 4, bytes_max: int = 1024**3, fetch: Fetch = no_peer,
+    pool_size: Callable[[], int | None] = lambda: POOL_SIZE,
+    bytes_max: int = 1024**3, fetch: Fetch = no_peer,
     retention: Callable[[], Retention] = Retention,
 ) -> History:
     """A History over `folder`/history.db, and PostgreSQL if `database_url` names one.
 
     A file that is damaged is put aside; one that cannot be used at all leaves the history
-    to what the replicated state holds, and `status` says so.
+    to what the replicated state holds, and `status` says so. `pool_size` tells how many
+    connections there may be, None while that is not known: it is asked once, before the first.
     """
     remote, fault = None, ""
     if database_url:
         try:
-            remote = SqlStore(postgres_engine(postgres_url(database_url), pool_size=pool_size))
+            remote = SqlStore(postgres_engine(postgres_url(database_url), pool_size=POOL_SIZE))
         except (HistoryError, ValueError) as error:
             logger.error("PostgreSQL cannot be used: %s", error)
             fault = str(error)
+
+    def prepare() -> int | None:
+        size = pool_size()
+        if size is not None and remote is not None and size != POOL_SIZE:
+            remote.use(postgres_engine(postgres_url(database_url), pool_size=size))
+        return size
+
     return History(
         node_id, log, clock, open_local=partial(_local, folder / FILE, bytes_max), remote=remote,
-        fetch=fetch, remote_fault=fault, retention=retention)
+        fetch=fetch, remote_fault=fault, retention=retention, prepare=prepare)
 
 
 def _local(path: Path, bytes_max: int) -> tuple[SqlStore | None, str]:

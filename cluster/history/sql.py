@@ -78,6 +78,11 @@ class SqlStore:
         with self._transaction() as connection:
             connection.execute(select(literal(1)))
 
+    def use(self, engine: Engine) -> None:
+        """Another engine from now on; the one before is closed."""
+        self._engine, before = engine, self._engine
+        before.dispose()
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()

@@ -48,6 +48,7 @@ def parts(state: ClusterState) -> list[RestorePart]:
         RestorePart(
             "", number, len(groups), state.cluster_id, state.leadership.epoch,
             state.next_event_id, tuple(apps), state.events if number == 0 else (),
+            tuple(sorted(state.config.items())) if number == 0 else (),
         )
         for number, apps in enumerate(groups)
     ]

@@ -86,6 +86,18 @@ class SetScaling:
 
 
 @dataclass(frozen=True, slots=True)
+class SetConfig:
+    """Change some keys of the configuration, by path; None takes a change back.
+
+    `domain`, when not "", is what apps without hosts are under from now on: the proposer knows
+    it, since without a change it is in the settings.
+    """
+
+    changes: tuple[tuple[str, Any], ...]
+    domain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AutoScale:
     """Leader: the autoscaler's decision, made when there were `previous` replicas.
 
@@ -188,6 +200,7 @@ class RestorePart:
     next_event_id: int
     apps: tuple[App, ...] = ()
     events: tuple[EventRecord, ...] = ()
+    config: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +224,7 @@ class RenewLease:
 
 
 Command = (
-    Noop | RegisterApp | StartApp | StopApp | ScaleApp | SetScaling | AutoScale | DeleteApp
-    | FinishDelete | ReportApp | RecordEvent | AnnounceController | ChangeMembers | BindMember
-    | RestorePart | BeginEpoch | RenewLease
+    Noop | RegisterApp | StartApp | StopApp | ScaleApp | SetScaling | SetConfig | AutoScale
+    | DeleteApp | FinishDelete | ReportApp | RecordEvent | AnnounceController | ChangeMembers
+    | BindMember | RestorePart | BeginEpoch | RenewLease
 )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from cluster.state import commands as c
+from cluster.state.config import set_config, settled_addresses
 from cluster.state.members import bind_member, change_members
 from cluster.state.memory import Outcome
 from cluster.state.model import (
@@ -77,7 +78,8 @@ def _register(state: ClusterState, command: c.RegisterApp, stamp: c.Stamp) -> St
         return Refusal(
             Code.CONFLICT, "This cluster waits for the backup of the cluster that it adopts: "
             "run `orchestry cluster restore FILE --adopt` first")
-    for address in command.addresses:
+    addresses = settled_addresses(state, command)
+    for address in addresses:
         if address in state.owners:
             return Refusal(
                 Code.CONFLICT,
@@ -86,7 +88,7 @@ def _register(state: ClusterState, command: c.RegisterApp, stamp: c.Stamp) -> St
             )
     app = App(
         name=command.name, document=command.document, revision=state.index, running=False,
-        addresses=command.addresses,
+        addresses=addresses,
         replicas=command.min_replicas, created_at_ms=stamp.at_ms, updated_at_ms=stamp.at_ms,
     )
     state = tell(state, stamp, "config", app.name, "Application registered",
@@ -219,6 +221,7 @@ _STEPS: dict[type[Any], Callable[[ClusterState, Any, c.Stamp], Step]] = {
     c.StopApp: _stop,
     c.ScaleApp: scale,
     c.SetScaling: set_scaling,
+    c.SetConfig: set_config,
     c.AutoScale: auto_scale,
     c.DeleteApp: _delete,
     c.FinishDelete: _finish_delete,

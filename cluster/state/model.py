@@ -142,6 +142,7 @@ class Restore:
     total: int = 0
     apps: Map[str, App] = field(default_factory=Map)
     events: tuple[EventRecord, ...] = ()
+    config: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,8 @@ class ClusterState:
     `members_index` is the log index of the entry that `members` come from; before the first
     one it is 0, and the members are those of the settings. While `awaiting_restore`, the
     cluster has taken the id of a lost one and leaves its containers alone. `owners` says
-    which app an ingress address belongs to; it follows from `apps`.
+    which app an ingress address belongs to; it follows from `apps`. `config` are the keys of
+    the configuration that users changed, by path; the others are as each controller's settings.
     """
 
     index: int = 0
@@ -167,6 +169,7 @@ class ClusterState:
     next_event_id: int = 1
     awaiting_restore: bool = False
     restore: Restore | None = None
+    config: Map[str, Any] = field(default_factory=Map)
 
 
 def owners_of(apps: Map[str, App]) -> Map[str, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from immutables import Map
+
 from cluster.state import commands as c
 from cluster.state.model import GENERATION, ClusterState, Restore, next_generation, owners_of
 from cluster.state.step import RECENT_EVENTS_MAX, Refusal, Step, tell
@@ -34,6 +36,7 @@ def restore_part(state: ClusterState, command: c.RestorePart, stamp: c.Stamp) ->
             restore.id, restore.next + 1, restore.total,
             restore.apps.update({app.name: app for app in command.apps}),
             (*restore.events, *command.events)[-RECENT_EVENTS_MAX:],
+            (*restore.config, *command.config),
         )
     if len(restore.apps) > APPS_MAX:
         return Refusal(Code.CONFLICT, f"A cluster has at most {APPS_MAX} applications")
@@ -55,7 +58,7 @@ def _install(
     state = replace(
         state, apps=restore.apps, owners=owners_of(restore.apps), restore=None,
         awaiting_restore=False,
-        events=restore.events,
+        events=restore.events, config=Map(restore.config),
         next_event_id=next_generation(max(command.next_event_id, state.next_event_id)),
         leadership=replace(lead, epoch=max(lead.epoch, command.epoch) + GENERATION),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from cluster.config.keys import spec_defaults
 from cluster.state import commands as c
 from cluster.state.model import ClusterState
 from cluster.state.step import REPLICAS_MAX, Refusal, Step, leaving, tell, wanted_app, with_app
@@ -55,8 +56,9 @@ def set_scaling(state: ClusterState, command: c.SetScaling, stamp: c.Stamp) -> S
         return Refusal(Code.VALIDATION_ERROR, str(error))
     except (ValueError, TypeError, RecursionError) as error:
         return Refusal(Code.VALIDATION_ERROR, f"not readable: {error}")
-    value = (("previous", text_of(app.document, app.scaling)),
-             ("policy", text_of(app.document, after)))
+    defaults = spec_defaults(state.config)
+    value = (("previous", text_of(app.document, app.scaling, defaults)),
+             ("policy", text_of(app.document, after, defaults)))
     if after == app.scaling:
         return state, value
     state = tell(

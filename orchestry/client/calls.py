@@ -234,6 +234,19 @@ class Client:
         """Health of the answering controller and its components, also when it is degraded."""
         return self._read("/health", body_statuses=_DEGRADED)
 
+    def get_config(self) -> Answer:
+        """The configuration as it holds on the answering controller, with its sources."""
+        return self._read("/api/v1/config")
+
+    def update_config(
+        self, changes: Mapping[str, Any], *, idempotency_key: str | None = None
+    ) -> Answer:
+        """Change keys on all controllers, such as `{"scaling": {"default_cooldown": 300}}`.
+
+        None takes a change back. Raises InvalidRequest with every fault.
+        """
+        return self._write("PUT", "/api/v1/config", dict(changes), key=idempotency_key)
+
     def cluster_status(self) -> Answer:
         """Members and leadership as the answering controller sees them."""
         return self._read("/cluster/status")

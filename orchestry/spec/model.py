@@ -148,8 +148,21 @@ class Deploy:
 
 
 @dataclass(frozen=True, slots=True)
+class Defaults:
+    """What the cluster fills in where a spec does not say; the configuration may change it."""
+
+    cooldown_s: int = 180
+    period_s: int = 10
+    timeout_s: int = 5
+    failure_threshold: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class AppSpec:
-    """One app, as asked for by its owner; the system never changes it."""
+    """One app, as asked for by its owner; the system never changes it.
+
+    `unnamed` are the parts of `Defaults` that hold for it, since its owner does not name them.
+    """
 
     name: str
     image: str
@@ -170,3 +183,4 @@ class AppSpec:
     health_check: HealthCheck = field(default_factory=HealthCheck)
     termination: Termination = field(default_factory=Termination)
     deploy: Deploy = field(default_factory=Deploy)
+    unnamed: frozenset[str] = field(default=frozenset(), compare=False, repr=False)

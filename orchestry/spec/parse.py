@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from orchestry.spec import tables
-from orchestry.spec.model import AppSpec, HealthCheck, Scaling
+from orchestry.spec.model import AppSpec, Defaults, HealthCheck, Scaling
 from orchestry.spec.shapes import BAD, Faults, Problem, SpecError, join
 
 __all__ = [
-    "Problem", "SpecError", "canonical", "parse_app", "resolved", "spec_of",
+    "DEFAULTS", "Problem", "SpecError", "canonical", "parse_app", "resolved", "spec_of",
     "unknown_zones", "unsupported",
 ]
 
@@ -24,6 +25,16 @@ STRINGS_CHARACTERS_MAX: Final = 1024**2
 # More than a cluster has apps: one that is too small for all of them helps with none.
 STORED_SPECS_MAX: Final = 65_536
 
+DEFAULTS: Final = Defaults()
+"""Those of a cluster whose configuration nobody changed."""
+
+_DEFAULTED: Final = {
+    "cooldown_s": ("scaling", "cooldownSeconds"),
+    "period_s": ("healthCheck", "periodSeconds"),
+    "timeout_s": ("healthCheck", "timeoutSeconds"),
+    "failure_threshold": ("healthCheck", "failureThreshold"),
+}
+_IN_SCALING: Final = frozenset({"cooldown_s"})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -41,7 +52,7 @@ def parse_app(
     read = tables.document(min_memory_bytes).read(document, "", faults)
     if faults.problems or read is BAD:
         raise SpecError(tuple(faults.problems))
-    return _assemble(read)
+    return replace(_assemble(read), unnamed=_unnamed(document))
 
 
 def _assemble(read: dict[str, Any]) -> AppSpec:
@@ -53,6 +64,13 @@ def _assemble(read: dict[str, Any]) -> AppSpec:
         **(first_port | sides.get("health_check", {"protocol": "TCP"}))
     )
     return AppSpec(**({"labels": (("app", metadata["name"]),)} | metadata | spec | sides))
+
+
+def _unnamed(document: Any) -> frozenset[str]:
+    return frozenset(
+        attribute for attribute, (side, name) in _DEFAULTED.items()
+        if name not in document.get(side, ())
+    )
 
 
 def _is_bounded(document: object, faults: Faults) -> bool:
@@ -101,14 +119,32 @@ def canonical(document: object) -> str:
     return json.dumps(document, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
-@lru_cache(STORED_SPECS_MAX)
-def spec_of(document_text: str) -> AppSpec:
+def spec_of(document_text: str, defaults: Defaults = DEFAULTS) -> AppSpec:
     """The app of a stored document; the memory floor counts only when it is registered.
 
     Raises:
         SpecError: the text was not written by `canonical` of a valid document.
     """
+    if defaults is DEFAULTS:
+        return _parsed(document_text)
+    return _filled(document_text, defaults)
+
+
+@lru_cache(STORED_SPECS_MAX)
+def _parsed(document_text: str) -> AppSpec:
     return parse_app(json.loads(document_text), min_memory_bytes=1)
+
+
+@lru_cache(STORED_SPECS_MAX)
+def _filled(document_text: str, defaults: Defaults) -> AppSpec:
+    """Not parsed again: with thousands of apps that would take the control loop seconds."""
+    spec = _parsed(document_text)
+    scaling = {name: getattr(defaults, name) for name in spec.unnamed if name in _IN_SCALING}
+    check = {name: getattr(defaults, name) for name in spec.unnamed if name not in _IN_SCALING}
+    return replace(
+        spec, scaling=replace(spec.scaling, **scaling),
+        health_check=replace(spec.health_check, **check),
+    )
 
 
 def resolved(spec: AppSpec) -> dict[str, Any]:

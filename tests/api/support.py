@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 from api.app import create_app
 from cluster import config
 from cluster.clock import SystemClock
+from cluster.config.effective import Effective
 from cluster.consensus.local_log import LocalLog
 from cluster.control.actions import ActionFile
 from cluster.control.checks import Check, HealthChecks
@@ -89,6 +90,7 @@ class Node:
             "CONTROLLER_NODE_ID": "one", "RATE_LIMIT_PER_HOUR": "0", "RATE_LIMIT_PER_MINUTE": "0",
             **(environ or {})})
         self.id = self.settings.node_id
+        self.configured = Effective(self.settings)
         self.local = LocalLog(self.id)
         self.log = self.local
         self.text_engine = TextEngine()

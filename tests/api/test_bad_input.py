@@ -122,7 +122,7 @@ def test_all_faults_at_once(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/nope", "/api/v1/apps/", "/api/v1/apps/../x", "//health", "/api/v1/config",
+    "path", ["/", "/nope", "/api/v1/apps/", "/api/v1/apps/../x", "//health", "/api/v1/configs",
              "/api/v1/apps/shop/revisions", "/docs/../api", "/docs/secret.js"],
 )
 def test_unknown_routes(client: FlaskClient, path: str) -> None:

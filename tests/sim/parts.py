@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cluster import config
 from cluster.clock import Clock
+from cluster.config.effective import Effective
 from cluster.consensus.log import ReplicatedLog
 from cluster.control.checks import HealthChecks
 from cluster.control.driver import Driver
@@ -117,7 +119,7 @@ class SimController:
         self.observer: Observer
         loops, self.observer = make_loops(
             engine, [ingress], self.prober, fleet=self.fleet, workers=self.workers,
-            clock=clock, domain="localhost", telemetry=self.telemetry,
+            clock=clock, telemetry=self.telemetry, configured=Effective(config.load({})),
             checks=self.checks,
         )
         self.driver = Driver(

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import orjson
 import pytest
+from sqlalchemy.pool import QueuePool
 
 from cluster.clock import SystemClock
 from cluster.consensus.local_log import LocalLog
@@ -310,3 +311,25 @@ def test_without_a_file_the_state_still_tells(tmp_path: Path) -> None:
     assert history.status().status == "degraded"
     assert history.points("shop", count=3, interval_s=0) == ()
     history.stop()
+
+
+def test_the_pool_has_the_size_that_is_known_before_its_first_use(tmp_path: Path) -> None:
+    """PostgreSQL is left alone until then; afterwards that size is in use."""
+    sizes: list[int | None] = [None, 7]
+    log = LocalLog("a")
+    history = open_history(
+        tmp_path, "a", log, SystemClock(), pool_size=lambda: sizes.pop(0),
+        database_url="postgresql://me:pw@127.0.0.1:1/db")
+    log.submit(BeginEpoch("a", 1500, C), Stamp(NOW_MS, "a"))
+    history.start()
+    try:
+        until("the size is known", lambda: history.pool_size is not None, 30)
+        assert history.pool_size == 7
+        assert sizes == []
+        assert isinstance(history._remote, SqlStore)
+        pool = history._remote._engine.pool
+        assert isinstance(pool, QueuePool)
+        assert pool.size() == 7
+        until("it is used", lambda: "PostgreSQL" in history.status().detail, 30)
+    finally:
+        history.stop()

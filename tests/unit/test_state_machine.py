@@ -26,7 +26,7 @@ _VALUES = st.recursive(
 )
 _ADDRESSES = st.lists(st.sampled_from(["a/", "b/", "c/"]), max_size=2).map(tuple)
 _DETAILS = st.dictionaries(
-    st.sampled_from(["app", "state", "stamp", "kind", "message", "by", "reason", ""]), _VALUES,
+    st.sampled_from(["app", "state", "stamp", "kind", "message", "by", "ingress.domain"]), _VALUES,
     max_size=4,
 ).map(lambda details: tuple(details.items()))
 _REPLICAS = st.builds(
@@ -49,6 +49,7 @@ COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
     ),
     c.SetScaling: st.builds(c.SetScaling, app=_APPS, changes=_TEXTS | st.sampled_from(
         ['{"maxReplicas":3}', '{"minReplicas":9}', '{"mode":"manual"}', '{"mode":1}', "[1]"])),
+    c.SetConfig: st.builds(c.SetConfig, changes=_DETAILS, domain=_TEXTS),
     c.AutoScale: st.builds(
         c.AutoScale, app=_APPS, revision=st.integers(1, 8), previous=_COUNTS,
         replicas=st.integers(-5, REPLICAS_MAX + 5), trigger=_TEXTS, reason=_TEXTS,
@@ -78,7 +79,7 @@ COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
             App, name=_APPS, document=_TEXTS, revision=_COUNTS, running=st.booleans(),
             replicas=_COUNTS, created_at_ms=_TIMES, updated_at_ms=_TIMES,
             addresses=_ADDRESSES), max_size=2,
-        ).map(tuple)),
+        ).map(tuple), config=_DETAILS),
     c.BeginEpoch: st.builds(c.BeginEpoch, holder=st.sampled_from(["n1", "n2"]), ttl_ms=_TIMES),
     c.RenewLease: st.builds(c.RenewLease, ttl_ms=_TIMES),
 }

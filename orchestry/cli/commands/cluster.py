@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from orchestry.cli.commands.backup import backup, recover, restore
+from orchestry.cli.commands.config import config
 from orchestry.cli.commands.verify import verify
 from orchestry.cli.output import printable
 from orchestry.cli.session import Command, Session
@@ -122,8 +123,9 @@ def transfer(session: Session, to: str | None) -> None:
             f"{answer['leader_id']} leads, after {answer['transfer_time']:.2f} s"))
 
 
-PARTS = (
+PARTS: tuple[click.Command, ...] = (
     status, leader, health, members, add, remove, transfer, verify, backup, restore, recover,
+    config,
 )
 COMMANDS = (
     click.Group("cluster", {part.name or "": part for part in PARTS},

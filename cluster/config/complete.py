@@ -1,0 +1,92 @@
+"""Settings that follow from others, and what must fit together."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import quote
+
+from cluster.config import readers
+
+RAFT_TIMEOUT_MAX_S = 0.6
+SECRET_BYTES_MIN = 8
+
+Wrong = Callable[[str, str], None]
+
+
+def complete(values: dict[str, Any], sources: dict[str, str], wrong: Wrong) -> None:
+    """Fill in what follows from other settings, and check what must fit together.
+
+    `wrong` is told the name of a setting and what is right.
+    """
+    node, peers = values["node_id"], values["peers"]
+    if not values["api_url"]:
+        host = values["host"]
+        host = socket.gethostname() if host in ("0.0.0.0", "[::]") else host  # noqa: S104
+        values["api_url"] = f"http://{host}:{values['port']}"
+    if not values["mode"]:
+        values["mode"] = "cluster" if set(peers) - {node} else "single"
+    elif values["mode"] == "cluster" and not set(peers) - {node}:
+        wrong("CLUSTER_MODE", "cluster needs other controllers in CLUSTER_PEERS")
+    elif values["mode"] == "single" and set(peers) - {node}:
+        wrong("CLUSTER_MODE", "single does not go with other controllers in CLUSTER_PEERS")
+    if node in peers:
+        own = int(peers[node].rpartition(":")[2])
+        if sources["CLUSTER_RAFT_PORT"] == "default":
+            values["raft_port"], sources["CLUSTER_RAFT_PORT"] = own, sources["CLUSTER_PEERS"]
+        elif values["raft_port"] != own:
+            wrong("CLUSTER_RAFT_PORT", f"differs from {own}, this node's port in CLUSTER_PEERS")
+    if values["mode"] == "single":
+        own_host = "127.0.0.1"
+    else:
+        own_host = values["api_url"].rpartition("://")[2].rpartition(":")[0]
+    addresses = {node: f"{own_host}:{values['raft_port']}", **peers}
+    if len(set(addresses.values())) < len(addresses):
+        wrong("CLUSTER_PEERS", f"another controller has this node's address {addresses[node]}")
+    values["raft_addresses"] = MappingProxyType(addresses)
+    if values["port"] == values["raft_port"]:
+        wrong("CLUSTER_RAFT_PORT", f"must differ from ORCHESTRY_PORT {values['port']}")
+    if values["lease_ttl_s"] <= RAFT_TIMEOUT_MAX_S:
+        wrong("CLUSTER_LEASE_TTL", f"must be more than the Raft timeout, {RAFT_TIMEOUT_MAX_S} s")
+    _secret(values, wrong)
+    _database(values, wrong)
+
+
+def _database(values: dict[str, Any], wrong: Wrong) -> None:
+    if not values["postgres_host"]:
+        return
+    if values["database_url"]:
+        wrong("DATABASE_URL", "excludes POSTGRES_HOST; set one of the two")
+    keys = ("postgres_user", "postgres_password", "postgres_db")
+    user, password, name = (quote(values[key], safe="") for key in keys)
+    values["database_url"] = (
+        f"postgresql://{user}{f':{password}' if password else ''}@{values['postgres_host']}"
+        f":{values['postgres_port']}/{name}")
+
+
+def _secret(values: dict[str, Any], wrong: Wrong) -> None:
+    if values["secret"] and values["secret_file"]:
+        wrong("CLUSTER_SECRET", "excludes CLUSTER_SECRET_FILE; set one of the two")
+        return
+    name = "CLUSTER_SECRET"
+    if values["secret_file"]:
+        name = "CLUSTER_SECRET_FILE"
+        try:
+            text = Path(values["secret_file"]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            wrong(name, f"{values['secret_file']} cannot be read: {reason}")
+            return
+        values["secret"] = text.strip()
+        if not values["secret"]:
+            wrong(name, f"{values['secret_file']} is empty")
+            return
+    if values["secret"] and len(values["secret"].encode()) < SECRET_BYTES_MIN:
+        wrong(name, f"must have at least {SECRET_BYTES_MIN} characters")
+    hosts = [address.rpartition(":")[0] for address in values["raft_addresses"].values()]
+    if not values["secret"] and not all(readers.is_loopback(host) for host in hosts):
+        wrong(name, "is mandatory because an address of the cluster is not loopback; "
+                    "give all controllers the same secret")

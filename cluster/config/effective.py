@@ -1,0 +1,110 @@
+"""Effective: the configuration that holds on one controller, from its settings and from what
+the cluster's users changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.config import Settings
+from cluster.config.keys import DOMAIN, KEYS, Key, read_value
+from orchestry.spec.shapes import BAD
+
+MASK = "********"
+_NO_OVERRIDES: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Every key's value, and where it came from: cluster, environment, file or default."""
+
+    values: Mapping[str, Any]
+    sources: Mapping[str, str]
+
+    @property
+    def log_level(self) -> str:
+        """debug, info, warning or error."""
+        return str(self.values["controller.log_level"])
+
+    @property
+    def pool_size(self) -> int:
+        """Connections to PostgreSQL."""
+        return int(self.values["database.pool_size"])
+
+    @property
+    def scaling_interval_s(self) -> float:
+        """Between two measurements."""
+        return float(self.values["scaling.default_check_interval"])
+
+    @property
+    def max_concurrent_scales(self) -> int:
+        """Apps that start containers at once; 0 is no limit."""
+        return int(self.values["scaling.max_concurrent_scales"])
+
+    @property
+    def domain(self) -> str:
+        """Apps without hosts are under it."""
+        return str(self.values[DOMAIN])
+
+
+Configured = Callable[[Mapping[str, Any]], Config]
+"""From the overrides in the replicated state to what holds."""
+
+
+def default_of(key: Key, settings: Settings) -> tuple[Any, str]:
+    """A key's value without an override, and its source."""
+    if not key.attribute:
+        return key.default, "default"
+    sources = {settings.sources.get(name, "default") for name in key.setting.split(" or ")}
+    sources.discard("default")
+    value = getattr(settings, key.attribute)
+    if not sources or value is None:
+        return value, "default"
+    return value, "environment" if "environment" in sources else "file"
+
+
+def effective(overrides: Mapping[str, Any], settings: Settings) -> Config:
+    """What holds. An override that this version cannot read counts as none."""
+    values, sources = {}, {}
+    for key in KEYS:
+        value = read_value(key.path, overrides.get(key.path))
+        if value is BAD:
+            value, source = default_of(key, settings)
+        else:
+            source = "cluster"
+        values[key.path], sources[key.path] = value, source
+    return Config(values, sources)
+
+
+class Effective:
+    """`effective` for one controller, made anew only when the overrides changed. Thread-safe."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._made = (_NO_OVERRIDES, effective(_NO_OVERRIDES, settings))
+
+    def __call__(self, overrides: Mapping[str, Any]) -> Config:
+        """What holds with these overrides."""
+        of, config = self._made
+        if of is not overrides:
+            config = effective(overrides, self._settings)
+            self._made = (overrides, config)
+        return config
+
+
+def shown(path_values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Values by path as groups of plain JSON; secrets are masked."""
+    secret = {key.path for key in KEYS if key.secret}
+    groups: dict[str, dict[str, Any]] = {}
+    for path, value in path_values.items():
+        group, _, name = path.partition(".")
+        plain = MASK if path in secret and value else _plain(value)
+        groups.setdefault(group, {})[name] = plain
+    return groups
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return list(value) if isinstance(value, tuple) else value

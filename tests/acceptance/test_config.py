@@ -1,0 +1,181 @@
+"""The configuration of a cluster of real controllers: seen by all, in force at once, kept."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.live import LiveCluster, app_spec, call, until
+
+pytestmark = [pytest.mark.acceptance]
+
+PATH = "/api/v1/config"
+# Nobody listens there: it is enough that a controller has such a pool.
+DATABASE = "postgresql://me:hunter22@127.0.0.1:1/history"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCluster]:
+    """Three controllers over fake engines, with a registered and started app."""
+    folder = tmp_path_factory.mktemp("config")
+    with LiveCluster(
+        folder, engine="fake", ingress=False, environ={"DATABASE_URL": DATABASE},
+    ) as found:
+        spec = app_spec("shop", "x:1")
+        del spec["scaling"], spec["healthCheck"]
+        assert found.write("POST", "/api/v1/apps/register", spec)[0] == 201
+        start = {"replicas": 1, "wait": False}
+        assert found.write("POST", "/api/v1/apps/shop/start", start)[0] == 200
+        yield found
+
+
+def put(cluster: LiveCluster, node: str, body: Any, key: str = "") -> Any:
+    """A change through one controller, which sends on to the leader if it does not lead."""
+    url, headers = cluster.url(node, PATH), {"Idempotency-Key": key or os.urandom(8).hex()}
+    status, answer, got = call("PUT", url, body, headers=headers)
+    if node != cluster.leader():
+        assert status == 307
+        assert got["Location"] == cluster.url(str(cluster.leader()), PATH)
+        status, answer, got = call("PUT", got["Location"], body, headers=headers)
+    assert status == 200, answer
+    cluster.index = int(got["X-Orchestry-Index"])
+    return answer
+
+
+def everywhere(cluster: LiveCluster, path: str = PATH) -> list[Any]:
+    """What each controller answers, once it knows the last change."""
+    found = []
+    for node in cluster.alive():
+        status, body, _ = call("GET", cluster.url(node, f"{path}?min_index={cluster.index}"))
+        assert status == 200, body
+        found.append(body)
+    return found
+
+
+def restart_all(cluster: LiveCluster) -> None:
+    """kill -9 of every controller, and a start of each."""
+    for node in cluster.ids:
+        cluster.kill(node)
+    for node in cluster.ids:
+        cluster.boot(node)
+    cluster.wait_ready()
+
+
+def follower(cluster: LiveCluster) -> str:
+    """One that does not lead."""
+    return next(node for node in cluster.ids if node != cluster.leader())
+
+
+def gaps_s(cluster: LiveCluster) -> list[float]:
+    """Seconds between the last decisions about the app."""
+    path = "/api/v1/apps/shop/scaling/decisions?limit=6"
+    found = call("GET", cluster.url(str(cluster.leader()), path))[1]["decisions"]
+    times = [datetime.fromisoformat(one["timestamp"]).timestamp() for one in found]
+    return [before - after for before, after in pairwise(times)]
+
+
+def test_a_change_through_a_follower_holds_on_all_and_outlives_all(cluster: LiveCluster) -> None:
+    """Policies and checks follow at once without a new revision, also after kill -9 of all."""
+    revision = cluster.status("shop")["revision"]
+    answer = put(cluster, follower(cluster), {
+        "scaling": {"default_cooldown": 300},
+        "health": {"default_check_interval": 15, "default_failure_threshold": 7}})
+    assert answer["previous"]["scaling"] == {"default_cooldown": 180}
+    assert answer["restart_required"] == []
+
+    def check() -> None:
+        nodes = everywhere(cluster)
+        assert [body["node_id"] for body in nodes] == cluster.ids
+        for body in nodes:
+            assert body["scaling"]["default_cooldown"] == 300
+            assert body["health"]["default_check_interval"] == 15
+            assert body["sources"]["scaling.default_cooldown"] == "cluster"
+            assert "hunter22" not in str(body)
+        for body in everywhere(cluster, "/api/v1/apps/shop/scaling"):
+            assert body["policy"]["cooldown_seconds"] == 300
+        for body in everywhere(cluster, "/api/v1/apps/shop/health"):
+            assert body["health_check_config"]["failure_threshold"] == 7
+        assert cluster.status("shop")["revision"] == revision
+
+    check()
+    restart_all(cluster)
+    check()
+
+
+def test_the_interval_of_measuring_follows_at_once(cluster: LiveCluster) -> None:
+    """The leader decides more often a moment later, and as before when it is taken back."""
+    def often() -> bool:
+        found = gaps_s(cluster)
+        return len(found) == 5 and max(found) < 1.5
+
+    def seldom() -> bool:
+        found = gaps_s(cluster)
+        return len(found) == 5 and min(found) > 1.5
+
+    until("decisions each 2 s", seldom, 60)
+    put(cluster, follower(cluster), {"scaling": {"default_check_interval": 0.5}})
+    until("decisions each 0.5 s", often, 60)
+    put(cluster, follower(cluster), {"scaling": {"default_check_interval": None}})
+    until("decisions each 2 s again", seldom, 60)
+
+
+def test_a_repeat_gives_the_first_answer(cluster: LiveCluster) -> None:
+    """After another change, through every controller, and after kill -9 of all."""
+    body, key = {"limits": {"per_hour": 5}}, os.urandom(8).hex()
+    first = put(cluster, follower(cluster), body, key)
+    put(cluster, follower(cluster), {"limits": {"per_hour": None}})
+    for node in cluster.ids:
+        assert put(cluster, node, body, key) == first
+    restart_all(cluster)
+    assert put(cluster, follower(cluster), body, key) == first
+    assert [one["limits"]["per_hour"] for one in everywhere(cluster)] == [1000] * 3
+
+
+def test_what_needs_a_restart_is_taken_at_the_next_start(cluster: LiveCluster) -> None:
+    """Each controller says that it still uses the old pool, until it has started again."""
+    def pending() -> list[list[str]]:
+        return [body["restart_required"] for body in everywhere(cluster)]
+
+    size = everywhere(cluster)[0]["database"]["pool_size"]
+    answer = put(cluster, follower(cluster), {"database": {"pool_size": size + 5}})
+    assert answer["restart_required"] == ["database.pool_size"]
+    until("all use the old pool", lambda: pending() == [["database.pool_size"]] * 3, 30)
+    restart_all(cluster)
+    until("all use the new pool", lambda: pending() == [[]] * 3, 30)
+    status, refused = cluster.write("PUT", PATH, {"database": {"host": "db"}, "x": {}})
+    assert (status, refused["code"]) == (400, "VALIDATION_ERROR")
+    assert [fault["field"] for fault in refused["details"]] == ["database.host", "x"]
+
+
+def test_a_backup_takes_it_to_another_cluster(cluster: LiveCluster, tmp_path: Path) -> None:
+    """The command line changes, saves and restores it."""
+    def cli(at: LiveCluster, *arguments: str) -> None:
+        urls = [part for node in at.alive() for part in ("--url", at.url(node))]
+        done = subprocess.run(
+            [sys.executable, "-m", "orchestry.cli", *urls, "cluster", *arguments],
+            capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, done.stderr
+
+    cli(cluster, "config", "set", "ingress.domain=apps.example.org",
+        'limits.trusted_proxies=["10.0.0.0/8"]')
+    cli(cluster, "backup", str(tmp_path / "file"))
+    kept = call("GET", cluster.url(str(cluster.leader()), PATH))[1]
+    with LiveCluster(tmp_path / "other", size=1, engine="fake", ingress=False) as other:
+        cli(other, "config", "set", "limits.per_minute=7")
+        cli(other, "restore", str(tmp_path / "file"), "--yes")
+        (found,) = everywhere(other)
+        overridden = {path for path, source in kept["sources"].items() if source == "cluster"}
+        assert {"ingress.domain", "limits.trusted_proxies", "scaling.default_cooldown"} <= (
+            overridden)
+        assert {path for path, source in found["sources"].items() if source == "cluster"} == (
+            overridden)
+        assert found["ingress"]["domain"] == "apps.example.org"
+        assert found["limits"] == kept["limits"]
