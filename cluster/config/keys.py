@@ -28,8 +28,7 @@ from orchestry.spec.shapes import (
     text,
 )
 
-RATE_MAX: Final = 10_000_000
-PROXIES_MAX: Final = 64
+RATE_MAX: Final = 1_000_000_000
 SCALES_MAX: Final = 1_000
 DOMAIN: Final = "ingress.domain"
 
@@ -75,8 +74,8 @@ def _own(path: str, setting: str, attribute: str, doc: str, **more: Any) -> Key:
     return Key(path, None, "node", doc, setting=setting, attribute=attribute, remedy=remedy, **more)
 
 
-def _database(path: str, setting: str, attribute: str, doc: str, **more: Any) -> Key:
-    return _own(path, f"DATABASE_URL or {setting}", attribute, doc, **more)
+def _database(path: str, setting: str, doc: str, **more: Any) -> Key:
+    return _own(path, f"DATABASE_URL or {setting}", "database_url", doc, **more)
 
 
 KEYS: Final[tuple[Key, ...]] = (
@@ -87,12 +86,10 @@ KEYS: Final[tuple[Key, ...]] = (
         "see docs/adr/0005-one-gunicorn-worker.md"),
     Key("controller.log_level", choice("debug", "info", "warning", "error"), "live",
         "What is logged.", attribute="log_level", setting="ORCHESTRY_LOG_LEVEL"),
-    _database("database.host", "POSTGRES_HOST", "database_host",
-              "Host of PostgreSQL; null without."),
-    _database("database.port", "POSTGRES_PORT", "database_port", "Its port."),
-    _database("database.name", "POSTGRES_DB", "database_name", "Its database."),
-    _database("database.password", "POSTGRES_PASSWORD", "database_password",
-              "Its password, masked.", secret=True),
+    _database("database.host", "POSTGRES_HOST", "Host of PostgreSQL; null without."),
+    _database("database.port", "POSTGRES_PORT", "Its port."),
+    _database("database.name", "POSTGRES_DB", "Its database."),
+    _database("database.password", "POSTGRES_PASSWORD", "Its password, masked.", secret=True),
     Key("database.pool_size", integer(1, 100), "restart",
         "Connections of one controller to PostgreSQL at most.",
         attribute="postgres_pool_size", setting="POSTGRES_POOL_SIZE"),
@@ -120,15 +117,14 @@ KEYS: Final[tuple[Key, ...]] = (
     _own("ingress.port", "INGRESS_PORT", "ingress_port",
          "Port on which the ingress serves the applications."),
     Key("limits.per_hour", integer(0, RATE_MAX), "live",
-        "Requests of one client in an hour; 0 is no limit.", attribute="rate_limit_per_hour",
-        setting="RATE_LIMIT_PER_HOUR"),
+        "Requests of one client in an hour; 0 is no limit.",
+        attribute="rate_limit_per_hour", setting="RATE_LIMIT_PER_HOUR"),
     Key("limits.per_minute", integer(0, RATE_MAX), "live",
-        "Requests of one client in a minute; 0 is no limit.", attribute="rate_limit_per_minute",
-        setting="RATE_LIMIT_PER_MINUTE"),
-    Key("limits.trusted_proxies", ListOf(text(_network), most=PROXIES_MAX), "live",
+        "Requests of one client in a minute; 0 is no limit.",
+        attribute="rate_limit_per_minute", setting="RATE_LIMIT_PER_MINUTE"),
+    Key("limits.trusted_proxies", ListOf(text(_network), most=readers.PROXIES_MAX), "live",
         "Addresses and ranges whose `X-Forwarded-For` is believed.",
-        attribute="rate_limit_trusted_proxies",
-        setting="RATE_LIMIT_TRUSTED_PROXIES"),
+        attribute="rate_limit_trusted_proxies", setting="RATE_LIMIT_TRUSTED_PROXIES"),
     Key("retention.raw_hours", integer(1, 24 * 31), "live",
         "How long single measurements are kept.", "hours", default=24),
     Key("retention.minute_days", integer(1, 366), "live",
