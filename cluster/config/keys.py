@@ -75,8 +75,8 @@ def _own(path: str, setting: str, attribute: str, doc: str, **more: Any) -> Key:
     return Key(path, None, "node", doc, setting=setting, attribute=attribute, remedy=remedy, **more)
 
 
-def _database(path: str, setting: str, attribute: str, doc: str, **more: Any) -> Key:
-    return _own(path, f"DATABASE_URL or {setting}", attribute, doc, **more)
+def _database(path: str, setting: str, doc: str, **more: Any) -> Key:
+    return _own(path, f"DATABASE_URL or {setting}", "database_url", doc, **more)
 
 
 KEYS: Final[tuple[Key, ...]] = (
@@ -87,12 +87,10 @@ KEYS: Final[tuple[Key, ...]] = (
         "see docs/adr/0005-one-gunicorn-worker.md"),
     Key("controller.log_level", choice("debug", "info", "warning", "error"), "live",
         "What is logged.", attribute="log_level", setting="ORCHESTRY_LOG_LEVEL"),
-    _database("database.host", "POSTGRES_HOST", "database_host",
-              "Host of PostgreSQL; null without."),
-    _database("database.port", "POSTGRES_PORT", "database_port", "Its port."),
-    _database("database.name", "POSTGRES_DB", "database_name", "Its database."),
-    _database("database.password", "POSTGRES_PASSWORD", "database_password",
-              "Its password, masked.", secret=True),
+    _database("database.host", "POSTGRES_HOST", "Host of PostgreSQL; null without."),
+    _database("database.port", "POSTGRES_PORT", "Its port."),
+    _database("database.name", "POSTGRES_DB", "Its database."),
+    _database("database.password", "POSTGRES_PASSWORD", "Its password, masked.", secret=True),
     Key("database.pool_size", integer(1, 100), "restart",
         "Connections of one controller to PostgreSQL at most.",
         attribute="postgres_pool_size", setting="POSTGRES_POOL_SIZE"),
