@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cluster.clock import Clock
 from cluster.config.readers import Network
 from cluster.live.clients import client_of, networks
 from cluster.live.limits import Limit, Verdict, in_force, judge
 from cluster.live.memory_limits import MemoryCounters
-from cluster.live.redis_limits import RedisCounters
 from cluster.live.watch import Answers
+
+if TYPE_CHECKING:
+    from cluster.live.redis_limits import RedisCounters
 
 PER_HOUR = 1000
 PER_MINUTE = 100
@@ -48,7 +51,12 @@ class Limits:
         self._clock = clock
         self._rules = _rules(per_hour, per_minute, trusted_proxies)
         self._memory = MemoryCounters(clock)
-        self._shared = RedisCounters(redis_url, cluster_id, clock) if redis_url else None
+        self._shared: RedisCounters | None = None
+        if redis_url:
+            # Importing the client of Redis takes longer than all the rest of this package.
+            from cluster.live.redis_limits import RedisCounters
+
+            self._shared = RedisCounters(redis_url, cluster_id, clock)
 
     def start(self) -> None:
         """Begin to share."""
