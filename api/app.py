@@ -10,7 +10,7 @@ from flask import Flask, Response, request
 from flask.json.provider import JSONProvider
 from flask_openapi.openapi import OpenAPI
 
-from api import docs, errors, models
+from api import docs, errors, limits, models
 from api.bodies import BoundedRequest
 from api.controller import Controller
 from api.here import EXTENSION, INDEX, Cache, Here
@@ -30,6 +30,7 @@ from api.routes import (
     system,
 )
 from api.waiting import Waiting
+from cluster.live.relay_mark import RelayMark
 from orchestry import __version__
 
 
@@ -55,10 +56,11 @@ def create_app(controller: Controller) -> Flask:
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.extensions[EXTENSION] = Here(
         controller, Waiting(controller.log, controller.clock), Cache(), Latest(),
-        Requests(controller),
+        Requests(controller), RelayMark(controller.settings.secret, controller.clock),
     )
     errors.install(app)
     _mark_responses(app, controller)
+    limits.install(app, controller)
     for part in (apps, scaling, metrics, history, cluster, members, actions, backup, system,
                  config, peers):
         app.register_api(part.blueprint)

@@ -14,6 +14,7 @@ from cluster.control.driver import Timing
 from cluster.control.telemetry import Telemetry
 from cluster.engine.base import Engine, EngineInfo
 from cluster.history.history import History
+from cluster.live.sharing import Limits
 
 
 class Component(Protocol):
@@ -72,6 +73,10 @@ class Controller(Protocol):
         """Events and measurements of the past."""
 
     @property
+    def limits(self) -> Limits:
+        """How often a client may ask."""
+
+    @property
     def clock(self) -> Clock:
         """The source of time."""
 
@@ -80,7 +85,7 @@ class Controller(Protocol):
         """When it started, Unix time."""
 
     def components(self) -> Mapping[str, Component]:
-        """How database, docker, nginx and raft do; never waits."""
+        """How database, docker, nginx, raft and redis do; never waits."""
 
     def lease_valid(self) -> bool:
         """True while this controller may act."""

@@ -27,6 +27,8 @@ READY_TIMEOUT_S = 60.0
 DEMO_TIMEOUT_S = 60.0
 PORT_TIMEOUT_S = 5.0
 TICK_S = 0.1
+DEMO_GAP_S = 1.0
+"""Each look at the demo is one of the requests that the API allows in a minute."""
 OUR_FOLDERS = ("nodes", "logs", "pids")
 
 
@@ -198,13 +200,16 @@ class Dev:
             return False
         return len(self._cluster.ready()) == self._options.nodes
 
-    def _until(self, condition: Callable[[], bool], timeout_s: float, failure: str) -> None:
+    def _until(
+        self, condition: Callable[[], bool], timeout_s: float, failure: str, *,
+        gap_s: float = TICK_S,
+    ) -> None:
         deadline_s = time.monotonic() + timeout_s
         while not condition():
             if time.monotonic() > deadline_s:
                 raise DevError(f"{failure} after {timeout_s:.0f} s; the logs are in"
                                f" {self._options.folder / 'logs'}")
-            if self._stop.wait(TICK_S):
+            if self._stop.wait(gap_s):
                 raise Interrupted
 
     def _keep_running(self) -> None:
@@ -218,7 +223,8 @@ class Dev:
         try:
             self._docker.build_demo()
             dev_demo.deploy(self._cluster)
-            self._until(self._demo_answers, DEMO_TIMEOUT_S, "the demo does not answer")
+            self._until(self._demo_answers, DEMO_TIMEOUT_S, "the demo does not answer",
+                        gap_s=DEMO_GAP_S)
         except (CallError, DevError) as error:
             say(f"The demo is not there: {error}.")
 

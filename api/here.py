@@ -14,6 +14,7 @@ from api.controller import Controller
 from api.models import ReadQuery
 from api.waiting import Waiting
 from cluster.config.effective import Config
+from cluster.live.relay_mark import RelayMark
 from cluster.state.commands import Noop, Stamp
 from cluster.state.model import App, ClusterState
 from orchestry.errors import Code, OrchestryError
@@ -37,6 +38,7 @@ class Here:
     cache: Cache
     latest: Latest
     requests: Requests
+    mark: RelayMark
 
 
 class Cache:

@@ -14,10 +14,8 @@ from flask import Response, request
 
 from api import measured
 from api.here import here
+from cluster.live.relay_mark import HEADER
 
-HEADER = "X-Orchestry-Relayed"
-"""Marks what one node asks of another, so that two that disagree about the leader do not
-ask each other for ever."""
 TIMEOUT_S = 2.0
 BYTES_MAX = 64 * 1024**2
 KEPT_S = 1.0
@@ -33,7 +31,8 @@ def relayed() -> Response | None:
     """The leader's answer to this very request; None when this node has to answer itself.
 
     That is so on the leader, without one, when it does not answer in time, and for a request
-    that was relayed already.
+    that was relayed already: two nodes that disagree about the leader would ask each other for
+    ever. Whoever says so without being a controller gets this node's own answer, too.
     """
     url = _leader_url()
     if url is None:
@@ -68,7 +67,7 @@ def fetch(
     connection = kind(parts.hostname, parts.port, timeout=timeout_s)
     try:
         target = f"{parts.path}{'?' if parts.query else ''}{parts.query}"
-        sent = {HEADER: "1", "Accept": headers.get("Accept", "*/*")}
+        sent = {**here().mark.headers(parts.path), "Accept": headers.get("Accept", "*/*")}
         if "Authorization" in headers:
             sent["Authorization"] = headers["Authorization"]
         connection.request("GET", target, headers=sent)

@@ -37,6 +37,8 @@ from cluster.history.http import make_fetch
 from cluster.history.open import open_history
 from cluster.ingress.base import Ingress
 from cluster.ingress.client import NginxIngress
+from cluster.live.relay_mark import RelayMark
+from cluster.live.sharing import Limits
 from cluster.state.commands import AnnounceController, Stamp
 from cluster.state.model import ClusterState
 from orchestry import __version__
@@ -113,6 +115,12 @@ class Controller:
         self._vitals = Vitals(log, engine, ingresses, clock)
         self.actions = ActionFile(settings.data_dir / ACTIONS_FILE, clock.wall_ms)
         self.history = history or History(settings.node_id, log, clock)
+        self.limits = Limits(
+            clock, per_hour=settings.rate_limit_per_hour,
+            per_minute=settings.rate_limit_per_minute,
+            trusted_proxies=settings.rate_limit_trusted_proxies,
+            redis_url=settings.redis_url, cluster_id=lambda: log.state().cluster_id,
+        )
         log.subscribe_events(self.history.applied)
         self.telemetry = Telemetry(self.history.measured)
         fleet = Fleet(clock)
@@ -177,8 +185,8 @@ class Controller:
         history = open_history(
             settings.data_dir, settings.node_id, log, clock,
             database_url=settings.database_url, pool_size=live.pool_size,
-            bytes_max=settings.history_max_bytes, fetch=make_fetch(dict),
-            retention=live.retention,
+            bytes_max=settings.history_max_bytes, retention=live.retention,
+            fetch=make_fetch(RelayMark(settings.secret, clock).headers),
         )
         return cls(settings, log, engine, ingresses, clock, history=history)
 
@@ -192,6 +200,7 @@ class Controller:
         if isinstance(self.log, SyncObjLog):
             self.log.start()
         self.history.start()
+        self.limits.start()
         self.log.subscribe(self._changed)
         self._vitals.start()
         for thread in self._threads:
@@ -239,6 +248,7 @@ class Controller:
         if isinstance(self.log, SyncObjLog):
             self.log.stop()
         self.history.stop()
+        self.limits.stop()
 
     def lease_valid(self) -> bool:
         """True while this controller may act for the cluster."""
@@ -253,8 +263,17 @@ class Controller:
         return self._vitals.capacity()
 
     def components(self) -> Mapping[str, Component]:
-        """How database, docker, nginx and raft do."""
-        return {"database": self._database(), **self._vitals.components()}
+        """How database, docker, nginx, raft and redis do."""
+        return {
+            "database": self._database(), **self._vitals.components(), "redis": self._redis()}
+
+    def _redis(self) -> Component:
+        found = self.limits.answers()
+        if found is None:
+            return Component("disabled", "REDIS_URL is not set")
+        if not found.up:
+            return Component("unavailable", found.reason)
+        return Component("healthy", response_time_ms=found.response_time_ms)
 
     def _database(self) -> Component:
         found = self.history.status()

@@ -185,6 +185,9 @@ class LiveCluster:
             "CLUSTER_RAFT_PORT": str(self.raft_ports[node]),
             "CLUSTER_LIMITS_MIN_MEMORY": "4Mi",
             "INGRESS_PORT": str(self.ingress_port),
+            # Tests and benchmarks ask as fast as they can; those of the limits set their own.
+            "RATE_LIMIT_PER_HOUR": "0",
+            "RATE_LIMIT_PER_MINUTE": "0",
             "PYTHONUNBUFFERED": "1",
         }
         if self._ingress:

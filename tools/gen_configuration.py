@@ -21,7 +21,7 @@ HEAD = """\
 `orchestry node` reads each setting from the environment, else from the YAML file of `--config`, else takes its default.
 In the file the keys have the same names: `ORCHESTRY_PORT: 8001`.
 An empty environment variable counts as not set.
-Unknown names, in the file or in the environment under the prefixes `ORCHESTRY_`, `CLUSTER_`, `CONTROLLER_` and `INGRESS_`, are errors, and all errors are told at once.
+Unknown names, in the file or in the environment under the prefixes `ORCHESTRY_`, `CLUSTER_`, `CONTROLLER_`, `INGRESS_` and `RATE_LIMIT_`, are errors, and all errors are told at once.
 `orchestry node --print-config` shows every value with its source; secrets are masked.
 
 | name | default | meaning |

@@ -18,8 +18,9 @@ RAFT_TIMEOUT_MAX_S = 0.6
 LEASE_TTL_S = (0.5, 60.0)
 FILE_BYTES_MAX = 1024**2
 SECRET_BYTES_MIN = 8
+RATE_LIMIT_MAX = 1_000_000_000
 
-_PREFIXES = ("ORCHESTRY_", "CLUSTER_", "CONTROLLER_", "INGRESS_")
+_PREFIXES = ("ORCHESTRY_", "CLUSTER_", "CONTROLLER_", "INGRESS_", "RATE_LIMIT_")
 # Variables with our prefix that belong to the command line and the ingress, not to a controller.
 _OTHERS = frozenset({
     "ORCHESTRY_URL", "ORCHESTRY_TOKEN", "INGRESS_ADMIN_TOKEN", "INGRESS_BASE_IMAGE",
@@ -147,6 +148,20 @@ class Settings:
     history_max_bytes: int = _setting(
         "HISTORY_MAX_SIZE", readers.memory, 1024**3,
         "Size of a controller's own history file; beyond it the oldest goes; at least 4Mi.")
+    redis_url: str = _setting(
+        "REDIS_URL", readers.redis_url, "",
+        "Redis in which all controllers count requests, as redis://user:password@host:port/0,"
+        " rediss:// or unix:///path; without it each counts for itself.",
+        secret=True)
+    rate_limit_per_hour: int = _setting(
+        "RATE_LIMIT_PER_HOUR", readers.whole(0, RATE_LIMIT_MAX), 1000,
+        "Requests of one client to the API in an hour; 0 for any number.")
+    rate_limit_per_minute: int = _setting(
+        "RATE_LIMIT_PER_MINUTE", readers.whole(0, RATE_LIMIT_MAX), 100,
+        "Requests of one client to the API in a minute; 0 for any number.")
+    rate_limit_trusted_proxies: tuple[str, ...] = _setting(
+        "RATE_LIMIT_TRUSTED_PROXIES", readers.networks, (),
+        "Addresses and networks of proxies whose X-Forwarded-For is believed, separated by commas.")
     scaling_interval_s: float = _setting(
         "SCALING_INTERVAL", readers.seconds(0.5, 60.0), 2.0,
         "Seconds between two measurements of all applications, each with a decision.")

@@ -7,12 +7,15 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from orchestry import units
 
 MIN_MEMORY_FLOOR_BYTES = 4 * 1024**2
 PEERS_MAX = 9
+PROXIES_MAX = 64
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _NODE_ID = re.compile(r"[a-z0-9-]{1,63}")
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]+\]")
@@ -201,4 +204,43 @@ def postgres_url(value: str) -> str:
         right = False
     if not right:
         raise ValueError("must be postgresql://user:password@host:port/database")
+    return value
+
+
+def networks(value: str) -> tuple[str, ...]:
+    """Addresses and networks, separated by commas."""
+    found = []
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        try:
+            found.append(str(ipaddress.ip_network(part)))
+        except ValueError as error:
+            raise ValueError(
+                f"{part!r} is neither an IP address nor a network such as 10.0.0.0/8") from error
+    if len(found) > PROXIES_MAX:
+        raise ValueError(f"at most {PROXIES_MAX} addresses and networks")
+    return tuple(found)
+
+
+# Of what a Redis URL may ask for; the client's waits and pools are not the user's to set.
+_REDIS_OPTIONS = frozenset({
+    "db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname",
+})
+
+
+def redis_url(value: str) -> str:
+    """A URL of a Redis server."""
+    parts = urlsplit(text(value))
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    database = options.get("db") or parts.path.strip("/") or "0"
+    try:
+        right = parts.port is None or parts.port > 0
+    except ValueError:
+        right = False
+    if parts.scheme == "unix":
+        right = right and len(parts.path) > 1 and options.get("db", "0").isdecimal()
+    else:
+        right = right and parts.scheme in ("redis", "rediss") and bool(parts.hostname)
+        right = right and database.isascii() and database.isdecimal()
+    if not right or not options.keys() <= _REDIS_OPTIONS:
+        raise ValueError("must be redis://user:password@host:port/0, rediss:// or unix:///path")
     return value

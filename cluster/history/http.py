@@ -10,8 +10,11 @@ TIMEOUT_S = 5.0
 BYTES_MAX = 64 * 1024**2
 
 
-def make_fetch(headers: Callable[[], Mapping[str, str]]) -> Callable[[str], bytes | None]:
-    """A function that GETs a URL: the body of a 200, else None; `headers` are sent along."""
+def make_fetch(headers: Callable[[str], Mapping[str, str]]) -> Callable[[str], bytes | None]:
+    """A function that GETs a URL: the body of a 200, else None.
+
+    The `headers` of its path are sent along.
+    """
 
     def fetch(url: str) -> bytes | None:
         parts = urlsplit(url)
@@ -22,7 +25,7 @@ def make_fetch(headers: Callable[[], Mapping[str, str]]) -> Callable[[str], byte
         connection = kind(parts.hostname, parts.port, timeout=TIMEOUT_S)
         try:
             target = f"{parts.path}{'?' if parts.query else ''}{parts.query}"
-            connection.request("GET", target, headers=dict(headers()))
+            connection.request("GET", target, headers=dict(headers(parts.path)))
             response = connection.getresponse()
             body = response.read(BYTES_MAX + 1)
             return body if response.status == 200 and len(body) <= BYTES_MAX else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +17,11 @@ from orchestry.errors import OrchestryError
 
 POLL_PERIOD_S = 0.5
 BAR_COLUMNS = 20
+
+CALM_AFTER = 60
+CALM_PERIOD_S = 4.0
+LIMITED_MAX_S = 3700
+"""More than an hour, after which every limit of requests begins anew."""
 
 Answer = dict[str, Any]
 
@@ -57,7 +64,8 @@ def follow(session: Session, name: str, call: Callable[[], Answer], *, leaving: 
     try:
         with _display(session) as (show, bar_columns):
             work.start()
-            while not work.done.wait(POLL_PERIOD_S):
+            looks = itertools.count()
+            while not work.done.wait(pause_s(session, POLL_PERIOD_S, next(looks))):
                 status = _status(session, name)
                 if status is None:
                     continue
@@ -70,6 +78,32 @@ def follow(session: Session, name: str, call: Callable[[], Answer], *, leaving: 
         session.out.progress(f"Next: Follow it with `orchestry status {name} --watch`.")
         raise Exit(INTERRUPTED) from None
     return work.result()
+
+
+def pause_s(session: Session, period_s: float, looks: int) -> float:
+    """How long to wait before the next look at the same thing.
+
+    Who watches for hours looks less often, and leaves some of the hour's requests to others.
+    """
+    return session.client.gap_s(
+        period_s if looks < CALM_AFTER else max(period_s, CALM_PERIOD_S))
+
+
+def patiently(session: Session, call: Callable[[], Answer]) -> Answer:
+    """Carry out one of many calls; a limit of requests is waited out."""
+    from orchestry.client import RateLimited
+
+    waited_s = 0.0
+    while True:
+        try:
+            return call()
+        except RateLimited as error:
+            wait_s = error.retry_after_s
+            if wait_s is None or waited_s + wait_s > LIMITED_MAX_S:
+                raise
+            session.out.progress(f"{printable(str(error))}; waiting.")
+            time.sleep(wait_s)
+            waited_s += wait_s
 
 
 def describe(

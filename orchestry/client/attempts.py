@@ -105,7 +105,7 @@ def next_attempt(
         return _again(call, _next_node(call), 0.0, now_s, "unreachable")
     if outcome.status == 429 and outcome.retry_after_s is not None:
         again = _again(call, call.node, outcome.retry_after_s, now_s, "unreachable")
-        return again if isinstance(again, Try) else Return()
+        return again if isinstance(again, Try) or call.maybe_done else Return()
     return Return()
 
 

@@ -68,6 +68,13 @@ class Client:
         """The controllers that this client knows."""
         return self._transport.members
 
+    def gap_s(self, period_s: float) -> float:
+        """How long to wait before the next of many calls.
+
+        At least `period_s`, and so long that what is left of the limit of requests lasts.
+        """
+        return self._transport.pace.gap_s(period_s)
+
     # Applications
 
     def register_app(

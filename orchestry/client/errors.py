@@ -57,7 +57,9 @@ class Conflict(ApiError):
 
 
 class RateLimited(ApiError):
-    """Too many requests for the time that the call may take."""
+    """Too many requests for the time that the call may take; `retry_after_s` is how many more."""
+
+    retry_after_s: float | None = None
 
 
 class TimedOut(ClientError):
@@ -90,10 +92,19 @@ _BY_CODE: Mapping[str, type[ClientError]] = {
 
 
 def from_answer(
-    status: int, body: Mapping[str, object], request_id: str | None = None
+    status: int, body: Mapping[str, object], headers: Mapping[str, str]
 ) -> ClientError:
     """The exception for an error answer; `body` may be empty, as from a proxy."""
     code = str(body.get("code") or f"HTTP_{status}")
     message = str(body.get("error") or f"HTTP status {status} without a readable error body")
     kind = _BY_CODE.get(code) or _BY_STATUS.get(status, ApiError)
-    return kind(code, message, body.get("details"), status=status, request_id=request_id)
+    error = kind(code, message, body.get("details"), status=status,
+                 request_id=headers.get("X-Request-Id"))
+    if isinstance(error, RateLimited):
+        error.retry_after_s = seconds(headers.get("Retry-After"))
+    return error
+
+
+def seconds(text: str | None) -> float | None:
+    """The value of `Retry-After`; None for anything but a whole number."""
+    return float(text) if text and text.isascii() and text.isdigit() else None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import requests
 
-from orchestry.client.errors import NotReachable, from_answer
+from orchestry.client.errors import NotReachable, RateLimited, from_answer
 
 TIMEOUT_S = 30.0
 LINE_BYTES_MAX = 16 * 1024**2
@@ -15,15 +16,29 @@ LINE_BYTES_MAX = 16 * 1024**2
 def lines(url: str, token: str | None) -> Iterator[bytes]:
     """The lines of an answer, with their ends, as they come.
 
+    A limit of requests is waited out within TIMEOUT_S.
+
     Raises:
         ClientError: refused, or the connection broke.
     """
+    until_s = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            yield from _lines(url, token)
+            return
+        except RateLimited as error:
+            wait_s = error.retry_after_s
+            if wait_s is None or time.monotonic() + wait_s > until_s:
+                raise
+            time.sleep(wait_s)
+
+
+def _lines(url: str, token: str | None) -> Iterator[bytes]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
             if answer.status_code != 200:
-                given = answer.headers.get("X-Request-Id")
-                raise from_answer(answer.status_code, answer.json(), given)
+                raise from_answer(answer.status_code, answer.json(), answer.headers)
             rest = b""
             for chunk in answer.iter_content(64 * 1024):
                 *whole, rest = (rest + chunk).split(b"\n")

@@ -30,7 +30,9 @@ from orchestry.client.errors import (
     NotReachable,
     TimedOut,
     from_answer,
+    seconds,
 )
+from orchestry.client.pace import Pace
 
 CONNECT_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 10.0
@@ -126,6 +128,7 @@ class Transport:
         self._preferred = self._members[0]
         self._leader: str | None = None
         self._index_floor = 0
+        self.pace = Pace()
         self._session = requests.Session()
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, _KeepAlive())
@@ -182,13 +185,14 @@ class Transport:
             if call.node == self._leader:
                 self._leader = None
             return None, attempts.Failed(_may_have_been_sent(error)), _reason(call.node, error)
+        self.pace.note(reply.headers)
         redirect_to = self._redirect_target(reply, call.node) if reply.status == 307 else None
         details = (reply.body or {}).get("details")
         outcome = attempts.Answered(
             reply.status,
             None if reply.body is None else str(reply.body.get("code", "")),
             redirect_to,
-            _seconds(reply.headers.get("Retry-After")),
+            seconds(reply.headers.get("Retry-After")),
             isinstance(details, dict) and details.get("outcome") == "unknown",
         )
         return reply, outcome, ""
@@ -285,7 +289,7 @@ class Transport:
                 "UNREADABLE_ANSWER", f"{call.node} did not answer as a controller does",
                 "check the address; it should be a controller's", status=reply.status,
             )
-        raise from_answer(reply.status, reply.body or {}, reply.headers.get("X-Request-Id"))
+        raise from_answer(reply.status, reply.body or {}, reply.headers)
 
 
 def _given_up(
@@ -298,7 +302,7 @@ def _given_up(
             {"outcome": "unknown", "idempotency_key": request.idempotency_key, "cause": reason},
         )
     if reply is not None and reply.status != 307 and reply.body is not None:
-        return from_answer(reply.status, reply.body, reply.headers.get("X-Request-Id"))
+        return from_answer(reply.status, reply.body, reply.headers)
     if named_leader is not None:
         return NoLeader(
             "CLUSTER_NOT_READY", "The leader could not be reached",
@@ -333,7 +337,3 @@ def _reason(node: str, error: Exception) -> str:
         cause = inner
     text = str(cause).rsplit(": ", 1)[-1].strip("'\")(")
     return f"{node}: {_ERRNO.sub('', text)}"
-
-
-def _seconds(text: str | None) -> float | None:
-    return float(text) if text and text.isascii() and text.isdigit() else None

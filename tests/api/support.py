@@ -24,6 +24,7 @@ from cluster.engine.base import Engine, EngineError, EngineInfo, LogLine
 from cluster.history.connect import sqlite_engine
 from cluster.history.history import History
 from cluster.history.sql import SqlStore
+from cluster.live.sharing import Limits
 from cluster.state.commands import AnnounceController, BeginEpoch, FinishDelete, ReportApp, Stamp
 from cluster.state.model import Applied, Health, Replica
 
@@ -77,7 +78,9 @@ class Node:
     """What api.controller.Controller asks for, over a LocalLog."""
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
-        self.settings = config.load({"CONTROLLER_NODE_ID": "one", **(environ or {})})
+        self.settings = config.load({
+            "CONTROLLER_NODE_ID": "one", "RATE_LIMIT_PER_HOUR": "0", "RATE_LIMIT_PER_MINUTE": "0",
+            **(environ or {})})
         self.id = self.settings.node_id
         self.configured = Effective(self.settings)
         self.local = LocalLog(self.id)
@@ -92,6 +95,11 @@ class Node:
         self.history = History(self.id, self.log, self.clock, open_local=_in_memory)
         self.local.subscribe_events(self.history.applied)
         self.telemetry = Telemetry(self.history.measured)
+        self.limits = Limits(
+            self.clock, per_hour=self.settings.rate_limit_per_hour,
+            per_minute=self.settings.rate_limit_per_minute,
+            trusted_proxies=self.settings.rate_limit_trusted_proxies,
+            redis_url=self.settings.redis_url, cluster_id=lambda: self.log.state().cluster_id)
         self.acts = True
         self.host: EngineInfo | None = EngineInfo("1", 4, 8 * 1024**3, 0)
 

@@ -11,6 +11,7 @@ from api import relay
 from cluster.control.rates import Load
 from cluster.control.telemetry import Record, Totals
 from cluster.history.base import Point
+from cluster.live.relay_mark import HEADER
 from cluster.scaling.replay import Round
 from cluster.scaling.samples import AppSample, Sample
 from orchestry.spec.model import Scaling
@@ -272,7 +273,7 @@ def test_a_follower_asks_the_leader_and_answers_itself_when_that_fails(
     for path in (f"{PATH}/decisions?limit=3", "/api/v1/apps/shop/metrics", "/api/v1/metrics"):
         assert client.get(path).get_json() == {"from": "two"}
         assert asked[-1] == f"http://two.example:8002{path}"
-        own = client.get(path, headers={relay.HEADER: "1"}).get_json()
+        own = client.get(path, headers={HEADER: "1"}).get_json()
         assert own != {"from": "two"}
     monkeypatch.setattr(relay, "fetch", lambda *_, **__: None)
     assert client.get("/api/v1/apps/shop/metrics").get_json()["current"]["rps"] is None

@@ -339,3 +339,37 @@ def test_threads_share_a_client() -> None:
             thread.join(20)
         assert answers == [{"ok": 1}] * 16
         assert len({seen.headers["Idempotency-Key"] for seen in node.seen}) == 16
+
+
+def test_a_limit_is_waited_out_or_told() -> None:
+    """429 is asked again after Retry-After while there is time, else it says how long to wait."""
+    turns = [error(429, "RATE_LIMIT_EXCEEDED", **{"Retry-After": "1"}), Says(200, {"ok": 1})]
+    with nodes(lambda _: turns.pop(0)) as (node,), orchestry.Client(node.url) as client:
+        began_s = time.monotonic()
+        assert client.get_app_status("web") == {"ok": 1}
+        assert time.monotonic() - began_s >= 1
+    late = error(429, "RATE_LIMIT_EXCEEDED", **{"Retry-After": "40"})
+    with nodes(always(late)) as (node,), orchestry.Client(node.url) as client:
+        with pytest.raises(sdk.RateLimited) as caught:
+            client.get_app_status("web")
+        assert caught.value.retry_after_s == 40
+        assert len(node.seen) == 1
+
+
+def test_what_is_left_of_the_limit_is_spread() -> None:
+    """Many calls one after the other slow down before they are refused."""
+    says = Says(200, {"ok": 1})
+    with nodes(lambda _: says) as (node,), orchestry.Client(node.url) as client:
+        client.get_app_status("web")
+        assert client.gap_s(0.5) == 0.5
+        for remaining, least_s, most_s in ((99, 0.5, 0.62), (10, 5.5, 6.2), (0, 55.0, 62.0)):
+            says.headers.update({
+                "X-RateLimit-Remaining": str(remaining),
+                "X-RateLimit-Reset": str(int(time.time()) + 60)})
+            client.get_app_status("web")
+            assert least_s <= client.gap_s(0.5) <= most_s
+        says.headers["X-RateLimit-Reset"] = "soon"
+        client.get_app_status("web")
+        says.headers["X-RateLimit-Reset"] = "1"
+        client.get_app_status("web")
+        assert client.gap_s(0.5) == 0.5

@@ -26,6 +26,7 @@ READ = Call((A, B, C), A, write=False, deadline_s=30.0)
 WRITE = replace(READ, write=True)
 NOT_READY = Answered(503, "CLUSTER_NOT_READY")
 UNKNOWN = Answered(504, "TIMEOUT", outcome_unknown=True)
+LIMITED = Answered(429, "RATE_LIMIT_EXCEEDED", retry_after_s=31.0)
 REFUSED, LOST = Failed(sent=False), Failed(sent=True)
 
 FINAL = [
@@ -38,7 +39,7 @@ FINAL = [
     (WRITE, Answered(409, "APP_ALREADY_EXISTS")),
     (WRITE, Answered(409, "SCALING_IN_PROGRESS")),
     (WRITE, Answered(413, "PAYLOAD_TOO_LARGE")),
-    (WRITE, Answered(429, "RATE_LIMIT_EXCEEDED", retry_after_s=31.0)),
+    (WRITE, LIMITED),
     (WRITE, Answered(429, "RATE_LIMIT_EXCEEDED")),
     (WRITE, Answered(500, "DOCKER_ERROR")),
     (WRITE, Answered(500, "INTERNAL_ERROR")),
@@ -94,6 +95,7 @@ def test_other_outcomes_lead_to_another_try(
     (WRITE, LOST, "unknown_outcome"),
     (WRITE, UNKNOWN, "unknown_outcome"),
     (replace(WRITE, maybe_done=True), NOT_READY, "unknown_outcome"),
+    (replace(WRITE, maybe_done=True), LIMITED, "unknown_outcome"),
     (replace(WRITE, maybe_done=True), REFUSED, "unknown_outcome"),
     (WRITE, Answered(307, "NOT_LEADER", redirect_to=B), "no_leader"),
 ])

@@ -6,6 +6,7 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from orchestry.backup import Backup, BackupError, parse
 from orchestry.cli.commands.local import become
 from orchestry.cli.output import printable
 from orchestry.cli.session import Command, CommandError, Session, UsageError
+from orchestry.cli.waiting import patiently
 
 
 @click.command(cls=Command)
@@ -70,8 +72,9 @@ def restore(session: Session, *, file: str, adopt: bool, yes: bool) -> None:
     restore_id = secrets.token_hex(8)
     for number, part in enumerate(found.parts, 1):
         session.out.progress(f"Part {number} of {len(found.parts)}")
-        session.client.restore_part(
-            restore_id, part, adopt=adopt, key=f"restore-{restore_id}-{number}")
+        patiently(session, partial(
+            session.client.restore_part, restore_id, part, adopt=adopt,
+            key=f"restore-{restore_id}-{number}"))
     if session.out.as_json:
         session.out.document({**found.head, "restore_id": restore_id, "adopted": adopt})
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import sys
 import time
@@ -15,6 +16,7 @@ import click
 from orchestry.cli.output import printable, replicas, table
 from orchestry.cli.plot import plot
 from orchestry.cli.session import Command, Session, UsageError, app_argument, app_names
+from orchestry.cli.waiting import pause_s
 from orchestry.errors import OrchestryError
 
 if TYPE_CHECKING:
@@ -273,8 +275,8 @@ def top(session: Session, *, name: str | None, once: bool) -> None:
 
     try:
         with Live(view, console=console, auto_refresh=False) as live:
-            while True:
-                time.sleep(PERIOD_S)
+            for looks in itertools.count():
+                time.sleep(pause_s(session, PERIOD_S, looks))
                 try:
                     view = _top_view(_top_answer(session, name))
                 except OrchestryError as error:

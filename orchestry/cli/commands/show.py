@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import click
 
 from orchestry.cli.output import age, printable, replicas, table
 from orchestry.cli.session import Command, Session, UsageError, app_argument, app_names
-from orchestry.cli.waiting import problem
+from orchestry.cli.waiting import pause_s, problem
 from orchestry.errors import OrchestryError
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ def _watch(session: Session, name: str | None) -> None:
         from rich.live import Live
 
         with Live(view, console=console, auto_refresh=False) as live:
-            while True:
-                time.sleep(WATCH_PERIOD_S)
+            for looks in itertools.count():
+                time.sleep(pause_s(session, WATCH_PERIOD_S, looks))
                 live.update(_view_or_error(session, name), refresh=True)
     except KeyboardInterrupt:
         return
@@ -90,14 +91,14 @@ def _print_changes(
     session: Session, name: str | None, console: Console, view: RenderableType
 ) -> None:
     shown = ""
-    while True:
+    for looks in itertools.count():
         with console.capture() as capture:
             console.print(view)
         if capture.get() != shown:
             shown = capture.get()
             session.out.result(shown.rstrip("\n"))
             console.file.flush()
-        time.sleep(WATCH_PERIOD_S)
+        time.sleep(pause_s(session, WATCH_PERIOD_S, looks))
         view = _view_or_error(session, name)
 
 

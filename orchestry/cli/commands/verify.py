@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,6 +10,7 @@ import click
 from orchestry import proof
 from orchestry.cli.output import printable
 from orchestry.cli.session import Command, Session
+from orchestry.cli.waiting import patiently
 from orchestry.errors import OrchestryError
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ def verify(session: Session) -> int:
     for row in members:
         try:
             client = session.at(row["api_url"] or "")
-            records[row["node_id"]], lost[row["node_id"]] = _record(client)
+            records[row["node_id"]], lost[row["node_id"]] = _record(session, client)
         except (OrchestryError, ValueError):
             unreachable.append(row["node_id"])
     containers = session.client.cluster_containers()["containers"]
@@ -42,11 +44,12 @@ def verify(session: Session) -> int:
     return 0 if report.complete else INCOMPLETE
 
 
-def _record(client: Client) -> tuple[list[proof.Record], int]:
+def _record(session: Session, client: Client) -> tuple[list[proof.Record], int]:
     found: list[proof.Record] = []
     with client:
         while True:
-            page = client.cluster_actions(after=found[-1]["n"] if found else 0, limit=PAGE)
+            after = found[-1]["n"] if found else 0
+            page = patiently(session, partial(client.cluster_actions, after=after, limit=PAGE))
             found += page["records"]
             if not page["more"]:
                 return proof.joined(found), int(page["lost"])
