@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from cluster.clock import Clock, SystemClock
 from cluster.config import Settings, readers
-from cluster.config.effective import Configured, Effective
+from cluster.config.effective import Config, Configured, Effective
 from cluster.consensus.log import ReplicatedLog
 from cluster.consensus.syncobj_log import RaftConfig, SyncObjLog
 from cluster.control.actions import ActionFile
@@ -137,7 +137,7 @@ class Controller:
             lease_ttl_s=settings.lease_ttl_s, recorder=self.actions,
             adopt=settings.adopt,
         )
-        self._follower = Follower(self.configured, set_log_level)
+        self._follower = Follower(self.configured, set_log_level, self._limit)
         self._announce_s = 0.0
         self._parts = PartWatch(self.id)
         self._watched_s = 0.0
@@ -266,6 +266,10 @@ class Controller:
         """How database, docker, nginx, raft and redis do."""
         return {
             "database": self._database(), **self._vitals.components(), "redis": self._redis()}
+
+    def _limit(self, config: Config) -> None:
+        per_hour, per_minute, trusted = config.limits
+        self.limits.configure(per_hour=per_hour, per_minute=per_minute, trusted_proxies=trusted)
 
     def _redis(self) -> Component:
         found = self.limits.answers()

@@ -56,6 +56,12 @@ class Config:
         """Apps without hosts are under it."""
         return str(self.values[DOMAIN])
 
+    @property
+    def limits(self) -> tuple[int, int, tuple[str, ...]]:
+        """Requests of one client in an hour and in a minute, and the proxies to believe."""
+        return (self.values["limits.per_hour"], self.values["limits.per_minute"],
+                self.values["limits.trusted_proxies"])
+
 
 Configured = Callable[[Mapping[str, Any]], Config]
 """From the overrides in the replicated state to what holds."""

@@ -28,8 +28,7 @@ from orchestry.spec.shapes import (
     text,
 )
 
-RATE_MAX: Final = 10_000_000
-PROXIES_MAX: Final = 64
+RATE_MAX: Final = 1_000_000_000
 SCALES_MAX: Final = 1_000
 DOMAIN: Final = "ingress.domain"
 
@@ -118,11 +117,14 @@ KEYS: Final[tuple[Key, ...]] = (
     _own("ingress.port", "INGRESS_PORT", "ingress_port",
          "Port on which the ingress serves the applications."),
     Key("limits.per_hour", integer(0, RATE_MAX), "live",
-        "Requests of one client in an hour; 0 is no limit.", default=1_000),
+        "Requests of one client in an hour; 0 is no limit.",
+        attribute="rate_limit_per_hour", setting="RATE_LIMIT_PER_HOUR"),
     Key("limits.per_minute", integer(0, RATE_MAX), "live",
-        "Requests of one client in a minute; 0 is no limit.", default=100),
-    Key("limits.trusted_proxies", ListOf(text(_network), most=PROXIES_MAX), "live",
-        "Addresses and ranges whose `X-Forwarded-For` is believed.", default=()),
+        "Requests of one client in a minute; 0 is no limit.",
+        attribute="rate_limit_per_minute", setting="RATE_LIMIT_PER_MINUTE"),
+    Key("limits.trusted_proxies", ListOf(text(_network), most=readers.PROXIES_MAX), "live",
+        "Addresses and ranges whose `X-Forwarded-For` is believed.",
+        attribute="rate_limit_trusted_proxies", setting="RATE_LIMIT_TRUSTED_PROXIES"),
     Key("retention.raw_hours", integer(1, 24 * 31), "live",
         "How long single measurements are kept.", "hours", default=24),
     Key("retention.minute_days", integer(1, 366), "live",

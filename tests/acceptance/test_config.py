@@ -127,6 +127,21 @@ def test_the_interval_of_measuring_follows_at_once(cluster: LiveCluster) -> None
     until("decisions each 2 s again", seldom, 60)
 
 
+def test_limits_of_requests_follow_at_once(cluster: LiveCluster) -> None:
+    """Every controller counts by the new limit, and by none again when it is taken back."""
+    def told() -> list[str | None]:
+        return [call("GET", cluster.url(node, PATH))[2].get("X-RateLimit-Limit")
+                for node in cluster.ids]
+
+    assert told() == [None] * 3
+    put(cluster, follower(cluster), {"limits": {"per_minute": 54_321}})
+    until("all count", lambda: told() == ["54321"] * 3, 30)
+    restart_all(cluster)
+    until("all count again", lambda: told() == ["54321"] * 3, 30)
+    put(cluster, follower(cluster), {"limits": {"per_minute": None}})
+    until("none counts", lambda: told() == [None] * 3, 30)
+
+
 def test_a_repeat_gives_the_first_answer(cluster: LiveCluster) -> None:
     """After another change, through every controller, and after kill -9 of all."""
     body, key = {"retention": {"raw_hours": 5}}, os.urandom(8).hex()
