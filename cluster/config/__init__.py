@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
-from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from cluster.config import readers
 from cluster.config.complete import complete
@@ -17,7 +15,6 @@ from orchestry.manifest import ManifestError, load_documents
 
 LEASE_TTL_S = (0.5, 60.0)
 FILE_BYTES_MAX = 1024**2
-POSTGRES_PORT = 5432
 RATE_LIMIT_MAX = 1_000_000_000
 
 _PREFIXES = ("ORCHESTRY_", "CLUSTER_", "CONTROLLER_", "INGRESS_", "RATE_LIMIT_")
@@ -141,7 +138,7 @@ class Settings:
         secret=True)
     postgres_host: str = _setting(
         "POSTGRES_HOST", readers.host, "", "Host of that PostgreSQL, instead of DATABASE_URL.")
-    postgres_port: int = _setting("POSTGRES_PORT", readers.port, POSTGRES_PORT, "Its port.")
+    postgres_port: int = _setting("POSTGRES_PORT", readers.port, 5432, "Its port.")
     postgres_db: str = _setting("POSTGRES_DB", readers.text, "orchestry", "Its database.")
     postgres_user: str = _setting("POSTGRES_USER", readers.text, "orchestry", "Its user.")
     postgres_password: str = _setting(
@@ -180,30 +177,6 @@ class Settings:
         " http://[token@]host:port.")
     raft_addresses: Mapping[str, str]
     sources: Mapping[str, str]
-
-    @property
-    def database_host(self) -> str | None:
-        """Where PostgreSQL is; None without one."""
-        return self._database.hostname
-
-    @property
-    def database_port(self) -> int | None:
-        """Its port."""
-        return (self._database.port or POSTGRES_PORT) if self.database_url else None
-
-    @property
-    def database_name(self) -> str | None:
-        """Its database."""
-        return unquote(self._database.path.removeprefix("/")) or None
-
-    @property
-    def database_password(self) -> str | None:
-        """Secret."""
-        return self._database.password
-
-    @property
-    def _database(self) -> SplitResult:
-        return urlsplit(self.database_url)
 
 
 @dataclass(frozen=True, slots=True)

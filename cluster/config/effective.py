@@ -6,12 +6,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from cluster.config import Settings
 from cluster.config.keys import DOMAIN, KEYS, Key, read_value
 from orchestry.spec.shapes import BAD
 
 MASK = "********"
+POSTGRES_PORT = 5432
+_DATABASE: Mapping[str, Callable[[SplitResult], Any]] = {
+    "database.host": lambda url: url.hostname,
+    "database.port": lambda url: url.port or (POSTGRES_PORT if url.scheme else None),
+    "database.name": lambda url: unquote(url.path.removeprefix("/")) or None,
+    "database.password": lambda url: url.password,
+}
+"""Parts of the URL of PostgreSQL, which may be given whole; None without one."""
 _NO_OVERRIDES: Mapping[str, Any] = {}
 
 
@@ -47,6 +56,12 @@ class Config:
         """Apps without hosts are under it."""
         return str(self.values[DOMAIN])
 
+    @property
+    def limits(self) -> tuple[int, int, tuple[str, ...]]:
+        """Requests of one client in an hour and in a minute, and the proxies to believe."""
+        return (self.values["limits.per_hour"], self.values["limits.per_minute"],
+                self.values["limits.trusted_proxies"])
+
 
 Configured = Callable[[Mapping[str, Any]], Config]
 """From the overrides in the replicated state to what holds."""
@@ -58,7 +73,8 @@ def default_of(key: Key, settings: Settings) -> tuple[Any, str]:
         return key.default, "default"
     sources = {settings.sources.get(name, "default") for name in key.setting.split(" or ")}
     sources.discard("default")
-    value = getattr(settings, key.attribute)
+    read = _DATABASE.get(key.path)
+    value = read(urlsplit(settings.database_url)) if read else getattr(settings, key.attribute)
     if not sources or value is None:
         return value, "default"
     return value, "environment" if "environment" in sources else "file"

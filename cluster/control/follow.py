@@ -45,10 +45,8 @@ def set_log_level(config: Config) -> None:
 def limiting(limits: Limits) -> Callable[[Config], None]:
     """How often clients may ask this controller."""
     def follow(config: Config) -> None:
-        limits.configure(
-            per_hour=config.values["limits.per_hour"],
-            per_minute=config.values["limits.per_minute"],
-            trusted_proxies=config.values["limits.trusted_proxies"])
+        per_hour, per_minute, trusted = config.limits
+        limits.configure(per_hour=per_hour, per_minute=per_minute, trusted_proxies=trusted)
 
     return follow
 
