@@ -14,6 +14,7 @@ from api import docs, errors, limits, models
 from api.bodies import BoundedRequest
 from api.controller import Controller
 from api.here import EXTENSION, INDEX, Cache, Here
+from api.hosts import Hosts
 from api.prometheus import BEGAN, Requests
 from api.relay import Latest
 from api.replica_logs import LogReader
@@ -71,7 +72,7 @@ def create_app(controller: Controller) -> Flask:
     requests.streams(streams.hub)
     app.extensions[EXTENSION] = Here(
         controller, Waiting(controller.log, controller.clock), Cache(), latest, requests,
-        streams, reader, mark,
+        streams, reader, mark, Hosts(controller, mark),
     )
     errors.install(app)
     _mark_responses(app, controller)

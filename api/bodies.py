@@ -11,7 +11,7 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from api import errors
 from orchestry.errors import Code, OrchestryError
-from orchestry.manifest import ManifestError, load_documents
+from orchestry.manifest import DEPTH_MAX, ManifestError, load_documents
 
 BODY_BYTES_MAX = 1024**2
 # A part holds at least one whole spec, as escaped text; the log refuses what is too large.
@@ -102,7 +102,20 @@ def _object(data: bytes) -> dict[str, Any]:
         raise errors.invalid([("body", message)]) from None
     if not isinstance(value, dict):
         raise errors.invalid([("body", "must be a JSON object")])
+    if _is_deep(value):
+        raise errors.invalid([("body", _TOO_DEEP)])
     return value
+
+
+def _is_deep(value: dict[str, Any]) -> bool:
+    level: list[dict[str, Any] | list[Any]] = [value]
+    for _ in range(DEPTH_MAX):
+        level = [inner for outer in level
+                 for inner in (outer.values() if isinstance(outer, dict) else outer)
+                 if isinstance(inner, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from cluster.state.model import App, ClusterState
 from orchestry.errors import Code, OrchestryError
 
 if TYPE_CHECKING:
+    from api.hosts import Hosts
     from api.prometheus import Requests
     from api.relay import Latest
     from api.replica_logs import LogReader
@@ -43,6 +44,7 @@ class Here:
     streams: Streams
     logs: LogReader
     mark: RelayMark
+    hosts: Hosts
 
 
 class Cache:

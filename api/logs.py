@@ -4,25 +4,53 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 import orjson
 import structlog
+from flask import has_request_context, request
 from structlog.typing import Processor
+
+from api import errors
+from cluster.consensus.log import ReplicatedLog
+
+
+class Context:
+    """What every line tells beside its text; `raft` is set once there is a log."""
+
+    raft: Callable[[], tuple[int, int]] | None = None
+    """Term, and index of the last applied entry."""
+
+    def __init__(self, node_id: str) -> None:
+        self._node = node_id
+
+    def __call__(self, _: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+        event["node"] = self._node
+        if Context.raft is not None:
+            event["term"], event["index"] = Context.raft()
+        if has_request_context():
+            event["request_id"] = errors.request_id(request.environ)
+        return event
+
+
+def tell_raft(log: ReplicatedLog) -> None:
+    """Mark lines with where the log stands from now on."""
+    def where() -> tuple[int, int]:
+        status = log.status()
+        return status.term, status.applied_index
+
+    Context.raft = staticmethod(where)
 
 
 def configure(level: str, node_id: str) -> None:
     """Send everything that is logged to stderr, marked with the node's id."""
-    def node(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-        event["node"] = node_id
-        return event
 
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        node,
+        Context(node_id),
     ]
     last: list[Processor]
     if sys.stderr.isatty():

@@ -161,6 +161,13 @@ class MetricsQuery(ReadQuery):
         None, description="Width of a point, which is then a mean; by default each measurement")
 
 
+class SystemMetricsQuery(ReadQuery):
+    """Whose host."""
+
+    node: str | None = Field(
+        None, pattern=NAME_PATTERN, description="Id of a controller; by default the leader")
+
+
 class DecisionsQuery(ReadQuery):
     """Filter of the autoscaler's decisions."""
 

@@ -26,7 +26,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.gthread import ThreadWorker
 
-from api import errors
+from api import errors, logs
 from api.affinity import share_a_core
 from api.app import create_app
 from api.controller import Controller
@@ -215,6 +215,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             self._controller = self._make(self._settings)
         except Exception as error:
             self._give_up(error)
+        logs.tell_raft(self._controller.log)
         return create_app(self._controller)
 
     def _forked(self, arbiter: Any, worker: Any) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-import psutil
 from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
 
-from api import measured, prometheus, relay, views
+from api import errors, measured, prometheus, relay, views
 from api.endpoint import checked
 from api.here import answer, app_of, here, read
-from api.models import AppPath, Error, MetricsQuery, ReadQuery, WriteQuery
+from api.models import AppPath, Error, MetricsQuery, SystemMetricsQuery, WriteQuery
 from api.times import rfc3339
 from cluster.history.base import Point
+from cluster.live.relay_mark import HEADER
+from cluster.state.model import ClusterState
+from orchestry.errors import Code, OrchestryError
 
 _ERRORS: dict[str | int | HTTPStatus, Any] = {
     400: Error, 404: Error, 500: Error, 503: Error, 504: Error,
@@ -23,7 +25,6 @@ blueprint = APIBlueprint(
     "metrics", __name__, abp_responses=_ERRORS, abp_tags=[{"name": "Scaling and metrics"}],
 )
 _INTERVALS_S = {None: 0, "5m": 300, "1h": 3600, "1d": 86_400}
-_GB = 1024**3
 _MB = 1024**2
 
 
@@ -66,12 +67,32 @@ def _points(app: str, count: int, interval_s: int) -> list[Point]:
 
 @blueprint.get("/api/v1/metrics", responses={200: None})
 @checked
-def system_metrics(query: ReadQuery) -> Response:
-    """This host, all applications, and what the ingresses carried."""
+def system_metrics(query: SystemMetricsQuery) -> Response:
+    """The leader's host, all applications, what the ingresses carried, and every host.
+
+    With `node` the `system` is that controller's.
+    """
     state = read(query)
-    elsewhere = relay.relayed()
-    if elsewhere is not None:
-        return elsewhere
+    if query.node is not None and query.node not in {here().controller.id, *state.controllers}:
+        raise errors.invalid([("node", f"is none of {', '.join(sorted(state.controllers))}")])
+    if request.headers.get(HEADER):
+        return answer(_measured(state))
+    found = relay.from_leader("/api/v1/metrics") or _measured(state)
+    if query.node is None:
+        hosts = here().hosts.all()
+        return answer({**found, "nodes": [
+            {"node_id": node, "reachable": system is not None, "system": system}
+            for node, system in hosts.items()
+        ]})
+    system = here().hosts.of(query.node)
+    if system is None:
+        raise OrchestryError(
+            Code.TIMEOUT, f"{query.node} does not answer; see `nodes` of {request.path}")
+    return answer({**found, "node_id": query.node, "system": system})
+
+
+def _measured(state: ClusterState) -> dict[str, Any]:
+    """What this controller knows, which is all of it on the leader only."""
     controller = here().controller
     now_ms = controller.clock.wall_ms()
     records = controller.telemetry.all_latest(now_ms)
@@ -88,29 +109,22 @@ def system_metrics(query: ReadQuery) -> Response:
             "rps": measured.current(point)["rps"] if point else None,
             "latency_p95_ms": measured.current(point)["latency_p95_ms"] if point else None,
         })
-    return answer({
-        "timestamp": rfc3339(now_ms), "node_id": controller.id, "system": _system(),
+    return {
+        "timestamp": rfc3339(now_ms), "node_id": controller.id, "system": here().hosts.own(),
         "applications": rows,
         "network": {
             "requests_per_second": _round(totals.rps), "total_requests": totals.requests,
             "error_rate_percent": _round(totals.error_percent),
             "avg_response_time_ms": _round(totals.mean_ms),
         },
-    })
-
-
-def _system() -> dict[str, Any]:
-    memory, disk = psutil.virtual_memory(), psutil.disk_usage("/")
-    state = here().controller
-    running = state.components()["docker"].extra.get("containers_running")
-    return {
-        "cpu_percent": psutil.cpu_percent(),
-        "memory_used_gb": round((memory.total - memory.available) / _GB, 2),
-        "memory_total_gb": round(memory.total / _GB, 2),
-        "disk_used_gb": round(disk.used / _GB, 2), "disk_total_gb": round(disk.total / _GB, 2),
-        "containers_running": running,
-        "containers_total": sum(len(app.reports) for app in state.log.state().apps.values()),
     }
+
+
+@blueprint.get("/cluster/host", responses={200: None})
+@checked
+def host(query: WriteQuery) -> Response:
+    """The machine of the controller that answers."""
+    return answer({"node_id": here().controller.id, "system": here().hosts.own()})
 
 
 @blueprint.get("/cluster/measurements", responses={200: None})

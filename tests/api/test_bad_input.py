@@ -142,6 +142,18 @@ def test_wrong_method(client: FlaskClient, method: str, path: str, allowed: str)
     assert answer.headers["Allow"] == allowed
 
 
+def test_depth_has_a_limit(client: FlaskClient) -> None:
+    """32 levels are read, one more is refused before anybody looks at it."""
+    def nested(depth: int) -> str:
+        return '{"a":' * (depth - 1) + "{}" + "}" * (depth - 1)
+
+    for depth, word in ((32, "is not known here"), (33, "is nested too deeply")):
+        answer = client.post("/api/v1/apps/shop/scale", data=nested(depth),
+                             content_type="application/json")
+        assert answer.status_code == 400
+        assert word in answer.get_data(as_text=True)
+
+
 @pytest.mark.parametrize("depth", [500, 2_000, 100_000])
 def test_too_deep(client: FlaskClient, depth: int) -> None:
     """Depth is named as the fault, not what a parser ran out of."""

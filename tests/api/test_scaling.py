@@ -229,6 +229,36 @@ def test_metrics_of_the_system(node_client: tuple[Node, FlaskClient]) -> None:
         "avg_response_time_ms": 9}
 
 
+def test_hosts_of_all_controllers(
+    node_client: tuple[Node, FlaskClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every machine is shown, also one whose controller is away; `node` chooses one."""
+    node, client = node_client
+    node.announce("one", "http://one.example:8001")
+    node.announce("three", "http://three.example:8003")
+    node.announce("two", "http://two.example:8002")
+
+    def fetch(url: str, *_: Any, **__: Any) -> tuple[int, str, bytes] | None:
+        assert url.endswith("/cluster/host")
+        return (200, "", b'{"system": {"cpu_percent": 7.5}}') if "two" in url else None
+
+    monkeypatch.setattr(relay, "fetch", fetch)
+    one, three, two = client.get("/api/v1/metrics").get_json()["nodes"]
+    assert (one["node_id"], one["reachable"]) == ("one", True)
+    assert one["system"]["memory_total_gb"] > 0
+    assert three == {"node_id": "three", "reachable": False, "system": None}
+    assert two == {"node_id": "two", "reachable": True, "system": {"cpu_percent": 7.5}}
+    found = client.get("/api/v1/metrics?node=two").get_json()
+    assert (found["node_id"], found["system"]) == ("two", {"cpu_percent": 7.5})
+    assert "network" in found
+    assert client.get("/cluster/host").get_json()["system"]["disk_total_gb"] > 0
+    away = client.get("/api/v1/metrics?node=three")
+    assert (away.status_code, away.get_json()["code"]) == (504, "TIMEOUT")
+    wrong = client.get("/api/v1/metrics?node=four")
+    assert wrong.status_code == 400
+    assert wrong.get_json()["details"][0]["field"] == "node"
+
+
 def test_prometheus_text(node_client: tuple[Node, FlaskClient]) -> None:
     """Node, loops, API, applications and ingress; the latter two on the leader only."""
     node, client = node_client
@@ -270,11 +300,12 @@ def test_a_follower_asks_the_leader_and_answers_itself_when_that_fails(
         return 200, "application/json", b'{"from": "two"}'
 
     monkeypatch.setattr(relay, "fetch", fetch)
-    for path in (f"{PATH}/decisions?limit=3", "/api/v1/apps/shop/metrics", "/api/v1/metrics"):
+    for path in (f"{PATH}/decisions?limit=3", "/api/v1/apps/shop/metrics"):
         assert client.get(path).get_json() == {"from": "two"}
         assert asked[-1] == f"http://two.example:8002{path}"
         own = client.get(path, headers={HEADER: "1"}).get_json()
         assert own != {"from": "two"}
+    assert client.get("/api/v1/metrics").get_json()["from"] == "two"
     monkeypatch.setattr(relay, "fetch", lambda *_, **__: None)
     assert client.get("/api/v1/apps/shop/metrics").get_json()["current"]["rps"] is None
     assert client.get("/api/v1/apps/shop").get_json()["metrics"]["rps"] is None
