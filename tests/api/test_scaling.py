@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from flask.testing import FlaskClient
 
 from api import relay
+from api.app import create_app
 from cluster.control.rates import Load
 from cluster.control.telemetry import Record, Totals
 from cluster.history.base import Point
+from cluster.live.bus import LocalBus
 from cluster.live.relay_mark import HEADER
 from cluster.scaling.replay import Round
 from cluster.scaling.samples import AppSample, Sample
 from orchestry.spec.model import Scaling
 from tests.api.support import SPEC, Node, make
+from tests.live import until
 from tests.unit.scaling.support import look
 
 PATH = "/api/v1/apps/shop/scaling"
@@ -227,6 +231,39 @@ def test_metrics_of_the_system(node_client: tuple[Node, FlaskClient]) -> None:
     assert body["network"] == {
         "requests_per_second": 90, "total_requests": 1000, "error_rate_percent": 0.5,
         "avg_response_time_ms": 9}
+
+
+def test_the_leader_tells_its_measurements_over_the_bus(
+    node_client: tuple[Node, FlaskClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After each round, to whoever listens; a follower believes the leader only, and asks
+    it when it hears nothing."""
+    node, _ = node_client
+    node.bus = bus = LocalBus(node.clock)
+    bus.start()
+    try:
+        told: list[bytes] = []
+        bus.subscribe(relay.TOPIC, told.append)
+        app = create_app(node)
+        measure(node)
+        node.telemetry.sum_up(Totals(1, 1000, 90.0, 0.5, 9.0))
+        until("the leader tells", lambda: told, 5)
+        assert orjson.loads(told[0])["apps"]["shop"]["rps"] == 90
+        latest = app.extensions["orchestry"].latest
+        node.announce("two", "http://two.example:8002")
+        node.local.leader = "two"
+        asked: list[str] = []
+        monkeypatch.setattr(relay, "fetch", lambda url, *_, **__: asked.append(url))
+        monkeypatch.setattr(relay, "SILENT_S", 0.0)
+        for name, rps in (("two", 5), ("three", 6)):
+            bus.publish(relay.TOPIC, orjson.dumps({"node": name, "apps": {"shop": {"rps": rps}}}))
+        until("it hears", lambda: latest.all() == {"shop": {"rps": 5}}, 5)
+        monkeypatch.setattr(relay, "HEARD_S", -1.0)
+        asked.clear()
+        bus.publish(relay.TOPIC, orjson.dumps({"node": "two", "apps": {}}))
+        until("it asks", lambda: latest.all() == {} and asked, 5)
+    finally:
+        bus.stop()
 
 
 def test_hosts_of_all_controllers(
