@@ -10,7 +10,7 @@ from flask import Flask, Response, request
 from flask.json.provider import JSONProvider
 from flask_openapi.openapi import OpenAPI
 
-from api import docs, errors, limits, models
+from api import docs, errors, limits, models, origins
 from api.bodies import BoundedRequest
 from api.controller import Controller
 from api.here import EXTENSION, INDEX, Cache, Here
@@ -76,6 +76,7 @@ def create_app(controller: Controller) -> Flask:
     )
     errors.install(app)
     _mark_responses(app, controller)
+    origins.install(app, controller)
     limits.install(app, controller)
     for part in (apps, scaling, health, metrics, history, logs, cluster, members, actions,
                  backup, system, config, peers, stream_routes):

@@ -87,6 +87,15 @@ def until(what: str, check: Callable[[], Any], timeout_s: float, gap_s: float = 
         time.sleep(gap_s)
 
 
+def listening(address: str, port: int = 8080, timeout_s: float = 20.0) -> None:
+    """Wait until somebody accepts connections: a container runs before its program listens."""
+    def accepts() -> bool:
+        socket.create_connection((address, port), timeout_s).close()
+        return True
+
+    until(f"{address}:{port} listens", accepts, timeout_s)
+
+
 def kill_container(container_id: str) -> None:
     """SIGKILL behind the cluster's back."""
     import docker

@@ -17,7 +17,9 @@ from api.streams.wire import GOING_AWAY, TOO_SLOW, Wire
 logger = logging.getLogger(__name__)
 
 TICK_S = 1.0
-IO_THREADS = 4
+QUICK_THREADS = 4
+SLOW_THREADS = 8
+"""For what asks Docker, so that one that hangs keeps only its like waiting."""
 FILES_ELSEWHERE = 2048
 """Descriptors for all that is no stream: plain connections, Raft, Docker, files."""
 STOP_S = 3.0
@@ -53,7 +55,8 @@ class Hub:
         self._reserved = 0
         self._peers: set[Peer] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._io: ThreadPoolExecutor | None = None
+        self._quick: ThreadPoolExecutor | None = None
+        self._slow: ThreadPoolExecutor | None = None
         self._thread: threading.Thread | None = None
         self._stopped = False
         self._watchers: list[Callable[[float], None]] = []
@@ -97,7 +100,8 @@ class Hub:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                self._io = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="stream-io")
+                self._quick = ThreadPoolExecutor(QUICK_THREADS, "streams-quick")
+                self._slow = ThreadPoolExecutor(SLOW_THREADS, "streams-slow")
                 self._thread = threading.Thread(target=self._run, name="streams", daemon=True)
                 self._thread.start()
             return self._loop
@@ -117,13 +121,15 @@ class Hub:
     def _run(self) -> None:
         loop = self._loop
         assert loop is not None
-        assert self._io is not None
+        assert self._quick is not None
+        assert self._slow is not None
         asyncio.set_event_loop(loop)
         loop.call_soon(self._tick)
         try:
             loop.run_forever()
         finally:
-            self._io.shutdown(wait=False, cancel_futures=True)
+            for pool in (self._quick, self._slow):
+                pool.shutdown(wait=False, cancel_futures=True)
             loop.close()
 
     def _attach(self, sock: socket.socket, head: bytes, wire: Wire, begin: Begin,
@@ -171,19 +177,23 @@ class Hub:
         assert self._loop is not None
         self._loop.call_later(delay_s, call)
 
-    def work(self, job: Callable[[], Any], done: Callable[[Any, BaseException | None], None],
-             ) -> None:
+    def work(
+        self, job: Callable[[], Any], done: Callable[[Any, BaseException | None], None], *,
+        slow: bool = False,
+    ) -> None:
         """Run `job`, which may wait, in another thread, and then `done` in this one."""
         assert self._loop is not None
-        task = self._loop.create_task(self._work(job, done))
+        task = self._loop.create_task(self._work(job, done, self._slow if slow else self._quick))
         task.add_done_callback(_look)
 
-    async def _work(self, job: Callable[[], Any],
-                    done: Callable[[Any, BaseException | None], None]) -> None:
+    async def _work(
+        self, job: Callable[[], Any], done: Callable[[Any, BaseException | None], None],
+        pool: ThreadPoolExecutor | None,
+    ) -> None:
         assert self._loop is not None
         found, fault = None, None
         try:
-            found = await self._loop.run_in_executor(self._io, job)
+            found = await self._loop.run_in_executor(pool, job)
         except Exception as error:
             fault = error
         done(found, fault)

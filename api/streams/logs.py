@@ -80,7 +80,7 @@ class Logs:
             self._feeds.add(found)
             if asked.tail:
                 hub.work(lambda: self._begin_ns(asked, now_ns),
-                         lambda at_ns, fault: self._begun(found, at_ns, fault))
+                         lambda at_ns, fault: self._begun(found, at_ns, fault), slow=True)
             else:
                 key = (asked.app, asked.container)
                 topic = self._shared.get(key)
@@ -140,7 +140,7 @@ class Logs:
             if topic.subscription is not None:
                 # Lines are delivered under a lock that closing waits for.
                 subscription = topic.subscription
-                self.hub.work(subscription.close, lambda _, __: None)
+                self.hub.work(subscription.close, lambda _, __: None, slow=True)
 
     def _look(self, now_s: float) -> None:
         apps = self._state().apps

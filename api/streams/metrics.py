@@ -70,14 +70,15 @@ class Metrics:
         self._hub.work(self._latest, self._found)
 
     def _found(self, latest: Mapping[str, Current] | None, fault: BaseException | None) -> None:
-        if fault is not None:
-            logger.error("measurements for streams cannot be had", exc_info=fault)
-        else:
-            assert latest is not None
+        try:
+            if fault is not None or latest is None:
+                logger.error("measurements for streams cannot be had", exc_info=fault)
+                return
             apps = self._state().apps
             for name in tuple(self._feeds):
                 self._tell(name, apps.get(name), latest.get(name))
-        self._hub.later(LOOK_S, self._look)
+        finally:
+            self._hub.later(LOOK_S, self._look)
 
     def _tell(self, name: str, app: App | None, current: Current | None) -> None:
         feeds = tuple(self._feeds[name])
@@ -95,7 +96,7 @@ class Metrics:
             "healthy_replicas": healthy, "total_replicas": len(app.reports),
         }))
         for feed in feeds:
-            feed.peer.send([made])
+            feed.tell(made)
 
 
 class MetricsFeed:
@@ -105,9 +106,20 @@ class MetricsFeed:
         self._source = source
         self.app = app
         self.peer = peer
+        self._waiting: Message | None = None
+
+    def tell(self, message: Message) -> None:
+        """A measurement; for a client that is behind it replaces the one before."""
+        if self.peer.busy:
+            self._waiting = message
+        else:
+            self.peer.send([message])
 
     def drained(self) -> None:
-        """There is nothing in store: each measurement replaces the one before."""
+        """The client has taken all."""
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            self.peer.send([waiting])
 
     def close(self) -> None:
         """The client is gone."""

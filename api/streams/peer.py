@@ -110,6 +110,11 @@ class Peer(asyncio.Protocol):
         """Nothing more will be sent."""
         return self._end_s is not None or self._transport is None
 
+    @property
+    def busy(self) -> bool:
+        """What is sent now would wait."""
+        return self._paused
+
     def send(self, messages: Sequence[Message]) -> None:
         """What just happened; a client that is too far behind is dropped."""
         self._put(messages, live=True)

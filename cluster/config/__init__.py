@@ -76,6 +76,10 @@ class Settings:
         "ORCHESTRY_STREAMS_MAX", readers.whole(0, 10_000), 1500,
         "Streams (logs, metrics, events) that this controller serves at once; one more is"
         " refused with 503.")
+    origins: tuple[str, ...] = _setting(
+        "ORCHESTRY_ORIGINS", readers.origins, (),
+        "Other sites whose pages may act and listen through a browser, separated by commas, as"
+        " https://ops.example.org.")
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
         "ORCHESTRY_LOG_LEVEL", readers.log_level, "info", "debug, info, warning or error.")
     data_dir: Path = _setting(  # noqa: RUF009 - a field, as all of them

@@ -207,6 +207,15 @@ def postgres_url(value: str) -> str:
     return value
 
 
+def origins(value: str) -> tuple[str, ...]:
+    """Origins of web pages, separated by commas."""
+    found = tuple(part.strip() for part in value.split(",") if part.strip())
+    for part in found:
+        if not re.fullmatch(r"https?://[a-z0-9.\-\[\]:]+", part):
+            raise ValueError(f"{part!r} must look like https://ops.example.org, in lower case")
+    return found
+
+
 def networks(value: str) -> tuple[str, ...]:
     """Addresses and networks, separated by commas."""
     found = []

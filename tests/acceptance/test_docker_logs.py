@@ -22,6 +22,7 @@ from orchestry.spec.parse import canonical
 from tests.api.support import spec
 from tests.docker_daemon import PrivateDaemon
 from tests.images import build_test_app
+from tests.live import listening
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker]
 
@@ -78,6 +79,7 @@ def until(holds: Callable[[], bool], what: Callable[[], str]) -> None:
 
 def say(replica: Container, *lines: str) -> None:
     """Let it write lines."""
+    listening(replica.ip, timeout_s=DEADLINE_S)
     connection = http.client.HTTPConnection(replica.ip, 8080, timeout=DEADLINE_S)
     connection.request("POST", "/say", body="".join(f"{line}\n" for line in lines).encode())
     assert connection.getresponse().status == 200

@@ -22,6 +22,7 @@ from cluster.engine.base import (
 from cluster.engine.docker import DockerEngine
 from cluster.engine.fake import FakeEngine
 from cluster.engine.fake_parts import ImageBehaviour
+from tests.live import listening
 
 DEADLINE_S = 20.0
 MISSING_IMAGE = "orchestry.invalid/missing:1"
@@ -68,6 +69,7 @@ class DockerHost:
         self.client.wait(container_id, timeout=DEADLINE_S)
 
     def say(self, container: Container, text: bytes, *, stream: int = 1) -> None:
+        listening(container.ip, timeout_s=DEADLINE_S)
         connection = http.client.HTTPConnection(container.ip, 8080, timeout=DEADLINE_S)
         try:
             connection.request("POST", f"/say?stream={stream}", body=text)

@@ -54,7 +54,7 @@ def test_environment_beats_file_beats_default(tmp_path: Path) -> None:
 
 GOOD = {
     "ORCHESTRY_HOST": "0.0.0.0", "ORCHESTRY_PORT": "8001", "ORCHESTRY_LOG_LEVEL": "DEBUG",
-    "ORCHESTRY_STREAMS_MAX": "10",
+    "ORCHESTRY_STREAMS_MAX": "10", "ORCHESTRY_ORIGINS": "https://ops.example.org",
     "ORCHESTRY_DATA_DIR": "/srv/data", "ORCHESTRY_ENGINE": "fake", "CONTROLLER_NODE_ID": "a",
     "CONTROLLER_API_URL": "https://a.example:8001/", "CLUSTER_MODE": "cluster",
     "CLUSTER_PEERS": FAR, "CLUSTER_SECRET": SECRET, "CLUSTER_RAFT_PORT": "9001",

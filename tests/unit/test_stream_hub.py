@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import immutables
 import pytest
 
 from api.streams import peer as peers
 from api.streams.hub import Hub
+from api.streams.metrics import Metrics
 from api.streams.peer import Feed, Peer
 from api.streams.wire import Message, SseWire
+from cluster.state.model import App, ClusterState
 from tests.live import until
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -135,6 +138,33 @@ def test_a_client_that_reads_in_time_gets_everything(hub: Hub) -> None:
     assert numbers == list(range(3000))
     assert told.drains >= 1
     end.close()
+
+
+def test_a_slow_client_of_measurements_misses_some_but_never_the_last(hub: Hub) -> None:
+    """They replace one another, so that it is not dropped while it reads at all."""
+    apps = {"shop": App("shop", "{}", 1, True, 0, 0, 0)}
+    state = ClusterState(apps=immutables.Map(apps))
+    now: dict[str, Any] = {"shop": {"n": 0, "pad": "x" * 2000}}
+    source = Metrics(hub, lambda: now, lambda: state)
+    place = hub.reserve()
+    assert place is not None
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.settimeout(WAIT_S)
+    hub.attach(ours, HEAD, SseWire(chunked=False), source.feed("shop"), place)
+    until("it is fed", lambda: source._feeds, WAIT_S, gap_s=0.001)
+    for number in range(1, 1001):
+        now["shop"] = {"n": number, "pad": "x" * 2000}
+        on_hub(hub, source._tell, "shop", apps["shop"], now["shop"])
+    found = b""
+    while b'"n":1000' not in found:
+        chunk = theirs.recv(65536)
+        assert chunk
+        found += chunk
+    numbers = [int(part.split(b",")[0]) for part in found.split(b'"n":')[1:]]
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) < 1000
+    theirs.close()
 
 
 def test_silent_clients_are_pinged_and_stalled_ones_dropped(
