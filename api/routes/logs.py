@@ -12,15 +12,18 @@ from flask_openapi.blueprint import APIBlueprint
 from api import errors
 from api.endpoint import checked
 from api.here import answer, app_of, here, read
-from api.levels import at_least, level_of
-from api.models import AppPath, Error, LogsQuery
+from api.levels import Level, at_least, level_of
+from api.models import AppPath, Error, LogsQuery, LogsStreamQuery
 from api.replica_logs import Reading
-from api.streams.logs import entry
+from api.streams.accept import accept, upgrades
+from api.streams.logs import Asked, entry
 from api.times import since_ns
 from cluster.engine.base import LOGS_BYTES_MAX
 from cluster.state.model import App
 from cluster.state.replicas import is_named, replica_name
+from orchestry.errors import Code, OrchestryError
 
+TAIL_MAX = 10_000
 ANSWER_BYTES_MAX = LOGS_BYTES_MAX
 """Not above what is read of a container: what was left out there shows here as `has_more`."""
 
@@ -36,24 +39,48 @@ blueprint = APIBlueprint(
 @blueprint.get("/<app_name>/logs", responses={200: None})
 @checked
 def logs(path: AppPath, query: LogsQuery) -> Response:
-    """The last log lines of an application's containers, oldest first.
+    """The last log lines of an application's containers, oldest first; with `follow`, and over
+    a WebSocket, also those that come.
 
     With `level`, they are searched among the last 10000 of each container, 100000 of all.
     """
     app = app_of(read(query), path.app_name)
+    if query.follow and upgrades():
+        return _stream(app, query.container, query.tail, query.since, query.level)
     if query.follow:
-        stream = f"/api/v1/apps/{app.name}/logs/stream"
+        path_of_stream = f"/api/v1/apps/{app.name}/logs/stream"
         raise errors.invalid([(
-            "follow", f"needs a WebSocket: connect one to {stream}, or leave `follow` out")])
+            "follow",
+            f"needs a WebSocket: connect one to {path_of_stream}, or leave `follow` out")])
     least = query.level
     found = here().logs.read(
-        wanted_of(app, query.container), tail=query.tail, since_ns=since_of(query.since),
+        _wanted(app, query.container), tail=query.tail, since_ns=_since(query.since),
         keep=None if least is None else lambda line: at_least(level_of(line.text), least),
     )
     return answer(_body(app.name, found))
 
 
-def wanted_of(app: App, container: str | None) -> dict[str, str]:
+@blueprint.get("/<app_name>/logs/stream", responses={101: None, 200: None})
+@checked
+def stream(path: AppPath, query: LogsStreamQuery) -> Response:
+    """Lines of an application's replicas as they are written, whichever come and go."""
+    app = app_of(read(query), path.app_name)
+    tail = query.tail if query.tail is not None else TAIL_MAX if query.since is not None else 0
+    return _stream(app, query.container, tail, query.since, query.level)
+
+
+def _stream(
+    app: App, container: str | None, tail: int, since: str | None, level: Level | None
+) -> Response:
+    asked = Asked(app.name, container, tail, _since(since), level)
+    _wanted(app, container)
+    docker = here().controller.components().get("docker")
+    if docker is not None and docker.status == "unavailable":
+        raise OrchestryError(Code.DOCKER_ERROR, docker.detail or "Docker does not answer here")
+    return accept(here().streams.logs.feed(asked))
+
+
+def _wanted(app: App, container: str | None) -> dict[str, str]:
     """Container id -> name of the replica."""
     wanted = {
         replica.container_id: replica_name(app.name, replica) for replica in app.reports
@@ -87,8 +114,7 @@ def _body(app: str, found: Reading) -> bytes:
         orjson.dumps(app), b",".join(reversed(parts)), rest[1:])
 
 
-def since_of(text: str | None) -> int:
-    """The `since` of a query in ns, Unix time; 0 for none."""
+def _since(text: str | None) -> int:
     if text is None:
         return 0
     try:

@@ -88,7 +88,7 @@ def test_lines_of_replicas_that_come_and_go_on_every_node(
     with ExitStack() as stack:
         streams = everywhere(cluster, stack, "/api/v1/apps/web/logs/stream")
         past = stack.enter_context(
-            Stream(cluster, cluster.ids[0], "/api/v1/apps/web/logs/stream?tail=1000"))
+            Stream(cluster, cluster.ids[0], "/api/v1/apps/web/logs?follow=true&tail=1000"))
         first = [f"line {n}" for n in range(20)]
         say(cluster, "web", first)
         assert cluster.write("POST", "/api/v1/apps/web/scale", {"replicas": 3})[0] == 200

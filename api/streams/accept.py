@@ -1,0 +1,77 @@
+"""Accept: from a request to a stream that the hub takes over, or a refusal in plain HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http import HTTPStatus
+
+from flask import Response, request
+
+from api import errors
+from api.here import here
+from api.streams.hub import Begin
+from api.streams.take_over import SOCKET, STREAM, UPGRADE, Accepted
+from api.streams.wire import Refused, SseWire, WebSocketWire, Wire
+from orchestry.errors import Code, OrchestryError
+
+_SSE = "text/event-stream"
+_NEITHER = (
+    "is a stream: connect with a WebSocket, or send `Accept: text/event-stream` for "
+    "server-sent events"
+)
+
+
+def upgrades() -> bool:
+    """Whether the client asks for a WebSocket."""
+    upgrade: str = request.environ.get(UPGRADE, "")
+    return request.method == "GET" and upgrade.strip().lower() == "websocket"
+
+
+def accept(begin: Begin) -> Response:
+    """Take the stream, or refuse it before anything was upgraded.
+
+    Raises:
+        OrchestryError: VALIDATION_ERROR for what is no stream, CLUSTER_NOT_READY when all
+            places are taken.
+    """
+    answer, wire = _wire()
+    if SOCKET not in request.environ:
+        raise OrchestryError(Code.CLUSTER_NOT_READY, "This server cannot hand over connections")
+    hub = here().streams.hub
+    place = hub.reserve()
+    if place is None:
+        raise OrchestryError(
+            Code.CLUSTER_NOT_READY,
+            f"This node serves {hub.streams_max} streams already; close some, ask another node, "
+            "or raise ORCHESTRY_STREAMS_MAX",
+        )
+    request.environ[STREAM] = Accepted(wire, begin, place)
+    return answer
+
+
+def _wire() -> tuple[Response, Wire]:
+    if upgrades():
+        try:
+            wire = WebSocketWire(request.path, [("Upgrade", "websocket"), *_headers()])
+        except Refused as refused:
+            raise errors.invalid([("Upgrade", refused.reason)]) from None
+        answer = Response(status=HTTPStatus.SWITCHING_PROTOCOLS)
+        for name, value in wire.response_headers:
+            answer.headers.add(name, value)
+        return answer, wire
+    if request.method == "GET" and _SSE in request.headers.get("Accept", "").lower():
+        answer = Response(content_type=f"{_SSE}; charset=utf-8")
+        answer.headers["Cache-Control"] = "no-store"
+        answer.headers["X-Accel-Buffering"] = "no"
+        chunked = request.environ.get("SERVER_PROTOCOL") == "HTTP/1.1"
+        if chunked:
+            answer.headers["Transfer-Encoding"] = "chunked"
+        return answer, SseWire(chunked=chunked)
+    raise errors.invalid([("Accept", f"{request.path} {_NEITHER}")])
+
+
+def _headers() -> Iterator[tuple[str, str]]:
+    wanted = {"host", "connection", "origin"}
+    for name, value in request.headers.items():
+        if name.lower() in wanted or name.lower().startswith("sec-websocket-"):
+            yield name, value
