@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.bodies import BODY_BYTES_MAX, PART_BODY_BYTES_MAX
 from api.levels import Level
@@ -16,6 +16,8 @@ REPLICAS_MAX = 100
 WAIT_S_MAX = 3600
 GRACE_S_MAX = 300
 INDEX_MAX = 2**62
+KEY_PATTERN = r"[\x21-\x7e]{1,128}"
+MATCH_PATTERN = r'(\*|"[0-9]{1,18}")'
 
 
 def _whole(value: Any) -> Any:
@@ -56,6 +58,37 @@ class WriteQuery(BaseModel):
     """A write without further parameters."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _key(value: str) -> str:
+    if re.fullmatch(KEY_PATTERN, value) is None:
+        raise ValueError("must be 1-128 visible ASCII characters")
+    return value
+
+
+def _match(value: str) -> str:
+    if re.fullmatch(MATCH_PATTERN, value) is None:
+        raise ValueError('must be a revision in quotes, such as "42"')
+    return value
+
+
+class WriteHeaders(BaseModel):
+    """What every write accepts."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: Annotated[str | None, AfterValidator(_key)] = Field(
+        None, alias="Idempotency-Key", json_schema_extra={"pattern": f"^{KEY_PATTERN}$"},
+        description="A repeat within 24 h under the same key, at any node, is not executed again "
+                    "and gets the first answer")
+
+
+class AppHeaders(WriteHeaders):
+    """What every write on an application accepts."""
+
+    match: Annotated[str | None, AfterValidator(_match)] = Field(
+        None, alias="If-Match", json_schema_extra={"pattern": f"^{MATCH_PATTERN}$"},
+        description="Only if the application has this revision: the `ETag` of a read")
 
 
 class ReadQuery(BaseModel):
