@@ -12,7 +12,6 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from api.bodies import YAML
 from api.writes import METHODS
 from cluster.state.commands import RestorePart
 from orchestry.errors import Code
@@ -184,6 +183,7 @@ SPEC: dict[str, Any] = {
 SPEC_BODY: dict[str, Any] = {
     "required": True,
     "content": {
-        kind: {"schema": {"$ref": f"{_SCHEMAS}AppSpec"}} for kind in ("application/json", *YAML)
+        kind: {"schema": {"$ref": f"{_SCHEMAS}AppSpec"}}
+        for kind in ("application/json", "application/yaml")
     },
 }

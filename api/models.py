@@ -16,13 +16,15 @@ REPLICAS_MAX = 100
 WAIT_S_MAX = 3600
 GRACE_S_MAX = 300
 INDEX_MAX = 2**62
+LAST_S = 253_402_300_799  # the last second that RFC 3339 can write
+ADDRESS_PATTERN = r"^([A-Za-z0-9_][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]+\]):[1-9][0-9]{0,4}$"
 KEY_PATTERN = r"[\x21-\x7e]{1,128}"
-MATCH_PATTERN = r'(\*|"[0-9]{1,18}")'
+MATCH_PATTERN = r'("[0-9]{1,18}"|\*)'
 
 
 def _whole(value: Any) -> Any:
     if isinstance(value, str):
-        if not re.fullmatch(r"-?[0-9]{1,18}", value):
+        if not re.fullmatch(r"-?[0-9]{1,19}", value):
             raise ValueError("must be a whole number")
         return int(value)
     return value
@@ -43,6 +45,9 @@ def _level(value: Any) -> Any:
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
+Since = Annotated[str, Field(max_length=64, json_schema_extra={"anyOf": [
+    {"pattern": r"^[0-9]{1,23}[smhd]$"}, {"format": "date-time"},
+]})]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 
 
@@ -51,7 +56,8 @@ class AppPath(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    app_name: str = Field(pattern=NAME_PATTERN, description="Application name")
+    app_name: str = Field(
+        pattern=NAME_PATTERN, description="Application name", examples=["my-app"])
 
 
 class WriteQuery(BaseModel):
@@ -87,7 +93,8 @@ class AppHeaders(WriteHeaders):
     """What every write on an application accepts."""
 
     match: Annotated[str | None, AfterValidator(_match)] = Field(
-        None, alias="If-Match", json_schema_extra={"pattern": f"^{MATCH_PATTERN}$"},
+        None, alias="If-Match", json_schema_extra={"anyOf": [
+            {"const": "*"}, {"pattern": r'^"[0-9]{1,18}"$'}]},
         description="Only if the application has this revision: the `ETag` of a read")
 
 
@@ -119,7 +126,7 @@ class EventsQuery(ReadQuery):
     """Filter of events."""
 
     type: Literal["scaling", "health", "config", "error", "cluster"] | None = None
-    since: str | None = Field(None, max_length=64, description="1h, 30m, 1d or an RFC 3339 time")
+    since: Since | None = Field(None, description="1h, 30m, 1d or an RFC 3339 time")
     limit: Whole = Field(100, ge=1, le=1000)
     before: Whole | None = Field(None, ge=0, le=INDEX_MAX, description="Event id, for paging")
 
@@ -167,7 +174,7 @@ class LogsQuery(ReadQuery):
     container: str | None = Field(
         None, max_length=128, description="Name of a replica (shop-1), or an id")
     tail: Whole = Field(100, ge=0, le=10_000, description="Lines from the end")
-    since: str | None = Field(None, max_length=64, description="1h, 30m, 1d or an RFC 3339 time")
+    since: Since | None = Field(None, description="1h, 30m, 1d or an RFC 3339 time")
     level: Annotated[Level, BeforeValidator(_level)] | None = Field(
         None, description="Only lines of this level or a worse one")
     follow: Flag = Field(False, description="Needs a WebSocket: see `.../logs/stream`")
@@ -181,7 +188,7 @@ class LogsStreamQuery(ReadQuery):
     tail: Whole | None = Field(
         None, ge=0, le=10_000,
         description="Lines from before, at most; by default none, with `since` all since then")
-    since: str | None = Field(None, max_length=64, description="1h, 30m, 1d or an RFC 3339 time")
+    since: Since | None = Field(None, description="1h, 30m, 1d or an RFC 3339 time")
     level: Annotated[Level, BeforeValidator(_level)] | None = Field(
         None, description="Only lines of this level or a worse one")
 
@@ -205,8 +212,8 @@ class DecisionsQuery(ReadQuery):
     """Filter of the autoscaler's decisions."""
 
     limit: Whole = Field(100, ge=1, le=1000)
-    since: str | None = Field(None, max_length=64, description="1h, 30m, 1d or an RFC 3339 time")
-    until: str | None = Field(None, max_length=64, description="Only up to then")
+    since: Since | None = Field(None, description="1h, 30m, 1d or an RFC 3339 time")
+    until: Since | None = Field(None, description="Only up to then")
     changes: Flag = Field(False, description="Only those that changed the number of replicas")
 
 
@@ -270,7 +277,8 @@ class SampleBody(_Body):
     """
 
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
-    timestamp: str | float = Field(description="RFC 3339, or seconds")
+    timestamp: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | Annotated[
+        float, Field(gt=0, le=LAST_S)] = Field(description="RFC 3339 since 1970, or Unix seconds")
     total_replicas: int = Field(1, ge=0, le=REPLICAS_MAX)
     cpu_percent: float | None = None
     memory_percent: float | None = None
@@ -284,7 +292,7 @@ class SimulateBody(_Body):
 
     policy: dict[str, Any] = Field(
         default_factory=dict, description="Changes to the policy in force")
-    since: str = Field("1h", max_length=64, description="How far back the recording is used")
+    since: Since = Field("1h", description="How far back the recording is used")
     samples: list[SampleBody] | None = Field(
         None, max_length=5000, description="Instead of the recording, oldest first")
     replicas: int | None = Field(
@@ -303,7 +311,9 @@ class MemberBody(_Body):
     """A controller that is to vote."""
 
     node_id: str = Field(pattern=NAME_PATTERN)
-    raft_address: str = Field(max_length=260, description="host:port for the other controllers")
+    raft_address: str = Field(
+        max_length=260, description="host:port for the other controllers",
+        examples=["10.0.0.4:8101"], json_schema_extra={"pattern": ADDRESS_PATTERN})
 
 
 class TransferBody(_Body):
