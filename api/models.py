@@ -94,7 +94,8 @@ class AppHeaders(WriteHeaders):
 
     match: Annotated[str | None, AfterValidator(_match)] = Field(
         None, alias="If-Match", json_schema_extra={"anyOf": [
-            {"const": "*"}, {"pattern": r'^"[0-9]{1,18}"$'}]},
+            {"type": "string", "const": "*"},
+            {"type": "string", "pattern": r'^"[0-9]{1,18}"$'}]},
         description="Only if the application has this revision: the `ETag` of a read")
 
 
@@ -278,7 +279,7 @@ class SampleBody(_Body):
 
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
     timestamp: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | Annotated[
-        float, Field(gt=0, le=LAST_S)] = Field(description="RFC 3339 since 1970, or Unix seconds")
+        float, Field(ge=1, le=LAST_S)] = Field(description="RFC 3339 since 1970, or Unix seconds")
     total_replicas: int = Field(1, ge=0, le=REPLICAS_MAX)
     cpu_percent: float | None = None
     memory_percent: float | None = None

@@ -61,8 +61,7 @@ def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     """Keep the cluster whole and the waits short; whatever is wrong in a request stays wrong."""
-    if not FOLLOW:
-        kwargs["allow_redirects"] = False
+    kwargs["allow_redirects"] = FOLLOW
     operation = _operation(case)
     index = str((case.query or {}).get("min_index"))
     if index.isdecimal() and 0 < int(index) <= 2**62 and operation != "cluster_status":

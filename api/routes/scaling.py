@@ -189,7 +189,7 @@ def _given(number: int, one: SampleBody) -> Round:
             at = datetime.fromisoformat(at_s)
         except ValueError:
             at = None
-        if at is None or at.tzinfo is None or at.timestamp() <= 0:
+        if at is None or at.tzinfo is None or at.timestamp() < 1:
             raise errors.invalid([(
                 f"samples[{number}].timestamp",
                 "must be an RFC 3339 time such as 2026-01-15T10:30:00Z, or seconds")])

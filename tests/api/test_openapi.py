@@ -158,7 +158,7 @@ def test_all_that_is_allowed_for_an_index_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "timestamp", [0, -1, 1e300, "1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z"])
+    "timestamp", [0, -1, 5e-324, 1e300, "1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z"])
 def test_moments_that_no_answer_could_show(timestamp: Any) -> None:
     """A sample outside of what RFC 3339 can say since 1970 is refused with its field."""
     client = make()[2]
