@@ -67,6 +67,7 @@ _WHY = {
     404: "Nothing has this name",
     409: "The state, `If-Match` or `Idempotency-Key` does not allow it",
     413: "The body is too large",
+    414: "The path or the query is longer than the server reads",
     415: "The body has another type",
     500: "A fault of this node, its engine or its history",
     503: "No leader, no room, or no resources",
@@ -144,8 +145,11 @@ def _errors(method: str, operation: Mapping[str, Any]) -> set[int]:
     """The errors that can come of a route's method and parameters."""
     parameters = {parameter["name"]: parameter for parameter in operation.get("parameters", ())}
     found = {400, 500}
-    if any(parameter["in"] == "path" for parameter in parameters.values()):
+    places = {parameter["in"] for parameter in parameters.values()}
+    if "path" in places:
         found.add(404)
+    if places & {"path", "query"}:
+        found.add(414)
     if "min_index" in parameters:
         found |= {503, 504}
     if method in METHODS:
@@ -158,7 +162,8 @@ def _errors(method: str, operation: Mapping[str, Any]) -> set[int]:
 
 
 def _error(status: int) -> dict[str, Any]:
-    names = (*_ON_ALL, *filter(None, (_OF_ERRORS.get(status),)))
+    # What is too long to be read is answered before there is a state to tell of.
+    names = () if status == 414 else (*_ON_ALL, *filter(None, (_OF_ERRORS.get(status),)))
     return {
         "description": _WHY[status], "headers": {name: _header(name) for name in names},
         "content": {"application/json": {"schema": _ERROR}},

@@ -29,7 +29,10 @@ FORBIDDEN_MOUNTS: Final = ("/proc", "/sys", "/dev")
 Grammar = Callable[[str], str]
 
 SCHEMAS: Final[dict[Grammar, Mapping[str, Any]]] = {}
-"""What JSON Schema can say of a grammar: all that it accepts fits, some that fits is refused."""
+"""What JSON Schema says of a grammar: all that is accepted fits, some that fits is refused.
+
+A pattern has no length beside it: who makes data from a schema tries both for ever.
+"""
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _PATH_PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
@@ -66,7 +69,7 @@ def pattern(expression: str, most: int, remedy: str) -> Grammar:
             raise ValueError(f"must be {remedy}, at most {most} characters")
         return value
 
-    SCHEMAS[check] = {"pattern": f"^(?:{expression})$", "maxLength": most}
+    SCHEMAS[check] = {"pattern": f"^(?:{expression})$"}
     return check
 
 
@@ -138,10 +141,7 @@ def line(most: int, least: int = 0) -> Grammar:
             )
         return value
 
-    SCHEMAS[check] = {
-        "minLength": least, "maxLength": most,
-        "pattern": r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$",
-    }
+    SCHEMAS[check] = {"minLength": least, "maxLength": most}
     return check
 
 
@@ -153,7 +153,7 @@ def block(most_bytes: int) -> Grammar:
             raise ValueError(f"must be text of at most {most_bytes} bytes without NUL")
         return value
 
-    SCHEMAS[check] = {"maxLength": most_bytes, "pattern": r"^[^\x00]*$"}
+    SCHEMAS[check] = {"maxLength": most_bytes}
     return check
 
 
@@ -250,16 +250,12 @@ _CRON_ITEM = rf"(?:\*|{_NUMBER_OR_NAME}(?:-{_NUMBER_OR_NAME})?)(?:/[0-9]{{1,2}})
 SCHEMAS.update({
     app_name: SCHEMAS[dns_label],
     label_key: SCHEMAS[_label_key],
-    image: {
-        "pattern": f"^{_IMAGE.pattern.replace('?P<name>', '?:')}$",
-        "maxLength": IMAGE_CHARACTERS_MAX,
-    },
-    host: {"pattern": f"^{_HOST.pattern}$", "maxLength": HOST_CHARACTERS_MAX},
+    image: {"pattern": f"^{_IMAGE.pattern.replace('?P<name>', '?:')}$"},
+    host: {"pattern": f"^{_HOST.pattern}$"},
     ingress_path: SCHEMAS[_ingress_path],
     mount_path: SCHEMAS[_mount_path],
-    working_dir: {"pattern": "^/", "maxLength": FILE_PATH_CHARACTERS_MAX},
+    working_dir: {"pattern": "^/"},
     cron: {
         "pattern": f"^(?:{_CRON_ITEM}(?:,{_CRON_ITEM})* ){{4}}{_CRON_ITEM}(?:,{_CRON_ITEM})*$",
-        "maxLength": 256,
     },
 })

@@ -57,13 +57,9 @@ CAPABILITIES_ALLOWED: Final = (*_DOCKER_DEFAULT_CAPABILITIES, "IPC_LOCK", "LEASE
 
 _CPU_SCHEMA: Final = {"anyOf": [
     {"type": "number", "minimum": CPU_MIN_MILLICORES / 1000, "maximum": CPU_MAX_MILLICORES / 1000},
-    {"type": "string", "pattern": r"^(?:[0-9]+m|[0-9]+(?:\.[0-9]+)?)$",
-     "maxLength": units.QUANTITY_CHARACTERS_MAX},
+    {"type": "string", "pattern": r"^(?:[0-9]+m|[0-9]+(?:\.[0-9]+)?)$"},
 ]}
-_MEMORY_SCHEMA: Final = {
-    "type": "string", "pattern": r"^[0-9]+(?:\.[0-9]+)?(?:[KMGT]i?)?$",
-    "maxLength": units.QUANTITY_CHARACTERS_MAX,
-}
+_MEMORY_SCHEMA: Final = {"type": "string", "pattern": r"^[0-9]+(?:\.[0-9]+)?(?:[KMGT]i?)?$"}
 
 
 def _quantity(

@@ -42,8 +42,8 @@ values = ["my-app", "shop"]
 expected-statuses = ["2xx", "3xx", "4xx", 503, 504]
 
 [checks.negative_data_rejection]
-# The default and 307: a node that does not lead looks at nothing of a write.
-expected-statuses = [307, 400, 404, 405, 409, 415, "5xx"]
+# The default, 307 of a node that does not lead and looks at nothing of a write, and 414.
+expected-statuses = [307, 400, 404, 405, 409, 414, 415, "5xx"]
 """
 
 

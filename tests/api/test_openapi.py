@@ -69,7 +69,8 @@ def test_every_operation_says_what_succeeds_and_what_fails(document: dict[str, A
         assert len(good) == 1, (path, method)
         for status, response in found.items():
             assert response["description"]
-            assert {"X-Orchestry-Node", "X-Orchestry-Index"} <= response["headers"].keys()
+            if status != "414":  # which the server answers before anything of ours
+                assert {"X-Orchestry-Node", "X-Orchestry-Index"} <= response["headers"].keys()
             assert response["content"], (path, method, status)
             for kind, content in response["content"].items():
                 assert content["schema"], (path, method, status, kind)
