@@ -48,7 +48,9 @@ Whole = Annotated[int, BeforeValidator(_whole)]
 Since = Annotated[str, Field(max_length=64, json_schema_extra={"anyOf": [
     {"pattern": r"^[0-9]{1,23}[smhd]$"}, {"format": "date-time"},
 ]})]
+EventId = Annotated[int, Field(ge=0, le=INDEX_MAX), BeforeValidator(_whole)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
+Replicas = Annotated[int, Field(ge=0, le=REPLICAS_MAX)]
 
 
 class AppPath(BaseModel):
@@ -129,7 +131,8 @@ class EventsQuery(ReadQuery):
     type: Literal["scaling", "health", "config", "error", "cluster"] | None = None
     since: Since | None = Field(None, description="1h, 30m, 1d or an RFC 3339 time")
     limit: Whole = Field(100, ge=1, le=1000)
-    before: Whole | None = Field(None, ge=0, le=INDEX_MAX, description="Event id, for paging")
+    before: EventId | None = Field(
+        None, description="Event id, for paging")
 
 
 class ActionsQuery(ReadQuery):
@@ -235,7 +238,7 @@ class _Body(BaseModel):
 class StartBody(_Body):
     """Start an application; every key is optional."""
 
-    replicas: int | None = Field(None, ge=0, le=REPLICAS_MAX)
+    replicas: Replicas | None = None
     wait: bool = Field(True, description="Answer when all replicas are healthy")
     timeout: int = Field(300, ge=1, le=WAIT_S_MAX, description="Seconds to wait at most")
 
@@ -244,15 +247,15 @@ class StopBody(_Body):
     """Stop an application; every key is optional."""
 
     force: bool = Field(False, description="Kill at once")
-    timeout: int | None = Field(
-        None, ge=0, le=GRACE_S_MAX,
+    timeout: Annotated[int, Field(ge=0, le=GRACE_S_MAX)] | None = Field(
+        None,
         description="Grace period in seconds; by default the one of the spec")
 
 
 class ScaleBody(_Body):
     """Scale an application."""
 
-    replicas: int = Field(ge=0, le=REPLICAS_MAX)
+    replicas: Replicas
     wait: bool = Field(True, description="Answer when exactly these replicas are healthy")
     timeout: int = Field(300, ge=1, le=WAIT_S_MAX, description="Seconds to wait at most")
 
@@ -280,7 +283,7 @@ class SampleBody(_Body):
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
     timestamp: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | Annotated[
         float, Field(ge=1, le=LAST_S)] = Field(description="RFC 3339 since 1970, or Unix seconds")
-    total_replicas: int = Field(1, ge=0, le=REPLICAS_MAX)
+    total_replicas: Replicas = 1
     cpu_percent: float | None = None
     memory_percent: float | None = None
     rps: float | None = None
@@ -296,8 +299,8 @@ class SimulateBody(_Body):
     since: Since = Field("1h", description="How far back the recording is used")
     samples: list[SampleBody] | None = Field(
         None, max_length=5000, description="Instead of the recording, oldest first")
-    replicas: int | None = Field(
-        None, ge=0, le=REPLICAS_MAX, description="To begin with; by default as recorded")
+    replicas: Replicas | None = Field(
+        None, description="To begin with; by default as recorded")
 
 
 class MemberPath(BaseModel):

@@ -158,6 +158,20 @@ def test_all_that_is_allowed_for_an_index_is_read() -> None:
     assert body["details"][0]["field"] == "before"
 
 
+def test_bounds_of_what_may_be_left_out_are_described(document: dict[str, Any]) -> None:
+    """A value that may be left out has its limits all the same."""
+    schemas = document["components"]["schemas"]
+    before = next(one for one in document["paths"]["/api/v1/events"]["get"]["parameters"]
+                  if one["name"] == "before")["schema"]
+    assert (before["minimum"], before["maximum"]) == (0, 2**62)
+    for body, key, most in (
+        ("StartBody", "replicas", 100), ("StopBody", "timeout", 300), ("SimulateBody", "replicas",
+        100),
+    ):
+        kinds = schemas[body]["properties"][key]["anyOf"]
+        assert {"type": "integer", "minimum": 0, "maximum": most} in kinds, (body, kinds)
+
+
 @pytest.mark.parametrize(
     "timestamp", [0, -1, 5e-324, 1e300, "1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z"])
 def test_moments_that_no_answer_could_show(timestamp: Any) -> None:
