@@ -33,6 +33,7 @@ WAIT_S = 1
 _POLICY = (
     r"must be a whole number|"  # 3.0 is none in a policy, as in a spec
     r"must be above scale_in_threshold_pct|must be at least min_replicas|"
+    r"must be text of 0 to 256|must be a time zone like|"  # see orchestry.spec.grammar.SCHEMAS
     r"must be a known time zone|must have a (minute|hour|day|month|weekday) from"
 )
 STATE_OR_RULE = {
