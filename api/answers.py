@@ -243,6 +243,14 @@ class LogEntry(Answer):
     level: Literal["DEBUG", "INFO", "WARN", "ERROR"]
     message: str
     stream: Literal["stdout", "stderr"]
+    truncated: bool = Field(description="The line was longer")
+
+
+class UnreadContainer(Answer):
+    """A replica whose lines are missing, and why."""
+
+    container: str
+    reason: str
 
 
 class Logs(Answer):
@@ -252,3 +260,4 @@ class Logs(Answer):
     logs: list[LogEntry]
     total_lines: Count
     has_more: bool
+    unavailable: list[UnreadContainer]

@@ -250,6 +250,7 @@ class Components(Answer):
     docker: DockerComponent
     nginx: NginxComponent
     raft: RaftComponent
+    redis: Component
 
 
 class AppCounts(Answer):

@@ -8,11 +8,14 @@ method bring about, the headers of every response, the body of a redirect.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from api import limits
 from api.writes import METHODS
+from cluster.config.keys import KEYS
 from cluster.state.commands import RestorePart
 from orchestry.errors import Code
 from orchestry.policy import api_name
@@ -51,6 +54,17 @@ _HEADERS: dict[str, Any] = {
         "description": "Seconds after which the same request may succeed",
         "schema": {"type": "integer", "minimum": 0},
     },
+    "X-RateLimit-Limit": {
+        "description": "Requests that a client may send in the window that ends it first; "
+                       "absent without limits", "schema": {"type": "integer", "minimum": 1},
+    },
+    "X-RateLimit-Remaining": {
+        "description": "How many are left", "schema": {"type": "integer", "minimum": 0},
+    },
+    "X-RateLimit-Reset": {
+        "description": "When the window is over, Unix seconds",
+        "schema": {"type": "integer", "minimum": 0},
+    },
     "Content-Security-Policy": {
         "description": "The page asks nothing of another origin", "required": True,
         "schema": {"type": "string"},
@@ -60,6 +74,7 @@ _HEADERS: dict[str, Any] = {
     },
 }
 _ON_ALL = ("X-Orchestry-Node", "X-Orchestry-Leader", "X-Orchestry-Index", "X-Request-Id")
+_ON_LIMITED = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 _TAGGED = {"register_app", "get_app_status", "get_app_spec"}
 _WHY = {
     307: "This node does not lead: `NOT_LEADER`",
@@ -69,11 +84,12 @@ _WHY = {
     413: "The body is too large",
     414: "The path or the query is longer than the server reads",
     415: "The body has another type",
+    429: "This client sent too many requests: `RATE_LIMIT_EXCEEDED`",
     500: "A fault of this node, its engine or its history",
     503: "No leader, no room, or no resources",
     504: "It takes longer than the wait, or the outcome of a write is unknown",
 }
-_OF_ERRORS = {307: "Location", 503: "Retry-After"}
+_OF_ERRORS = {307: "Location", 429: "Retry-After", 503: "Retry-After"}
 
 
 def complete(document: dict[str, Any]) -> dict[str, Any]:
@@ -83,11 +99,11 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     _bodies(schemas)
     components["headers"] = _HEADERS
     components["responses"] = {f"Error{status}": _error(status) for status in _WHY}
-    for item in document["paths"].values():
+    for path, item in document["paths"].items():
         for method, operation in item.items():
             _parameters(operation)
             _request_body(operation, schemas)
-            _responses(method.upper(), operation)
+            _responses(method.upper(), path, operation)
     return document
 
 
@@ -97,11 +113,29 @@ def _bodies(schemas: dict[str, Any]) -> None:
     schemas["AppSpec"] = schema.app_spec()
     schemas["ScalingBody"] |= {**changes, "minProperties": 1}
     schemas["SimulateBody"]["properties"]["policy"] |= changes
+    schemas["ConfigBody"] |= _configuration()
     part = TypeAdapter(RestorePart).json_schema(ref_template=_SCHEMAS + "Backup{model}")
     for name, value in part.pop("$defs", {}).items():
         schemas[f"Backup{name}"] = value
     schemas["RestoreBody"]["properties"]["part"] |= part
     schemas["Error"]["properties"]["code"]["enum"] = sorted({code.value.code for code in Code})
+
+
+def _configuration() -> dict[str, Any]:
+    """The keys that can be changed for all controllers; null takes a change back."""
+    groups: dict[str, dict[str, Any]] = {}
+    for key in KEYS:
+        if key.shape is not None:
+            group, _, name = key.path.partition(".")
+            groups.setdefault(group, {})[name] = {
+                "anyOf": [schema.of(key.shape), {"type": "null"}], "description": key.doc}
+    return {
+        "minProperties": 1, "additionalProperties": False,
+        "properties": {
+            group: {"type": "object", "properties": keys, "additionalProperties": False}
+            for group, keys in groups.items()
+        },
+    }
 
 
 def _parameters(operation: dict[str, Any]) -> None:
@@ -123,15 +157,17 @@ def _request_body(operation: dict[str, Any], schemas: Mapping[str, Any]) -> None
     body["required"] = bool(schemas[name].get("required") or schemas[name].get("minProperties"))
 
 
-def _responses(method: str, operation: dict[str, Any]) -> None:
+def _responses(method: str, path: str, operation: dict[str, Any]) -> None:
     found = {str(key): value for key, value in operation["responses"].items()}
     del found["400"]  # flask-openapi's own idea of it
     for status, response in found.items():
         response["headers"] = {
-            **{name: _header(name) for name in _ON_ALL}, **response.get("headers", {})}
+            **{name: _header(name) for name in (*_ON_ALL, *_ON_LIMITED)},
+            **response.get("headers", {}),
+        }
         if status in ("200", "201") and operation["operationId"] in _TAGGED:
             response["headers"]["ETag"] = _header("ETag")
-    for error in _errors(method, operation):
+    for error in _errors(method, path, operation):
         key = str(error)
         if key in found:  # the same status with a body of its own
             content = found[key]["content"]["application/json"]
@@ -141,10 +177,12 @@ def _responses(method: str, operation: dict[str, Any]) -> None:
     operation["responses"] = dict(sorted(found.items()))
 
 
-def _errors(method: str, operation: Mapping[str, Any]) -> set[int]:
+def _errors(method: str, path: str, operation: Mapping[str, Any]) -> set[int]:
     """The errors that can come of a route's method and parameters."""
     parameters = {parameter["name"]: parameter for parameter in operation.get("parameters", ())}
     found = {400, 500}
+    if path not in limits.EXEMPT or "consistency" in parameters:
+        found.add(429)
     places = {parameter["in"] for parameter in parameters.values()}
     if "path" in places:
         found.add(404)
@@ -163,7 +201,8 @@ def _errors(method: str, operation: Mapping[str, Any]) -> set[int]:
 
 def _error(status: int) -> dict[str, Any]:
     # What is too long to be read is answered before there is a state to tell of.
-    names = () if status == 414 else (*_ON_ALL, *filter(None, (_OF_ERRORS.get(status),)))
+    own = filter(None, (_OF_ERRORS.get(status),))
+    names = () if status == 414 else (*_ON_ALL, *_ON_LIMITED, *own)
     return {
         "description": _WHY[status], "headers": {name: _header(name) for name in names},
         "content": {"application/json": {"schema": _ERROR}},
@@ -182,6 +221,16 @@ def file(*content_types: str, headers: tuple[str, ...] = ()) -> dict[str, Any]:
     }
 
 
+STREAM: dict[str | int | HTTPStatus, Any] = {
+    101: {
+        "description": "A WebSocket: one JSON object a message; with `Upgrade: websocket`",
+    },
+    200: {
+        "description": "Server-sent events, each with one JSON object; with "
+                       "`Accept: text/event-stream`",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    },
+}
 SPEC: dict[str, Any] = {
     "content": {"application/json": {"schema": {"$ref": f"{_SCHEMAS}AppSpec"}}},
 }

@@ -49,6 +49,7 @@ Since = Annotated[str, Field(max_length=64, json_schema_extra={"anyOf": [
     {"pattern": r"^[0-9]{1,23}[smhd]$"}, {"format": "date-time"},
 ]})]
 EventId = Annotated[int, Field(ge=0, le=INDEX_MAX), BeforeValidator(_whole)]
+Lines = Annotated[int, Field(ge=0, le=10_000), BeforeValidator(_whole)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Replicas = Annotated[int, Field(ge=0, le=REPLICAS_MAX)]
 
@@ -168,8 +169,8 @@ class EventsStreamQuery(ReadQuery):
 
     app: str | None = Field(None, pattern=NAME_PATTERN)
     type: Literal["scaling", "health", "config", "error", "cluster"] | None = None
-    since_id: Whole | None = Field(
-        None, ge=0, le=INDEX_MAX, description="Only events with a higher id; by default new ones")
+    since_id: EventId | None = Field(
+        None, description="Only events with a higher id; by default new ones")
 
 
 class LogsQuery(ReadQuery):
@@ -189,8 +190,8 @@ class LogsStreamQuery(ReadQuery):
 
     container: str | None = Field(
         None, max_length=128, description="Name of a replica (shop-1), or an id")
-    tail: Whole | None = Field(
-        None, ge=0, le=10_000,
+    tail: Lines | None = Field(
+        None,
         description="Lines from before, at most; by default none, with `since` all since then")
     since: Since | None = Field(None, description="1h, 30m, 1d or an RFC 3339 time")
     level: Annotated[Level, BeforeValidator(_level)] | None = Field(

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any
 
 from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
 
-from api import errors
+from api import describe, errors
 from api.endpoint import checked
 from api.here import app_of, here, read
-from api.models import AppPath, Error, EventsStreamQuery, LogsStreamQuery, ReadQuery
+from api.models import AppPath, EventsStreamQuery, LogsStreamQuery, ReadQuery
 from api.routes.logs import since_of, wanted_of
 from api.streams.hub import Begin
 from api.streams.logs import Asked
@@ -21,11 +20,8 @@ from api.streams.wire import Refused, SseWire, WebSocketWire, Wire
 from cluster.history.base import Wanted
 from orchestry.errors import Code, OrchestryError
 
-_ERRORS: dict[str | int | HTTPStatus, Any] = {
-    400: Error, 404: Error, 500: Error, 503: Error, 504: Error,
-}
 blueprint = APIBlueprint(
-    "streams", __name__, url_prefix="/api/v1", abp_responses=_ERRORS,
+    "streams", __name__, url_prefix="/api/v1",
     abp_tags=[{"name": "Streams"}],
 )
 TAIL_MAX = 10_000
@@ -36,7 +32,7 @@ _NEITHER = (
 )
 
 
-@blueprint.get("/events/stream", responses={101: None, 200: None})
+@blueprint.get("/events/stream", operation_id="stream_events", responses=describe.STREAM)
 @checked
 def events(query: EventsStreamQuery) -> Response:
     """Events of the whole cluster as they happen, or after `since_id` without a gap."""
@@ -46,7 +42,10 @@ def events(query: EventsStreamQuery) -> Response:
     return _accept(here().streams.events.feed(wanted, since_id))
 
 
-@blueprint.get("/apps/<app_name>/metrics/stream", responses={101: None, 200: None})
+@blueprint.get(
+    "/apps/<app_name>/metrics/stream", operation_id="stream_metrics",
+    responses=describe.STREAM,
+)
 @checked
 def metrics(path: AppPath, query: ReadQuery) -> Response:
     """Each measurement of an application, beginning with the last one."""
@@ -54,7 +53,10 @@ def metrics(path: AppPath, query: ReadQuery) -> Response:
     return _accept(here().streams.metrics.feed(path.app_name))
 
 
-@blueprint.get("/apps/<app_name>/logs/stream", responses={101: None, 200: None})
+@blueprint.get(
+    "/apps/<app_name>/logs/stream", operation_id="stream_logs",
+    responses=describe.STREAM,
+)
 @checked
 def logs(path: AppPath, query: LogsStreamQuery) -> Response:
     """Lines of an application's replicas as they are written, whichever come and go."""

@@ -31,6 +31,11 @@ def app_spec() -> dict[str, Any]:
     }
 
 
+def of(shape: Shape) -> dict[str, Any]:
+    """The schema of any shape, with the keys of a spec."""
+    return _schema(shape, str)
+
+
 def scaling(name_of: Callable[[str], str]) -> dict[str, Any]:
     """The schema of changes to a policy, each key under `name_of` its name in a spec."""
     return _schema(tables.SCALING, name_of)

@@ -7,38 +7,35 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from cluster.control.judge import Record
 from cluster.control.telemetry import Totals
 from cluster.engine.base import LogLine
 from tests.api.support import Loops, Node, Part, make, spec
+from tests.api.test_health import answer_checks, monitor
 from tests.api.test_scaling import measure
 from tests.contract.seeds import differences, names, seed
 
 APP = "/api/v1/apps/shop"
 TOTALS = Totals(1, 1_587_432, 342.1, 0.12, 95.0)
-WAITING = {"health.check", "config", "config.update.request"}
-"""Calls that this version does not answer yet."""
 ELSEWHERE = {
     "cluster.status", "cluster.leader", "cluster.health", "cluster.health.degraded", "redirect",
     "no_leader",
 }
 """On real nodes: tests/acceptance/test_seed_cluster.py."""
-REQUESTS = {"register.request", "scaling.update.request"}
+REQUESTS = {"register.request", "scaling.update.request", "config.update.request"}
 READS: dict[str, tuple[str, frozenset[str]]] = {
     "status": (APP, frozenset()),
     "list": ("/api/v1/apps", frozenset()),
     "metrics": (f"{APP}/metrics", frozenset()),
     "logs": (f"{APP}/logs?tail=1", frozenset()),
     "scaling": (f"{APP}/scaling", frozenset()),
-    # Only the leader's control loop knows when a replica was asked last, and only a replica
-    # that failed has an error.
-    "health": (f"{APP}/health", frozenset({
-        "containers[].last_check", "containers[].consecutive_failures",
-        "containers[].response_time_ms", "containers[].last_error"})),
+    # Only a replica that failed has an error.
+    "health": (f"{APP}/health", frozenset({"containers[].last_error"})),
     "system.health": ("/health", frozenset()),
     "system.metrics": ("/api/v1/metrics", frozenset()),
 }
 WRITES = {"register", "start", "scale", "stop", "remove", "scaling.update"}
-OTHERS = {"error", "events", "spec"}
+OTHERS = {"error", "events", "spec", "config", "health.check"}
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +51,9 @@ def node_client() -> tuple[Node, FlaskClient]:
     node.report("shop", "healthy", "healthy", "unhealthy")
     replicas = node.log.state().apps["shop"].reports
     for replica in replicas:
+        node.records[replica.container_id] = Record(
+            0, 0, health=replica.health, checks=1, checked_at_ms=1_700_000_000_000,
+            response_ms=4.5)
         node.text_engine.lines[replica.container_id] = [
             LogLine(1_700_000_000_000_000_000 + number, "stdout", "WARN it is slow")
             for number in range(2)]
@@ -110,6 +110,28 @@ def test_writes() -> None:
         assert answers[name].get("status") == seed(name).get("status")
 
 
+def test_a_check_on_demand(node_client: tuple[Node, FlaskClient]) -> None:
+    """How many replicas were asked, and how many are well."""
+    node, client = node_client
+    with monitor(node, answer_checks):
+        answer = client.post(f"{APP}/health/check")
+    assert answer.status_code == 200
+    assert differences("health.check", answer.get_json()) == []
+    assert answer.get_json()["message"] == seed("health.check")["message"]
+
+
+def test_the_configuration() -> None:
+    """All keys, of a controller with PostgreSQL; and the update of the reference is taken."""
+    client = make({"DATABASE_URL": "postgresql://me:secret@db.example:5432/orchestry"})[2]
+    assert differences("config", client.get("/api/v1/config").get_json()) == []
+    wanted = seed("config.update.request")
+    answer = client.put("/api/v1/config", json=wanted)
+    assert (answer.status_code, answer.get_json()["changed"]) == (200, wanted)
+    shown = client.get("/api/v1/config").get_json()
+    for group, keys in wanted.items():
+        assert {key: shown[group][key] for key in keys} == keys
+
+
 def test_spec_comes_back_as_it_was_given() -> None:
     """To the byte of its values, without defaults."""
     client = make()[2]
@@ -128,7 +150,7 @@ def test_the_error_body() -> None:
 
 def test_every_snippet_is_compared() -> None:
     """A snippet that nobody holds an answer against would be no contract."""
-    assert names() == WAITING | ELSEWHERE | REQUESTS | READS.keys() | WRITES | OTHERS
+    assert names() == ELSEWHERE | REQUESTS | READS.keys() | WRITES | OTHERS
 
 
 def test_a_comparison_can_fail() -> None:
