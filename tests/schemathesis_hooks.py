@@ -41,15 +41,15 @@ _POLICY = (
     r"must be a known time zone|must have a (minute|hour|day|month|weekday) from"
 )
 STATE_OR_RULE = {
-    "get_app_logs": ("container", "is no container of application"),
+    "get_app_logs": ("container|follow", "is no container of application|needs a WebSocket"),
     "transfer_leadership": ("to", "is not a member"),
     "add_member": (
         "raft_address", "is no loopback address|is on another machine|from 1 to 65535"),
     "update_scaling_policy": (".*", _POLICY),
     "update_config": (".*", _CONFIG),
     # Schemathesis upgrades nothing, and asks for no events: tests/api/test_streams.py does.
-    **dict.fromkeys(
-        ("stream_events", "stream_metrics", "stream_logs"), ("Accept", "is a stream")),
+    **dict.fromkeys(("stream_events", "stream_metrics", "stream_logs"), (
+        "Accept|container", "is a stream|is no container of application")),
     "simulate_scaling": (
         ".*", _POLICY + "|must be after the one before|There is no measurement to run"),
     # What is in a part hangs together: numbers, specs as text, policies.
