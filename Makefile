@@ -4,7 +4,7 @@ BIN := .venv/bin
 DATA ?= .orchestry
 SEEDS ?= 5000
 
-.PHONY: help up test check bench soak faults requirements clean
+.PHONY: help up test check bench soak faults contract requirements clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -43,6 +43,11 @@ requirements: ## compile the pinned requirements again (needs uv)
 faults: ## long rounds of faults on real processes: make faults ROUNDS=50
 	@tools/bootstrap.sh test
 	FAULT_ROUNDS=$(or $(ROUNDS),50) $(BIN)/pytest -q -s --timeout 0 tests/faults
+
+contract: ## the API against its description, for long: make contract CASES=200
+	@tools/bootstrap.sh test
+	CONTRACT_CASES=$(or $(CASES),200) $(BIN)/pytest -q -s --timeout 0 \
+	  tests/acceptance/test_schemathesis.py
 
 clean: ## remove build output and caches; the data folder stays
 	rm -rf build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \

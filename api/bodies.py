@@ -18,7 +18,7 @@ BODY_BYTES_MAX = 1024**2
 PART_BODY_BYTES_MAX = 3 * 1024**2
 _TOO_DEEP = "is nested too deeply"
 _DEEP_IN_ORJSON = ("depth limit exceeded", "failed to allocate memory")
-_YAML = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
+YAML = ("application/yaml", "application/x-yaml", "text/yaml")
 
 
 class BoundedRequest(Request):
@@ -54,7 +54,7 @@ def read_document() -> Any:
     data = _data()
     if request.mimetype == "application/json":
         return _object(data)
-    if request.mimetype not in _YAML:
+    if request.mimetype not in YAML:
         raise _wrong_type("application/json or application/yaml")
     try:
         documents = load_documents(data.decode())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
 import orjson
 from flask import Response
@@ -13,10 +12,10 @@ from flask_openapi.openapi import OpenAPI
 from pydantic import BaseModel
 from werkzeug.exceptions import NotFound
 
+from api import answers, describe
 from api.endpoint import checked
 from api.models import WriteQuery
 
-OPENAPI_VERSION = "3.1.0"
 _MAX_AGE_S = 3600
 # The browser itself refuses whatever the page might ask of another origin.
 _POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
@@ -69,7 +68,9 @@ def _file(data: bytes | str, mimetype: str) -> Response:
     return answer
 
 
-@blueprint.get("/docs", responses={200: None})
+@blueprint.get(
+    "/docs", operation_id="get_docs",
+    responses={200: describe.file("text/html", headers=("Content-Security-Policy",))})
 @checked
 def docs(query: WriteQuery) -> Response:
     """This reference as a page."""
@@ -95,29 +96,15 @@ def asset(path: _Asset) -> Response:
 def install(app: OpenAPI) -> None:
     """Add /docs, and /openapi.json for what is registered before the first request."""
     app.register_api(blueprint)
-    app.openapi_version = OPENAPI_VERSION
+    app.openapi_version = describe.VERSION
     made: list[bytes] = []
 
     @app.get(
         "/openapi.json", tags=[{"name": "System"}], summary="The OpenAPI document",
-        responses={200: None},
+        operation_id="get_openapi", responses={200: answers.Document},
     )
     @checked
     def document(query: WriteQuery) -> Response:
         if not made:
-            made.append(orjson.dumps(_described(app.api_doc)))
+            made.append(orjson.dumps(describe.complete(app.api_doc)))
         return Response(made[0], mimetype="application/json")
-
-
-def _described(document: dict[str, Any]) -> dict[str, Any]:
-    """Bodies whose keys are all optional may be left out; query and path stay as they are."""
-    schemas = document["components"]["schemas"]
-    for item in document["paths"].values():
-        for operation in item.values():
-            if not isinstance(operation, dict) or "requestBody" not in operation:
-                continue
-            content = operation["requestBody"]["content"].get("application/json", {})
-            name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
-            if name and not schemas[name].get("required"):
-                operation["requestBody"]["required"] = False
-    return document

@@ -1,4 +1,4 @@
-"""@checked: path, query and body of a view, validated with every fault at once."""
+"""@checked: path, query, headers and body of a view, validated with every fault at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MESSAGES = {"extra_forbidden": "is not known here", "missing": "is required"}
 
 
 def checked(view: View) -> View:
-    """Call `view` with its annotated `path`, `query` and `body` models.
+    """Call `view` with its annotated `path`, `query`, `header` and `body` models.
 
     A write that cannot be taken here is answered before anything of it is looked at.
 
@@ -27,6 +27,7 @@ def checked(view: View) -> View:
     hints = get_type_hints(view)
     path_model = hints.get("path")
     query_model = hints.get("query")
+    header_model = hints.get("header")
     body_model = hints.get("body")
     bytes_max = getattr(body_model, "bytes_max", bodies.BODY_BYTES_MAX)
     no_query = query_model() if query_model is not None else None
@@ -46,6 +47,8 @@ def checked(view: View) -> View:
                 given["query"] = _read(query_model, _query(faults), faults)
             else:
                 given["query"] = no_query
+        if header_model is not None:
+            given["header"] = _read(header_model, dict(request.headers), faults)
         if body_model is not None:
             given["body"] = _read(body_model, bodies.read_json(bytes_max) or {}, faults)
         if faults:

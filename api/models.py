@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.bodies import BODY_BYTES_MAX, PART_BODY_BYTES_MAX
 from api.levels import Level
@@ -16,11 +16,15 @@ REPLICAS_MAX = 100
 WAIT_S_MAX = 3600
 GRACE_S_MAX = 300
 INDEX_MAX = 2**62
+LAST_S = 253_402_300_799  # the last second that RFC 3339 can write
+ADDRESS_PATTERN = r"^([A-Za-z0-9_][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]+\]):[1-9][0-9]{0,4}$"
+KEY_PATTERN = r"[\x21-\x7e]{1,128}"
+MATCH_PATTERN = r'("[0-9]{1,18}"|\*)'
 
 
 def _whole(value: Any) -> Any:
     if isinstance(value, str):
-        if not re.fullmatch(r"-?[0-9]{1,18}", value):
+        if not re.fullmatch(r"-?[0-9]{1,19}", value):
             raise ValueError("must be a whole number")
         return int(value)
     return value
@@ -41,7 +45,13 @@ def _level(value: Any) -> Any:
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
+Since = Annotated[str, Field(max_length=64, json_schema_extra={"anyOf": [
+    {"pattern": r"^[0-9]{1,23}[smhd]$"}, {"format": "date-time"},
+]})]
+EventId = Annotated[int, Field(ge=0, le=INDEX_MAX), BeforeValidator(_whole)]
+Lines = Annotated[int, Field(ge=0, le=10_000), BeforeValidator(_whole)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
+Replicas = Annotated[int, Field(ge=0, le=REPLICAS_MAX)]
 
 
 class AppPath(BaseModel):
@@ -49,13 +59,47 @@ class AppPath(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    app_name: str = Field(pattern=NAME_PATTERN, description="Application name")
+    app_name: str = Field(
+        pattern=NAME_PATTERN, description="Application name", examples=["my-app"])
 
 
 class WriteQuery(BaseModel):
     """A write without further parameters."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _key(value: str) -> str:
+    if re.fullmatch(KEY_PATTERN, value) is None:
+        raise ValueError("must be 1-128 visible ASCII characters")
+    return value
+
+
+def _match(value: str) -> str:
+    if re.fullmatch(MATCH_PATTERN, value) is None:
+        raise ValueError('must be a revision in quotes, such as "42"')
+    return value
+
+
+class WriteHeaders(BaseModel):
+    """What every write accepts."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: Annotated[str | None, AfterValidator(_key)] = Field(
+        None, alias="Idempotency-Key", json_schema_extra={"pattern": f"^{KEY_PATTERN}$"},
+        description="A repeat within 24 h under the same key, at any node, is not executed again "
+                    "and gets the first answer")
+
+
+class AppHeaders(WriteHeaders):
+    """What every write on an application accepts."""
+
+    match: Annotated[str | None, AfterValidator(_match)] = Field(
+        None, alias="If-Match", json_schema_extra={"anyOf": [
+            {"type": "string", "const": "*"},
+            {"type": "string", "pattern": r'^"[0-9]{1,18}"$'}]},
+        description="Only if the application has this revision: the `ETag` of a read")
 
 
 class ReadQuery(BaseModel):
@@ -86,9 +130,10 @@ class EventsQuery(ReadQuery):
     """Filter of events."""
 
     type: Literal["scaling", "health", "config", "error", "cluster"] | None = None
-    since: str | None = Field(None, max_length=64, description="1h, 30m, 1d or an RFC 3339 time")
+    since: Since | None = Field(None, description="1h, 30m, 1d or an RFC 3339 time")
     limit: Whole = Field(100, ge=1, le=1000)
-    before: Whole | None = Field(None, ge=0, le=INDEX_MAX, description="Event id, for paging")
+    before: EventId | None = Field(
+        None, description="Event id, for paging")
 
 
 class ActionsQuery(ReadQuery):
@@ -124,8 +169,8 @@ class EventsStreamQuery(ReadQuery):
 
     app: str | None = Field(None, pattern=NAME_PATTERN)
     type: Literal["scaling", "health", "config", "error", "cluster"] | None = None
-    since_id: Whole | None = Field(
-        None, ge=0, le=INDEX_MAX, description="Only events with a higher id; by default new ones")
+    since_id: EventId | None = Field(
+        None, description="Only events with a higher id; by default new ones")
 
 
 class LogsQuery(ReadQuery):
@@ -134,7 +179,7 @@ class LogsQuery(ReadQuery):
     container: str | None = Field(
         None, max_length=128, description="Name of a replica (shop-1), or an id")
     tail: Whole = Field(100, ge=0, le=10_000, description="Lines from the end")
-    since: str | None = Field(None, max_length=64, description="1h, 30m, 1d or an RFC 3339 time")
+    since: Since | None = Field(None, description="1h, 30m, 1d or an RFC 3339 time")
     level: Annotated[Level, BeforeValidator(_level)] | None = Field(
         None, description="Only lines of this level or a worse one")
     follow: Flag = Field(False, description="Needs a WebSocket: see `.../logs/stream`")
@@ -145,10 +190,10 @@ class LogsStreamQuery(ReadQuery):
 
     container: str | None = Field(
         None, max_length=128, description="Name of a replica (shop-1), or an id")
-    tail: Whole | None = Field(
-        None, ge=0, le=10_000,
+    tail: Lines | None = Field(
+        None,
         description="Lines from before, at most; by default none, with `since` all since then")
-    since: str | None = Field(None, max_length=64, description="1h, 30m, 1d or an RFC 3339 time")
+    since: Since | None = Field(None, description="1h, 30m, 1d or an RFC 3339 time")
     level: Annotated[Level, BeforeValidator(_level)] | None = Field(
         None, description="Only lines of this level or a worse one")
 
@@ -172,8 +217,8 @@ class DecisionsQuery(ReadQuery):
     """Filter of the autoscaler's decisions."""
 
     limit: Whole = Field(100, ge=1, le=1000)
-    since: str | None = Field(None, max_length=64, description="1h, 30m, 1d or an RFC 3339 time")
-    until: str | None = Field(None, max_length=64, description="Only up to then")
+    since: Since | None = Field(None, description="1h, 30m, 1d or an RFC 3339 time")
+    until: Since | None = Field(None, description="Only up to then")
     changes: Flag = Field(False, description="Only those that changed the number of replicas")
 
 
@@ -194,7 +239,7 @@ class _Body(BaseModel):
 class StartBody(_Body):
     """Start an application; every key is optional."""
 
-    replicas: int | None = Field(None, ge=0, le=REPLICAS_MAX)
+    replicas: Replicas | None = None
     wait: bool = Field(True, description="Answer when all replicas are healthy")
     timeout: int = Field(300, ge=1, le=WAIT_S_MAX, description="Seconds to wait at most")
 
@@ -203,15 +248,15 @@ class StopBody(_Body):
     """Stop an application; every key is optional."""
 
     force: bool = Field(False, description="Kill at once")
-    timeout: int | None = Field(
-        None, ge=0, le=GRACE_S_MAX,
+    timeout: Annotated[int, Field(ge=0, le=GRACE_S_MAX)] | None = Field(
+        None,
         description="Grace period in seconds; by default the one of the spec")
 
 
 class ScaleBody(_Body):
     """Scale an application."""
 
-    replicas: int = Field(ge=0, le=REPLICAS_MAX)
+    replicas: Replicas
     wait: bool = Field(True, description="Answer when exactly these replicas are healthy")
     timeout: int = Field(300, ge=1, le=WAIT_S_MAX, description="Seconds to wait at most")
 
@@ -237,8 +282,9 @@ class SampleBody(_Body):
     """
 
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
-    timestamp: str | float = Field(description="RFC 3339, or seconds")
-    total_replicas: int = Field(1, ge=0, le=REPLICAS_MAX)
+    timestamp: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | Annotated[
+        float, Field(ge=1, le=LAST_S)] = Field(description="RFC 3339 since 1970, or Unix seconds")
+    total_replicas: Replicas = 1
     cpu_percent: float | None = None
     memory_percent: float | None = None
     rps: float | None = None
@@ -251,11 +297,11 @@ class SimulateBody(_Body):
 
     policy: dict[str, Any] = Field(
         default_factory=dict, description="Changes to the policy in force")
-    since: str = Field("1h", max_length=64, description="How far back the recording is used")
+    since: Since = Field("1h", description="How far back the recording is used")
     samples: list[SampleBody] | None = Field(
         None, max_length=5000, description="Instead of the recording, oldest first")
-    replicas: int | None = Field(
-        None, ge=0, le=REPLICAS_MAX, description="To begin with; by default as recorded")
+    replicas: Replicas | None = Field(
+        None, description="To begin with; by default as recorded")
 
 
 class MemberPath(BaseModel):
@@ -270,7 +316,9 @@ class MemberBody(_Body):
     """A controller that is to vote."""
 
     node_id: str = Field(pattern=NAME_PATTERN)
-    raft_address: str = Field(max_length=260, description="host:port for the other controllers")
+    raft_address: str = Field(
+        max_length=260, description="host:port for the other controllers",
+        examples=["10.0.0.4:8101"], json_schema_extra={"pattern": ADDRESS_PATTERN})
 
 
 class TransferBody(_Body):

@@ -24,6 +24,7 @@ from cluster.history.base import Point
 from orchestry import __version__
 
 BEGAN = "orchestry.began_s"
+CONTENT_TYPES = ("text/plain", "application/openmetrics-text")
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import Any
-
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
+from api import answers_cluster as answers
 from api.endpoint import checked
 from api.here import answer, here, read
-from api.models import ActionsQuery, Error, ReadQuery
+from api.models import ActionsQuery, ReadQuery
 from cluster.engine.base import EngineError
 from orchestry.errors import Code, OrchestryError
 
-_ERRORS: dict[str | int | HTTPStatus, Any] = {400: Error, 500: Error, 503: Error, 504: Error}
 blueprint = APIBlueprint(
-    "actions", __name__, url_prefix="/cluster", abp_responses=_ERRORS,
+    "actions", __name__, url_prefix="/cluster",
     abp_tags=[{"name": "Cluster"}],
 )
 
 
-@blueprint.get("/actions", responses={200: None})
+@blueprint.get("/actions", operation_id="get_actions", responses={200: answers.Actions})
 @checked
 def actions(query: ActionsQuery) -> Response:
     """This controller's own record of its side effects, the oldest first."""
@@ -34,7 +31,10 @@ def actions(query: ActionsQuery) -> Response:
     })
 
 
-@blueprint.get("/containers", responses={200: None})
+@blueprint.get(
+    "/containers", operation_id="get_containers",
+    responses={200: answers.EngineContainers},
+)
 @checked
 def containers(query: ReadQuery) -> Response:
     """All containers of this cluster with the epoch that started each, by start time."""

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import Any
-
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
-from api import bodies, converging, views
+from api import answers, bodies, converging, describe, views
 from api.endpoint import checked
 from api.here import answer, app_of, config_of, here, read
 from api.models import (
+    AppHeaders,
     AppPath,
     DeleteQuery,
-    Error,
     ListQuery,
     ReadQuery,
     ScaleBody,
     SpecQuery,
     StartBody,
     StopBody,
+    WriteHeaders,
     WriteQuery,
 )
 from api.writes import expected_revision, propose
@@ -33,23 +31,18 @@ from orchestry.errors import Code, OrchestryError
 from orchestry.spec import parse
 from orchestry.spec.model import AppSpec
 
-_ERRORS: dict[str | int | HTTPStatus, Any] = {
-    400: Error, 404: Error, 409: Error, 500: Error, 503: Error, 504: Error,
-}
 blueprint = APIBlueprint(
-    "apps", __name__, url_prefix="/api/v1/apps", abp_responses=_ERRORS,
+    "apps", __name__, url_prefix="/api/v1/apps",
     abp_tags=[{"name": "Applications"}],
 )
-_ANY_OBJECT = {"schema": {"type": "object"}}
-_SPEC_BODY = {
-    "required": True,
-    "content": {"application/json": _ANY_OBJECT, "application/yaml": _ANY_OBJECT},
-}
 
 
-@blueprint.post("/register", request_body=_SPEC_BODY, responses={201: None, 413: Error, 415: Error})
+@blueprint.post(
+    "/register", operation_id="register_app", request_body=describe.SPEC_BODY,
+    responses={201: answers.Registered},
+)
 @checked
-def register(query: WriteQuery) -> Response:
+def register(query: WriteQuery, header: WriteHeaders) -> Response:
     """Register an application from its spec."""
     document = bodies.read_document()
     spec = parse.parse_app(
@@ -72,9 +65,9 @@ def register(query: WriteQuery) -> Response:
     return _tagged(answer(body, 201), applied.get("revision"))
 
 
-@blueprint.post("/<app_name>/start", responses={200: None, 415: Error})
+@blueprint.post("/<app_name>/start", operation_id="start_app", responses={200: answers.Started})
 @checked
-def start(path: AppPath, query: WriteQuery, body: StartBody) -> Response:
+def start(path: AppPath, query: WriteQuery, header: AppHeaders, body: StartBody) -> Response:
     """Start an application, by default until all its replicas are healthy."""
     name = path.app_name
     known = here().controller.log.state().apps.get(name)
@@ -98,9 +91,9 @@ def _started(name: str, replicas: int, status: str) -> Response:
     })
 
 
-@blueprint.post("/<app_name>/stop", responses={200: None, 415: Error})
+@blueprint.post("/<app_name>/stop", operation_id="stop_app", responses={200: answers.Stopped})
 @checked
-def stop(path: AppPath, query: WriteQuery, body: StopBody) -> Response:
+def stop(path: AppPath, query: WriteQuery, header: AppHeaders, body: StopBody) -> Response:
     """Stop an application and wait until its containers are gone."""
     name = path.app_name
     with here().waiting.place():
@@ -112,9 +105,9 @@ def stop(path: AppPath, query: WriteQuery, body: StopBody) -> Response:
     })
 
 
-@blueprint.post("/<app_name>/scale", responses={200: None, 415: Error})
+@blueprint.post("/<app_name>/scale", operation_id="scale_app", responses={200: answers.Scaled})
 @checked
-def scale(path: AppPath, query: WriteQuery, body: ScaleBody) -> Response:
+def scale(path: AppPath, query: WriteQuery, header: AppHeaders, body: ScaleBody) -> Response:
     """Scale an application to an exact number of replicas."""
     name, clock = path.app_name, here().controller.clock
     known = here().controller.log.state().apps.get(name)
@@ -141,9 +134,9 @@ def scale(path: AppPath, query: WriteQuery, body: ScaleBody) -> Response:
     })
 
 
-@blueprint.delete("/<app_name>", responses={200: None})
+@blueprint.delete("/<app_name>", operation_id="remove_app", responses={200: answers.Removed})
 @checked
-def delete(path: AppPath, query: DeleteQuery) -> Response:
+def delete(path: AppPath, query: DeleteQuery, header: AppHeaders) -> Response:
     """Remove an application, its containers and, by default, its volumes."""
     name = path.app_name
     with here().waiting.place():
@@ -158,7 +151,7 @@ def delete(path: AppPath, query: DeleteQuery) -> Response:
     })
 
 
-@blueprint.get("", responses={200: None})
+@blueprint.get("", operation_id="list_apps", responses={200: answers.AppList})
 @checked
 def list_apps(query: ListQuery) -> Response:
     """List the applications with their counts."""
@@ -171,7 +164,7 @@ def list_apps(query: ListQuery) -> Response:
     return answer(views.listing(found, summary=query.format == "summary"))
 
 
-@blueprint.get("/<app_name>", responses={200: None})
+@blueprint.get("/<app_name>", operation_id="get_app_status", responses={200: answers.AppStatus})
 @checked
 def status(path: AppPath, query: ReadQuery) -> Response:
     """Status of one application; what was not measured lately is null under `metrics`."""
@@ -179,7 +172,7 @@ def status(path: AppPath, query: ReadQuery) -> Response:
     return _tagged(answer(here().cache.status(app, here().latest.of(app.name))), app.revision)
 
 
-@blueprint.get("/<app_name>/spec", responses={200: None})
+@blueprint.get("/<app_name>/spec", operation_id="get_app_spec", responses={200: describe.SPEC})
 @checked
 def spec(path: AppPath, query: SpecQuery) -> Response:
     """The spec as registered, or with its defaults filled in."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from http import HTTPStatus
 from typing import Any
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from pydantic import TypeAdapter, ValidationError
 
-from api import errors, writes
+from api import answers_cluster as answers
+from api import describe, errors, writes
 from api.endpoint import checked
 from api.here import answer, here, read
-from api.models import Error, ReadQuery, RestoreBody
+from api.models import ReadQuery, RestoreBody, WriteHeaders, WriteQuery
 from cluster.config.keys import read_value
 from cluster.state import backup
 from cluster.state.codec import decode_part
@@ -29,16 +29,16 @@ from orchestry.spec.shapes import BAD
 _SHAPE = TypeAdapter(RestorePart)
 _COUNT_MAX = 2**53  # whole in every JSON reader; epochs and event ids stay far below
 
-_ERRORS: dict[str | int | HTTPStatus, Any] = {
-    400: Error, 409: Error, 413: Error, 503: Error, 504: Error,
-}
 blueprint = APIBlueprint(
-    "backup", __name__, url_prefix="/cluster", abp_responses=_ERRORS,
+    "backup", __name__, url_prefix="/cluster",
     abp_tags=[{"name": "Cluster"}],
 )
 
 
-@blueprint.get("/backup", responses={200: None})
+@blueprint.get(
+    "/backup", operation_id="take_backup",
+    responses={200: describe.file("application/x-ndjson", headers=("Content-Disposition",))},
+)
 @checked
 def take(query: ReadQuery) -> Response:
     """The state at one index, as lines of JSON that end with a checksum."""
@@ -55,9 +55,9 @@ def take(query: ReadQuery) -> Response:
     )
 
 
-@blueprint.post("/restore", responses={200: None})
+@blueprint.post("/restore", operation_id="restore_part", responses={200: answers.Restored})
 @checked
-def restore(body: RestoreBody) -> Response:
+def restore(body: RestoreBody, query: WriteQuery, header: WriteHeaders) -> Response:
     """One part of a backup, into an empty cluster; all take effect with the last one."""
     part = _part(body.part)
     _check_cluster(part, adopt=body.adopt)

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
+from api import answers_cluster as answers
 from api import errors
 from api.endpoint import checked
 from api.here import answer, here, read
-from api.models import Error, ReadQuery
+from api.models import ReadQuery
 from cluster.consensus.log import RaftStatus
 from cluster.state.model import ClusterState
 from orchestry import __version__
 from orchestry.errors import Code
 
-_ERRORS: dict[str | int | HTTPStatus, Any] = {400: Error, 503: Error, 504: Error}
 blueprint = APIBlueprint(
-    "cluster", __name__, url_prefix="/cluster", abp_responses=_ERRORS,
+    "cluster", __name__, url_prefix="/cluster",
     abp_tags=[{"name": "Cluster"}],
 )
 
 
-@blueprint.get("/status", responses={200: None})
+@blueprint.get("/status", operation_id="cluster_status", responses={200: answers.ClusterStatus})
 @checked
 def status(query: ReadQuery) -> Response:
     """This node's view of the cluster; also without a leader."""
@@ -118,7 +117,7 @@ def _lease(state: ClusterState, leader: str | None) -> dict[str, Any] | None:
     }
 
 
-@blueprint.get("/leader", responses={200: None})
+@blueprint.get("/leader", operation_id="cluster_leader", responses={200: answers.Leader})
 @checked
 def leader(query: ReadQuery) -> Response:
     """Who leads and where, for writes; `lease_expires_at` is null until it may act, too."""
@@ -135,7 +134,10 @@ def leader(query: ReadQuery) -> Response:
     })
 
 
-@blueprint.get("/health", responses={200: None})
+@blueprint.get(
+    "/health", operation_id="cluster_health",
+    responses={200: answers.ClusterHealth, 503: answers.ClusterHealth},
+)
 @checked
 def health(query: ReadQuery) -> Response:
     """200 while this node is part of a quorum with a leader, else 503."""
@@ -160,7 +162,10 @@ def health(query: ReadQuery) -> Response:
     return answer(body, 200 if ready else 503)
 
 
-@blueprint.get("/is-leader", responses={200: None})
+@blueprint.get(
+    "/is-leader", operation_id="is_leader",
+    responses={200: answers.IsLeader, 503: answers.IsLeader},
+)
 @checked
 def is_leader(query: ReadQuery) -> Response:
     """200 on the leader, 503 elsewhere: for a load balancer that wants only the leader."""

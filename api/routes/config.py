@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any
 
 import orjson
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
+from api import answers_config as answers
 from api.endpoint import checked
 from api.here import answer, config_of, here, read
-from api.models import ConfigBody, Error, ReadQuery, WriteQuery
+from api.models import ConfigBody, ReadQuery, WriteHeaders, WriteQuery
 from api.writes import propose
 from cluster.config.effective import Config, default_of, shown
 from cluster.config.keys import BY_PATH, DOMAIN, changes_of
 from cluster.state.commands import SetConfig
 from orchestry import __version__
 
-_ERRORS: dict[str | int | HTTPStatus, Any] = {
-    400: Error, 409: Error, 500: Error, 503: Error, 504: Error,
-}
 blueprint = APIBlueprint(
-    "config", __name__, url_prefix="/api/v1/config", abp_responses=_ERRORS,
+    "config", __name__, url_prefix="/api/v1/config",
     abp_tags=[{"name": "System"}],
 )
 
 
-@blueprint.get("", responses={200: None})
+@blueprint.get("", operation_id="get_config", responses={200: answers.Configuration})
 @checked
 def config(query: ReadQuery) -> Response:
     """Every key with its value and its source; secrets are masked.
@@ -48,9 +45,9 @@ def _pending(found: Config) -> list[str]:
     return ["database.pool_size"] if in_use not in (None, found.pool_size) else []
 
 
-@blueprint.put("", responses={200: None, 415: Error})
+@blueprint.put("", operation_id="update_config", responses={200: answers.ConfigurationUpdated})
 @checked
-def update(query: WriteQuery, body: ConfigBody) -> Response:
+def update(query: WriteQuery, header: WriteHeaders, body: ConfigBody) -> Response:
     """Change the keys that are named, on all controllers; null takes a change back."""
     changes = changes_of(body.model_extra or {})
     settings, domain = here().controller.settings, ""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
-from api import relay, views
+from api import answers, answers_config, relay, views
 from api.endpoint import checked
 from api.here import answer, app_of, here, read
 from api.models import AppPath, Error, ReadQuery, WriteQuery
@@ -24,16 +23,13 @@ from orchestry.spec.parse import spec_of
 CHECK_MARGIN_S = 5.0
 CHECK_S_MAX = 60.0
 
-_ERRORS: dict[str | int | HTTPStatus, Any] = {
-    400: Error, 404: Error, 500: Error, 503: Error, 504: Error,
-}
 blueprint = APIBlueprint(
-    "health", __name__, url_prefix="/api/v1/apps", abp_responses=_ERRORS,
+    "health", __name__, url_prefix="/api/v1/apps",
     abp_tags=[{"name": "Scaling and health"}],
 )
 
 
-@blueprint.get("/<app_name>/health", responses={200: None})
+@blueprint.get("/<app_name>/health", operation_id="get_health", responses={200: answers.AppHealth})
 @checked
 def health(path: AppPath, query: ReadQuery) -> Response:
     """Health of each replica; what the leader does not tell in time is null."""
@@ -42,7 +38,10 @@ def health(path: AppPath, query: ReadQuery) -> Response:
     return answer(views.health(app, _last_checks(app), spec_defaults(state.config)))
 
 
-@blueprint.post("/<app_name>/health/check", responses={200: None})
+@blueprint.post(
+    "/<app_name>/health/check", operation_id="check_health",
+    responses={200: answers_config.HealthChecked, 504: Error},
+)
 @checked
 def check(path: AppPath, query: WriteQuery) -> Response:
     """Check every replica now, and wait for the answers; they count as those of other checks.

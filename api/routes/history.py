@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
-from api import errors, views
+from api import answers, errors, views
 from api.endpoint import checked
 from api.here import answer, app_of, here, read
-from api.models import AllEventsQuery, AppPath, Error, EventsQuery
+from api.models import AllEventsQuery, AppPath, EventsQuery
 from api.times import since_ms
 from cluster.history.base import Wanted
 from cluster.state.model import ClusterState
 
-_ERRORS: dict[str | int | HTTPStatus, Any] = {
-    400: Error, 404: Error, 500: Error, 503: Error, 504: Error,
-}
 blueprint = APIBlueprint(
-    "history", __name__, url_prefix="/api/v1", abp_responses=_ERRORS,
+    "history", __name__, url_prefix="/api/v1",
     abp_tags=[{"name": "Events and logs"}],
 )
 
 
-@blueprint.get("/events", responses={200: None})
+@blueprint.get("/events", operation_id="get_events", responses={200: answers.Events})
 @checked
 def all_events(query: AllEventsQuery) -> Response:
     """Events of the whole cluster, newest first."""
     return answer(_events(read(query), query, query.app))
 
 
-@blueprint.get("/apps/<app_name>/events", responses={200: None})
+@blueprint.get(
+    "/apps/<app_name>/events", operation_id="get_app_events",
+    responses={200: answers.AppEvents},
+)
 @checked
 def app_events(path: AppPath, query: EventsQuery) -> Response:
     """Events of one application, newest first."""

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import Any
-
 import orjson
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
-from api import errors
+from api import answers, describe, errors
 from api.endpoint import checked
 from api.here import answer, app_of, here, read
 from api.levels import Level, at_least, level_of
-from api.models import AppPath, Error, LogsQuery, LogsStreamQuery
+from api.models import AppPath, LogsQuery, LogsStreamQuery
 from api.replica_logs import Reading
 from api.streams.accept import accept, upgrades
 from api.streams.logs import Asked, entry
@@ -27,16 +24,13 @@ TAIL_MAX = 10_000
 ANSWER_BYTES_MAX = LOGS_BYTES_MAX
 """Not above what is read of a container: what was left out there shows here as `has_more`."""
 
-_ERRORS: dict[str | int | HTTPStatus, Any] = {
-    400: Error, 404: Error, 500: Error, 503: Error, 504: Error,
-}
 blueprint = APIBlueprint(
-    "logs", __name__, url_prefix="/api/v1/apps", abp_responses=_ERRORS,
+    "logs", __name__, url_prefix="/api/v1/apps",
     abp_tags=[{"name": "Events and logs"}],
 )
 
 
-@blueprint.get("/<app_name>/logs", responses={200: None})
+@blueprint.get("/<app_name>/logs", operation_id="get_app_logs", responses={200: answers.Logs})
 @checked
 def logs(path: AppPath, query: LogsQuery) -> Response:
     """The last log lines of an application's containers, oldest first; with `follow`, and over
@@ -60,7 +54,9 @@ def logs(path: AppPath, query: LogsQuery) -> Response:
     return answer(_body(app.name, found))
 
 
-@blueprint.get("/<app_name>/logs/stream", responses={101: None, 200: None})
+@blueprint.get(
+    "/<app_name>/logs/stream", operation_id="stream_logs", responses=describe.STREAM,
+)
 @checked
 def stream(path: AppPath, query: LogsStreamQuery) -> Response:
     """Lines of an application's replicas as they are written, whichever come and go."""

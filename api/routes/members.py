@@ -5,16 +5,23 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
+from api import answers_cluster as answers
 from api import errors, writes
 from api.endpoint import checked
 from api.here import answer, here, read
-from api.models import Error, MemberBody, MemberPath, ReadQuery, TransferBody, WriteQuery
+from api.models import (
+    MemberBody,
+    MemberPath,
+    ReadQuery,
+    TransferBody,
+    WriteHeaders,
+    WriteQuery,
+)
 from api.routes.cluster import addresses
 from cluster.config import readers
 from cluster.consensus.membership import majority
@@ -23,26 +30,23 @@ from cluster.state.model import ClusterState
 from orchestry.errors import Code, OrchestryError
 
 LISTENS_S = 1.0
-_ERRORS: dict[str | int | HTTPStatus, Any] = {
-    400: Error, 404: Error, 409: Error, 503: Error, 504: Error,
-}
 blueprint = APIBlueprint(
-    "members", __name__, url_prefix="/cluster", abp_responses=_ERRORS,
+    "members", __name__, url_prefix="/cluster",
     abp_tags=[{"name": "Cluster"}],
 )
 _BARRIER = ReadQuery(min_index=0, consistency="linearizable")
 
 
-@blueprint.get("/members", responses={200: None})
+@blueprint.get("/members", operation_id="list_members", responses={200: answers.Members})
 @checked
 def members(query: ReadQuery) -> Response:
     """The controllers that vote, according to the state of this one."""
     return answer(_view(read(query)))
 
 
-@blueprint.post("/members", responses={201: None})
+@blueprint.post("/members", operation_id="add_member", responses={201: answers.MemberAdded})
 @checked
-def add(body: MemberBody, query: WriteQuery) -> Response:
+def add(body: MemberBody, query: WriteQuery, header: WriteHeaders) -> Response:
     """Let one more controller vote, which is started with the environment in `join`.
 
     That may be done before or afterwards; the second controller of a cluster has to be up.
@@ -75,9 +79,12 @@ def add(body: MemberBody, query: WriteQuery) -> Response:
     }, 201)
 
 
-@blueprint.delete("/members/<node_id>", responses={200: None})
+@blueprint.delete(
+    "/members/<node_id>", operation_id="remove_member",
+    responses={200: answers.MemberRemoved},
+)
 @checked
-def remove(path: MemberPath, query: WriteQuery) -> Response:
+def remove(path: MemberPath, query: WriteQuery, header: WriteHeaders) -> Response:
     """Let a controller vote no more; the leader hands over first and sends the caller on."""
     name, controller = path.node_id, here().controller
     state = _latest()
@@ -104,9 +111,12 @@ def remove(path: MemberPath, query: WriteQuery) -> Response:
     })
 
 
-@blueprint.post("/transfer", responses={200: None})
+@blueprint.post(
+    "/transfer", operation_id="transfer_leadership",
+    responses={200: answers.Transferred},
+)
 @checked
-def transfer(body: TransferBody, query: WriteQuery) -> Response:
+def transfer(body: TransferBody, query: WriteQuery, header: WriteHeaders) -> Response:
     """Hand leadership over to `to`, or to the controller that is best prepared."""
     controller, to = here().controller, body.to
     state = _latest()

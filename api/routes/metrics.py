@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any
 
 from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
 
-from api import errors, measured, prometheus, relay, views
+from api import answers_scaling as answers
+from api import describe, errors, measured, prometheus, relay, views
 from api.endpoint import checked
 from api.here import answer, app_of, here, read
-from api.models import AppPath, Error, MetricsQuery, SystemMetricsQuery, WriteQuery
+from api.models import AppPath, MetricsQuery, SystemMetricsQuery, WriteQuery
 from api.times import rfc3339
 from cluster.history.base import Point
 from cluster.live.relay_mark import HEADER
 from cluster.state.model import ClusterState
 from orchestry.errors import Code, OrchestryError
 
-_ERRORS: dict[str | int | HTTPStatus, Any] = {
-    400: Error, 404: Error, 500: Error, 503: Error, 504: Error,
-}
 blueprint = APIBlueprint(
-    "metrics", __name__, abp_responses=_ERRORS, abp_tags=[{"name": "Scaling and metrics"}],
+    "metrics", __name__, abp_tags=[{"name": "Scaling and metrics"}],
 )
 _INTERVALS_S = {None: 0, "5m": 300, "1h": 3600, "1d": 86_400}
 _MB = 1024**2
 
 
-@blueprint.get("/api/v1/apps/<app_name>/metrics", responses={200: None})
+@blueprint.get(
+    "/api/v1/apps/<app_name>/metrics", operation_id="get_app_metrics",
+    responses={200: answers.AppMetrics},
+)
 @checked
 def app_metrics(path: AppPath, query: MetricsQuery) -> Response:
     """Current measurements of an application, and their history, oldest first."""
@@ -65,7 +65,10 @@ def _points(app: str, count: int, interval_s: int) -> list[Point]:
     return [*kept, *recent][-count:] if count else []
 
 
-@blueprint.get("/api/v1/metrics", responses={200: None})
+@blueprint.get(
+    "/api/v1/metrics", operation_id="system_metrics",
+    responses={200: answers.SystemMetrics},
+)
 @checked
 def system_metrics(query: SystemMetricsQuery) -> Response:
     """The leader's host, all applications, what the ingresses carried, and every host.
@@ -134,7 +137,10 @@ def measurements(query: WriteQuery) -> Response:
     return answer({"apps": measured.latest(here().controller)})
 
 
-@blueprint.get("/metrics", responses={200: None})
+@blueprint.get(
+    "/metrics", operation_id="get_prometheus_metrics",
+    responses={200: describe.file(*prometheus.CONTENT_TYPES)},
+)
 @checked
 def exposition(query: WriteQuery) -> Response:
     """Everything for Prometheus, as text; applications and ingress on the leader only."""

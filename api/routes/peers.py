@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import Any
-
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
+from api import answers_scaling as answers
 from api.endpoint import checked
 from api.here import answer, here
-from api.models import Error, PastEventsQuery, PastSamplesQuery
+from api.models import PastEventsQuery, PastSamplesQuery
 from cluster.history import peers
 
-_ERRORS: dict[str | int | HTTPStatus, Any] = {400: Error, 500: Error}
 blueprint = APIBlueprint(
-    "peers", __name__, url_prefix="/cluster/history", abp_responses=_ERRORS,
+    "peers", __name__, url_prefix="/cluster/history",
     abp_tags=[{"name": "Cluster"}],
 )
 
 
-@blueprint.get("/events", responses={200: None})
+@blueprint.get("/events", operation_id="get_past_events", responses={200: answers.PastEvents})
 @checked
 def events(query: PastEventsQuery) -> Response:
     """Events from this node's own disk, oldest first, for a node that missed them."""
@@ -30,7 +27,7 @@ def events(query: PastEventsQuery) -> Response:
     return answer(peers.encode_events(page))
 
 
-@blueprint.get("/samples", responses={200: None})
+@blueprint.get("/samples", operation_id="get_past_samples", responses={200: answers.PastSamples})
 @checked
 def samples(query: PastSamplesQuery) -> Response:
     """Measurements from this node's own disk, oldest first: about `limit`, whole moments."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from http import HTTPStatus
 from itertools import pairwise
 from typing import Any
 
@@ -12,13 +11,14 @@ import orjson
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
+from api import answers_scaling as answers
 from api import errors, measured, relay
 from api.endpoint import checked
 from api.here import answer, app_of, here, read
 from api.models import (
+    AppHeaders,
     AppPath,
     DecisionsQuery,
-    Error,
     ReadQuery,
     SampleBody,
     ScalingBody,
@@ -37,16 +37,16 @@ from orchestry import policy as policies
 from orchestry.errors import Code, OrchestryError
 from orchestry.spec.model import Scaling
 
-_ERRORS: dict[str | int | HTTPStatus, Any] = {
-    400: Error, 404: Error, 409: Error, 500: Error, 503: Error, 504: Error,
-}
 blueprint = APIBlueprint(
-    "scaling", __name__, url_prefix="/api/v1/apps", abp_responses=_ERRORS,
+    "scaling", __name__, url_prefix="/api/v1/apps",
     abp_tags=[{"name": "Scaling and metrics"}],
 )
 
 
-@blueprint.get("/<app_name>/scaling", responses={200: None})
+@blueprint.get(
+    "/<app_name>/scaling", operation_id="get_scaling_policy",
+    responses={200: answers.ScalingPolicy},
+)
 @checked
 def policy(path: AppPath, query: ReadQuery) -> Response:
     """The scaling policy in force, and the last change of the number of replicas."""
@@ -71,9 +71,12 @@ def _last(app: App) -> dict[str, Any] | None:
     }
 
 
-@blueprint.put("/<app_name>/scaling", responses={200: None, 415: Error})
+@blueprint.put(
+    "/<app_name>/scaling", operation_id="update_scaling_policy",
+    responses={200: answers.PolicyUpdated},
+)
 @checked
-def update(path: AppPath, query: WriteQuery, body: ScalingBody) -> Response:
+def update(path: AppPath, query: WriteQuery, header: AppHeaders, body: ScalingBody) -> Response:
     """Change the keys that are named; the others stay as they are."""
     changes = policies.changes_of(body.model_extra or {})
     app = here().controller.log.state().apps.get(path.app_name)
@@ -88,7 +91,10 @@ def update(path: AppPath, query: WriteQuery, body: ScalingBody) -> Response:
     })
 
 
-@blueprint.get("/<app_name>/scaling/decisions", responses={200: None})
+@blueprint.get(
+    "/<app_name>/scaling/decisions", operation_id="get_scaling_decisions",
+    responses={200: answers.Decisions},
+)
 @checked
 def decisions(path: AppPath, query: DecisionsQuery) -> Response:
     """The autoscaler's decisions with their inputs and reasons, newest first.
@@ -114,7 +120,10 @@ def decisions(path: AppPath, query: DecisionsQuery) -> Response:
     })
 
 
-@blueprint.post("/<app_name>/scaling/simulate", responses={200: None, 415: Error})
+@blueprint.post(
+    "/<app_name>/scaling/simulate", operation_id="simulate_scaling",
+    responses={200: answers.Simulation},
+)
 @checked
 def simulate(path: AppPath, query: WriteQuery, body: SimulateBody) -> Response:
     """What a policy would have done with the recorded or the given measurements."""
@@ -180,7 +189,7 @@ def _given(number: int, one: SampleBody) -> Round:
             at = datetime.fromisoformat(at_s)
         except ValueError:
             at = None
-        if at is None or at.tzinfo is None:
+        if at is None or at.tzinfo is None or at.timestamp() < 1:
             raise errors.invalid([(
                 f"samples[{number}].timestamp",
                 "must be an RFC 3339 time such as 2026-01-15T10:30:00Z, or seconds")])

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import Any
-
 from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
 
-from api import errors
+from api import describe, errors
 from api.endpoint import checked
 from api.here import app_of, here, read
-from api.models import AppPath, Error, EventsStreamQuery, ReadQuery
+from api.models import AppPath, EventsStreamQuery, ReadQuery
 from api.streams.accept import accept
 from cluster.history.base import Wanted
 
-_ERRORS: dict[str | int | HTTPStatus, Any] = {
-    400: Error, 404: Error, 500: Error, 503: Error, 504: Error,
-}
 blueprint = APIBlueprint(
-    "streams", __name__, url_prefix="/api/v1", abp_responses=_ERRORS,
+    "streams", __name__, url_prefix="/api/v1",
     abp_tags=[{"name": "Streams"}],
 )
 
 
-@blueprint.get("/events/stream", responses={101: None, 200: None})
+@blueprint.get("/events/stream", operation_id="stream_events", responses=describe.STREAM)
 @checked
 def events(query: EventsStreamQuery) -> Response:
     """Events of the whole cluster as they happen, or after `since_id` without a gap."""
@@ -34,7 +28,10 @@ def events(query: EventsStreamQuery) -> Response:
     return accept(here().streams.events.feed(wanted, since_id))
 
 
-@blueprint.get("/apps/<app_name>/metrics/stream", responses={101: None, 200: None})
+@blueprint.get(
+    "/apps/<app_name>/metrics/stream", operation_id="stream_metrics",
+    responses=describe.STREAM,
+)
 @checked
 def metrics(path: AppPath, query: ReadQuery) -> Response:
     """Each measurement of an application, beginning with the last one."""

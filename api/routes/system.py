@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
+from api import answers_cluster as answers
 from api.controller import Component
 from api.endpoint import checked
 from api.here import answer, here, read
-from api.models import Error, ReadQuery, WriteQuery
+from api.models import ReadQuery, WriteQuery
 from api.times import rfc3339
 from cluster.state.status import count
 from orchestry import __version__
 
-_ERRORS: dict[str | int | HTTPStatus, Any] = {400: Error, 503: Error, 504: Error}
-blueprint = APIBlueprint("system", __name__, abp_responses=_ERRORS, abp_tags=[{"name": "System"}])
+blueprint = APIBlueprint("system", __name__, abp_tags=[{"name": "System"}])
 
 # Keys of the contract that a part must show even before it was measured.
 _ALWAYS: dict[str, dict[str, int]] = {
@@ -25,14 +24,17 @@ _ALWAYS: dict[str, dict[str, int]] = {
 }
 
 
-@blueprint.get("/livez", responses={200: None})
+@blueprint.get("/livez", operation_id="livez", responses={200: answers.Alive})
 @checked
 def livez(query: WriteQuery) -> Response:
     """200 while the process answers."""
     return answer({"status": "alive"})
 
 
-@blueprint.get("/readyz", responses={200: None})
+@blueprint.get(
+    "/readyz", operation_id="readyz",
+    responses={200: answers.Readiness, 503: answers.Readiness},
+)
 @checked
 def readyz(query: WriteQuery) -> Response:
     """200 when the state is loaded and a leader is known."""
@@ -49,7 +51,10 @@ def readyz(query: WriteQuery) -> Response:
     return answer(body, 200 if ready else 503)
 
 
-@blueprint.get("/health", responses={200: None})
+@blueprint.get(
+    "/health", operation_id="system_health",
+    responses={200: answers.SystemHealth, 503: answers.SystemHealth},
+)
 @checked
 def health(query: ReadQuery) -> Response:
     """The parts of this node and the counts of applications; 503 when it cannot serve."""

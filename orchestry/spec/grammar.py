@@ -7,8 +7,8 @@ a control character through, for these texts reach nginx, Docker and HTTP reques
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 NAME_CHARACTERS_MAX: Final = 63
 IMAGE_NAME_CHARACTERS_MAX: Final = 255
@@ -27,6 +27,12 @@ RESERVED_LABELS: Final = ("orchestry.", "orchestry/", "com.docker.")
 FORBIDDEN_MOUNTS: Final = ("/proc", "/sys", "/dev")
 
 Grammar = Callable[[str], str]
+
+SCHEMAS: Final[dict[Grammar, Mapping[str, Any]]] = {}
+"""What JSON Schema says of a grammar: all that is accepted fits, some that fits is refused.
+
+A pattern has no length beside it: who makes data from a schema tries both for ever.
+"""
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _PATH_PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
@@ -63,6 +69,7 @@ def pattern(expression: str, most: int, remedy: str) -> Grammar:
             raise ValueError(f"must be {remedy}, at most {most} characters")
         return value
 
+    SCHEMAS[check] = {"pattern": f"^(?:{expression})$"}
     return check
 
 
@@ -134,6 +141,7 @@ def line(most: int, least: int = 0) -> Grammar:
             )
         return value
 
+    SCHEMAS[check] = {"minLength": least, "maxLength": most}
     return check
 
 
@@ -145,6 +153,7 @@ def block(most_bytes: int) -> Grammar:
             raise ValueError(f"must be text of at most {most_bytes} bytes without NUL")
         return value
 
+    SCHEMAS[check] = {"maxLength": most_bytes}
     return check
 
 
@@ -234,3 +243,19 @@ def _normal(value: str) -> str:
     if _PARENT.search(value):
         raise ValueError("must be a path without //, /./ and /../")
     return value
+
+
+_NUMBER_OR_NAME = "(?:[0-9]{1,2}|[A-Za-z]{3})"
+_CRON_ITEM = rf"(?:\*|{_NUMBER_OR_NAME}(?:-{_NUMBER_OR_NAME})?)(?:/[0-9]{{1,2}})?"
+SCHEMAS.update({
+    app_name: SCHEMAS[dns_label],
+    label_key: SCHEMAS[_label_key],
+    image: {"pattern": f"^{_IMAGE.pattern.replace('?P<name>', '?:')}$"},
+    host: {"pattern": f"^{_HOST.pattern}$"},
+    ingress_path: SCHEMAS[_ingress_path],
+    mount_path: SCHEMAS[_mount_path],
+    working_dir: {"pattern": "^/"},
+    cron: {
+        "pattern": f"^(?:{_CRON_ITEM}(?:,{_CRON_ITEM})* ){{4}}{_CRON_ITEM}(?:,{_CRON_ITEM})*$",
+    },
+})

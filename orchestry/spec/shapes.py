@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any, Final, Protocol
 
 from orchestry.errors import Code, OrchestryError
+from orchestry.spec.grammar import SCHEMAS
 
 PROBLEMS_MAX: Final = 100
 SHOWN_CHARACTERS_MAX: Final = 40
@@ -101,10 +102,14 @@ def shown(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """One value; `check` returns it parsed, or raises ValueError saying what would be right."""
+    """One value; `check` returns it parsed, or raises ValueError saying what would be right.
+
+    `schema` says in JSON Schema what it can of that.
+    """
 
     check: Callable[[Any], Any]
     write: Callable[[Any], Any] = lambda value: value
+    schema: Mapping[str, Any] = field(default_factory=dict)
 
     def read(self, value: object, at: str, faults: Faults) -> Any:
         """See Shape."""
@@ -122,7 +127,7 @@ def integer(least: int, most: int) -> Scalar:
             raise ValueError(f"must be a whole number from {least} to {most}")
         return value
 
-    return Scalar(check)
+    return Scalar(check, schema={"type": "integer", "minimum": least, "maximum": most})
 
 
 def number(least: float, most: float) -> Scalar:
@@ -136,7 +141,7 @@ def number(least: float, most: float) -> Scalar:
             raise ValueError(f"must be a number from {least} to {most}")
         return value
 
-    return Scalar(check)
+    return Scalar(check, schema={"type": "number", "minimum": least, "maximum": most})
 
 
 def boolean() -> Scalar:
@@ -147,7 +152,7 @@ def boolean() -> Scalar:
             raise ValueError("must be true or false")
         return value
 
-    return Scalar(check)
+    return Scalar(check, schema={"type": "boolean"})
 
 
 def choice(*allowed: str) -> Scalar:
@@ -159,7 +164,7 @@ def choice(*allowed: str) -> Scalar:
             raise ValueError(f"must be {' or '.join(allowed)}{hint}")
         return value
 
-    return Scalar(check)
+    return Scalar(check, schema={"type": "string", "enum": list(allowed)})
 
 
 def text(grammar: Callable[[str], str]) -> Scalar:
@@ -170,7 +175,7 @@ def text(grammar: Callable[[str], str]) -> Scalar:
             raise ValueError("must be text (in quotes)")
         return grammar(value)
 
-    return Scalar(check)
+    return Scalar(check, schema={"type": "string", **SCHEMAS.get(grammar, {})})
 
 
 def did_you_mean(wrong: object, known: tuple[str, ...]) -> str:

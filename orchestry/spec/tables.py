@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -55,17 +55,27 @@ _DOCKER_DEFAULT_CAPABILITIES: Final = (
 CAPABILITIES_ALLOWED: Final = (*_DOCKER_DEFAULT_CAPABILITIES, "IPC_LOCK", "LEASE", "SYS_NICE")
 
 
-def _quantity(parse: Any, format_: Any, least: int, most: int) -> Scalar:
+_CPU_SCHEMA: Final = {"anyOf": [
+    {"type": "number", "minimum": CPU_MIN_MILLICORES / 1000, "maximum": CPU_MAX_MILLICORES / 1000},
+    {"type": "string", "pattern": r"^(?:[0-9]+m|[0-9]+(?:\.[0-9]+)?)$"},
+]}
+_MEMORY_SCHEMA: Final = {"type": "string", "pattern": r"^[0-9]+(?:\.[0-9]+)?(?:[KMGT]i?)?$"}
+
+
+def _quantity(
+    parse: Any, format_: Any, least: int, most: int, schema: Mapping[str, Any]
+) -> Scalar:
     def check(value: object) -> int:
         parsed: int = parse(value)
         if not least <= parsed <= most:
             raise ValueError(f"must be from {format_(least)} to {format_(most)}")
         return parsed
 
-    return Scalar(check, format_)
+    return Scalar(check, format_, schema)
 
 
-_CPU = _quantity(units.parse_cpu, units.format_cpu, CPU_MIN_MILLICORES, CPU_MAX_MILLICORES)
+_CPU = _quantity(
+    units.parse_cpu, units.format_cpu, CPU_MIN_MILLICORES, CPU_MAX_MILLICORES, _CPU_SCHEMA)
 _SELF: Final[dict[str, Callable[[Any], object]]] = {"": lambda value: value}
 _PERCENT = number(1, 100)
 _PORT = integer(1, 65_535)
@@ -320,7 +330,8 @@ SIDES = (
 def spec(min_memory_bytes: int) -> Section:
     """The `spec` section; a smaller `resources.memory` is a fault."""
     memory = _quantity(
-        units.parse_memory, units.format_memory, min_memory_bytes, MEMORY_MAX_BYTES
+        units.parse_memory, units.format_memory, min_memory_bytes, MEMORY_MAX_BYTES,
+        _MEMORY_SCHEMA,
     )
     return Section(dict, (
         Key("type", "type", choice("http", "tcp")),

@@ -58,7 +58,7 @@ def monitor(node: Node, carry_out: Callable[[Check], None]) -> Iterator[None]:
         thread.join()
 
 
-def _answers(check: Check) -> None:
+def answer_checks(check: Check) -> None:
     for slot in (1, 2):
         container = Container(f"id-shop-{slot}", f"shop.{slot}", "shop", slot, 1, 1, "running")
         check.asked.add(container.id)
@@ -114,7 +114,7 @@ def test_a_follower_asks_the_leader(
 def test_check_now(running: tuple[Node, FlaskClient]) -> None:
     """Every replica is asked, and the answer counts those that passed and says what failed."""
     node, client = running
-    with monitor(node, _answers):
+    with monitor(node, answer_checks):
         answer = client.post(f"{HEALTH}/check")
     body = answer.get_json()
     assert answer.status_code == 200
