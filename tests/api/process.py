@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-START_S = 30.0
+START_S = 60.0
 STOP_S = 15.0
 ANSWER_S = 10.0
 
