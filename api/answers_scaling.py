@@ -188,15 +188,30 @@ class AppMetrics(Answer):
 
 
 class Host(Answer):
-    """The machine of the controller that answers; null while the engine has not answered."""
+    """The machine of a controller; null what was not measured yet."""
 
-    cpu_percent: Amount
+    cpu_percent: Amount | None
     memory_used_gb: Amount
     memory_total_gb: Amount
     disk_used_gb: Amount
     disk_total_gb: Amount
     containers_running: Count | None
     containers_total: Count
+
+
+class NodeHost(Answer):
+    """The machine of the controller that answers."""
+
+    node_id: str
+    system: Host
+
+
+class HostOfNode(Answer):
+    """The machine of one controller; null when it does not answer."""
+
+    node_id: str
+    reachable: bool
+    system: Host | None
 
 
 class AppUsage(Answer):
@@ -220,13 +235,14 @@ class Network(Answer):
 
 
 class SystemMetrics(Answer):
-    """Host, applications and ingresses."""
+    """Host, applications and ingresses; `nodes` only where no `node` was asked for."""
 
     timestamp: Time
     node_id: str
     system: Host
     applications: list[AppUsage]
     network: Network
+    nodes: list[HostOfNode] = Field(default_factory=list)
 
 
 class Measurements(Answer):

@@ -79,6 +79,7 @@ _TAGGED = {"register_app", "get_app_status", "get_app_spec"}
 _WHY = {
     307: "This node does not lead: `NOT_LEADER`",
     400: "The path, the query, a header or the body is wrong, each fault with its field",
+    403: "A page of another site asks, see `ORCHESTRY_ORIGINS`: `FORBIDDEN`",
     404: "Nothing has this name",
     409: "The state, `If-Match` or `Idempotency-Key` does not allow it",
     413: "The body is too large",
@@ -191,7 +192,9 @@ def _errors(method: str, path: str, operation: Mapping[str, Any]) -> set[int]:
     if "min_index" in parameters:
         found |= {503, 504}
     if method in METHODS:
-        found |= {307, 503}
+        found |= {307, 403, 503}
+    if "101" in operation["responses"]:
+        found.add(403)
     if "Idempotency-Key" in parameters:
         found |= {409, 413, 504}
     if "requestBody" in operation:

@@ -42,6 +42,7 @@ _POLICY = (
 )
 STATE_OR_RULE = {
     "get_app_logs": ("container|follow", "is no container of application|needs a WebSocket"),
+    "system_metrics": ("node", "is none of"),
     "transfer_leadership": ("to", "is not a member"),
     "add_member": (
         "raft_address", "is no loopback address|is on another machine|from 1 to 65535"),

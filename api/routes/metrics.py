@@ -123,14 +123,18 @@ def _measured(state: ClusterState) -> dict[str, Any]:
     }
 
 
-@blueprint.get("/cluster/host", responses={200: None})
+@blueprint.get(
+    "/cluster/host", operation_id="get_host", responses={200: answers.NodeHost})
 @checked
 def host(query: WriteQuery) -> Response:
     """The machine of the controller that answers."""
     return answer({"node_id": here().controller.id, "system": here().hosts.own()})
 
 
-@blueprint.get("/cluster/measurements", responses={200: None})
+@blueprint.get(
+    "/cluster/measurements", operation_id="get_measurements",
+    responses={200: answers.Measurements},
+)
 @checked
 def measurements(query: WriteQuery) -> Response:
     """This node's own current measurements of all applications; empty but on the leader."""
