@@ -135,7 +135,7 @@ def test_damaged_file(tmp_path: Path, file: str, damage: str) -> None:
         cluster.boot(victim)
         process = cluster.processes[victim]
         until("it gives up, or serves what is right", lambda: (
-            process.poll() is not None or _serves(cluster, victim)), 20)
+            process.poll() is not None or _serves(cluster, victim)), 60)
         if process.poll() is None:
             # What a crash may have left is repaired from the others, never made up.
             assert cluster.same_state()["apps"] == before
