@@ -10,12 +10,14 @@ Why = Literal["unreachable", "no_leader", "unknown_outcome"]
 TRIES_MAX = 100
 BACKOFF_FIRST_S = 0.05
 BACKOFF_MAX_S = 1.0
-# How long a call goes on while no controller at all takes a connection.
+# How long a call goes on while no controller at all takes a connection, unless it says more.
 PATIENCE_S = 1.5
 # Controllers stop naming a dead leader after its election timeout; this many take 5 s or more.
 REDIRECTS_MAX = 10
 # A proxy before the controllers answers with these while it finds no controller.
 PROXY_STATUSES = frozenset({502, 503, 504})
+# A controller answers a read with these for reasons of its own.
+NODE_STATUSES = frozenset({500, 504})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Call:
     failures: int = 0
     failing_since_s: float | None = None
     maybe_done: bool = False
+    patience_s: float = PATIENCE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +103,8 @@ def next_attempt(
         call = replace(call, maybe_done=True)
         delay_s = _backoff_s(call.tries, jitter)
         return _again(call, _next_node(call), delay_s, now_s, "unknown_outcome")
-    if outcome.status == 504 and not call.write and call.tries <= len(call.nodes):
-        # One controller lags behind; the others may not.
+    if outcome.status in NODE_STATUSES and not call.write and call.tries <= len(call.nodes):
+        # One controller lags behind or has lost its engine; the others may not.
         return _again(call, _next_node(call), 0.0, now_s, "unreachable")
     if outcome.status == 429 and outcome.retry_after_s is not None:
         again = _again(call, call.node, outcome.retry_after_s, now_s, "unreachable")
@@ -120,7 +123,7 @@ def _after_failure(
     )
     rounds, within_round = divmod(call.failures, len(call.nodes))
     assert call.failing_since_s is not None
-    if rounds and now_s - call.failing_since_s >= PATIENCE_S:
+    if rounds and now_s - call.failing_since_s >= call.patience_s:
         return _give_up(call, "unreachable")
     # Every node is asked once without delay, since a survivor answers at once.
     delay_s = 0.0 if within_round else _backoff_s(rounds, jitter)
