@@ -18,7 +18,7 @@ from tests.live import LiveCluster, call, until
 pytestmark = [pytest.mark.acceptance]
 
 SDK = ROOT / "sdk" / "node"
-NODE_S = 240
+NODE_S = 120
 WAIT_S = 30.0
 WRITES = 500
 GAP_MS = 40

@@ -92,7 +92,7 @@ test('streams begin at once and end with the app', async () => {
   assert.equal(removed.app_name, 'web');
   while (!(await measured.next()).done);
   assert.equal((await noLine).done, true);
-  while (!told.some((message) => /removed/i.test(message))) {
+  while (!told.some((message) => /deleted/i.test(message))) {
     await new Promise((resolve) => { setTimeout(resolve, 20); });
   }
   control.abort();
