@@ -4,7 +4,6 @@ const { Orchestry } = require('./src/client.js');
 const errors = require('./src/errors.js');
 
 module.exports = Object.assign(Orchestry, {
-  Orchestry,
   ApiError: errors.ApiError,
   ClientError: errors.ClientError,
   Conflict: errors.Conflict,
