@@ -21,7 +21,7 @@ SDK = ROOT / "sdk" / "node"
 NODE_S = 120
 WAIT_S = 30.0
 WRITES = 500
-GAP_MS = 40
+GAP_MS = 60
 KILL_EVERY_S = 2.5
 
 
@@ -42,7 +42,7 @@ def environ(cluster: LiveCluster, **more: str) -> dict[str, str]:
 def test_every_call_on_a_real_cluster(cluster: LiveCluster) -> None:
     """Each call sends what controllers understand, and what they answer is what it says."""
     done = subprocess.run(
-        ["node", "--test", "acceptance/calls.js"], cwd=SDK, env=environ(cluster), text=True,
+        ["node", "--test", "--test-reporter=tap", "acceptance/calls.js"], cwd=SDK, env=environ(cluster), text=True,
         capture_output=True, timeout=NODE_S, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "# fail 0" in done.stdout

@@ -150,7 +150,10 @@ class Orchestry {
    * another one, without a gap or a double.
    */
   streamEvents({ sinceId, app: appName, type, signal } = {}) {
-    const newest = async () => (await this.getEvents({ limit: 1 })).events[0]?.id ?? 0;
+    const newest = async () => {
+      const { events } = await this.#read('/api/v1/events', { limit: 1 }, [], signal);
+      return events[0]?.id ?? 0;
+    };
     const source = new streams.Events({ app: appName, type }, sinceId, newest);
     return streams.follow(this.#transport, source, { timeoutS: this.#timeoutS, signal });
   }
@@ -216,14 +219,15 @@ class Orchestry {
     return this.#read('/cluster/health', {}, DEGRADED);
   }
 
-  #read(path, query = {}, bodyStatuses = []) {
+  #read(path, query = {}, bodyStatuses = [], signal = undefined) {
     return this.#transport.send({
-      method: 'GET', path, query, bodyStatuses, budgetS: this.#timeoutS,
+      method: 'GET', path, query, bodyStatuses, signal, budgetS: this.#timeoutS,
       readTimeoutS: Math.min(READ_TIMEOUT_S, this.#timeoutS),
     });
   }
 
   #write(method, path, body, { query = {}, key, waitS = 0 } = {}) {
+    if (!Number.isFinite(waitS)) throw invalid('timeout', 'must be a number of seconds');
     return this.#transport.send({
       method, path, query, key, body: body === undefined ? undefined : encoded(body),
       budgetS: waitS ? waitS + Math.max(this.#timeoutS, WAIT_MARGIN_S) : this.#timeoutS,
@@ -237,7 +241,11 @@ function app(name, rest = '') {
   if (typeof name !== 'string' || ['', '.', '..'].includes(name)) {
     throw invalid('app_name', 'give the name of an app');
   }
-  return `/api/v1/apps/${encodeURIComponent(name)}${rest}`;
+  try {
+    return `/api/v1/apps/${encodeURIComponent(name)}${rest}`;
+  } catch {
+    throw invalid('app_name', 'is no well-formed text');
+  }
 }
 
 module.exports = { Orchestry };

@@ -193,6 +193,7 @@ test('what cannot be sent is refused before', () => against([() => ({})], async 
   circle.self = circle;
   for (const call of [
     () => client.getAppStatus('..'), () => client.getAppStatus(), () => client.registerApp(circle),
+    () => client.getAppStatus('\ud800'), () => client.startApp('web', { timeout: 'x' }),
     () => client.scaleApp('web', NaN), () => client.registerApp(SPEC, { idempotencyKey: 'a b' }),
   ]) await assert.rejects(call, Orchestry.InvalidRequest);
   assert.equal(node.seen.length, 0);
@@ -203,3 +204,10 @@ test('what cannot be sent is refused before', () => against([() => ({})], async 
     assert.throws(() => new Orchestry('http://a', options), TypeError);
   }
 }));
+
+test('localhost is found whichever of its addresses a controller listens on', () => against(
+  [() => ({ body: { ok: 1 } })], async (_, node) => {
+    const client = new Orchestry(node.url.replace('127.0.0.1', 'localhost'));
+    assert.deepEqual(await client.systemHealth(), { ok: 1 });
+    client.close();
+  }));

@@ -133,6 +133,10 @@ test('break and abort end the iteration and the connection', () => against(
       if (each.id === 2) setTimeout(() => control.abort(), 10);
     }
     assert.deepEqual(found, [1, 2]);
+    const soon = new AbortController();
+    const unborn = client.streamEvents({ signal: soon.signal }).next();
+    soon.abort();
+    assert.equal((await unborn).done, true);
     const late = client.streamEvents({ sinceId: 0, signal: AbortSignal.abort() });
     assert.deepEqual(await late.next(), { value: undefined, done: true });
   }));
