@@ -53,6 +53,8 @@ missing_packages() {
     have docker || ! apt-cache show docker-cli >/dev/null 2>&1 || echo docker-cli
     have gcc || echo gcc
     have ip || echo iproute2
+    have node || echo nodejs
+    have npm || echo npm
     for package in libc6-dev wrk mmdebstrap postgresql libpq-dev redis-server; do
         installed "$package" || echo "$package"
     done

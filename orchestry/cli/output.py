@@ -73,6 +73,15 @@ class Output:
         """One line of result."""
         sys.stdout.write(text + "\n")
 
+    def document_line(self, value: object) -> None:
+        """One of the JSON documents of a command that follows something, at once."""
+        self.line_now(json.dumps(value, ensure_ascii=False))
+
+    def line_now(self, text: str) -> None:
+        """One line of result, of which more may come later."""
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
     def progress(self, text: str) -> None:
         """A note on standard error, left out with --quiet."""
         if not self.quiet:

@@ -10,12 +10,14 @@ Why = Literal["unreachable", "no_leader", "unknown_outcome"]
 TRIES_MAX = 100
 BACKOFF_FIRST_S = 0.05
 BACKOFF_MAX_S = 1.0
-# How long a call goes on while no controller at all takes a connection.
+# How long a call goes on while no controller at all takes a connection, unless it says more.
 PATIENCE_S = 1.5
 # Controllers stop naming a dead leader after its election timeout; this many take 5 s or more.
 REDIRECTS_MAX = 10
 # A proxy before the controllers answers with these while it finds no controller.
 PROXY_STATUSES = frozenset({502, 503, 504})
+# A controller answers a read with these for reasons of its own.
+NODE_STATUSES = frozenset({500, 504})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Call:
     failures: int = 0
     failing_since_s: float | None = None
     maybe_done: bool = False
+    patience_s: float = PATIENCE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +92,19 @@ def next_attempt(
     if outcome.status == 307:
         return _after_redirect(call, outcome, now_s, jitter)
     if outcome.code == "CLUSTER_NOT_READY":
-        return _again(call, _next_node(call), _backoff_s(call.tries, jitter), now_s, "no_leader")
+        return _again(call, _next_node(call), backoff_s(call.tries, jitter), now_s, "no_leader")
     if outcome.code == "NO_LEADER" and call.tries < len(call.nodes):
         # A controller that has just started does not know the leader yet; another one does.
         return _again(call, _next_node(call), 0.0, now_s, "no_leader")
     if outcome.code is None and outcome.status in PROXY_STATUSES:
         call = replace(call, maybe_done=call.maybe_done or call.write)
-        return _again(call, _next_node(call), _backoff_s(call.tries, jitter), now_s, "unreachable")
+        return _again(call, _next_node(call), backoff_s(call.tries, jitter), now_s, "unreachable")
     if outcome.status == 504 and call.write and outcome.outcome_unknown:
         call = replace(call, maybe_done=True)
-        delay_s = _backoff_s(call.tries, jitter)
+        delay_s = backoff_s(call.tries, jitter)
         return _again(call, _next_node(call), delay_s, now_s, "unknown_outcome")
-    if outcome.status == 504 and not call.write and call.tries <= len(call.nodes):
-        # One controller lags behind; the others may not.
+    if outcome.status in NODE_STATUSES and not call.write and call.tries <= len(call.nodes):
+        # One controller lags behind or has lost its engine; the others may not.
         return _again(call, _next_node(call), 0.0, now_s, "unreachable")
     if outcome.status == 429 and outcome.retry_after_s is not None:
         again = _again(call, call.node, outcome.retry_after_s, now_s, "unreachable")
@@ -120,10 +123,10 @@ def _after_failure(
     )
     rounds, within_round = divmod(call.failures, len(call.nodes))
     assert call.failing_since_s is not None
-    if rounds and now_s - call.failing_since_s >= PATIENCE_S:
+    if rounds and now_s - call.failing_since_s >= call.patience_s:
         return _give_up(call, "unreachable")
     # Every node is asked once without delay, since a survivor answers at once.
-    delay_s = 0.0 if within_round else _backoff_s(rounds, jitter)
+    delay_s = 0.0 if within_round else backoff_s(rounds, jitter)
     return _again(call, _next_node(call), delay_s, now_s, "unreachable")
 
 
@@ -131,7 +134,7 @@ def _after_redirect(
     call: Call, outcome: Answered, now_s: float, jitter: float
 ) -> Try | GiveUp:
     # The first redirect is the normal way; more of them mean that the named leader is gone.
-    delay_s = _backoff_s(call.redirects, jitter) if call.redirects else 0.0
+    delay_s = backoff_s(call.redirects, jitter) if call.redirects else 0.0
     node = outcome.redirect_to or _next_node(call)
     call = replace(call, redirects=call.redirects + 1)
     if call.redirects > REDIRECTS_MAX:
@@ -163,6 +166,7 @@ def _next_node(call: Call) -> str:
     return call.nodes[(call.nodes.index(call.node) + 1) % len(call.nodes)]
 
 
-def _backoff_s(round_number: int, jitter: float) -> float:
+def backoff_s(round_number: int, jitter: float) -> float:
+    """The wait before a round of tries."""
     full_s = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(round_number, 10))
     return full_s * (0.5 + jitter / 2)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
+from orchestry.client import streams
 from orchestry.client.errors import InvalidRequest
 from orchestry.client.transport import READ_TIMEOUT_S, Answer, Request, Transport
 
@@ -219,6 +220,40 @@ class Client:
         return self._read(_app(app_name, "/logs"), container=container, tail=tail, since=since,
                           level=level)
 
+    def stream_events(
+        self, since_id: int | None = None, app: str | None = None, type: str | None = None
+    ) -> Generator[Answer, None, None]:
+        """Events after `since_id`, or from now on, without a gap or a double.
+
+        When its controller is lost a stream goes on at another one; it raises when none
+        continues it for the client's `timeout`.
+        """
+        def newest() -> int:
+            return int(next((event["id"] for event in self.get_events(limit=1)["events"]), 0))
+
+        asked = _given(app=app, type=type)
+        return streams.follow(
+            self._transport, streams.Events(asked, since_id, newest), self._timeout_s)
+
+    def stream_logs(
+        self, app_name: str, tail: int | None = None, container: str | None = None,
+        level: str | None = None, since: str | None = None,
+    ) -> Generator[Answer, None, None]:
+        """Lines as they are written, until the app is removed; `tail` and `since` add older ones.
+
+        When its controller is lost the last seconds are asked for at another one, and what
+        came already is left out.
+        """
+        source = streams.LogLines(
+            _app(app_name, "/logs/stream"), _given(container=container, level=level),
+            _given(tail=tail, since=since))
+        return streams.follow(self._transport, source, self._timeout_s)
+
+    def stream_metrics(self, app_name: str) -> Generator[Answer, None, None]:
+        """Each measurement, beginning with the last, until the app is removed."""
+        source = streams.Measurements(_app(app_name, "/metrics/stream"))
+        return streams.follow(self._transport, source, self._timeout_s)
+
     def get_health(self, app_name: str) -> Answer:
         """Health of every replica of one app."""
         return self._read(_app(app_name, "/health"))
@@ -297,9 +332,8 @@ class Client:
         **query: str | int | None,
     ) -> Answer:
         return self._transport.send(Request(
-            "GET", path, {name: str(value) for name, value in query.items() if value is not None},
-            budget_s=self._timeout_s, read_timeout_s=min(READ_TIMEOUT_S, self._timeout_s),
-            body_statuses=body_statuses,
+            "GET", path, _given(**query), budget_s=self._timeout_s,
+            read_timeout_s=min(READ_TIMEOUT_S, self._timeout_s), body_statuses=body_statuses,
         ))
 
     def _write(
@@ -330,6 +364,10 @@ def _node(name: str) -> str:
         raise InvalidRequest("VALIDATION_ERROR", "Request validation failed",
                              [{"field": "node_id", "message": "give the id of a controller"}])
     return quote(name, safe="")
+
+
+def _given(**query: str | int | None) -> dict[str, str]:
+    return {name: str(value) for name, value in query.items() if value is not None}
 
 
 def _flag(value: bool) -> str:

@@ -41,13 +41,18 @@ NODES_MAX = 64
 LEARN_TIMEOUT_S = 2.0
 _ERRNO = re.compile(r"\[Errno -?\d+\] ")
 _CHUNK_BYTES = 64 * 1024
+SSE = "text/event-stream"
 
 Answer = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call: `budget_s` bounds all its tries, `read_timeout_s` the silence of one."""
+    """One call: `budget_s` bounds all its tries, `read_timeout_s` the silence of one.
+
+    `stream` asks for server-sent events, at the controller `start` first, and from a state
+    with `index_floor` at least; `patience_s` is for when no controller takes a connection.
+    """
 
     method: str
     path: str
@@ -57,6 +62,10 @@ class Request:
     read_timeout_s: float = READ_TIMEOUT_S
     idempotency_key: str | None = None
     body_statuses: frozenset[int] = frozenset()
+    stream: bool = False
+    start: str | None = None
+    index_floor: int = 0
+    patience_s: float = attempts.PATIENCE_S
 
     @property
     def write(self) -> bool:
@@ -69,6 +78,7 @@ class _Reply:
     status: int
     headers: Mapping[str, str]
     body: Answer | None
+    stream: requests.Response | None = None
 
 
 def node_url(text: str) -> str:
@@ -146,11 +156,27 @@ class Transport:
 
     def send(self, request: Request) -> Answer:
         """Carry out one call; raises ClientError."""
+        request, call, reply = self._carry_out(request)
+        return self._answer(request, call, reply)
+
+    def open(self, request: Request) -> tuple[str, requests.Response]:
+        """Open a stream: the controller and its answer, which the caller closes.
+
+        Raises ClientError.
+        """
+        request, call, reply = self._carry_out(request)
+        if reply.stream is None:
+            self._answer(request, call, replace(reply, body=None))
+        assert reply.stream is not None
+        return call.node, reply.stream
+
+    def _carry_out(self, request: Request) -> tuple[Request, attempts.Call, _Reply]:
         if request.write and request.idempotency_key is None:
             request = replace(request, idempotency_key=uuid.uuid4().hex)
         start = self._leader if request.write and self._leader else self._preferred
         call = attempts.Call(
-            self._members, start, request.write, time.monotonic() + request.budget_s
+            self._members, request.start or start, request.write,
+            time.monotonic() + request.budget_s, patience_s=request.patience_s,
         )
         named_leader: str | None = None
         while True:
@@ -162,7 +188,7 @@ class Transport:
             )
             if isinstance(action, attempts.Return):
                 assert reply is not None
-                return self._answer(request, call, reply)
+                return request, call, reply
             if isinstance(action, attempts.GiveUp):
                 raise _given_up(
                     action, call, request, reply=reply, reason=reason, named_leader=named_leader
@@ -202,15 +228,16 @@ class Transport:
 
         After every node had its turn the floor goes: the cluster may have started afresh.
         """
-        if request.write or not self._index_floor or call.tries > len(call.nodes) \
+        floor = max(self._index_floor, request.index_floor)
+        if request.write or not floor or call.tries > len(call.nodes) \
                 or not request.path.startswith("/api/"):
             return request
-        return replace(request, query={**request.query, "min_index": str(self._index_floor)})
+        return replace(request, query={**request.query, "min_index": str(floor)})
 
     def _exchange(self, request: Request, node: str, left_s: float) -> _Reply:
         """One HTTP exchange with one node, no redirect followed."""
         until_s = time.monotonic() + left_s
-        headers = {}
+        headers = {"Accept": SSE} if request.stream else {}
         if request.body is not None:
             headers["Content-Type"] = "application/json"
         if request.idempotency_key is not None:
@@ -222,6 +249,9 @@ class Transport:
             timeout=(min(CONNECT_TIMEOUT_S, left_s), min(request.read_timeout_s, left_s)),
             allow_redirects=False, stream=True,
         )
+        if request.stream and response.status_code == 200 \
+                and response.headers.get("Content-Type", "").lower().startswith(SSE):
+            return _Reply(response.status_code, response.headers, None, response)
         with response:
             content = bytearray()
             for chunk in response.iter_content(_CHUNK_BYTES):

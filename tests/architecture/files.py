@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("orchestry", "cluster", "api")
-FOLDERS = (*PACKAGES, "tests", "bench", "tools")
+FOLDERS = (*PACKAGES, "tests", "bench", "tools", "sdk")
 
 
 def sources(*suffixes: str, folders: tuple[str, ...] = FOLDERS) -> list[Path]:
@@ -15,13 +15,13 @@ def sources(*suffixes: str, folders: tuple[str, ...] = FOLDERS) -> list[Path]:
         path
         for folder in folders
         for path in (ROOT / folder).rglob("*")
-        if path.suffix in suffixes and "__pycache__" not in path.parts
+        if path.suffix in suffixes and not {"__pycache__", "node_modules"} & set(path.parts)
     )
 
 
 def pages() -> list[Path]:
     """All Markdown pages of the project."""
-    folders = ("docs", "changes", "helm-like")
+    folders = ("docs", "changes", "helm-like", "sdk")
     return sorted([
         *ROOT.glob("*.md"),
         *(path for folder in folders for path in (ROOT / folder).rglob("*.md")),

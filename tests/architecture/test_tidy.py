@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from tests.architecture.files import PACKAGES, name, sources
 
 FILE_LINES_MAX = 400
+SUFFIXES = (".py", ".lua", ".sh", ".c", ".js", ".mjs", ".ts", ".mts", ".cts")
 FUNCTION_LINES_MAX = 70
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -24,7 +25,7 @@ def test_files_are_short() -> None:
     """A file that nobody can hold in mind is split."""
     long = {
         name(path): lines
-        for path in sources(".py", ".lua", ".sh", ".c")
+        for path in sources(*SUFFIXES)
         if (lines := len(path.read_text().splitlines())) > FILE_LINES_MAX
     }
     assert not long, f"more than {FILE_LINES_MAX} lines: {long}"
@@ -46,7 +47,7 @@ def test_nothing_is_left_for_later() -> None:
     marks = re.compile(r"\b(TO[D]O|FIX[M]E|X[X]X|HAC[K])\b")
     found = [
         f"{name(path)}:{number}"
-        for path in sources(".py", ".lua", ".sh", ".c")
+        for path in sources(*SUFFIXES)
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if marks.search(line)
     ]

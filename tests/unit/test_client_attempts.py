@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -25,53 +28,31 @@ A, B, C, X = "http://a:1", "http://b:1", "http://c:1", "http://x:1"
 READ = Call((A, B, C), A, write=False, deadline_s=30.0)
 WRITE = replace(READ, write=True)
 NOT_READY = Answered(503, "CLUSTER_NOT_READY")
-UNKNOWN = Answered(504, "TIMEOUT", outcome_unknown=True)
-LIMITED = Answered(429, "RATE_LIMIT_EXCEEDED", retry_after_s=31.0)
-REFUSED, LOST = Failed(sent=False), Failed(sent=True)
+REFUSED = Failed(sent=False)
+# The Node client decides by the same tables: sdk/node/test/attempts.test.js reads them too.
+TABLES = json.loads(Path(__file__).with_name("next_attempt.json").read_text())
 
-FINAL = [
-    (READ, Answered(200, "")),
-    (WRITE, Answered(201, "")),
-    (WRITE, Answered(400, "INVALID_SPEC")),
-    (WRITE, Answered(401, "UNAUTHORIZED")),
-    (WRITE, Answered(403, "FORBIDDEN")),
-    (READ, Answered(404, "APP_NOT_FOUND")),
-    (WRITE, Answered(409, "APP_ALREADY_EXISTS")),
-    (WRITE, Answered(409, "SCALING_IN_PROGRESS")),
-    (WRITE, Answered(413, "PAYLOAD_TOO_LARGE")),
-    (WRITE, LIMITED),
-    (WRITE, Answered(429, "RATE_LIMIT_EXCEEDED")),
-    (WRITE, Answered(500, "DOCKER_ERROR")),
-    (WRITE, Answered(500, "INTERNAL_ERROR")),
-    (replace(READ, tries=3), Answered(503, "NO_LEADER")),
-    (WRITE, Answered(503, "INSUFFICIENT_RESOURCES")),
-    (READ, Answered(503, "")),
-    (WRITE, Answered(504, "TIMEOUT")),
-    (replace(READ, tries=4), Answered(504, "TIMEOUT")),
-]
 
+def made(fields: dict[str, Any]) -> Call:
+    """A call of the tables: what they leave out is as in READ."""
+    return replace(READ, **fields)
+
+
+def outcome_of(fields: dict[str, Any]) -> Answered | Failed:
+    """An outcome of the tables."""
+    return Failed(**fields) if "sent" in fields else Answered(**fields)
+
+
+FINAL = [(made(call), outcome_of(outcome)) for call, outcome in TABLES["final"]]
 AGAIN = [
-    (WRITE, Answered(307, "NOT_LEADER", redirect_to=C), C, False),
-    (WRITE, Answered(307, "NOT_LEADER", redirect_to=X), X, False),
-    (WRITE, Answered(307, "NOT_LEADER"), B, False),
-    (WRITE, NOT_READY, B, False),
-    (replace(WRITE, node=C), NOT_READY, A, False),
-    (replace(WRITE, node=X), NOT_READY, A, False),
-    (WRITE, UNKNOWN, B, True),
-    (READ, UNKNOWN, B, False),
-    (READ, Answered(504, "TIMEOUT"), B, False),
-    (READ, Answered(503, "NO_LEADER"), B, False),
-    (WRITE, Answered(502, None), B, True),
-    (READ, Answered(503, None), B, False),
-    (WRITE, Answered(429, "RATE_LIMIT_EXCEEDED", retry_after_s=2.0), A, False),
-    (WRITE, REFUSED, B, False),
-    (WRITE, LOST, B, True),
-    (READ, LOST, B, False),
+    (made(call), outcome_of(outcome), node, maybe_done)
+    for call, outcome, node, maybe_done in TABLES["again"]
 ]
+ENDS = [(made(call), outcome_of(outcome), why) for call, outcome, why in TABLES["ends"]]
 
 
 @pytest.mark.parametrize(("call", "outcome"), FINAL)
-def test_final_answers_are_returned(call: Call, outcome: Answered) -> None:
+def test_final_answers_are_returned(call: Call, outcome: Answered | Failed) -> None:
     """An answer that would not change is never asked for again."""
     assert next_attempt(call, outcome, now_s=0.0, jitter=0.5) == Return()
 
@@ -88,17 +69,7 @@ def test_other_outcomes_lead_to_another_try(
     assert action.call.tries == call.tries + 1
 
 
-@pytest.mark.parametrize(("call", "outcome", "why"), [
-    (WRITE, NOT_READY, "no_leader"),
-    (READ, REFUSED, "unreachable"),
-    (WRITE, REFUSED, "unreachable"),
-    (WRITE, LOST, "unknown_outcome"),
-    (WRITE, UNKNOWN, "unknown_outcome"),
-    (replace(WRITE, maybe_done=True), NOT_READY, "unknown_outcome"),
-    (replace(WRITE, maybe_done=True), LIMITED, "unknown_outcome"),
-    (replace(WRITE, maybe_done=True), REFUSED, "unknown_outcome"),
-    (WRITE, Answered(307, "NOT_LEADER", redirect_to=B), "no_leader"),
-])
+@pytest.mark.parametrize(("call", "outcome", "why"), ENDS)
 @pytest.mark.parametrize("limit", [{"deadline_s": 1.0}, {"tries": TRIES_MAX}])
 def test_limits_end_a_call(
     call: Call, outcome: Answered | Failed, why: str, limit: dict[str, float]

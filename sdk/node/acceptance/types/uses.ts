@@ -1,0 +1,40 @@
+import Orchestry, { NotFound, RateLimited } from 'orchestry-client';
+
+const client = new Orchestry(['http://127.0.0.1:8001', 'http://127.0.0.1:8002'], {
+  token: 'secret', timeout: 20,
+});
+
+export async function uses(signal: AbortSignal): Promise<string> {
+  const started = await client.startApp('web', { replicas: 3, wait: false });
+  const scaled: number = (await client.scaleApp('web', 4, { idempotencyKey: 'k' })).scaling_time;
+  const { apps } = await client.listApps({ status: 'running' });
+  const counts: number = (await client.listApps({ format: 'summary' })).total;
+  for await (const event of client.streamEvents({ sinceId: 4, signal })) {
+    const app: string | null = event.app_name;
+    if (app === null) break;
+  }
+  for await (const line of client.streamLogs('web', { tail: 10, level: 'WARN' })) {
+    return line.container;
+  }
+  for await (const measured of client.streamMetrics('web')) {
+    const cpu: number | null = measured.cpu_percent;
+    if (cpu !== null) break;
+  }
+  return `${started.status} ${scaled} ${apps.map((app) => app.name)} ${counts}`;
+}
+
+export function told(error: unknown): string {
+  if (error instanceof RateLimited) return `${error.retryAfterS ?? 0 + 1}`;
+  if (error instanceof NotFound || error instanceof Orchestry.Conflict) return error.code;
+  return '';
+}
+
+// @ts-expect-error the number of replicas is a number
+client.scaleApp('web', '4').catch(told);
+// @ts-expect-error there is no such status
+client.listApps({ status: 'sleeping' }).catch(told);
+// @ts-expect-error there is no such call
+client.explode();
+
+const policy: Orchestry.PolicyChanges = { max_replicas: 3 };
+client.updateScalingPolicy('web', policy).catch(told);

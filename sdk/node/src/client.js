@@ -1,0 +1,251 @@
+'use strict';
+
+const { version } = require('../package.json');
+const { invalid } = require('./errors.js');
+const streams = require('./streams.js');
+const { READ_TIMEOUT_S, Transport, encoded } = require('./transport.js');
+
+const TIMEOUT_S = 30;
+const TIMEOUT_MAX_S = 86_400;
+const WAIT_TIMEOUT_S = 300;
+/** The controller answers a wait at its timeout; the client listens a little longer. */
+const WAIT_MARGIN_S = 15;
+/** Draining and grace period are at most 300 s each; controllers allow 30 s more. */
+const DRAIN_MAX_S = 300;
+const GRACE_MAX_S = 300;
+const STOP_MARGIN_S = 30;
+const HEALTH_CHECK_MAX_S = 60;
+const VISIBLE_ASCII = /^[\x21-\x7e]+$/;
+const DEGRADED = [503];
+
+/**
+ * A cluster, reached through any of its controllers. Answers are the JSON objects of the REST
+ * API; errors are `ClientError` and its kinds. All times are seconds.
+ */
+class Orchestry {
+  #transport;
+  #timeoutS;
+
+  /**
+   * @param {string | string[]} url one controller, a load balancer, or all controllers
+   * @param {{token?: string, timeout?: number}} [options] `timeout` bounds each call in seconds
+   *   with all its tries; a call that waits has its own `timeout` on top
+   * @throws {TypeError} a malformed address, token or timeout
+   */
+  constructor(url, { token = null, timeout = TIMEOUT_S } = {}) {
+    if (token !== null && !(typeof token === 'string' && VISIBLE_ASCII.test(token))) {
+      throw new TypeError('token must be visible ASCII characters without spaces');
+    }
+    if (!(typeof timeout === 'number' && timeout > 0 && timeout <= TIMEOUT_MAX_S)) {
+      throw new TypeError(`timeout must be above 0 and at most ${TIMEOUT_MAX_S} seconds`);
+    }
+    this.#timeoutS = timeout;
+    this.#transport = new Transport(
+      Array.isArray(url) ? url : [url], token, `orchestry-node/${version}`);
+  }
+
+  /** The controllers that this client knows. */
+  get urls() {
+    return [...this.#transport.members];
+  }
+
+  /** Close the kept connections; they do not keep the process alive either. */
+  close() {
+    this.#transport.close();
+  }
+
+  // Applications
+
+  /** Register an app; throws InvalidRequest with every fault, Conflict if it exists. */
+  async registerApp(spec, { idempotencyKey } = {}) {
+    return this.#write('POST', '/api/v1/apps/register', spec, { key: idempotencyKey });
+  }
+
+  /** Start an app and wait up to `timeout` seconds for its replicas; TimedOut: it goes on. */
+  async startApp(appName, options = {}) {
+    const { replicas, wait = true, timeout = WAIT_TIMEOUT_S, idempotencyKey } = options;
+    return this.#write('POST', app(appName, '/start'), { replicas, wait, timeout }, {
+      key: idempotencyKey, waitS: wait ? timeout : 0,
+    });
+  }
+
+  /** Stop an app; `timeout` is the grace period in seconds, `force` kills at once. */
+  async stopApp(appName, { force = false, timeout, idempotencyKey } = {}) {
+    return this.#write('POST', app(appName, '/stop'), { force, timeout }, {
+      key: idempotencyKey, waitS: DRAIN_MAX_S + (timeout ?? GRACE_MAX_S) + STOP_MARGIN_S,
+    });
+  }
+
+  /** Set the number of replicas and wait up to `timeout` seconds for them. */
+  async scaleApp(appName, replicas, options = {}) {
+    const { wait = true, timeout = WAIT_TIMEOUT_S, idempotencyKey } = options;
+    return this.#write('POST', app(appName, '/scale'), { replicas, wait, timeout }, {
+      key: idempotencyKey, waitS: wait ? timeout : 0,
+    });
+  }
+
+  /** Remove an app: `force` skips draining, `keepData` leaves its volumes. */
+  async removeApp(appName, { force = false, keepData = false, idempotencyKey } = {}) {
+    return this.#write('DELETE', app(appName), undefined, {
+      query: { force, keep_data: keepData }, key: idempotencyKey,
+      waitS: DRAIN_MAX_S + GRACE_MAX_S + STOP_MARGIN_S,
+    });
+  }
+
+  /** Status, replicas and containers of one app. */
+  async getAppStatus(appName) {
+    return this.#read(app(appName));
+  }
+
+  /** All apps, or those with one status; `format: "summary"` gives the counts only. */
+  async listApps({ status, format } = {}) {
+    return this.#read('/api/v1/apps', { status, format });
+  }
+
+  /** The spec as registered; `resolved` fills the defaults in. */
+  async getAppSpec(appName, { resolved = false } = {}) {
+    return this.#read(app(appName, '/spec'), { resolved: resolved || undefined });
+  }
+
+  // Measurements, events, logs
+
+  /** Current measurements and the last `history` points, means over `interval` if given. */
+  async getAppMetrics(appName, { history, interval } = {}) {
+    return this.#read(app(appName, '/metrics'), { history, interval });
+  }
+
+  /** Events of one app, newest first; `since` is like "1h" or an RFC 3339 time. */
+  async getAppEvents(appName, { type, since, limit, before } = {}) {
+    return this.#read(app(appName, '/events'), { type, since, limit, before });
+  }
+
+  /** Events of the whole cluster, newest first. */
+  async getEvents({ app: appName, type, since, limit, before } = {}) {
+    return this.#read('/api/v1/events', { app: appName, type, since, limit, before });
+  }
+
+  /** The last `tail` lines of an app's replicas; `level` leaves out what is less bad. */
+  async getAppLogs(appName, { container, tail, since, level } = {}) {
+    return this.#read(app(appName, '/logs'), { container, tail, since, level });
+  }
+
+  /**
+   * Lines as they are written, by whichever replicas come and go, until the app is removed;
+   * `tail` or `since` also brings lines from before. Goes on at another controller.
+   */
+  streamLogs(appName, { container, tail, level, since, signal } = {}) {
+    const source = new streams.LogLines(
+      app(appName, '/logs/stream'), { container, tail, level, since });
+    return streams.follow(this.#transport, source, { timeoutS: this.#timeoutS, signal });
+  }
+
+  /** Each measurement, beginning with the last, until the app is removed. */
+  streamMetrics(appName, { signal } = {}) {
+    const source = new streams.Measurements(app(appName, '/metrics/stream'));
+    return streams.follow(this.#transport, source, { timeoutS: this.#timeoutS, signal });
+  }
+
+  /**
+   * Events after `sinceId`, or from now on: when a controller is lost the stream resumes at
+   * another one, without a gap or a double.
+   */
+  streamEvents({ sinceId, app: appName, type, signal } = {}) {
+    const newest = async () => {
+      const { events } = await this.#read('/api/v1/events', { limit: 1 }, [], signal);
+      return events[0]?.id ?? 0;
+    };
+    const source = new streams.Events({ app: appName, type }, sinceId, newest);
+    return streams.follow(this.#transport, source, { timeoutS: this.#timeoutS, signal });
+  }
+
+  // Scaling and health
+
+  /** The scaling policy in force and the last change of the number of replicas. */
+  async getScalingPolicy(appName) {
+    return this.#read(app(appName, '/scaling'));
+  }
+
+  /** Change the keys that `policy` names, such as `max_replicas`; the others stay. */
+  async updateScalingPolicy(appName, policy, { idempotencyKey } = {}) {
+    return this.#write('PUT', app(appName, '/scaling'), policy, { key: idempotencyKey });
+  }
+
+  /** Health of every replica of one app. */
+  async getHealth(appName) {
+    return this.#read(app(appName, '/health'));
+  }
+
+  /** Check every replica now; throws TimedOut when some do not answer. */
+  async checkHealth(appName) {
+    return this.#write('POST', app(appName, '/health/check'), undefined, {
+      waitS: HEALTH_CHECK_MAX_S,
+    });
+  }
+
+  // System and cluster
+
+  /** Health of the answering controller and its components, also when it is degraded. */
+  async systemHealth() {
+    return this.#read('/health', {}, DEGRADED);
+  }
+
+  /** The host, all apps, and what came through the ingresses. */
+  async systemMetrics() {
+    return this.#read('/api/v1/metrics');
+  }
+
+  /** The configuration as it holds on the answering controller, with its sources. */
+  async getConfig() {
+    return this.#read('/api/v1/config');
+  }
+
+  /** Change keys on all controllers; null takes a change back. */
+  async updateConfig(changes, { idempotencyKey } = {}) {
+    return this.#write('PUT', '/api/v1/config', changes, { key: idempotencyKey });
+  }
+
+  /** Members and leadership as the answering controller sees them. */
+  async clusterStatus() {
+    return this.#read('/cluster/status');
+  }
+
+  /** The present leader; throws NoLeader when there is none. */
+  async clusterLeader() {
+    return this.#read('/cluster/leader');
+  }
+
+  /** Whether the answering controller is part of a cluster with a leader. */
+  async clusterHealth() {
+    return this.#read('/cluster/health', {}, DEGRADED);
+  }
+
+  #read(path, query = {}, bodyStatuses = [], signal = undefined) {
+    return this.#transport.send({
+      method: 'GET', path, query, bodyStatuses, signal, budgetS: this.#timeoutS,
+      readTimeoutS: Math.min(READ_TIMEOUT_S, this.#timeoutS),
+    });
+  }
+
+  #write(method, path, body, { query = {}, key, waitS = 0 } = {}) {
+    if (!Number.isFinite(waitS)) throw invalid('timeout', 'must be a number of seconds');
+    return this.#transport.send({
+      method, path, query, key, body: body === undefined ? undefined : encoded(body),
+      budgetS: waitS ? waitS + Math.max(this.#timeoutS, WAIT_MARGIN_S) : this.#timeoutS,
+      readTimeoutS: waitS ? waitS + WAIT_MARGIN_S : Math.min(READ_TIMEOUT_S, this.#timeoutS),
+    });
+  }
+}
+
+function app(name, rest = '') {
+  // "." and ".." would change the path; every other name is for the cluster to judge.
+  if (typeof name !== 'string' || ['', '.', '..'].includes(name)) {
+    throw invalid('app_name', 'give the name of an app');
+  }
+  try {
+    return `/api/v1/apps/${encodeURIComponent(name)}${rest}`;
+  } catch {
+    throw invalid('app_name', 'is no well-formed text');
+  }
+}
+
+module.exports = { Orchestry };

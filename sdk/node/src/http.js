@@ -1,0 +1,133 @@
+'use strict';
+
+const http = require('node:http');
+const https = require('node:https');
+
+const CONNECT_TIMEOUT_S = 3;
+const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
+/** Kept connections to one controller that nobody uses at the moment. */
+const FREE_SOCKETS_MAX = 16;
+const SSE = 'text/event-stream';
+
+/** An answer with more than ANSWER_BYTES_MAX. */
+class TooLarge extends Error {}
+
+/** Kept connections; an idle one does not keep the process alive. */
+class Connections {
+  constructor() {
+    // `localhost` is two addresses, and a controller may listen on one of them only.
+    const options = { keepAlive: true, maxFreeSockets: FREE_SOCKETS_MAX, autoSelectFamily: true };
+    this.agents = { 'http:': new http.Agent(options), 'https:': new https.Agent(options) };
+  }
+
+  close() {
+    for (const agent of Object.values(this.agents)) agent.destroy();
+  }
+
+  /**
+   * One exchange with one node, no redirect followed.
+   *
+   * @param {URL} url
+   * @param {object} options `{method, headers, body, silenceS, leftS, stream, signal}`:
+   *   `silenceS` bounds a pause of the node, `leftS` the whole; a stream has only the former
+   * @returns {Promise<{status: number, headers: object, text: string, stream?: object}>}
+   *   `stream` is the open body of a stream that was accepted
+   * @throws {Error} with `sent`: whether the request may have reached the node
+   */
+  exchange(url, options) {
+    return new Promise((resolve, reject) => {
+      new Exchange(this.agents[url.protocol], url, options, resolve, reject).begin();
+    });
+  }
+}
+
+class Exchange {
+  #sent = false;
+  #timers = [];
+  #connectTimer = null;
+  #stream = null;
+  #request = null;
+
+  constructor(agent, url, options, resolve, reject) {
+    this.agent = agent;
+    this.url = url;
+    this.options = options;
+    this.resolve = resolve;
+    this.reject = reject;
+  }
+
+  begin() {
+    const { method, headers, body, silenceS, leftS, signal } = this.options;
+    const library = this.url.protocol === 'https:' ? https : http;
+    const request = library.request(this.url, { method, headers, agent: this.agent, signal });
+    this.#request = request;
+    request.on('error', (error) => this.#failed(error));
+    request.on('socket', (socket) => this.#connecting(socket));
+    request.on('response', (response) => this.#answered(response));
+    request.on('timeout', () => this.#late());
+    request.setTimeout(Math.max(1, 1000 * Math.min(silenceS, leftS)));
+    this.#after(leftS);
+    this.#connectTimer = this.#after(Math.min(CONNECT_TIMEOUT_S, leftS));
+    request.end(body);
+  }
+
+  #after(delayS) {
+    const timer = setTimeout(() => this.#late(), 1000 * delayS);
+    this.#timers.push(timer);
+    return timer;
+  }
+
+  #connecting(socket) {
+    const connected = () => {
+      this.#sent = true;
+      clearTimeout(this.#connectTimer);
+    };
+    if (!socket.connecting) connected();
+    else socket.once(this.url.protocol === 'https:' ? 'secureConnect' : 'connect', connected);
+  }
+
+  #late() {
+    if (this.#stream) this.#stream.destroy(new Error('the stream was silent for too long'));
+    else this.#request.destroy(new Error('did not answer in time'));
+  }
+
+  #answered(response) {
+    const { statusCode: status, headers } = response;
+    if (this.options.stream && status === 200 && isStream(headers)) {
+      this.#clear();
+      this.#stream = response;
+      this.#request.setTimeout(1000 * this.options.silenceS);
+      response.setEncoding('utf8');
+      this.resolve({ status, headers, text: '', stream: response });
+      return;
+    }
+    const parts = [];
+    let bytes = 0;
+    response.on('data', (part) => {
+      bytes += part.length;
+      if (bytes > ANSWER_BYTES_MAX) this.#request.destroy(new TooLarge());
+      else parts.push(part);
+    });
+    response.on('error', (error) => this.#failed(error));
+    response.on('end', () => {
+      this.#clear();
+      this.resolve({ status, headers, text: Buffer.concat(parts).toString() });
+    });
+  }
+
+  #failed(error) {
+    this.#clear();
+    error.sent = this.#sent;
+    this.reject(error);
+  }
+
+  #clear() {
+    for (const timer of this.#timers) clearTimeout(timer);
+  }
+}
+
+function isStream(headers) {
+  return String(headers['content-type'] ?? '').toLowerCase().startsWith(SSE);
+}
+
+module.exports = { ANSWER_BYTES_MAX, Connections, SSE, TooLarge };

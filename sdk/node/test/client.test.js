@@ -1,0 +1,213 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const { test } = require('node:test');
+
+const Orchestry = require('../index.js');
+const { error, freeUrl, nodes } = require('./stub.js');
+
+const SPEC = { apiVersion: 'v1', kind: 'App', metadata: { name: 'web' } };
+const WEB = '/api/v1/apps/web';
+
+const CALLS = [
+  ['registerApp', [SPEC], 'POST', '/api/v1/apps/register', SPEC],
+  ['startApp', ['web', { replicas: 3 }], 'POST', `${WEB}/start`,
+    { replicas: 3, wait: true, timeout: 300 }],
+  ['startApp', ['web', { wait: false }], 'POST', `${WEB}/start`, { wait: false, timeout: 300 }],
+  ['stopApp', ['web', { force: true, timeout: 5 }], 'POST', `${WEB}/stop`,
+    { force: true, timeout: 5 }],
+  ['stopApp', ['web'], 'POST', `${WEB}/stop`, { force: false }],
+  ['scaleApp', ['web', 4, { timeout: 9 }], 'POST', `${WEB}/scale`,
+    { replicas: 4, wait: true, timeout: 9 }],
+  ['removeApp', ['web', { keepData: true }], 'DELETE', `${WEB}?force=false&keep_data=true`, null],
+  ['getAppStatus', ['web'], 'GET', WEB, null],
+  ['listApps', [], 'GET', '/api/v1/apps', null],
+  ['listApps', [{ status: 'error', format: 'summary' }], 'GET',
+    '/api/v1/apps?status=error&format=summary', null],
+  ['getAppSpec', ['web'], 'GET', `${WEB}/spec`, null],
+  ['getAppSpec', ['web', { resolved: true }], 'GET', `${WEB}/spec?resolved=true`, null],
+  ['getAppMetrics', ['web', { history: 0, interval: '5m' }], 'GET',
+    `${WEB}/metrics?history=0&interval=5m`, null],
+  ['getAppEvents', ['web', { type: 'scaling', limit: 5, before: 9 }], 'GET',
+    `${WEB}/events?type=scaling&limit=5&before=9`, null],
+  ['getEvents', [{ app: 'web', since: '1h' }], 'GET', '/api/v1/events?app=web&since=1h', null],
+  ['getAppLogs', ['web', { container: 'web-1', tail: 0, level: 'WARN' }], 'GET',
+    `${WEB}/logs?container=web-1&tail=0&level=WARN`, null],
+  ['getScalingPolicy', ['web'], 'GET', `${WEB}/scaling`, null],
+  ['updateScalingPolicy', ['web', { max_replicas: 3 }], 'PUT', `${WEB}/scaling`,
+    { max_replicas: 3 }],
+  ['getHealth', ['web'], 'GET', `${WEB}/health`, null],
+  ['checkHealth', ['web'], 'POST', `${WEB}/health/check`, null],
+  ['systemHealth', [], 'GET', '/health', null],
+  ['systemMetrics', [], 'GET', '/api/v1/metrics', null],
+  ['getConfig', [], 'GET', '/api/v1/config', null],
+  ['updateConfig', [{ limits: { per_hour: null } }], 'PUT', '/api/v1/config',
+    { limits: { per_hour: null } }],
+  ['clusterStatus', [], 'GET', '/cluster/status', null],
+  ['clusterLeader', [], 'GET', '/cluster/leader', null],
+  ['clusterHealth', [], 'GET', '/cluster/health', null],
+  ['getAppStatus', ['../../health'], 'GET', '/api/v1/apps/..%2F..%2Fhealth', null],
+];
+
+/** Run `use(client, ...stubs)` against one stub for each script. */
+async function against(scripts, use, options) {
+  const stubs = await nodes(...scripts);
+  const client = new Orchestry(stubs.map((stub) => stub.url), options);
+  try {
+    return await use(client, ...stubs);
+  } finally {
+    client.close();
+    await Promise.all(stubs.map((stub) => stub.stop()));
+  }
+}
+
+for (const [name, values, method, path, body] of CALLS) {
+  test(`${name} sends ${method} ${path}; only writes carry a key`, () => against(
+    [() => ({ body: { ok: true } })], async (client, node) => {
+      assert.deepEqual(await client[name](...values), { ok: true });
+      const [seen] = node.seen;
+      assert.deepEqual([seen.method, seen.path, seen.body], [method, path, body]);
+      assert.equal('idempotency-key' in seen.headers, method !== 'GET');
+      assert.match(seen.headers['user-agent'], /^orchestry-node\/\d/);
+    }));
+}
+
+const ERRORS = [
+  [400, 'INVALID_SPEC', 'InvalidRequest'], [401, 'UNAUTHORIZED', 'Forbidden'],
+  [403, 'FORBIDDEN', 'Forbidden'], [404, 'APP_NOT_FOUND', 'NotFound'],
+  [409, 'APP_ALREADY_EXISTS', 'Conflict'], [413, 'PAYLOAD_TOO_LARGE', 'InvalidRequest'],
+  [429, 'RATE_LIMIT_EXCEEDED', 'RateLimited'], [500, 'DOCKER_ERROR', 'ApiError'],
+  [503, 'NO_LEADER', 'NoLeader'], [503, 'INSUFFICIENT_RESOURCES', 'ApiError'],
+  [504, 'TIMEOUT', 'TimedOut'],
+];
+
+for (const [status, code, kind] of ERRORS) {
+  test(`${status} ${code} is a ${kind} with code, details and request id`, () => against(
+    [() => error(status, code, [{ field: 'a.b', message: 'is bad' }], { 'X-Request-Id': 'r1' })],
+    (client) => assert.rejects(client.registerApp(SPEC), (thrown) => {
+      assert.ok(thrown instanceof Orchestry[kind] && thrown instanceof Orchestry.ClientError);
+      assert.deepEqual(
+        [thrown.name, thrown.code, thrown.status, thrown.requestId, thrown.details],
+        [kind, code, status, 'r1', [{ field: 'a.b', message: 'is bad' }]]);
+      assert.match(thrown.message, /a\.b: is bad/);
+      return true;
+    })));
+}
+
+test('a write is repeated with one key at another node when its answer is lost', () => against(
+  [() => ({ drop: true }), () => ({ status: 201, body: { ok: 1 } })],
+  async (client, first, second) => {
+    assert.deepEqual(await client.registerApp(SPEC), { ok: 1 });
+    assert.equal(first.seen[0].headers['idempotency-key'],
+      second.seen[0].headers['idempotency-key']);
+    await client.registerApp(SPEC, { idempotencyKey: 'mine' });
+    assert.equal(second.seen[1].headers['idempotency-key'], 'mine');
+    assert.equal(first.seen.length, 1);
+  }));
+
+test('an unknown outcome is repeated with the same key', () => {
+  let turn = 0;
+  const script = () => (turn++ ? { body: { ok: 1 } }
+    : error(504, 'TIMEOUT', { outcome: 'unknown' }));
+  return against([script], async (client, node) => {
+    assert.deepEqual(await client.registerApp(SPEC), { ok: 1 });
+    assert.equal(new Set(node.seen.map((seen) => seen.headers['idempotency-key'])).size, 1);
+    assert.equal(node.seen.length, 2);
+  });
+});
+
+test('an outcome that stays unknown is said, with the key', () => against(
+  [() => ({ drop: true })], (client) => assert.rejects(client.registerApp(SPEC), (thrown) => {
+    assert.ok(thrown instanceof Orchestry.TimedOut);
+    assert.equal(thrown.details.outcome, 'unknown');
+    assert.match(thrown.details.idempotency_key, /^[0-9a-f-]{36}$/);
+    return true;
+  })));
+
+test('Retry-After is waited out within the time, and told beyond it', () => {
+  let turn = 0;
+  const script = (seen) => (seen.path === '/health' && turn++ ? { body: { ok: 1 } }
+    : error(429, 'RATE_LIMIT_EXCEEDED', null, {
+      'Retry-After': seen.path === '/health' ? '1' : '99',
+    }));
+  return against([script], async (client) => {
+    assert.deepEqual(await client.systemHealth(), { ok: 1 });
+    await assert.rejects(client.getConfig(), (thrown) => thrown.retryAfterS === 99);
+  });
+});
+
+test('the token goes to members only: the given ones and those that a member names', async () => {
+  const [stranger] = await nodes(() => ({ body: { ok: 1 } }));
+  const [named] = await nodes(() => ({ body: { ok: 1 } }));
+  let target = stranger.url;
+  const script = (seen) => (seen.path === '/cluster/status'
+    ? { body: { nodes: [{ api_url: named.url }, { api_url: 7 }], lease: null } }
+    : error(307, 'NOT_LEADER', null, { Location: target + seen.path }));
+  try {
+    await against([script], async (client, node) => {
+      await client.registerApp(SPEC);
+      assert.equal(node.seen[0].headers.authorization, 'Bearer secret');
+      assert.equal(stranger.seen[0].headers.authorization, undefined);
+      target = named.url;
+      await stranger.stop();
+      await client.registerApp(SPEC);
+      assert.equal(named.seen[0].headers.authorization, 'Bearer secret');
+      assert.deepEqual(client.urls, [node.url, named.url]);
+    }, { token: 'secret' });
+  } finally {
+    await named.stop();
+  }
+});
+
+test('writes go to the leader that answered last, and reads wait for what was written', () => {
+  const follower = (seen, node) => (seen.method === 'GET' ? { body: { ok: 1 } }
+    : error(307, 'NOT_LEADER', null, { Location: node.leader + seen.path }));
+  const leader = () => ({ body: { ok: 1 }, headers: { 'X-Orchestry-Index': '17' } });
+  return against([follower, leader], async (client, first, second) => {
+    first.leader = second.url;
+    await client.registerApp(SPEC);
+    await client.registerApp(SPEC);
+    assert.equal(first.seen.length, 1);
+    await client.getAppStatus('web');
+    assert.equal(second.seen.at(-1).path, `${WEB}?min_index=17`);
+  });
+});
+
+test('nobody there, something else there, and a silent node are told apart', async () => {
+  const nobody = new Orchestry(await freeUrl());
+  await assert.rejects(nobody.listApps(), Orchestry.NotReachable);
+  await against([() => ({ body: '<html>' })], (client) => assert.rejects(
+    client.listApps(), { code: 'UNREADABLE_ANSWER' }));
+  await against([() => new Promise(() => {})], (client) => assert.rejects(
+    client.listApps(), Orchestry.NotReachable), { timeout: 0.3 });
+  await against([() => error(503, 'CLUSTER_NOT_READY')], (client) => assert.rejects(
+    client.registerApp(SPEC), Orchestry.NoLeader), { timeout: 0.3 });
+});
+
+test('a degraded controller answers about its health', () => against(
+  [() => ({ status: 503, body: { status: 'degraded' } })],
+  async (client) => assert.deepEqual(await client.clusterHealth(), { status: 'degraded' })));
+
+test('what cannot be sent is refused before', () => against([() => ({})], async (client, node) => {
+  const circle = {};
+  circle.self = circle;
+  for (const call of [
+    () => client.getAppStatus('..'), () => client.getAppStatus(), () => client.registerApp(circle),
+    () => client.getAppStatus('\ud800'), () => client.startApp('web', { timeout: 'x' }),
+    () => client.scaleApp('web', NaN), () => client.registerApp(SPEC, { idempotencyKey: 'a b' }),
+  ]) await assert.rejects(call, Orchestry.InvalidRequest);
+  assert.equal(node.seen.length, 0);
+  for (const url of ['nonsense', 'ftp://a', 'http://a/path', 'http://u:p@a', 'http://a?x', []]) {
+    assert.throws(() => new Orchestry(url), TypeError);
+  }
+  for (const options of [{ token: 'a b' }, { timeout: 0 }, { timeout: '9' }]) {
+    assert.throws(() => new Orchestry('http://a', options), TypeError);
+  }
+}));
+
+test('localhost is found whichever of its addresses a controller listens on', () => against(
+  [() => ({ body: { ok: 1 } })], async (_, node) => {
+    const client = new Orchestry(node.url.replace('127.0.0.1', 'localhost'));
+    assert.deepEqual(await client.systemHealth(), { ok: 1 });
+    client.close();
+  }));

@@ -1,0 +1,59 @@
+'use strict';
+
+const http = require('node:http');
+
+/**
+ * Small controllers for tests: `script(seen, node)` gives `{status, body, headers}`, or
+ * `{drop: true}`, or `{stream: [pieces], hold: true}` for server-sent events.
+ */
+async function nodes(...scripts) {
+  return Promise.all(scripts.map(async (script) => {
+    const node = { seen: [], url: '' };
+    const server = http.createServer(async (request, response) => {
+      let body = '';
+      for await (const part of request) body += part;
+      const seen = {
+        method: request.method, path: request.url, headers: request.headers,
+        body: body ? JSON.parse(body) : null,
+      };
+      node.seen.push(seen);
+      say(request, response, await script(seen, node));
+    });
+    await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+    node.url = `http://127.0.0.1:${server.address().port}`;
+    node.stop = () => {
+      server.closeAllConnections();
+      return new Promise((resolve) => { server.close(resolve); });
+    };
+    return node;
+  }));
+}
+
+function say(request, response, { status = 200, body = {}, headers = {}, drop, stream, hold }) {
+  if (drop) {
+    request.socket.destroy();
+    return;
+  }
+  if (stream) {
+    response.writeHead(status, { 'Content-Type': 'text/event-stream', ...headers });
+    for (const piece of stream) response.write(piece);
+    if (!hold) response.end();
+    return;
+  }
+  const text = typeof body === 'string' ? body : JSON.stringify(body);
+  response.writeHead(status, { 'Content-Type': 'application/json', ...headers });
+  response.end(text);
+}
+
+function error(status, code, details = null, headers = {}) {
+  return { status, headers, body: { error: code.toLowerCase(), details, code } };
+}
+
+/** An address where nobody listens. */
+async function freeUrl() {
+  const [node] = await nodes(() => ({}));
+  await node.stop();
+  return node.url;
+}
+
+module.exports = { error, freeUrl, nodes };

@@ -1,0 +1,172 @@
+"""Streams of the clients and the command line on real controllers, over a lost one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import orchestry
+from tests.architecture.files import ROOT
+from tests.live import LiveCluster, app_spec, until
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx]
+
+WAIT_S = 30.0
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory, docker_socket: str
+) -> Iterator[LiveCluster]:
+    """One cluster for the tests of this file."""
+    with LiveCluster(
+        tmp_path_factory.mktemp("cluster"), environ={"DOCKER_HOST": docker_socket}
+    ) as live:
+        yield live
+
+
+def victim_first(cluster: LiveCluster) -> tuple[str, list[str]]:
+    """A follower, and the addresses of all controllers in an order in which it is the first."""
+    leader = until("a leader", cluster.leader, WAIT_S)
+    victim = next(node for node in cluster.ids if node != leader)
+    return victim, [cluster.url(node) for node in sorted(cluster.ids, key=lambda n: n != victim)]
+
+
+class Follower:
+    """A command that prints lines, read by a thread."""
+
+    def __init__(self, *arguments: str, urls: list[str], cwd: Path = ROOT, **more: str) -> None:
+        environ = {**os.environ, "ORCHESTRY_URL": ",".join(urls), **more}
+        self.process = subprocess.Popen(
+            arguments, cwd=cwd, env=environ, text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE)
+        self.lines: list[str] = []
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+
+    def __enter__(self) -> Follower:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.process.kill()
+        self._thread.join()
+        with self.process:
+            pass
+
+
+def say(cluster: LiveCluster, lines: list[str]) -> None:
+    """Let the replicas write lines through the ingress."""
+    for line in lines:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{cluster.ingress_port}/say", data=f"{line}\n".encode(),
+            headers={"Host": "web.localhost"}, method="POST")
+        with urllib.request.urlopen(request, timeout=WAIT_S) as answer:
+            assert answer.status == 200
+
+
+def cli(*arguments: str) -> list[str]:
+    """The command line's program."""
+    return [sys.executable, "-m", "orchestry.cli", *arguments]
+
+
+def test_lines_are_followed_over_a_lost_controller(
+    cluster: LiveCluster, test_app_image: str
+) -> None:
+    """Each line once, to both clients, also those written while none was connected."""
+    assert cluster.write("POST", "/api/v1/apps/register", app_spec("web", test_app_image))[0] == 201
+    assert cluster.write("POST", "/api/v1/apps/web/start", {"replicas": 2})[0] == 200
+    until("the ingress serves", lambda: cluster.through_ingress("web.localhost") == 200, WAIT_S)
+    victim, urls = victim_first(cluster)
+    wanted = [f"line {number}" for number in range(60)]
+    say(cluster, wanted[:20])
+    with Follower(*cli("logs", "web", "-f", "-n", "1000", "--json"), urls=urls) as python, \
+            Follower("node", "acceptance/follow.js", urls=urls, cwd=ROOT / "sdk" / "node",
+                     APP="web") as node:
+
+        def seen() -> list[list[str]]:
+            of_python = [json.loads(text)["message"] for text in python.lines]
+            return [[m for m in of_python if m.startswith("line ")], list(node.lines)]
+
+        until("the past", lambda: all(len(lines) >= 20 for lines in seen()), WAIT_S)
+        say(cluster, wanted[20:30])
+        cluster.kill(victim)
+        say(cluster, wanted[30:])
+        until("all lines", lambda: all(len(lines) >= 60 for lines in seen()), WAIT_S)
+        assert [sorted(lines) for lines in seen()] == [sorted(wanted)] * 2
+        cluster.boot(victim)
+        cluster.wait_ready()
+        assert cluster.write("DELETE", "/api/v1/apps/web?force=true")[0] == 200
+        assert [one.process.wait(WAIT_S) for one in (python, node)] == [0, 0]
+        assert [len(lines) for lines in seen()] == [60, 60]
+
+
+def test_events_and_measurements_are_followed_over_lost_controllers(
+    cluster: LiveCluster,
+) -> None:
+    """Ids without a gap or a double, in Python and on the command line; measurements go on."""
+    spec = {**app_spec("brief", "none:1"), "scaling": {"mode": "manual"}}
+    assert cluster.write("POST", "/api/v1/apps/register", spec)[0] == 201
+    events: list[dict[str, Any]] = []
+    victim, urls = victim_first(cluster)
+    client = orchestry.Client(urls)
+
+    def read() -> None:
+        for event in client.stream_events(since_id=0):
+            events.append(event)
+            if event["message"] == "Application deleted" and event["app_name"] == "brief":
+                return
+
+    reader = threading.Thread(target=read)
+    measured = client.stream_metrics("brief")
+    assert next(measured)["app_name"] == "brief"
+    with Follower(*cli("events", "-f", "--json", "-n", "1000"), urls=urls) as shown:
+        reader.start()
+        for number in range(60):
+            if number == 20:
+                until("events", lambda: len(events) > 20 and len(shown.lines) > 20, WAIT_S)
+                cluster.kill(victim)
+            if number == 40:
+                cluster.boot(victim)
+                cluster.wait_ready()
+                cluster.kill(until("a leader", cluster.leader, WAIT_S))
+            assert cluster.write("PUT", "/api/v1/apps/brief/scaling",
+                                 {"max_replicas": 5 + number % 2})[0] == 200
+        assert cluster.write("DELETE", "/api/v1/apps/brief?force=true")[0] == 200
+        assert all(one["app_name"] == "brief" for one in measured)
+        reader.join(WAIT_S)
+        assert not reader.is_alive()
+        client.close()
+        ids = [event["id"] for event in events]
+        assert len(ids) > 60
+        assert ids == list(range(1, len(ids) + 1))
+        until("the same on the command line", lambda: len(shown.lines) >= len(ids), WAIT_S)
+        assert [json.loads(text)["id"] for text in shown.lines][:len(ids)] == ids
+
+
+def test_the_page_of_the_python_client_runs(cluster: LiveCluster) -> None:
+    """The programs of docs/cli.md, with only the addresses changed."""
+    blocks = BLOCK.findall((ROOT / "docs" / "cli.md").read_text())
+    assert len(blocks) == 2
+    code = "\n".join(blocks)
+    for node, port in zip(cluster.alive(), (8001, 8002), strict=False):
+        code = code.replace(f"http://127.0.0.1:{port}", cluster.url(node))
+    done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True,
+                          timeout=WAIT_S, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"\d+\n1 .*\n", done.stdout)

@@ -1,0 +1,65 @@
+"""The Node client's own tests, in node's runner."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+
+import pytest
+
+import orchestry
+from tests.architecture.files import ROOT
+
+CONTRACT = (
+    "register_app", "start_app", "stop_app", "scale_app", "remove_app", "get_app_status",
+    "list_apps", "get_app_spec", "get_app_metrics", "get_app_events", "get_app_logs",
+    "get_scaling_policy", "update_scaling_policy", "get_health", "check_health",
+    "system_health", "system_metrics", "get_config", "update_config", "cluster_status",
+    "cluster_leader", "cluster_health",
+)
+SDK = ROOT / "sdk" / "node"
+RUN_S = 240
+
+
+@pytest.mark.parametrize("file", sorted(path.name for path in (SDK / "test").glob("*.test.js")))
+def test_the_client_passes_its_tests(file: str) -> None:
+    """Decisions, calls, errors and streams against small stubs: see the file itself."""
+    done = subprocess.run(
+        ["node", "--test", "--test-reporter=tap", f"test/{file}"], cwd=SDK, text=True, capture_output=True,
+        timeout=RUN_S, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    passed = re.search(r"^# pass (\d+)$", done.stdout, re.MULTILINE)
+    assert passed is not None
+    assert int(passed[1]) > 0
+    assert re.search(r"^# (fail|skipped|todo|cancelled) [1-9]", done.stdout, re.MULTILINE) is None
+
+
+def test_every_program_is_valid() -> None:
+    """Also the files that no test loads."""
+    programs = sorted(path for path in SDK.rglob("*.*js") if "node_modules" not in path.parts)
+    assert len(programs) > 10
+    for program in programs:
+        done = subprocess.run(["node", "--check", program], text=True, capture_output=True,
+                              timeout=RUN_S, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def camel_case(name: str) -> str:
+    """`get_app_status` -> `getAppStatus`."""
+    return re.sub(r"_(.)", lambda found: found[1].upper(), name)
+
+
+def test_calls_and_types_have_the_names_of_the_contract() -> None:
+    """What the Python client calls `start_app` is `startApp` here; the types name no others."""
+    code = ("console.log(JSON.stringify(Object.getOwnPropertyNames("
+            "require('./index.js').prototype)))")
+    printed = subprocess.run(["node", "-e", code], cwd=SDK, text=True, capture_output=True,
+                             timeout=RUN_S, check=True).stdout
+    names = set(json.loads(printed)) - {"constructor", "urls"}
+    declared = re.findall(r"^  (\w+)\(", (SDK / "index.d.ts").read_text().partition("\n}\n")[0],
+                          re.MULTILINE)
+    assert set(declared) - {"constructor"} == names
+    streams = {"streamEvents", "streamLogs", "streamMetrics"}
+    assert names - streams <= {camel_case(name) for name in vars(orchestry.Client)}
+    assert {camel_case(name) for name in CONTRACT} | streams <= names
