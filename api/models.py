@@ -10,6 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from api.bodies import BODY_BYTES_MAX, PART_BODY_BYTES_MAX
 from api.levels import Level
 from cluster.state.status import Status
+from orchestry.access import APPS_PATTERN, TOKEN_CHARACTERS_MAX, Role
+from orchestry.access import NAME_PATTERN as LABEL_PATTERN
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 REPLICAS_MAX = 100
@@ -119,7 +121,19 @@ class AllEventsQuery(EventsQuery):
     app: str | None = Field(None, pattern=NAME_PATTERN)
 
 
-class EventsStreamQuery(ReadQuery):
+class StreamQuery(ReadQuery):
+    """What every stream accepts."""
+
+    access_token: str | None = Field(
+        None, max_length=TOKEN_CHARACTERS_MAX,
+        description="The token, for clients that cannot send an `Authorization` header")
+
+
+class MetricsStreamQuery(StreamQuery):
+    """Each measurement."""
+
+
+class EventsStreamQuery(StreamQuery):
     """Which events, and from where on."""
 
     app: str | None = Field(None, pattern=NAME_PATTERN)
@@ -140,7 +154,7 @@ class LogsQuery(ReadQuery):
     follow: Flag = Field(False, description="Needs a WebSocket: see `.../logs/stream`")
 
 
-class LogsStreamQuery(ReadQuery):
+class LogsStreamQuery(StreamQuery):
     """Which lines, and how many that were written before."""
 
     container: str | None = Field(
@@ -286,6 +300,28 @@ class RestoreBody(_Body):
     restore_id: str = Field(pattern=r"^[\x21-\x7e]{1,64}$", description="The same for all parts")
     adopt: bool = Field(False, description="Take over the containers of the lost cluster")
     part: dict[str, Any] = Field(description="One line of the backup")
+
+
+class TokenPath(BaseModel):
+    """A token in the path."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    token_id: str = Field(pattern=r"^[a-z0-9-]{1,64}$", description="Id of the token")
+
+
+class TokenBody(_Body):
+    """A token that is to be made."""
+
+    name: str = Field(pattern=LABEL_PATTERN, description="Whose it is, or what it is for")
+    role: Role = Field(description="What it may do")
+    apps: str | None = Field(
+        None, pattern=APPS_PATTERN,
+        description="Good only for applications whose names begin so, such as `shop-`")
+    expires_in: str | None = Field(
+        None, max_length=24, description="How long it is good, such as 12h or 90d; else for ever")
+    expires_at: str | None = Field(
+        None, max_length=64, description="Until when instead, as an RFC 3339 time")
 
 
 class Fault(BaseModel):

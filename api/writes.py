@@ -11,6 +11,7 @@ from urllib.parse import quote
 from flask import Response, request
 
 from api import errors
+from api.access import caller
 from api.here import INDEX, here
 from cluster.state.commands import Command, Stamp
 from cluster.state.model import Applied, ClusterState
@@ -102,7 +103,8 @@ def propose(command: Command) -> Applied:
     controller = here().controller
     key, fingerprint = key_and_fingerprint()
     request.environ[_KEY_USED] = key
-    stamp = Stamp(controller.clock.wall_ms(), controller.id, key, fingerprint=fingerprint)
+    stamp = Stamp(controller.clock.wall_ms(), controller.id, key, fingerprint=fingerprint,
+                  actor=caller().id)
     try:
         applied = controller.log.submit(command, stamp).wait(WRITE_WAIT_S)
     except OrchestryError as error:

@@ -9,6 +9,7 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
 from api import errors, views
+from api.access import caller, must_reach
 from api.endpoint import checked
 from api.here import answer, app_of, here, read
 from api.models import AllEventsQuery, AppPath, Error, EventsQuery
@@ -29,6 +30,8 @@ blueprint = APIBlueprint(
 @checked
 def all_events(query: AllEventsQuery) -> Response:
     """Events of the whole cluster, newest first."""
+    if query.app is not None:
+        must_reach(query.app)
     return answer(_events(read(query), query, query.app))
 
 
@@ -42,7 +45,7 @@ def app_events(path: AppPath, query: EventsQuery) -> Response:
 
 
 def _events(state: ClusterState, query: EventsQuery, app: str | None) -> dict[str, Any]:
-    wanted = Wanted(app, query.type, _since(query.since))
+    wanted = Wanted(app, query.type, _since(query.since), caller().apps)
     page = here().controller.history.page(
         state, wanted, limit=query.limit, before=query.before)
     return {

@@ -10,9 +10,10 @@ from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
 
 from api import errors
+from api.access import caller, must_reach
 from api.endpoint import checked
 from api.here import app_of, here, read
-from api.models import AppPath, Error, EventsStreamQuery, LogsStreamQuery, ReadQuery
+from api.models import AppPath, Error, EventsStreamQuery, LogsStreamQuery, MetricsStreamQuery
 from api.routes.logs import since_of, wanted_of
 from api.streams.hub import Begin
 from api.streams.logs import Asked
@@ -42,13 +43,15 @@ def events(query: EventsStreamQuery) -> Response:
     """Events of the whole cluster as they happen, or after `since_id` without a gap."""
     read(query)
     since_id = query.since_id if query.since_id is not None else _last_event_id()
-    wanted = Wanted(query.app, query.type)
+    if query.app is not None:
+        must_reach(query.app)
+    wanted = Wanted(query.app, query.type, apps=caller().apps)
     return _accept(here().streams.events.feed(wanted, since_id))
 
 
 @blueprint.get("/apps/<app_name>/metrics/stream", responses={101: None, 200: None})
 @checked
-def metrics(path: AppPath, query: ReadQuery) -> Response:
+def metrics(path: AppPath, query: MetricsStreamQuery) -> Response:
     """Each measurement of an application, beginning with the last one."""
     app_of(read(query), path.app_name)
     return _accept(here().streams.metrics.feed(path.app_name))

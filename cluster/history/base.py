@@ -51,17 +51,21 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which events: of one app, of one type, not older than `since_ms`; all by default."""
+    """Which events: of one app, of one type, not older than `since_ms`; all by default.
+
+    With `apps` only those of applications whose names begin so.
+    """
 
     app: str | None = None
     type: str | None = None
     since_ms: int = 0
+    apps: str = ""
 
     def includes(self, event: EventRecord) -> bool:
         """True for an event that is asked for."""
         return (
             self.app in (None, event.app) and self.type in (None, event.type)
-            and event.at_ms >= self.since_ms
+            and event.at_ms >= self.since_ms and event.app.startswith(self.apps)
         )
 
 

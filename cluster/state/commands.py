@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cluster.state.model import App, EventRecord, Replica
+from cluster.state.model import App, EventRecord, Replica, Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,8 @@ class Stamp:
 
     `request_id` makes a repeat harmless; "" switches that off. `fingerprint` tells a repeat
     from another request under the same id, which is refused. `epoch` is set on every
-    command of the leader's loops and must equal the current one.
+    command of the leader's loops and must equal the current one. `actor` is the id of the
+    token with which a user asked for it, "" without one.
     """
 
     at_ms: int
@@ -22,6 +23,7 @@ class Stamp:
     request_id: str = ""
     epoch: int | None = None
     fingerprint: str = ""
+    actor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,24 @@ class SetConfig:
 
     changes: tuple[tuple[str, Any], ...]
     domain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateToken:
+    """Let a token in, of which the log knows only the hash.
+
+    The `first` one is made by the leader itself, unless somebody has an admin token.
+    """
+
+    token: Token
+    first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeToken:
+    """Forget the token with this id."""
+
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +221,7 @@ class RestorePart:
     apps: tuple[App, ...] = ()
     events: tuple[EventRecord, ...] = ()
     config: tuple[tuple[str, Any], ...] = ()
+    tokens: tuple[Token, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,5 +247,5 @@ class RenewLease:
 Command = (
     Noop | RegisterApp | StartApp | StopApp | ScaleApp | SetScaling | SetConfig | AutoScale
     | DeleteApp | FinishDelete | ReportApp | RecordEvent | AnnounceController | ChangeMembers
-    | BindMember | RestorePart | BeginEpoch | RenewLease
+    | BindMember | RestorePart | BeginEpoch | RenewLease | CreateToken | RevokeToken
 )

@@ -20,6 +20,7 @@ from cluster.state.model import (
 from cluster.state.restore import restore_part
 from cluster.state.scaling import auto_scale, scale, set_scaling
 from cluster.state.step import REPLICAS_MAX, Refusal, Step, leaving, tell, wanted_app, with_app
+from cluster.state.tokens import create_token, revoke_token
 from orchestry.errors import Code
 
 
@@ -233,4 +234,6 @@ _STEPS: dict[type[Any], Callable[[ClusterState, Any, c.Stamp], Step]] = {
     c.RestorePart: restore_part,
     c.BeginEpoch: _begin_epoch,
     c.RenewLease: _renew,
+    c.CreateToken: create_token,
+    c.RevokeToken: revoke_token,
 }

@@ -30,7 +30,8 @@ def tell(
     state: ClusterState, stamp: c.Stamp, kind: Any, app: str, message: str, /, **details: Any
 ) -> ClusterState:
     """The state with one event more; the oldest goes when there are too many."""
-    details = {"by": stamp.by, **details}
+    who = {"by": stamp.by, "actor": stamp.actor} if stamp.actor else {"by": stamp.by}
+    details = {**who, **details}
     event = EventRecord(
         state.next_event_id, kind, app, message, stamp.at_ms, tuple(sorted(details.items()))
     )

@@ -55,6 +55,7 @@ def test_environment_beats_file_beats_default(tmp_path: Path) -> None:
 GOOD = {
     "ORCHESTRY_HOST": "0.0.0.0", "ORCHESTRY_PORT": "8001", "ORCHESTRY_LOG_LEVEL": "DEBUG",
     "ORCHESTRY_STREAMS_MAX": "10", "ORCHESTRY_ORIGINS": "https://ops.example.org",
+    "ORCHESTRY_AUTH": "on", "ORCHESTRY_BOOTSTRAP_TOKEN": "0123456789abcdef" * 2,
     "ORCHESTRY_DATA_DIR": "/srv/data", "ORCHESTRY_ENGINE": "fake", "CONTROLLER_NODE_ID": "a",
     "CONTROLLER_API_URL": "https://a.example:8001/", "CLUSTER_MODE": "cluster",
     "CLUSTER_PEERS": FAR, "CLUSTER_SECRET": SECRET, "CLUSTER_RAFT_PORT": "9001",
@@ -83,7 +84,8 @@ def test_every_setting_can_be_set_and_is_shown() -> None:
     assert settings.secret == SECRET
     rows = {row.name: row for row in config.describe(settings)}
     assert set(rows) == {definition.name for definition in config.DEFINITIONS}
-    assert set(rows) == set(GOOD) | {"CLUSTER_SECRET_FILE", "POSTGRES_HOST"}
+    assert set(rows) == set(GOOD) | {
+        "CLUSTER_SECRET_FILE", "POSTGRES_HOST", "ORCHESTRY_BOOTSTRAP_TOKEN_FILE"}
     assert {rows[name].source for name in GOOD} == {"environment"}
     assert rows["CLUSTER_LIMITS_MIN_MEMORY"].value == "4Mi"
     assert rows["CLUSTER_SECRET"].value == "********"

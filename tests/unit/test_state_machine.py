@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from cluster.state import commands as c
 from cluster.state.codec import decode_snapshot, encode_snapshot
 from cluster.state.machine import apply
-from cluster.state.model import GENERATION, App, Applied, ClusterState, Replica, owners_of
+from cluster.state.model import GENERATION, App, Applied, ClusterState, Replica, Token, owners_of
 from cluster.state.step import RECENT_EVENTS_MAX, REPLICAS_MAX
+from orchestry.access import ROLES
 from orchestry.errors import Code
 
 _APPS = st.sampled_from(["a", "b"])
@@ -34,6 +35,10 @@ _REPLICAS = st.builds(
     ip=st.just("10.0.0.2"), port=st.integers(1, 65_535), started_at_ms=_TIMES, restarts=_COUNTS,
     last_error=_TEXTS,
 )
+_TOKENS = st.builds(
+    Token, id=st.sampled_from(["t1", "t2"]), name=_TEXTS,
+    hash=st.sampled_from(["a" * 64, "b" * 64]), role=st.sampled_from(ROLES),
+    apps=st.sampled_from(["", "a"]), expires_at_ms=_TIMES)
 COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
     c.Noop: st.builds(c.Noop),
     c.RegisterApp: st.builds(
@@ -79,7 +84,9 @@ COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
             App, name=_APPS, document=_TEXTS, revision=_COUNTS, running=st.booleans(),
             replicas=_COUNTS, created_at_ms=_TIMES, updated_at_ms=_TIMES,
             addresses=_ADDRESSES), max_size=2,
-        ).map(tuple), config=_DETAILS),
+        ).map(tuple), config=_DETAILS, tokens=st.lists(_TOKENS, max_size=2).map(tuple)),
+    c.CreateToken: st.builds(c.CreateToken, token=_TOKENS, first=st.booleans()),
+    c.RevokeToken: st.builds(c.RevokeToken, id=st.sampled_from(["t1", "t2"])),
     c.BeginEpoch: st.builds(c.BeginEpoch, holder=st.sampled_from(["n1", "n2"]), ttl_ms=_TIMES),
     c.RenewLease: st.builds(c.RenewLease, ttl_ms=_TIMES),
 }
