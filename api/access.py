@@ -7,6 +7,7 @@ lets it through or refuses it before a route, its body or the leader is looked a
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,13 +42,15 @@ _TOKEN = "orchestry.token"  # noqa: S105 - the name of a key
 class Caller:
     """Who sends a request: the owner of a token, anybody, or everybody while that is allowed.
 
-    `role` is None for who showed no valid token; `apps` limits a token to some applications.
+    `role` is None for who showed no valid token; `apps` limits a token to some applications;
+    `key` is the token's place in the state.
     """
 
     id: str = ""
     name: str = ""
     role: Role | None = None
     apps: str = ""
+    key: str = ""
 
     def reaches(self, app: str) -> bool:
         """True for an application that this caller may know of."""
@@ -74,6 +77,17 @@ def must_reach(app: str) -> None:
     who = caller()
     if not who.reaches(app):
         raise OrchestryError(Code.FORBIDDEN, _out_of_scope(who))
+
+
+def still_allowed() -> Callable[[], bool]:
+    """Whether the token of this request is good, to be asked later, in any thread."""
+    key, controller = caller().key, here().controller
+
+    def allowed() -> bool:
+        token = controller.log.state().tokens.get(key)
+        return token is not None and is_valid(token, controller.clock.wall_ms())
+
+    return allowed if key else lambda: True
 
 
 def identify(app: Flask, controller: Controller) -> None:
@@ -134,10 +148,11 @@ def _shown() -> str | None:
 
 
 def _owner(controller: Controller, text: str) -> Caller:
-    token = controller.log.state().tokens.get(token_hash(text))
+    key = token_hash(text)
+    token = controller.log.state().tokens.get(key)
     if token is None or not is_valid(token, controller.clock.wall_ms()):
         return NOBODY
-    return Caller(token.id, token.name, token.role, token.apps)
+    return Caller(token.id, token.name, token.role, token.apps, key)
 
 
 def _by_controller(controller: Controller) -> bool:

@@ -15,6 +15,7 @@ from werkzeug.exceptions import NotFound
 
 from api.endpoint import checked
 from api.models import WriteQuery
+from api.roles import TABLE
 
 OPENAPI_VERSION = "3.1.0"
 _MAX_AGE_S = 3600
@@ -111,6 +112,7 @@ def install(app: OpenAPI) -> None:
 
 def _described(document: dict[str, Any]) -> dict[str, Any]:
     """Bodies whose keys are all optional may be left out; query and path stay as they are."""
+    _secure(document)
     schemas = document["components"]["schemas"]
     for item in document["paths"].values():
         for operation in item.values():
@@ -121,3 +123,20 @@ def _described(document: dict[str, Any]) -> dict[str, Any]:
             if name and not schemas[name].get("required"):
                 operation["requestBody"]["required"] = False
     return document
+
+
+def _secure(document: dict[str, Any]) -> None:
+    """What each route asks of its caller, where the API asks for tokens at all."""
+    document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    refusal = {"description": "Refused", "content": {
+        "application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    for (method, rule), right in TABLE.items():
+        path = rule.replace("<", "{").replace(">", "}")
+        operation = document["paths"].get(path, {}).get(method.lower())
+        if operation is None:
+            continue
+        if right.need == "open":
+            operation["security"] = []
+            continue
+        operation["security"] = [{"token": []}, {}]
+        operation["responses"] |= dict.fromkeys(("401", "403", "429"), refusal)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from api.bodies import BODY_BYTES_MAX, PART_BODY_BYTES_MAX
 from api.levels import Level
 from cluster.state.status import Status
-from orchestry.access import APPS_PATTERN, TOKEN_CHARACTERS_MAX, Role
+from orchestry.access import APPS_PATTERN, ID_PATTERN, TOKEN_CHARACTERS_MAX, Role
 from orchestry.access import NAME_PATTERN as LABEL_PATTERN
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
@@ -307,7 +307,7 @@ class TokenPath(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    token_id: str = Field(pattern=r"^[a-z0-9-]{1,64}$", description="Id of the token")
+    token_id: str = Field(pattern=ID_PATTERN, description="Id of the token")
 
 
 class TokenBody(_Body):

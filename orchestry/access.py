@@ -11,6 +11,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 TOKEN_CHARACTERS_MAX = 256
 NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._@-]{0,62}[A-Za-z0-9])?$"
 APPS_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
+ID_PATTERN = r"^[a-z0-9-]{1,64}$"
 HASH_PATTERN = r"^[0-9a-f]{64}$"
 EXPIRES_S_MAX = 10 * 366 * 86_400
 

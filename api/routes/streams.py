@@ -10,13 +10,14 @@ from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
 
 from api import errors
-from api.access import caller, must_reach
+from api.access import caller, must_reach, still_allowed
 from api.endpoint import checked
 from api.here import app_of, here, read
 from api.models import AppPath, Error, EventsStreamQuery, LogsStreamQuery, MetricsStreamQuery
 from api.routes.logs import since_of, wanted_of
-from api.streams.hub import Begin
+from api.streams.hub import Begin, Hub
 from api.streams.logs import Asked
+from api.streams.peer import Feed, Peer
 from api.streams.take_over import SOCKET, STREAM, UPGRADE, Accepted
 from api.streams.wire import Refused, SseWire, WebSocketWire, Wire
 from cluster.history.base import Wanted
@@ -100,7 +101,13 @@ def _accept(begin: Begin) -> Response:
             f"This node serves {hub.streams_max} streams already; close some, ask another node, "
             "or raise ORCHESTRY_STREAMS_MAX",
         )
-    request.environ[STREAM] = Accepted(wire, begin, place)
+    allowed = still_allowed()
+
+    def begin_allowed(hub: Hub, peer: Peer) -> Feed:
+        peer.allowed = allowed
+        return begin(hub, peer)
+
+    request.environ[STREAM] = Accepted(wire, begin_allowed, place)
     return answer
 
 

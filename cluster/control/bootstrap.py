@@ -57,11 +57,9 @@ class Bootstrap:
     def step(self, state: ClusterState) -> None:
         """Make the token if there is none, and forget one that is of no use any more."""
         now_s = self._clock.monotonic_s()
-        if not self._settings.auth_on or now_s < self._next_s:
+        if not self._settings.auth_on or self._waits() or now_s < self._next_s:
             return
         self._next_s = now_s + PERIOD_S
-        if self._waits():
-            return
         if has_admin(state, self._clock.wall_ms()):
             self._tidy(state)
             return

@@ -246,6 +246,34 @@ def test_secret_is_mandatory_off_loopback(tmp_path: Path) -> None:
     assert SECRET not in str(faults(environ | {"CLUSTER_SECRET": "x\n" + SECRET}))
 
 
+@pytest.mark.parametrize(("environ", "on"), [
+    ({}, False), ({"CONTROLLER_NODE_ID": "a", "CLUSTER_PEERS": THREE}, False),
+    ({"ORCHESTRY_HOST": "0.0.0.0"}, True), ({"ORCHESTRY_HOST": "[::1]"}, False),
+    ({"CONTROLLER_NODE_ID": "a", "CLUSTER_PEERS": FAR, "CLUSTER_SECRET": SECRET}, True),
+    ({"ORCHESTRY_HOST": "0.0.0.0", "ORCHESTRY_AUTH": "off"}, False),
+    ({"ORCHESTRY_AUTH": "on"}, True),
+])
+def test_tokens_are_asked_for_off_loopback(environ: Mapping[str, str], on: bool) -> None:
+    """One address that is not loopback is enough, unless the operator decides otherwise."""
+    assert config.load(environ).auth_on is on
+
+
+def test_the_settings_of_access(tmp_path: Path) -> None:
+    """Controllers must know one another; a first token is long, and from one place."""
+    three = {"CONTROLLER_NODE_ID": "a", "CLUSTER_PEERS": THREE, "ORCHESTRY_AUTH": "on"}
+    assert "needs CLUSTER_SECRET" in faults(three)["ORCHESTRY_AUTH"]
+    assert config.load(three | {"CLUSTER_SECRET": SECRET}).auth_on
+    short = faults({"ORCHESTRY_BOOTSTRAP_TOKEN": "secret"})
+    assert "32 to 256" in short["ORCHESTRY_BOOTSTRAP_TOKEN"]
+    file = tmp_path / "token"
+    name, token = "ORCHESTRY_BOOTSTRAP_TOKEN_FILE", "t" * 32
+    assert "cannot be read" in faults({name: str(file)})[name]
+    file.write_text(token + "\n")
+    assert config.load({name: str(file)}).bootstrap_token == token
+    both = faults({name: str(file), "ORCHESTRY_BOOTSTRAP_TOKEN": token})
+    assert "excludes" in both["ORCHESTRY_BOOTSTRAP_TOKEN"]
+
+
 def test_variables_of_the_command_line_are_no_settings() -> None:
     """What the client and the ingress read does not disturb a controller."""
     settings = config.load({"ORCHESTRY_URL": "http://a:1", "ORCHESTRY_TOKEN": "t", "PATH": "/"})
