@@ -93,6 +93,14 @@ class EventsQuery(ReadQuery):
     before: Whole | None = Field(None, ge=0, le=INDEX_MAX, description="Event id, for paging")
 
 
+class AuditQuery(ReadQuery):
+    """A page of the audit."""
+
+    since: str | None = Field(None, max_length=64, description="1h, 30m, 1d or an RFC 3339 time")
+    limit: Whole = Field(100, ge=1, le=1000)
+    before: Whole | None = Field(None, ge=0, le=INDEX_MAX, description="Entry id, for paging")
+
+
 class ActionsQuery(ReadQuery):
     """A page of a controller's record."""
 

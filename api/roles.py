@@ -69,6 +69,7 @@ TABLE: dict[tuple[str, str], Right] = {
 
     ("GET", "/api/v1/config"): Right("admin", "all"),
     ("PUT", "/api/v1/config"): Right("admin", "all"),
+    ("GET", "/api/v1/audit"): Right("admin", "all"),
     ("GET", "/api/v1/tokens"): Right("admin", "all"),
     ("POST", "/api/v1/tokens"): Right("admin", "all"),
     ("DELETE", "/api/v1/tokens/<token_id>"): Right("admin", "all"),

@@ -45,7 +45,7 @@ def app_events(path: AppPath, query: EventsQuery) -> Response:
 
 
 def _events(state: ClusterState, query: EventsQuery, app: str | None) -> dict[str, Any]:
-    wanted = Wanted(app, query.type, _since(query.since), caller().apps)
+    wanted = Wanted(app, query.type, since_of(query.since), caller().apps, public=True)
     page = here().controller.history.page(
         state, wanted, limit=query.limit, before=query.before)
     return {
@@ -54,7 +54,8 @@ def _events(state: ClusterState, query: EventsQuery, app: str | None) -> dict[st
     }
 
 
-def _since(text: str | None) -> int:
+def since_of(text: str | None) -> int:
+    """What a filter means, in Unix ms; 0 without one."""
     if text is None:
         return 0
     try:

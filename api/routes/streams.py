@@ -46,7 +46,7 @@ def events(query: EventsStreamQuery) -> Response:
     since_id = query.since_id if query.since_id is not None else _last_event_id()
     if query.app is not None:
         must_reach(query.app)
-    wanted = Wanted(query.app, query.type, apps=caller().apps)
+    wanted = Wanted(query.app, query.type, apps=caller().apps, public=True)
     return _accept(here().streams.events.feed(wanted, since_id))
 
 

@@ -9,13 +9,24 @@ from cluster.state.model import App, EventRecord, Replica, Token
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Who asked for what: the id and name of the token, "" without one, the address, the call."""
+
+    token: str
+    name: str
+    client: str
+    method: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stamp:
     """Facts fixed by the proposer, so that `apply` needs no clock and no dice.
 
     `request_id` makes a repeat harmless; "" switches that off. `fingerprint` tells a repeat
     from another request under the same id, which is refused. `epoch` is set on every
-    command of the leader's loops and must equal the current one. `actor` is the id of the
-    token with which a user asked for it, "" without one.
+    command of the leader's loops and must equal the current one. `origin` is the user who
+    asked for it, where users are known.
     """
 
     at_ms: int
@@ -23,7 +34,7 @@ class Stamp:
     request_id: str = ""
     epoch: int | None = None
     fingerprint: str = ""
-    actor: str = ""
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +126,24 @@ class RevokeToken:
     """Forget the token with this id."""
 
     id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Writes of one kind that a controller refused, `count` of them since `at_ms`."""
+
+    origin: Origin
+    app: str
+    code: str
+    count: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRefusals:
+    """What a controller refused before it became a command."""
+
+    refusals: tuple[Refused, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,4 +277,5 @@ Command = (
     Noop | RegisterApp | StartApp | StopApp | ScaleApp | SetScaling | SetConfig | AutoScale
     | DeleteApp | FinishDelete | ReportApp | RecordEvent | AnnounceController | ChangeMembers
     | BindMember | RestorePart | BeginEpoch | RenewLease | CreateToken | RevokeToken
+    | RecordRefusals
 )

@@ -127,7 +127,7 @@ class EventRecord:
     """Something that happened; `id` is unique and grows."""
 
     id: int
-    type: Literal["scaling", "health", "config", "error", "cluster"]
+    type: Literal["scaling", "health", "config", "error", "cluster", "audit"]
     app: str
     message: str
     at_ms: int
@@ -174,7 +174,7 @@ class ClusterState:
     cluster has taken the id of a lost one and leaves its containers alone. `owners` says
     which app an ingress address belongs to; it follows from `apps`. `config` are the keys of
     the configuration that users changed, by path; the others are as each controller's settings.
-    `tokens` are by their hash.
+    `tokens` are by their hash. `audit_head` is the hash of the last event of type audit.
     """
 
     index: int = 0
@@ -192,6 +192,7 @@ class ClusterState:
     restore: Restore | None = None
     config: Map[str, Any] = field(default_factory=Map)
     tokens: Map[str, Token] = field(default_factory=Map)
+    audit_head: str = ""
 
 
 def owners_of(apps: Map[str, App]) -> Map[str, str]:

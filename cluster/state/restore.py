@@ -7,6 +7,7 @@ from dataclasses import replace
 from immutables import Map
 
 from cluster.state import commands as c
+from cluster.state.audit import head_of
 from cluster.state.model import GENERATION, ClusterState, Restore, next_generation, owners_of
 from cluster.state.step import RECENT_EVENTS_MAX, Refusal, Step, tell
 from cluster.state.tokens import merged
@@ -56,13 +57,15 @@ def _install(
 ) -> ClusterState:
     """Epoch and event ids go on far above the backup's, since the lost cluster went on after it.
 
-    The tokens of this cluster stay, or who restores it would be locked out.
+    The tokens of this cluster stay, or who restores it would be locked out. The audit goes on
+    after the backup's last entry.
     """
     lead = state.leadership
     state = replace(
         state, apps=restore.apps, owners=owners_of(restore.apps), restore=None,
         awaiting_restore=False,
-        events=restore.events, config=Map(restore.config),
+        events=restore.events, audit_head=head_of(restore.events) or state.audit_head,
+        config=Map(restore.config),
         tokens=merged(state.tokens, restore.tokens),
         next_event_id=next_generation(max(command.next_event_id, state.next_event_id)),
         leadership=replace(lead, epoch=max(lead.epoch, command.epoch) + GENERATION),

@@ -311,6 +311,12 @@ class Client:
         """Make a token useless."""
         return self._write("DELETE", f"/api/v1/tokens/{_part('token_id', token_id)}", None, key=key)
 
+    def get_audit(
+        self, *, since: str | None = None, limit: int | None = None, before: int | None = None,
+    ) -> Answer:
+        """Who wrote what and who was refused, newest first."""
+        return self._read("/api/v1/audit", since=since, limit=limit, before=before)
+
     def _read(
         self, path: str, *, body_statuses: frozenset[int] = frozenset(),
         **query: str | int | None,

@@ -118,6 +118,21 @@ def test_a_deployer_works_through_followers_until_its_token_is_revoked(
     assert caught.value.status == 401
     assert all(token not in cluster.log(node) for node in cluster.ids)
 
+    assert main([*options, "audit", "verify"]) == 0
+    assert "an unbroken chain" in capsys.readouterr().out
+    assert main([*options, "audit", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["entries"]
+    assert [(entry["name"], entry["method"], entry["path"], entry["code"]) for entry in found] == [
+        ("bootstrap", "DELETE", f"/api/v1/tokens/{row['id']}", "OK"),
+        ("ci", "POST", "/api/v1/apps/shop/start", "OK"),
+        ("ci", "POST", "/api/v1/apps/register", "OK"),
+        ("bootstrap", "POST", "/api/v1/tokens", "OK"),
+    ]
+    for node in cluster.ids:
+        answer = call("GET", cluster.url(node, "/api/v1/audit"), headers=cluster.headers)
+        assert [entry["hash"] for entry in answer[1]["entries"]] == [
+            entry["hash"] for entry in found]
+
 
 def watch(url: str) -> Iterator[str]:
     """Opens a stream, and then tells why it ended."""

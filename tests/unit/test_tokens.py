@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -23,6 +23,8 @@ from cluster.state.tokens import TOKENS_MAX, has_admin, is_valid, merged
 from orchestry.access import ROLES, Role, at_least
 from orchestry.errors import Code
 
+ROOT = c.Origin("root", "me", "10.0.0.1", "POST", "/api/v1/tokens")
+
 
 def token(name: str, role: Role = "viewer", **parts: Any) -> Token:
     """A token whose hash follows from its name."""
@@ -35,7 +37,7 @@ def run(state: ClusterState, *commands: c.Command, at_ms: int = 1000) -> tuple[
     applied = Applied(0)
     for command in commands:
         state, applied = apply(
-            state, command, c.Stamp(at_ms, "one", actor="root"), state.index + 1)
+            state, command, c.Stamp(at_ms, "one", origin=ROOT), state.index + 1)
     return state, applied
 
 
@@ -44,13 +46,13 @@ def test_a_token_has_its_time_and_maker() -> None:
     state, applied = run(ClusterState(), c.CreateToken(token("ci", apps="shop-")))
     (kept,) = state.tokens.values()
     assert (kept.created_at_ms, kept.apps, applied.get("id")) == (1000, "shop-", "ci")
-    details = dict(state.events[-1].details)
+    details = dict(state.events[-2].details)
     assert (details["actor"], details["token"], details["by"]) == ("root", "ci", "one")
     assert kept.hash not in str(state.events)
 
 
 @pytest.mark.parametrize("bad", [
-    replace(token("a"), hash="short"), replace(token("a"), role="root"),
+    replace(token("a"), hash="short"), replace(token("a"), role=cast(Any, "root")),
     token("a", "admin", apps="shop-"),
 ])
 def test_a_token_that_makes_no_sense_is_refused(bad: Token) -> None:
@@ -106,7 +108,7 @@ def test_the_first_token_is_made_only_without_an_admin() -> None:
 def test_snapshots_and_entries_carry_tokens_and_old_ones_have_none() -> None:
     """What is written is read back, and what an older version wrote still is."""
     command = c.CreateToken(token("a", "deployer", apps="shop-", expires_at_ms=7), first=True)
-    stamp = c.Stamp(1, "one", actor="root")
+    stamp = c.Stamp(1, "one", origin=ROOT)
     assert decode_envelope(encode_envelope(command, stamp)) == (command, stamp)
     state, _ = run(ClusterState(), command)
     assert decode_snapshot(encode_snapshot(state)) == state
