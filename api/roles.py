@@ -38,6 +38,7 @@ TABLE: dict[tuple[str, str], Right] = {
     ("GET", "/cluster/history/events"): Right("peer", "all"),
     ("GET", "/cluster/history/samples"): Right("peer", "all"),
     ("GET", "/cluster/measurements"): Right("peer", "all"),
+    ("GET", "/cluster/host"): Right("peer", "all"),
 
     ("GET", "/api/v1/apps"): Right("viewer", "filtered"),
     ("GET", _APP): Right("viewer", "app"),
