@@ -34,6 +34,9 @@ CATCH_UP_S = 0.3
 """For so long a token that is not known here may be on its way from the leader."""
 CHALLENGE = 'Bearer realm="orchestry"'
 
+BARRIER = Right("viewer", "any")
+"""What is confirmed by a majority costs an entry of the log, wherever it is asked."""
+
 _CALLER = "orchestry.caller"
 _TOKEN = "orchestry.token"  # noqa: S105 - the name of a key
 
@@ -120,7 +123,9 @@ def guard(app: Flask, controller: Controller) -> None:
         if right is None:
             return errors.response(Code.FORBIDDEN, "This route is not open to anybody")
         if right.need == "open":
-            return None
+            if request.args.get("consistency") != "linearizable":
+                return None
+            right = BARRIER
         text: str | None = request.environ[_TOKEN]
         if text is None:
             if right.need == "peer" and _by_controller(controller):

@@ -129,6 +129,19 @@ def test_what_is_open_and_what_is_for_admins() -> None:
     assert all(right.scope == "all" for right in TABLE.values() if right.need in ("admin", "peer"))
 
 
+def test_a_barrier_in_the_log_is_for_those_who_show_a_token(
+    asks: tuple[Node, FlaskClient],
+) -> None:
+    """Also where everybody may ask otherwise, however it is written."""
+    node, client = asks
+    for query in ("consistency=linearizable", "consistency=linea%72izable"):
+        index = node.log.state().index
+        assert client.get(f"/cluster/health?{query}").status_code == 401
+        assert node.log.state().index == index
+        shown = bearer(give(node, "viewer"))
+        assert client.get(f"/cluster/health?{query}", headers=shown).status_code == 200
+
+
 def test_head_is_as_get(asks: tuple[Node, FlaskClient]) -> None:
     """The method that Flask adds by itself asks for the same."""
     node, client = asks
