@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from api import limits
+from api.roles import TABLE
 from api.writes import METHODS
 from cluster.config.keys import KEYS
 from cluster.state.commands import RestorePart
@@ -79,7 +80,8 @@ _TAGGED = {"register_app", "get_app_status", "get_app_spec"}
 _WHY = {
     307: "This node does not lead: `NOT_LEADER`",
     400: "The path, the query, a header or the body is wrong, each fault with its field",
-    403: "A page of another site asks, see `ORCHESTRY_ORIGINS`: `FORBIDDEN`",
+    401: "No token, or none that is valid, where the API asks for tokens: `UNAUTHORIZED`",
+    403: "The token does not allow it, or a page of another site asks: `FORBIDDEN`",
     404: "Nothing has this name",
     409: "The state, `If-Match` or `Idempotency-Key` does not allow it",
     413: "The body is too large",
@@ -98,12 +100,16 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     components = document["components"]
     schemas: dict[str, Any] = components["schemas"]
     _bodies(schemas)
+    components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     components["headers"] = _HEADERS
     components["responses"] = {f"Error{status}": _error(status) for status in _WHY}
     for path, item in document["paths"].items():
         for method, operation in item.items():
             _parameters(operation)
             _request_body(operation, schemas)
+            right = TABLE[method.upper(), path.replace("{", "<").replace("}", ">")]
+            # Without tokens, as on loopback, nobody has to show one.
+            operation["security"] = [] if right.need == "open" else [{"token": []}, {}]
             _responses(method.upper(), path, operation)
     return document
 
@@ -182,6 +188,8 @@ def _errors(method: str, path: str, operation: Mapping[str, Any]) -> set[int]:
     """The errors that can come of a route's method and parameters."""
     parameters = {parameter["name"]: parameter for parameter in operation.get("parameters", ())}
     found = {400, 500}
+    if operation["security"]:
+        found |= {401, 403, 429}
     if path not in limits.EXEMPT or "consistency" in parameters:
         found.add(429)
     places = {parameter["in"] for parameter in parameters.values()}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Generator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
 
 from orchestry.client import streams
-from orchestry.client.errors import InvalidRequest
+from orchestry.client.parts import app_path, encoded, flag, given, path_part
 from orchestry.client.transport import READ_TIMEOUT_S, Answer, Request, Transport
 
 TIMEOUT_S = 30.0
@@ -96,7 +94,7 @@ class Client:
         body: dict[str, Any] = {"wait": wait, "timeout": timeout}
         if replicas is not None:
             body["replicas"] = replicas
-        return self._write("POST", _app(app_name, "/start"), body, key=idempotency_key,
+        return self._write("POST", app_path(app_name, "/start"), body, key=idempotency_key,
                            wait_s=timeout if wait else 0)
 
     def stop_app(
@@ -111,7 +109,7 @@ class Client:
         if timeout is not None:
             body["timeout"] = timeout
         grace_s = GRACE_MAX_S if timeout is None else timeout
-        return self._write("POST", _app(app_name, "/stop"), body, key=idempotency_key,
+        return self._write("POST", app_path(app_name, "/stop"), body, key=idempotency_key,
                            wait_s=DRAIN_MAX_S + grace_s + STOP_MARGIN_S)
 
     def scale_app(
@@ -120,7 +118,7 @@ class Client:
     ) -> Answer:
         """Set the number of replicas and wait up to `timeout` seconds for them."""
         body = {"replicas": replicas, "wait": wait, "timeout": timeout}
-        return self._write("POST", _app(app_name, "/scale"), body, key=idempotency_key,
+        return self._write("POST", app_path(app_name, "/scale"), body, key=idempotency_key,
                            wait_s=timeout if wait else 0)
 
     def remove_app(
@@ -128,13 +126,13 @@ class Client:
         idempotency_key: str | None = None,
     ) -> Answer:
         """Remove an app: `force` skips draining, `keep_data` leaves its volumes."""
-        query = {"force": _flag(force), "keep_data": _flag(keep_data)}
-        return self._write("DELETE", _app(app_name), None, query=query, key=idempotency_key,
+        query = {"force": flag(force), "keep_data": flag(keep_data)}
+        return self._write("DELETE", app_path(app_name), None, query=query, key=idempotency_key,
                            wait_s=DRAIN_MAX_S + GRACE_MAX_S + STOP_MARGIN_S)
 
     def get_app_status(self, app_name: str) -> Answer:
         """Status, replicas and containers of one app."""
-        return self._read(_app(app_name))
+        return self._read(app_path(app_name))
 
     def list_apps(self, status: str | None = None, format: str | None = None) -> Answer:
         """All apps, or those with one status; `format="summary"` gives the counts only."""
@@ -142,26 +140,26 @@ class Client:
 
     def get_app_spec(self, app_name: str, *, resolved: bool = False) -> Answer:
         """The spec as registered; `resolved` fills the defaults in."""
-        return self._read(_app(app_name, "/spec"), resolved="true" if resolved else None)
+        return self._read(app_path(app_name, "/spec"), resolved="true" if resolved else None)
 
     # Scaling and metrics
 
     def get_scaling_policy(self, app_name: str) -> Answer:
         """The scaling policy in force and the last change of the number of replicas."""
-        return self._read(_app(app_name, "/scaling"))
+        return self._read(app_path(app_name, "/scaling"))
 
     def update_scaling_policy(
         self, app_name: str, policy: Mapping[str, Any], *, idempotency_key: str | None = None
     ) -> Answer:
         """Change the keys that `policy` names, such as `max_replicas`; the others stay."""
-        return self._write("PUT", _app(app_name, "/scaling"), dict(policy), key=idempotency_key)
+        return self._write("PUT", app_path(app_name, "/scaling"), dict(policy), key=idempotency_key)
 
     def get_scaling_decisions(
         self, app_name: str, *, limit: int | None = None, since: str | None = None,
         until: str | None = None, changes: bool = False,
     ) -> Answer:
         """The autoscaler's decisions with their inputs and reasons, newest first."""
-        return self._read(_app(app_name, "/scaling/decisions"), limit=limit, since=since,
+        return self._read(app_path(app_name, "/scaling/decisions"), limit=limit, since=since,
                           until=until, changes="true" if changes else None)
 
     def simulate_scaling(
@@ -178,13 +176,13 @@ class Client:
         for key, value in (("since", since), ("samples", samples), ("replicas", replicas)):
             if value is not None:
                 body[key] = value
-        return self._write("POST", _app(app_name, "/scaling/simulate"), body)
+        return self._write("POST", app_path(app_name, "/scaling/simulate"), body)
 
     def get_app_metrics(
         self, app_name: str, *, history: int | None = None, interval: str | None = None
     ) -> Answer:
         """Current measurements and the last `history` points, means over `interval` if given."""
-        return self._read(_app(app_name, "/metrics"), history=history, interval=interval)
+        return self._read(app_path(app_name, "/metrics"), history=history, interval=interval)
 
     def system_metrics(self) -> Answer:
         """The host, all apps, and what came through the ingresses."""
@@ -197,7 +195,7 @@ class Client:
         limit: int | None = None, before: int | None = None,
     ) -> Answer:
         """Events of one app, newest first; `since` is like "1h" or an RFC 3339 time."""
-        return self._read(_app(app_name, "/events"), type=type, since=since, limit=limit,
+        return self._read(app_path(app_name, "/events"), type=type, since=since, limit=limit,
                           before=before)
 
     def get_events(
@@ -217,7 +215,7 @@ class Client:
         `level` (DEBUG, INFO, WARN, ERROR) leaves out what is less bad. Replicas that could not
         be read are under `unavailable`.
         """
-        return self._read(_app(app_name, "/logs"), container=container, tail=tail, since=since,
+        return self._read(app_path(app_name, "/logs"), container=container, tail=tail, since=since,
                           level=level)
 
     def stream_events(
@@ -231,7 +229,7 @@ class Client:
         def newest() -> int:
             return int(next((event["id"] for event in self.get_events(limit=1)["events"]), 0))
 
-        asked = _given(app=app, type=type)
+        asked = given(app=app, type=type)
         return streams.follow(
             self._transport, streams.Events(asked, since_id, newest), self._timeout_s)
 
@@ -245,22 +243,22 @@ class Client:
         came already is left out.
         """
         source = streams.LogLines(
-            _app(app_name, "/logs/stream"), _given(container=container, level=level),
-            _given(tail=tail, since=since))
+            app_path(app_name, "/logs/stream"), given(container=container, level=level),
+            given(tail=tail, since=since))
         return streams.follow(self._transport, source, self._timeout_s)
 
     def stream_metrics(self, app_name: str) -> Generator[Answer, None, None]:
         """Each measurement, beginning with the last, until the app is removed."""
-        source = streams.Measurements(_app(app_name, "/metrics/stream"))
+        source = streams.Measurements(app_path(app_name, "/metrics/stream"))
         return streams.follow(self._transport, source, self._timeout_s)
 
     def get_health(self, app_name: str) -> Answer:
         """Health of every replica of one app."""
-        return self._read(_app(app_name, "/health"))
+        return self._read(app_path(app_name, "/health"))
 
     def check_health(self, app_name: str) -> Answer:
         """Check every replica now; raises TimedOut when some do not answer."""
-        return self._write("POST", _app(app_name, "/health/check"), None,
+        return self._write("POST", app_path(app_name, "/health/check"), None,
                            wait_s=HEALTH_CHECK_MAX_S)
 
     # System and cluster
@@ -305,7 +303,8 @@ class Client:
 
     def remove_member(self, node_id: str, *, key: str | None = None) -> Answer:
         """Let a controller vote no more."""
-        return self._write("DELETE", f"/cluster/members/{_node(node_id)}", None, key=key)
+        path = f"/cluster/members/{path_part('node_id', node_id)}"
+        return self._write("DELETE", path, None, key=key)
 
     def transfer_leadership(self, to: str | None = None, *, key: str | None = None) -> Answer:
         """Hand leadership over, to controller `to` or to the one that is best prepared."""
@@ -327,12 +326,38 @@ class Client:
         return self._write("POST", "/cluster/restore", {
             "restore_id": restore_id, "adopt": adopt, "part": dict(part)}, key=key)
 
+    # Access
+
+    def create_token(
+        self, name: str, role: str, *, apps: str | None = None, expires_in: str | None = None,
+        key: str | None = None,
+    ) -> Answer:
+        """Make a token; `token` of the answer is shown only now, and null for a repeat."""
+        body = {"name": name, "role": role, "apps": apps, "expires_in": expires_in}
+        return self._write("POST", "/api/v1/tokens", {
+            part: value for part, value in body.items() if value is not None}, key=key)
+
+    def list_tokens(self) -> Answer:
+        """All tokens, without the tokens themselves."""
+        return self._read("/api/v1/tokens")
+
+    def revoke_token(self, token_id: str, *, key: str | None = None) -> Answer:
+        """Make a token useless."""
+        path = f"/api/v1/tokens/{path_part('token_id', token_id)}"
+        return self._write("DELETE", path, None, key=key)
+
+    def get_audit(
+        self, *, since: str | None = None, limit: int | None = None, before: int | None = None,
+    ) -> Answer:
+        """Who wrote what and who was refused, newest first."""
+        return self._read("/api/v1/audit", since=since, limit=limit, before=before)
+
     def _read(
         self, path: str, *, body_statuses: frozenset[int] = frozenset(),
         **query: str | int | None,
     ) -> Answer:
         return self._transport.send(Request(
-            "GET", path, _given(**query), budget_s=self._timeout_s,
+            "GET", path, given(**query), budget_s=self._timeout_s,
             read_timeout_s=min(READ_TIMEOUT_S, self._timeout_s), body_statuses=body_statuses,
         ))
 
@@ -346,37 +371,6 @@ class Client:
             read_timeout_s = wait_s + WAIT_MARGIN_S
             budget_s = wait_s + max(self._timeout_s, WAIT_MARGIN_S)
         return self._transport.send(Request(
-            method, path, query or {}, None if body is None else _encoded(body),
+            method, path, query or {}, None if body is None else encoded(body),
             budget_s=budget_s, read_timeout_s=read_timeout_s, idempotency_key=key,
         ))
-
-
-def _app(name: str, rest: str = "") -> str:
-    # "." and ".." would change the path; every other name is for the cluster to judge.
-    if name in ("", ".", ".."):
-        raise InvalidRequest("VALIDATION_ERROR", "Request validation failed",
-                             [{"field": "app_name", "message": "give the name of an app"}])
-    return f"/api/v1/apps/{quote(name, safe='')}{rest}"
-
-
-def _node(name: str) -> str:
-    if name in ("", ".", ".."):
-        raise InvalidRequest("VALIDATION_ERROR", "Request validation failed",
-                             [{"field": "node_id", "message": "give the id of a controller"}])
-    return quote(name, safe="")
-
-
-def _given(**query: str | int | None) -> dict[str, str]:
-    return {name: str(value) for name, value in query.items() if value is not None}
-
-
-def _flag(value: bool) -> str:
-    return "true" if value else "false"
-
-
-def _encoded(body: dict[str, Any]) -> bytes:
-    try:
-        return json.dumps(body, allow_nan=False).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequest("VALIDATION_ERROR", "The request is not representable as JSON",
-                             str(error)) from None

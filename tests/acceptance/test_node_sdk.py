@@ -42,8 +42,8 @@ def environ(cluster: LiveCluster, **more: str) -> dict[str, str]:
 def test_every_call_on_a_real_cluster(cluster: LiveCluster) -> None:
     """Each call sends what controllers understand, and what they answer is what it says."""
     done = subprocess.run(
-        ["node", "--test", "--test-reporter=tap", "acceptance/calls.js"], cwd=SDK, env=environ(cluster), text=True,
-        capture_output=True, timeout=NODE_S, check=False)
+        ["node", "--test", "--test-reporter=tap", "acceptance/calls.js"], cwd=SDK,
+        env=environ(cluster), text=True, capture_output=True, timeout=NODE_S, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "# fail 0" in done.stdout
     assert "# pass 0" not in done.stdout
