@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -49,9 +50,7 @@ class VipHosts:
                 self._render(number)
                 self.start(number, *PROGRAMS)
             for number in self.numbers:
-                until(f"controller of host {number} ready", lambda n=number: call(  # type: ignore[misc]
-                    "GET", f"http://{self.hosts.address(n)}:8001/readyz", timeout_s=2)[0] == 200,
-                    READY_S)
+                until(f"controller of host {number} ready", partial(self._ready, number), READY_S)
             self.settle()
         except BaseException:
             self.__exit__()
@@ -60,12 +59,17 @@ class VipHosts:
 
     def __exit__(self, *exc: object) -> None:
         for process in self._running.values():
-            _signal(process, signal.SIGTERM)
-        for process in self._running.values():
+            _signal(process.pid, signal.SIGTERM)
+        for (number, _), process in self._running.items():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(10)
-            _signal(process, signal.SIGKILL)
+            _signal(process.pid, signal.SIGKILL)
             process.wait(10)
+            self._kill_orphan(number)
+
+    def _ready(self, number: int) -> bool:
+        url = f"http://{self.hosts.address(number)}:8001/readyz"
+        return call("GET", url, timeout_s=2)[0] == 200
 
     def _render(self, number: int) -> None:
         """The files of one host; folders of its own, since all hosts share one disk here."""
@@ -127,9 +131,18 @@ class VipHosts:
         """kill -9 of some of a host's programs, each with all its processes."""
         processes = [self._running.pop((number, program)) for program in programs]
         for process in processes:
-            _signal(process, signal.SIGKILL)
+            _signal(process.pid, signal.SIGKILL)
+        if INGRESS_PROCESS in programs:
+            self._kill_orphan(number)
         for process in processes:
             process.wait(10)
+
+    def _kill_orphan(self, number: int) -> None:
+        """The ingress's nginx, which outlives its supervisor on purpose."""
+        file = self.folder / f"h{number}/data/ingress/group"
+        if file.exists():
+            _signal(int(file.read_text()), signal.SIGKILL)
+            file.unlink()
 
     def lose(self, number: int) -> None:
         """Power off: everything dies at once, and nothing says goodbye."""
@@ -185,12 +198,13 @@ class VipHosts:
     def settle(self) -> None:
         """Wait until both addresses answer, have one holder each, and every host could take over."""
         for vip in self.vips:
-            until(f"the address of the {vip} answers", lambda v=vip: self.answers(v),  # type: ignore[misc]
-                  SETTLED_S)
-            until(f"one holder of the {vip}", lambda v=vip: sorted(  # type: ignore[misc]
-                self.state(n, v) for n in self.numbers) == [
-                    *["BACKUP"] * (len(self.numbers) - 1), "MASTER"]
-                and len(self.holders(v)) == 1, SETTLED_S)
+            until(f"an answer at the address of the {vip}", partial(self.answers, vip), SETTLED_S)
+            until(f"one holder of the {vip}", partial(self._is_calm, vip), SETTLED_S)
+
+    def _is_calm(self, vip: str) -> bool:
+        states = sorted(self.state(number, vip) for number in self.numbers)
+        return (states == [*["BACKUP"] * (len(self.numbers) - 1), "MASTER"]
+                and len(self.holders(vip)) == 1)
 
     def outage_s(self, vip: str, since_s: float) -> float:
         """How long after a moment the first answer came through a virtual address again."""
@@ -210,6 +224,6 @@ def _environment(path: Path) -> dict[str, str]:
     return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
 
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _signal(group: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
+        os.killpg(group, number)
