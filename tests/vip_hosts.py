@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -102,7 +102,7 @@ class VipHosts:
                     flag, str(files / f"keepalived{flag}.pid"))]
                 command = ["keepalived", "--vrrp", "-n", "-l", "-D",
                            "-f", str(files / "keepalived.conf"), *pids]
-                environ: Mapping[str, str] = {}
+                environ: dict[str, str] = {}
             elif program == CONTROLLER:
                 command = [sys.executable, "-m", "api.node"]
                 environ = _environment(files / f"controller-{number}.env") | _environment(
@@ -114,7 +114,7 @@ class VipHosts:
             self._run(number, program, command, environ)
 
     def _run(
-        self, number: int, program: str, command: list[str], environ: Mapping[str, str]
+        self, number: int, program: str, command: list[str], environ: dict[str, str]
     ) -> None:
         keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         path = f"{keep.get('PATH', '')}:/usr/sbin:/sbin"
@@ -182,7 +182,7 @@ class VipHosts:
     def state(self, number: int, vip: str) -> str:
         """What keepalived of a host last said of an address: BACKUP, MASTER, FAULT or nothing."""
         text = self._log(number, KEEPALIVED).read_text(errors="replace")
-        return (re.findall(_ENTERED.format(vip), text) or [""])[-1]
+        return str((re.findall(_ENTERED.format(vip), text) or [""])[-1])
 
     def answers(self, vip: str) -> bool:
         """Whether an answer comes through a virtual address, by a new connection.
@@ -196,7 +196,7 @@ class VipHosts:
         return False
 
     def settle(self) -> None:
-        """Wait until both addresses answer, have one holder each, and every host could take over."""
+        """Both addresses answer, each has one holder, and every host could take over."""
         for vip in self.vips:
             until(f"an answer at the address of the {vip}", partial(self.answers, vip), SETTLED_S)
             until(f"one holder of the {vip}", partial(self._is_calm, vip), SETTLED_S)

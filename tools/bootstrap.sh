@@ -53,7 +53,7 @@ missing_packages() {
     have docker || ! apt-cache show docker-cli >/dev/null 2>&1 || echo docker-cli
     have gcc || echo gcc
     have ip || echo iproute2
-    for package in libc6-dev wrk mmdebstrap postgresql libpq-dev redis-server; do
+    for package in libc6-dev wrk mmdebstrap postgresql libpq-dev redis-server keepalived; do
         installed "$package" || echo "$package"
     done
 }
