@@ -15,8 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import yaml
-
+from orchestry.chart import load_chart, merged, render_guarded
 from tests.architecture.files import ROOT
 from tests.faults.clusters import Hosts
 from tests.live import call, until
@@ -48,9 +47,10 @@ class VipHosts:
         try:
             for number in self.numbers:
                 self._render(number)
-                self.start(number, *PROGRAMS)
+                self.start(number, CONTROLLER)
             for number in self.numbers:
                 until(f"controller of host {number} ready", partial(self._ready, number), READY_S)
+                self.start(number, BALANCER, INGRESS_PROCESS, KEEPALIVED)
             self.settle()
         except BaseException:
             self.__exit__()
@@ -58,14 +58,9 @@ class VipHosts:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        for process in self._running.values():
-            _signal(process.pid, signal.SIGTERM)
-        for (number, _), process in self._running.items():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(10)
-            _signal(process.pid, signal.SIGKILL)
-            process.wait(10)
-            self._kill_orphan(number)
+        # Nothing of theirs outlives the namespaces, so nobody needs to say goodbye.
+        for number in self.numbers:
+            self.kill(number, *(p for n, p in list(self._running) if n == number))
 
     def _ready(self, number: int) -> bool:
         url = f"http://{self.hosts.address(number)}:8001/readyz"
@@ -82,12 +77,10 @@ class VipHosts:
             "paths": {"programs": str(Path(sys.executable).parent),
                       "config": str(out / f"h{number}"), "data": str(out / "data")},
         }
-        (self.folder / "values.yaml").write_text(yaml.safe_dump(values))
-        done = subprocess.run(
-            [sys.executable, "-m", "orchestry.cli", "chart", "render",
-             str(ROOT / "helm-like/cluster"), "-f", str(self.folder / "values.yaml"),
-             "-o", str(out)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
-        assert done.returncode == 0, done.stderr
+        chart = load_chart(ROOT / "helm-like/cluster")
+        for path, text in render_guarded(chart, merged(chart.values, values)).items():
+            (out / path).parent.mkdir(parents=True, exist_ok=True)
+            (out / path).write_text(text)
         (out / "data/balancer").mkdir(parents=True)
 
     def start(self, number: int, *programs: str) -> None:
@@ -189,7 +182,7 @@ class VipHosts:
 
         Of the ingress any will do: there are no applications.
         """
-        url = f"http://{self.vips[vip]}:" + ("8000/readyz" if vip == API else "8080/")
+        url = f"http://{self.vips[vip]}:" + ("8000/readyz" if vip == API else "80/")
         with contextlib.suppress(OSError):
             status = call("GET", url, timeout_s=PROBE_TIMEOUT_S)[0]
             return status == 200 or vip == INGRESS

@@ -120,12 +120,13 @@ class _Check:
                 if not well(measure(value), schema[keyword]):
                     self._note(path, text.format(schema[keyword]))
         if "pattern" in schema and isinstance(value, str):
-            self._pattern(schema["pattern"], value, path)
+            self._pattern(schema, value, path)
         return True
 
-    def _pattern(self, pattern: object, value: str, path: str) -> None:
+    def _pattern(self, schema: Mapping[str, Any], value: str, path: str) -> None:
+        """A description of the schema says better than its pattern what would be right."""
         # At the end, JSON Schema's `$` lets no final line feed pass, as Python's does.
-        text = str(pattern)
+        text = str(schema["pattern"])
         if text.endswith("$") and not text.endswith("\\$"):
             text = text[:-1] + r"\Z"
         try:
@@ -134,7 +135,9 @@ class _Check:
             raise _BadSchemaError(f"pattern of {path} must be a regular expression: "
                                   f"{error}") from None
         if not found:
-            self._note(path, f"must match {pattern}")
+            right = schema.get("description")
+            self._note(path, f"must be {right}" if isinstance(right, str) else
+                       f"must match {schema['pattern']}")
 
     def _object(
         self, schema: Mapping[str, Any], value: dict[Any, Any], path: str, depth: int

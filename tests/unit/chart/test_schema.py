@@ -55,6 +55,11 @@ def test_a_pattern_lets_no_line_feed_pass() -> None:
     assert faults({"pattern": "^a\\$"}, "a$") == []
 
 
+def test_a_description_tells_better_than_a_pattern() -> None:
+    """Nobody likes to read regular expressions."""
+    assert faults({"pattern": "^a$", "description": "an a"}, "b") == [("values", "must be an a")]
+
+
 @pytest.mark.parametrize("schema", [
     {"type": "text"}, {"type": 3}, {"oneOf": []}, {"minimum": "1"}, {"pattern": "("},
     {"$ref": "#/$defs/none"}, {"$ref": "http://x/y"}, {"enum": 1}, {"properties": []},
