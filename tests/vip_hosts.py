@@ -20,8 +20,8 @@ from tests.architecture.files import ROOT
 from tests.faults.clusters import Hosts
 from tests.live import call, until
 
-READY_S = 40.0
-SETTLED_S = 20.0
+READY_S = 90.0
+SETTLED_S = 60.0
 PROBE_TIMEOUT_S = 0.3
 PROBE_GAP_S = 0.01
 API, INGRESS = "api", "ingress"

@@ -21,6 +21,7 @@ from tests.vip_hosts import (
     CONTROLLER,
     INGRESS,
     INGRESS_PROCESS,
+    KEEPALIVED,
     SETTLED_S,
     VipHosts,
 )
@@ -69,6 +70,18 @@ def test_the_address_moves_when_its_holder_fails(
         assert vips.holder(vip) == after
     print(f"\nVIP of the {vip}, {what} lost: {statistics.median(outages_s):.2f} s in the median, "
           f"{max(outages_s):.2f} s at worst of {ROUNDS}")
+
+
+def test_a_dead_keepalived_leaves_no_second_holder(vips: VipHosts) -> None:
+    """The address stays on its host until keepalived is back, which then takes it away."""
+    vips.settle()
+    before = vips.holder(API)
+    vips.kill(before, KEEPALIVED)
+    until("another holder beside the dead one", lambda: len(vips.holders(API)) == 2, SETTLED_S)
+    until("an answer at the address", partial(vips.answers, API), SETTLED_S)
+    vips.start(before, KEEPALIVED)
+    vips.settle()
+    assert vips.holder(API) != before
 
 
 def test_a_split_heals_to_one_holder(vips: VipHosts) -> None:

@@ -102,8 +102,9 @@ def _write(folder: Path, rendered: dict[str, str]) -> None:
     for path, text in rendered.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Secrets are in files of environments.
-        target.touch(mode=0o600 if path.endswith(".env") else 0o644)
+        if path.endswith(".env"):  # secrets are in files of environments
+            target.touch(mode=0o600)
+            target.chmod(0o600)
         target.write_text(text, encoding="utf-8", newline="\n")
 
 

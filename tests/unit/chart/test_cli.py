@@ -42,6 +42,17 @@ def test_render_prints_or_writes(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert set(document["files"]) == {"app.yaml"}
 
 
+def test_environments_are_for_their_owner_alone(tmp_path: Path) -> None:
+    """Files of environments hold secrets: nobody else reads them, old ones neither."""
+    chart = str(write(tmp_path / "chart", **APPS, **{"templates--a__env": "S=1\n"}))
+    old = tmp_path / "out/a.env"
+    for _ in range(2):
+        assert main(["chart", "render", chart, "-o", str(tmp_path / "out")]) == 0
+        assert old.stat().st_mode & 0o777 == 0o600
+        old.chmod(0o644)
+    assert (tmp_path / "out/app.yaml").is_file()
+
+
 def test_lint_tells_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """0 and a line for a good chart; else 1, every fault and the next step; nothing written."""
     chart = str(write(tmp_path / "chart", **APPS))

@@ -89,7 +89,8 @@ def test_each_host_gets_its_own_files() -> None:
     files = of(2, 1, vip=VIP)
     assert {path for path in files if path.startswith("h1/")} == {
         "h1/balancer.conf", "h1/controller-1.env", "h1/controller-2.env", "h1/keepalived.conf",
-        "h1/secrets.env", "h1/systemd/orchestry-balancer.service",
+        "h1/secrets.env", "h1/systemd/keepalived.service.d/orchestry.conf",
+        "h1/systemd/orchestry-balancer.service",
         "h1/systemd/orchestry-controller@.service", "h1/systemd/orchestry-ingress.service"}
     second = environment(files["h1/controller-2.env"])
     assert second["CONTROLLER_API_URL"] == "http://10.0.0.1:8002"
