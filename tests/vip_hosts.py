@@ -172,10 +172,10 @@ class VipHosts:
         (holder,) = self.holders(vip)
         return holder
 
-    def state(self, number: int, vip: str) -> str:
-        """What keepalived of a host last said of an address: BACKUP, MASTER, FAULT or nothing."""
+    def states(self, number: int, vip: str) -> list[str]:
+        """What keepalived of a host said of an address: BACKUP, MASTER or FAULT, in order."""
         text = self._log(number, KEEPALIVED).read_text(errors="replace")
-        return str((re.findall(_ENTERED.format(vip), text) or [""])[-1])
+        return re.findall(_ENTERED.format(vip), text)
 
     def answers(self, vip: str) -> bool:
         """Whether an answer comes through a virtual address, by a new connection.
@@ -195,7 +195,7 @@ class VipHosts:
             until(f"one holder of the {vip}", partial(self._is_calm, vip), SETTLED_S)
 
     def _is_calm(self, vip: str) -> bool:
-        states = sorted(self.state(number, vip) for number in self.numbers)
+        states = sorted("".join(self.states(number, vip)[-1:]) for number in self.numbers)
         return (states == [*["BACKUP"] * (len(self.numbers) - 1), "MASTER"]
                 and len(self.holders(vip)) == 1)
 

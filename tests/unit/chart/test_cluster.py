@@ -132,8 +132,9 @@ def test_keepalived_has_two_instances_and_never_preempts() -> None:
             assert "nopreempt" in part
             assert "advert_int 0.2" in part
         assert re.findall(r"track_script \{(.*?)\}", api, re.DOTALL)[0].split() == [
-            "alive", "ready", "balancer"]
-        assert re.findall(r"track_script \{(.*?)\}", ingress, re.DOTALL)[0].split() == ["ingress"]
+            "controller_gone", "controller_ill", "balancer_gone", "balancer_ill"]
+        assert re.findall(r"track_script \{(.*?)\}", ingress, re.DOTALL)[0].split() == [
+            "ingress_gone", "ingress_ill"]
         priorities |= set(re.findall(r"priority (\d+)", text))
     assert len(priorities) == 3
 
@@ -141,8 +142,8 @@ def test_keepalived_has_two_instances_and_never_preempts() -> None:
 def test_a_host_without_controllers_checks_its_balancer_alone() -> None:
     """It can hold the addresses all the same."""
     text = of(3, 0, vip=VIP)["h2/keepalived.conf"]
-    assert "vrrp_script alive" not in text
-    assert "vrrp_script balancer" in text
+    assert "vrrp_script controller" not in text
+    assert "vrrp_script balancer_gone" in text
 
 
 @pytest.mark.parametrize(("controllers", "values", "expected"), [
