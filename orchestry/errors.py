@@ -32,6 +32,10 @@ class Code(Enum):
         "INVALID_SPEC", 400, False, "Invalid application specification",
         "Correct every field listed under `details`.",
     )
+    INVALID_CHART = ErrorKind(
+        "INVALID_CHART", 400, False, "Invalid chart, or values that do not fit it",
+        "Correct every fault listed under `details`; docs/charts.md describes charts.",
+    )
     VALIDATION_ERROR = ErrorKind(
         "VALIDATION_ERROR", 400, False, "Request validation failed",
         "Correct every field listed under `details`.",

@@ -55,7 +55,7 @@ missing_packages() {
     have ip || echo iproute2
     have node || echo nodejs
     have npm || echo npm
-    for package in libc6-dev wrk mmdebstrap postgresql libpq-dev redis-server; do
+    for package in libc6-dev wrk mmdebstrap postgresql libpq-dev redis-server keepalived; do
         installed "$package" || echo "$package"
     done
 }

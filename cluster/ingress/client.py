@@ -18,14 +18,17 @@ class NginxIngress:
     """One ingress at `unix:/path` or `http://[token@]address:port`.
 
     Each call has its own connection (0.1 ms), so it may be used from any thread. `timeout_s`
-    bounds every single read and write; ValueError tells a bad endpoint.
+    bounds every single read and write; ValueError tells a bad endpoint. `token` is for a
+    socket, whose endpoint has no place for one.
     """
 
-    def __init__(self, name: str, endpoint: str, *, timeout_s: float = 1.0) -> None:
+    def __init__(
+        self, name: str, endpoint: str, *, timeout_s: float = 1.0, token: str = ""
+    ) -> None:
         self.name = name
         self._timeout_s = timeout_s
         self._socket_path = ""
-        self._host, self._port, self._token = "localhost", 0, ""
+        self._host, self._port, self._token = "localhost", 0, token
         if endpoint.startswith("unix:/"):
             self._socket_path = endpoint.removeprefix("unix:")
             return

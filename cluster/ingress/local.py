@@ -22,7 +22,7 @@ from cluster.ingress import lua, processes
 from cluster.ingress.backoff import Backoff
 from cluster.ingress.base import IngressError
 from cluster.ingress.client import NginxIngress
-from cluster.ingress.nginx import IngressConfig, render
+from cluster.ingress.nginx import TOKEN_VARIABLE, IngressConfig, render
 
 APT_PACKAGES = ("nginx-light", "libnginx-mod-http-lua", "libnginx-mod-http-ndk",
                 "lua-resty-core", "lua-resty-lrucache", "lua-cjson")
@@ -128,9 +128,13 @@ class LocalNginx:
         self._backoff.started()
         self._await_ready()
 
+    def _client(self) -> NginxIngress:
+        """nginx takes its token from this process's environment."""
+        return NginxIngress("local", self.endpoint, token=os.environ.get(TOKEN_VARIABLE, ""))
+
     def _await_ready(self) -> None:
         deadline_s = time.monotonic() + START_DEADLINE_S
-        ingress = NginxIngress("local", self.endpoint)
+        ingress = self._client()
         while True:
             try:
                 ingress.state()
@@ -153,7 +157,7 @@ class LocalNginx:
         self._group, self._process = group, None
         if processes.is_master_of(group, self._config_file) and self._as_written(text):
             try:
-                NginxIngress("local", self.endpoint).state()
+                self._client().state()
             except IngressError:
                 pass
             else:

@@ -9,6 +9,7 @@ import click
 from orchestry import __version__
 from orchestry.cli.commands import (
     access,
+    chart,
     cluster,
     files,
     health,
@@ -42,6 +43,6 @@ app = click.Group(
 )
 click.version_option(__version__, message="orchestry %(version)s")(app)
 
-for _module in (local, files, run, scaling, show, health, history, cluster, access):
+for _module in (local, files, run, scaling, show, health, history, cluster, access, chart):
     for _command in _module.COMMANDS:
         app.add_command(_command)

@@ -151,6 +151,20 @@ def test_a_leftover_nginx_is_taken_over() -> None:
         assert _masters(home) == set()
 
 
+def test_a_token_closes_the_socket_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With INGRESS_ADMIN_TOKEN the ingress starts, and only who has the token may ask it."""
+    monkeypatch.setenv("INGRESS_ADMIN_TOKEN", "t" * 32)
+    with short_directory() as directory:
+        nginx = LocalNginx(directory / "i", free_port())
+        nginx.start()
+        try:
+            with pytest.raises(IngressError, match="Authentication required"):
+                NginxIngress("n", nginx.endpoint).state()
+            assert NginxIngress("n", nginx.endpoint, token="t" * 32).state().epoch == 0
+        finally:
+            nginx.stop()
+
+
 def test_a_leftover_with_other_settings_is_replaced() -> None:
     """A new port takes effect; the old process is gone."""
     with short_directory() as directory:
