@@ -29,13 +29,15 @@ if [ -z "$host" ]; then
     [ -n "$host" ] || { say "this machine has no address; set PUBLIC_HOST"; exit 1; }
 fi
 
-cluster=$(random) postgres=$(random) redis=$(random) ingress=$(random)
+cluster=$(random) postgres=$(random) redis=$(random) ingress=$(random) token=$(random)
 umask 077
 part=$(mktemp "$file.XXXXXX")
 trap 'rm -f "$part"' EXIT
 cat >"$part" <<END
 # Written by tools/secrets.sh; keep it to yourself.
 CLUSTER_SECRET=$cluster
+# The first admin token: export ORCHESTRY_TOKEN for the command line, then make others.
+ORCHESTRY_BOOTSTRAP_TOKEN=$token
 POSTGRES_PASSWORD=$postgres
 REDIS_PASSWORD=$redis
 INGRESS_ADMIN_TOKEN=$ingress

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,13 @@ class Stack:
         self.ports = dict(zip(names, ports, strict=True))
         self.images = images
         self.cluster_id = ""
+        self.token = ""
+
+    def get(self, path: str, timeout_s: float = 5.0) -> tuple[int, Any]:
+        """Status and body of a read through the load balancer, with the first token."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        status, body, _ = call("GET", f"{self.api}{path}", headers=headers, timeout_s=timeout_s)
+        return status, body
 
     def prepare(self, socket: str) -> None:
         """The network of the applications and the secrets, as docs/production.md has it."""
@@ -72,6 +80,9 @@ class Stack:
                 "CLUSTER_LIMITS_MIN_MEMORY": "4Mi"}
         with self.env_file.open("a") as file:
             file.writelines(f"{name}={value}\n" for name, value in more.items())
+        lines = self.env_file.read_text().splitlines()
+        self.token = dict(line.split("=", 1) for line in lines if "=" in line)[
+            "ORCHESTRY_BOOTSTRAP_TOKEN"]
 
     def compose(self, *arguments: str) -> str:
         """docker-compose on this stack."""
@@ -97,7 +108,7 @@ class Stack:
 
     def leader(self) -> str:
         """Who leads and may act, by the word of the load balancer's controller."""
-        status, body, _ = call("GET", f"{self.api}/cluster/leader", timeout_s=2)
+        status, body = self.get("/cluster/leader", 2)
         return str(body["leader_id"]) if status == 200 and body.get("lease_expires_at") else ""
 
     def container(self, service: str) -> str:
@@ -192,7 +203,7 @@ def check_confined(stack: Stack) -> None:
         assert int(effective["CapEff:"], 16) == 0
         secrets = [line.partition("=")[2] for line in stack.env_file.read_text().splitlines()
                    if "SECRET" in line or "PASSWORD" in line or "TOKEN" in line]
-        assert len(secrets) == 4
+        assert len(secrets) == 5
         commands = docker("top", item["Id"], "-eo", "pid,args")
         assert not any(secret in commands for secret in secrets)
 
@@ -226,18 +237,18 @@ def test_the_compose_file(stack: Stack, test_app_image: str) -> None:
     with step("up"):
         stack.up()
         until("all healthy", stack.healthy, UP_S, 0.5)
-    stack.cluster_id = call("GET", f"{stack.api}/cluster/status")[1]["cluster_id"]
+    stack.cluster_id = stack.get("/cluster/status")[1]["cluster_id"]
     check_confined(stack)
     check_bill(stack)
-    with Client([stack.api]) as client:
+    assert call("GET", f"{stack.api}/api/v1/apps")[0] == 401
+    with Client([stack.api], token=stack.token) as client:
         with step("an app through the load balancer"):
             client.register_app(app_spec("shop", test_app_image))
             client.start_app("shop", 2)
             until("served", lambda: stack.served() == 200, 20)
         with step("the leader's container killed"):
             leader = stack.leader()
-            loads = [Load(stack.served), Load(lambda: call(
-                "GET", f"{stack.api}/api/v1/apps/shop", timeout_s=5)[0])]
+            loads = [Load(stack.served), Load(lambda: stack.get("/api/v1/apps/shop")[0])]
             for load in loads:
                 load.start()
             docker("kill", stack.container(leader))
@@ -256,6 +267,6 @@ def test_the_compose_file(stack: Stack, test_app_image: str) -> None:
         stack.up()
         until("served", lambda: stack.served() == 200, 30)
     assert replicas(stack) == before
-    history = call("GET", f"{stack.api}/api/v1/events?limit=100")[1]
-    assert any(event.get("app") == "shop" for event in history["events"]), history
-    assert call("GET", f"{stack.api}/cluster/status")[1]["cluster_id"] == stack.cluster_id
+    history = stack.get("/api/v1/events?limit=100")[1]
+    assert any(event["app_name"] == "shop" for event in history["events"]), history
+    assert stack.get("/cluster/status")[1]["cluster_id"] == stack.cluster_id

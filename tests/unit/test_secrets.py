@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 TOOL = Path(__file__).parents[2] / "tools" / "secrets.sh"
-SECRETS = ("CLUSTER_SECRET", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "INGRESS_ADMIN_TOKEN")
+SECRETS = ("CLUSTER_SECRET", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "INGRESS_ADMIN_TOKEN",
+           "ORCHESTRY_BOOTSTRAP_TOKEN")
 
 
 @pytest.fixture
