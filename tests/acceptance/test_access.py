@@ -18,7 +18,7 @@ from orchestry.cli import main
 from orchestry.client import ApiError, Forbidden
 from tests.live import LiveCluster, app_spec, call, until
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 SECRET = "a secret of these tests"
 KNOWN_S = 30.0
 

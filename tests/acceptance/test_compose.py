@@ -21,7 +21,7 @@ from orchestry import Client
 from tests.images.compose import ROOT, build_all
 from tests.live import app_spec, call, free_ports, until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx]
+pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside]
 
 COMPOSE_S = 120
 UP_S = 60.0

@@ -15,7 +15,7 @@ import pytest
 
 from tests.live import LiveCluster, app_spec, call, until
 
-pytestmark = [pytest.mark.acceptance]
+pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
 PATH = "/api/v1/config"
 # Nobody listens there: it is enough that a controller has such a pool.

@@ -24,7 +24,7 @@ from tests.docker_daemon import PrivateDaemon
 from tests.images import build_test_app
 from tests.live import listening
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.docker]
+pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.beside]
 
 TIMEOUT_S = 2.0
 DEADLINE_S = 60.0

@@ -19,7 +19,7 @@ import orchestry
 from tests.architecture.files import ROOT
 from tests.live import LiveCluster, app_spec, until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx]
+pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside]
 
 WAIT_S = 30.0
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)

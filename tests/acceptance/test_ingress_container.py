@@ -19,7 +19,7 @@ from cluster.ingress.container import ContainerNginx
 from cluster.ingress.local import APT_PACKAGES
 from tests.ingress_parts import ask, free_port, one_route, raw, table, until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.nginx, pytest.mark.docker]
+pytestmark = [pytest.mark.acceptance, pytest.mark.nginx, pytest.mark.docker, pytest.mark.beside]
 
 BASE = "orchestry-ingress-base:bookworm"
 BASE_TIMEOUT_S = 240

@@ -13,7 +13,7 @@ import pytest
 
 from tests.live import LiveCluster, app_spec, call, kill_container, until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.docker]
+pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.beside]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ import pytest
 
 from tests.live import LiveCluster, app_spec, call, free_ports, until
 
-pytestmark = [pytest.mark.acceptance]
+pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
 
 class GrowingCluster(LiveCluster):

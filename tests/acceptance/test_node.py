@@ -16,7 +16,7 @@ import pytest
 
 from tests.live import call, free_ports, until
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
 END_S = 30.0
 COMMAND = [sys.executable, "-m", "orchestry.cli", "node"]

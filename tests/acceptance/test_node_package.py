@@ -14,7 +14,7 @@ import pytest
 from tests.architecture.files import ROOT
 from tests.live import LiveCluster
 
-pytestmark = [pytest.mark.acceptance]
+pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
 SDK = ROOT / "sdk" / "node"
 BLOCK = re.compile(r"^```javascript\n(.*?)^```$", re.MULTILINE | re.DOTALL)

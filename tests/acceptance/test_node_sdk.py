@@ -15,7 +15,7 @@ import pytest
 from tests.architecture.files import ROOT
 from tests.live import LiveCluster, call, until
 
-pytestmark = [pytest.mark.acceptance]
+pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
 SDK = ROOT / "sdk" / "node"
 NODE_S = 120

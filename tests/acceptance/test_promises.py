@@ -13,7 +13,7 @@ import pytest
 
 from tests.live import LiveCluster, app_spec, call, until
 
-pytestmark = [pytest.mark.acceptance]
+pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
 ELSEWHERE = {
     ("POST", "/cluster/members"): "tests/acceptance/test_members.py",

@@ -18,7 +18,7 @@ import pytest
 
 from tests.live import LiveCluster, app_spec, call
 
-pytestmark = [pytest.mark.acceptance]
+pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
 CASES = int(os.environ.get("CONTRACT_CASES", "0"))
 """Cases an operation in each phase; 0 is the short run of a build."""

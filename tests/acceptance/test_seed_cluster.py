@@ -9,7 +9,7 @@ import pytest
 from tests.contract.seeds import differences, seed
 from tests.live import LiveCluster, call, until
 
-pytestmark = [pytest.mark.acceptance]
+pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
 REGISTER = "/api/v1/apps/register"
 
