@@ -26,8 +26,8 @@ RUN_S = 240
 def test_the_client_passes_its_tests(file: str) -> None:
     """Decisions, calls, errors and streams against small stubs: see the file itself."""
     done = subprocess.run(
-        ["node", "--test", "--test-reporter=tap", f"test/{file}"], cwd=SDK, text=True, capture_output=True,
-        timeout=RUN_S, check=False)
+        ["node", "--test", "--test-reporter=tap", f"test/{file}"], cwd=SDK, text=True,
+        capture_output=True, timeout=RUN_S, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     passed = re.search(r"^# pass (\d+)$", done.stdout, re.MULTILINE)
     assert passed is not None
