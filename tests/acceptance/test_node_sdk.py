@@ -18,7 +18,7 @@ from tests.live import LiveCluster, call, until
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
 SDK = ROOT / "sdk" / "node"
-NODE_S = 120
+NODE_S = 200
 WAIT_S = 30.0
 WRITES = 500
 GAP_MS = 60
@@ -82,6 +82,13 @@ def test_writes_and_a_stream_while_leaders_are_killed(cluster: LiveCluster) -> N
     assert [number for number, _, _ in found["told"]] == list(range(1, len(found["told"]) + 1))
     assert [app for _, app, _ in found["told"] if app] == wanted
     cluster.wait_ready()
-    listed = call("GET", cluster.url(cluster.ids[0], "/api/v1/apps"))[1]
+    # A controller that has just come back still catches up.
+    path = "/api/v1/apps?consistency=linearizable"
+
+    def listing() -> Any:
+        status, body, _ = call("GET", cluster.url(cluster.ids[0], path))
+        return body if status == 200 else None
+
+    listed = until("the list", listing, WAIT_S)
     assert sorted(app["name"] for app in listed["apps"]) == sorted(wanted)
     assert len({app["revision"] for app in listed["apps"]}) == WRITES
