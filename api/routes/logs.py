@@ -30,7 +30,10 @@ blueprint = APIBlueprint(
 )
 
 
-@blueprint.get("/<app_name>/logs", operation_id="get_app_logs", responses={200: answers.Logs})
+@blueprint.get(
+    "/<app_name>/logs", operation_id="get_app_logs",
+    responses={101: describe.STREAM[101], 200: answers.Logs},
+)
 @checked
 def logs(path: AppPath, query: LogsQuery) -> Response:
     """The last log lines of an application's containers, oldest first; with `follow`, and over
