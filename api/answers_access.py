@@ -7,7 +7,7 @@ from orchestry.access import Role
 
 
 class Token(Answer):
-    """What is known of a token; `apps` is the beginning of the names that it is limited to."""
+    """Who may call; the token itself is nowhere kept."""
 
     id: str
     name: str
@@ -20,29 +20,21 @@ class Token(Answer):
 
 
 class Tokens(Answer):
-    """All tokens."""
+    """All tokens, the oldest first."""
 
     tokens: list[Token]
     total: Count
 
 
-class TokenCreated(Answer):
-    """A new token; `token` is null when an earlier request with the same key made it."""
+class TokenCreated(Token):
+    """A token, shown only now; `token` is null for a repeat."""
 
     message: str
     token: str | None
-    id: str
-    name: str | None = None
-    role: Role | None = None
-    apps: str | None = None
-    created_at: Time | None = None
-    created_by: str | None = None
-    expires_at: Time | None = None
-    expired: bool | None = None
 
 
 class TokenRevoked(Answer):
-    """A token that is of no use any more."""
+    """A token that is good for nothing any more."""
 
     message: str
     id: str
@@ -50,12 +42,22 @@ class TokenRevoked(Answer):
 
 
 class AuditEntry(Answer):
-    """One write, or refused write, with its place in the chain."""
+    """A write, or refused writes of one kind; `hash` is over it and `prev`, the one before."""
 
     id: Count
-    timestamp: Time | None
+    timestamp: Time
     at_ms: Count
+    token: str
+    name: str
+    client: str
+    method: str
+    path: str
     app: str
+    code: str
+    index: Count
+    count: Count
+    prev: str
+    hash: str
 
 
 class Audit(Answer):

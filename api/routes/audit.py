@@ -18,7 +18,8 @@ from cluster.state.audit import TYPE
 from cluster.state.model import EventRecord
 
 blueprint = APIBlueprint(
-    "audit", __name__, url_prefix="/api/v1/audit", abp_tags=[{"name": "Access"}],
+    "audit", __name__, url_prefix="/api/v1/audit",
+    abp_tags=[{"name": "Access"}],
 )
 
 

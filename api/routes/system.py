@@ -26,7 +26,7 @@ _ALWAYS: dict[str, dict[str, int]] = {
 
 
 OPEN = ("Authentication is off (ORCHESTRY_AUTH=off): whoever reaches this API may do everything; "
-         "set ORCHESTRY_AUTH=on")
+        "set ORCHESTRY_AUTH=on")
 
 
 @blueprint.get("/livez", operation_id="livez", responses={200: answers.Alive})
@@ -64,7 +64,7 @@ def readyz(query: WriteQuery) -> Response:
 def health(query: ReadQuery) -> Response:
     """The parts of this node and the counts of applications; 503 when it cannot serve.
 
-    Who shows no token learns of each part only how it does.
+    Who shows no token does not learn why a part does badly.
     """
     state = read(query)
     controller = here().controller
@@ -81,7 +81,7 @@ def health(query: ReadQuery) -> Response:
         "version": __version__,
         "uptime_seconds": (now_ms - controller.started_at_ms) // 1000,
         "components": {
-            name: _component(name, part) if caller().role else {"status": part.status}
+            name: _component(name, part, why=caller().role is not None)
             for name, part in components.items()
         },
         "applications": {key: counts[key] for key in ("total", "running", "stopped", "error")},
@@ -90,8 +90,8 @@ def health(query: ReadQuery) -> Response:
     return answer(body, 200 if serves else 503)
 
 
-def _component(name: str, part: Component) -> dict[str, Any]:
+def _component(name: str, part: Component, *, why: bool) -> dict[str, Any]:
     return {
         "status": part.status, "response_time_ms": part.response_time_ms,
-        "detail": part.detail or None, **_ALWAYS.get(name, {}), **part.extra,
+        "detail": (part.detail or None) if why else None, **_ALWAYS.get(name, {}), **part.extra,
     }
