@@ -271,3 +271,4 @@ class SystemHealth(Answer):
     uptime_seconds: Count
     components: Components
     applications: AppCounts
+    warnings: list[str]

@@ -10,7 +10,7 @@ from flask import Flask, Response, request
 from flask.json.provider import JSONProvider
 from flask_openapi.openapi import OpenAPI
 
-from api import docs, errors, limits, models, origins
+from api import access, audit, docs, errors, limits, models, origins
 from api.bodies import BoundedRequest
 from api.controller import Controller
 from api.here import EXTENSION, INDEX, Cache, Here
@@ -32,6 +32,10 @@ from api.routes import (
     peers,
     scaling,
     system,
+    tokens,
+)
+from api.routes import (
+    audit as audit_routes,
 )
 from api.routes import (
     streams as stream_routes,
@@ -76,10 +80,13 @@ def create_app(controller: Controller) -> Flask:
     )
     errors.install(app)
     _mark_responses(app, controller)
+    access.identify(app, controller)
     origins.install(app, controller)
     limits.install(app, controller)
+    access.guard(app, controller)
+    audit.install(app, controller)
     for part in (apps, scaling, health, metrics, history, logs, cluster, members, actions,
-                 backup, system, config, peers, stream_routes):
+                 backup, system, config, tokens, audit_routes, peers, stream_routes):
         app.register_api(part.blueprint)
     docs.install(app)
     app.wsgi_app = TakeOver(app.wsgi_app, streams.hub)  # type: ignore[method-assign]

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from api import limits
+from api.roles import TABLE
 from api.writes import METHODS
 from cluster.config.keys import KEYS
 from cluster.state.commands import RestorePart
@@ -50,6 +51,10 @@ _HEADERS: dict[str, Any] = {
         "description": "The same path and query at the leader", "required": True,
         "schema": {"type": "string", "format": "uri"},
     },
+    "WWW-Authenticate": {
+        "description": "`Bearer`, with `error` for a token that is no good", "required": True,
+        "schema": {"type": "string"},
+    },
     "Retry-After": {
         "description": "Seconds after which the same request may succeed",
         "schema": {"type": "integer", "minimum": 0},
@@ -79,7 +84,8 @@ _TAGGED = {"register_app", "get_app_status", "get_app_spec"}
 _WHY = {
     307: "This node does not lead: `NOT_LEADER`",
     400: "The path, the query, a header or the body is wrong, each fault with its field",
-    403: "A page of another site asks, see `ORCHESTRY_ORIGINS`: `FORBIDDEN`",
+    401: "No token, or one that is unknown, expired or revoked: `UNAUTHORIZED`",
+    403: "The token does not suffice, or a page of another site asks: `FORBIDDEN`",
     404: "Nothing has this name",
     409: "The state, `If-Match` or `Idempotency-Key` does not allow it",
     413: "The body is too large",
@@ -90,7 +96,7 @@ _WHY = {
     503: "No leader, no room, or no resources",
     504: "It takes longer than the wait, or the outcome of a write is unknown",
 }
-_OF_ERRORS = {307: "Location", 429: "Retry-After", 503: "Retry-After"}
+_OF_ERRORS = {307: "Location", 401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 
 
 def complete(document: dict[str, Any]) -> dict[str, Any]:
@@ -100,8 +106,12 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     _bodies(schemas)
     components["headers"] = _HEADERS
     components["responses"] = {f"Error{status}": _error(status) for status in _WHY}
+    components["securitySchemes"] = {"token": {
+        "type": "http", "scheme": "bearer",
+        "description": "Where the API asks for tokens, see `ORCHESTRY_AUTH`"}}
     for path, item in document["paths"].items():
         for method, operation in item.items():
+            operation["security"] = [] if _is_open(method, path) else [{"token": []}, {}]
             _parameters(operation)
             _request_body(operation, schemas)
             _responses(method.upper(), path, operation)
@@ -178,6 +188,11 @@ def _responses(method: str, path: str, operation: dict[str, Any]) -> None:
     operation["responses"] = dict(sorted(found.items()))
 
 
+def _is_open(method: str, path: str) -> bool:
+    right = TABLE.get((method.upper(), path.replace("{", "<").replace("}", ">")))
+    return right is not None and right.need == "open"
+
+
 def _errors(method: str, path: str, operation: Mapping[str, Any]) -> set[int]:
     """The errors that can come of a route's method and parameters."""
     parameters = {parameter["name"]: parameter for parameter in operation.get("parameters", ())}
@@ -191,6 +206,8 @@ def _errors(method: str, path: str, operation: Mapping[str, Any]) -> set[int]:
         found.add(414)
     if "min_index" in parameters:
         found |= {503, 504}
+    if not _is_open(method, path) or "consistency" in parameters:
+        found |= {401, 403}
     if method in METHODS:
         found |= {307, 403, 503}
     if "101" in operation["responses"]:

@@ -8,10 +8,12 @@ from typing import Any
 from flask import Flask, Response, request
 
 from api import errors, writes
+from api.access import caller
 from api.controller import Controller
 from api.here import here
 from cluster.live.limits import HOUR_S, MINUTE_S, Verdict
 from cluster.live.relay_mark import HEADER
+from cluster.live.sharing import Limits
 from orchestry.errors import Code
 
 EXEMPT = frozenset({
@@ -39,8 +41,7 @@ def install(app: Flask, controller: Controller) -> None:
         if not limits.on or _exempt():
             return None
         environ = request.environ
-        client = environ[_CLIENT] = limits.client(
-            request.remote_addr or "", environ.get("HTTP_X_FORWARDED_FOR", ""))
+        client = environ[_CLIENT] = _client(limits)
         sent_on = request.method in writes.METHODS and log.leader_id() not in (None, node)
         verdict = limits.look(client) if sent_on else limits.count(client)
         if verdict is None:
@@ -70,6 +71,13 @@ def install(app: Flask, controller: Controller) -> None:
         add("X-RateLimit-Reset", str(math.ceil(controller.clock.wall_ms() / 1000
                                                + verdict.reset_s)))
         return response
+
+
+def _client(limits: Limits) -> str:
+    """The caller's token, wherever it is used; else the address."""
+    token = caller().id
+    return f"token {token}" if token else limits.client(
+        request.remote_addr or "", request.environ.get("HTTP_X_FORWARDED_FOR", ""))
 
 
 def _exempt() -> bool:

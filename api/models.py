@@ -10,6 +10,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from api.bodies import BODY_BYTES_MAX, PART_BODY_BYTES_MAX
 from api.levels import Level
 from cluster.state.status import Status
+from orchestry.access import APPS_PATTERN, ID_PATTERN, TOKEN_CHARACTERS_MAX, Role
+from orchestry.access import NAME_PATTERN as LABEL_PATTERN
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 REPLICAS_MAX = 100
@@ -136,6 +138,14 @@ class EventsQuery(ReadQuery):
         None, description="Event id, for paging")
 
 
+class AuditQuery(ReadQuery):
+    """A page of the audit."""
+
+    since: str | None = Field(None, max_length=64, description="1h, 30m, 1d or an RFC 3339 time")
+    limit: Whole = Field(100, ge=1, le=1000)
+    before: Whole | None = Field(None, ge=0, le=INDEX_MAX, description="Entry id, for paging")
+
+
 class ActionsQuery(ReadQuery):
     """A page of a controller's record."""
 
@@ -164,7 +174,19 @@ class AllEventsQuery(EventsQuery):
     app: str | None = Field(None, pattern=NAME_PATTERN)
 
 
-class EventsStreamQuery(ReadQuery):
+class StreamQuery(ReadQuery):
+    """What every stream accepts."""
+
+    access_token: str | None = Field(
+        None, max_length=TOKEN_CHARACTERS_MAX,
+        description="The token, for clients that cannot send an `Authorization` header")
+
+
+class MetricsStreamQuery(StreamQuery):
+    """Each measurement."""
+
+
+class EventsStreamQuery(StreamQuery):
     """Which events, and from where on."""
 
     app: str | None = Field(None, pattern=NAME_PATTERN)
@@ -185,7 +207,7 @@ class LogsQuery(ReadQuery):
     follow: Flag = Field(False, description="Needs a WebSocket: see `.../logs/stream`")
 
 
-class LogsStreamQuery(ReadQuery):
+class LogsStreamQuery(StreamQuery):
     """Which lines, and how many that were written before."""
 
     container: str | None = Field(
@@ -334,6 +356,28 @@ class RestoreBody(_Body):
     restore_id: str = Field(pattern=r"^[\x21-\x7e]{1,64}$", description="The same for all parts")
     adopt: bool = Field(False, description="Take over the containers of the lost cluster")
     part: dict[str, Any] = Field(description="One line of the backup")
+
+
+class TokenPath(BaseModel):
+    """A token in the path."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    token_id: str = Field(pattern=ID_PATTERN, description="Id of the token")
+
+
+class TokenBody(_Body):
+    """A token that is to be made."""
+
+    name: str = Field(pattern=LABEL_PATTERN, description="Whose it is, or what it is for")
+    role: Role = Field(description="What it may do")
+    apps: str | None = Field(
+        None, pattern=APPS_PATTERN,
+        description="Good only for applications whose names begin so, such as `shop-`")
+    expires_in: str | None = Field(
+        None, max_length=24, description="How long it is good, such as 12h or 90d; else for ever")
+    expires_at: str | None = Field(
+        None, max_length=64, description="Until when instead, as an RFC 3339 time")
 
 
 class Fault(BaseModel):

@@ -10,8 +10,10 @@ from urllib.parse import quote
 from flask import Response, request
 
 from api import errors
+from api.access import caller
+from api.controller import Controller
 from api.here import INDEX, here
-from cluster.state.commands import Command, Stamp
+from cluster.state.commands import Command, Origin, Stamp
 from cluster.state.model import Applied, ClusterState
 from orchestry.errors import Code, OrchestryError
 
@@ -19,6 +21,9 @@ WRITE_WAIT_S = 5.0
 LEADER_WAIT_S = 1.0
 METHODS: Final = frozenset({"POST", "PUT", "DELETE", "PATCH"})
 
+AUDITED = "orchestry.audited"
+"""The state machine records this request."""
+PATH_MAX = 200
 _KEY_USED = "orchestry.idempotency_key"
 
 
@@ -73,6 +78,14 @@ def expected_revision() -> int | None:
     return None if wanted == "*" else int(wanted.strip('"'))
 
 
+def origin_of(controller: Controller) -> Origin:
+    """Who asks for what in the request that is served now."""
+    who, environ = caller(), request.environ
+    client = controller.limits.client(
+        request.remote_addr or "", environ.get("HTTP_X_FORWARDED_FOR", ""))
+    return Origin(who.id, who.name, client, request.method, request.path[:PATH_MAX])
+
+
 def propose(command: Command) -> Applied:
     """Commit one command and return its accepted outcome.
 
@@ -83,7 +96,10 @@ def propose(command: Command) -> Applied:
     controller = here().controller
     key, fingerprint = key_and_fingerprint()
     request.environ[_KEY_USED] = key
-    stamp = Stamp(controller.clock.wall_ms(), controller.id, key, fingerprint=fingerprint)
+    origin = origin_of(controller) if controller.settings.auth_on else None
+    stamp = Stamp(
+        controller.clock.wall_ms(), controller.id, key, fingerprint=fingerprint, origin=origin)
+    request.environ[AUDITED] = True
     try:
         applied = controller.log.submit(command, stamp).wait(WRITE_WAIT_S)
     except OrchestryError as error:

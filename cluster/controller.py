@@ -14,6 +14,7 @@ from cluster.config.effective import Configured, Effective
 from cluster.consensus.log import ReplicatedLog
 from cluster.consensus.syncobj_log import RaftConfig, SyncObjLog
 from cluster.control.actions import ActionFile
+from cluster.control.bootstrap import Bootstrap
 from cluster.control.checks import Check, HealthChecks
 from cluster.control.driver import Driver, Timing
 from cluster.control.fleet import Fleet
@@ -146,6 +147,8 @@ class Controller:
             lease_ttl_s=settings.lease_ttl_s, recorder=self.actions,
             adopt=settings.adopt,
         )
+        self._bootstrap = Bootstrap(
+            settings, clock, acting=self._driver.keeper.acting, submit=log.submit)
         self._follower = Follower(self.configured, set_log_level, limiting(self.limits))
         self._announce_s = 0.0
         self._parts = PartWatch(self.id)
@@ -316,6 +319,7 @@ class Controller:
             try:
                 self._follower.follow(self.log.state())
                 self._announce()
+                self._bootstrap.step(self.log.state())
                 self._watch_parts()
                 self._driver.step()
             except Exception:

@@ -122,6 +122,7 @@ class LiveCluster:
         self.raft_ports = dict(zip(self.ids, ports[size:2 * size], strict=True))
         self.ingress_port = ports[-1]
         self.environ = dict(environ or {})
+        self.headers: dict[str, str] = {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.index = 0
         self.nginx: Any = None
@@ -246,7 +247,8 @@ class LiveCluster:
         """True while the leader holds a lease, by the word of any that answers."""
         for node in self.alive():
             with contextlib.suppress(OSError):
-                body = call("GET", self.url(node, "/cluster/leader"), timeout_s=2)[1]
+                body = call("GET", self.url(node, "/cluster/leader"), timeout_s=2,
+                            headers=self.headers)[1]
                 if body.get("lease_expires_at"):
                     return True
         return False
@@ -255,7 +257,8 @@ class LiveCluster:
         """The controller that leads, by the word of the first that answers."""
         for node in self.alive():
             try:
-                status, body, _ = call("GET", self.url(node, "/cluster/leader"), timeout_s=2)
+                status, body, _ = call(
+                    "GET", self.url(node, "/cluster/leader"), timeout_s=2, headers=self.headers)
             except OSError:
                 continue
             if status == 200 and body["leader_id"] in self.alive():
@@ -267,7 +270,7 @@ class LiveCluster:
     ) -> tuple[int, Any]:
         """A write through whoever leads, following redirects and elections by hand."""
         deadline_s = time.monotonic() + timeout_s
-        headers = {"Idempotency-Key": os.urandom(8).hex()}
+        headers = {"Idempotency-Key": os.urandom(8).hex(), **self.headers}
         while True:
             for node in self.alive():
                 url = self.url(node, path)
@@ -295,7 +298,8 @@ class LiveCluster:
         path = f"/api/v1/apps/{app}?min_index={self.index}"
         for node in self.alive():
             try:
-                code, body, _ = call("GET", self.url(node, path), timeout_s=5)
+                code, body, _ = call(
+                    "GET", self.url(node, path), timeout_s=5, headers=self.headers)
             except OSError:
                 continue
             if code == 200:

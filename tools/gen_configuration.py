@@ -32,6 +32,8 @@ TAIL = """
 ## What must fit together
 
 - `CLUSTER_SECRET` and `CLUSTER_SECRET_FILE` exclude each other; one of them is mandatory unless every address of the cluster is loopback.
+- `ORCHESTRY_AUTH=auto` asks for tokens unless `ORCHESTRY_HOST` and every address of the cluster are loopback; all controllers should have the same. `on` needs `CLUSTER_SECRET` where there are several controllers. More in [access.md](access.md).
+- `ORCHESTRY_BOOTSTRAP_TOKEN` and `ORCHESTRY_BOOTSTRAP_TOKEN_FILE` exclude each other; all controllers need the same one.
 - `CLUSTER_PEERS` may include this controller; its port there is then `CLUSTER_RAFT_PORT`.
   Where it is left out, its address is the host of `CONTROLLER_API_URL` with `CLUSTER_RAFT_PORT`, and must be what the others list.
 - `CLUSTER_MODE` is `single` without peers and `cluster` with peers; the other combinations are errors.

@@ -6,6 +6,7 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
 from api import answers, bodies, converging, describe, views
+from api.access import caller, must_reach
 from api.endpoint import checked
 from api.here import answer, app_of, config_of, here, read
 from api.models import (
@@ -48,6 +49,7 @@ def register(query: WriteQuery, header: WriteHeaders) -> Response:
     spec = parse.parse_app(
         document, min_memory_bytes=here().controller.settings.min_memory_bytes
     )
+    must_reach(spec.name)
     problems = parse.unsupported(spec)
     if problems:
         raise OrchestryError(
@@ -155,11 +157,12 @@ def delete(path: AppPath, query: DeleteQuery, header: AppHeaders) -> Response:
 @checked
 def list_apps(query: ListQuery) -> Response:
     """List the applications with their counts."""
-    apps = read(query).apps
-    if query.status is None and query.format == "json":
+    apps, who = read(query).apps, caller()
+    if query.status is None and query.format == "json" and not who.apps:
         return answer(here().cache.listing(apps))
     found = [
-        app for name, app in sorted(apps.items()) if query.status in (None, app_status(app))
+        app for name, app in sorted(apps.items())
+        if who.reaches(name) and query.status in (None, app_status(app))
     ]
     return answer(views.listing(found, summary=query.format == "summary"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -19,8 +20,11 @@ from cluster.config.keys import read_value
 from cluster.state import backup
 from cluster.state.codec import decode_part
 from cluster.state.commands import RestorePart
+from cluster.state.model import Token
 from cluster.state.step import REPLICAS_MAX
 from orchestry import __version__
+from orchestry.access import APPS_PATTERN, HASH_PATTERN, ID_PATTERN
+from orchestry.access import NAME_PATTERN as LABEL_PATTERN
 from orchestry.errors import Code, OrchestryError
 from orchestry.policy import changed
 from orchestry.spec import parse
@@ -94,6 +98,8 @@ def _part(data: dict[str, Any]) -> RestorePart:
         if read_value(path, value) is BAD:
             raise errors.invalid([
                 ("part.config", f"{path!r:.80} is no key of this version, or not its value")])
+    if not all(map(_is_token, part.tokens)):
+        raise errors.invalid([("part.tokens", "has one that is no token of this version")])
     floor = here().controller.settings.min_memory_bytes
     for app, document in zip(part.apps, documents, strict=True):
         if parse.parse_app(document, min_memory_bytes=floor).name != app.name:
@@ -107,6 +113,15 @@ def _part(data: dict[str, Any]) -> RestorePart:
             raise errors.invalid([
                 ("part.apps", f"{app.name}: replicas must be 0 to {REPLICAS_MAX}")])
     return part
+
+
+def _is_token(token: Token) -> bool:
+    matches = (
+        re.fullmatch(HASH_PATTERN, token.hash), re.fullmatch(LABEL_PATTERN, token.name),
+        re.fullmatch(ID_PATTERN, token.id),
+        not token.apps or (token.role != "admin" and re.fullmatch(APPS_PATTERN, token.apps)),
+    )
+    return all(matches)
 
 
 def _check_cluster(part: RestorePart, *, adopt: bool) -> None:

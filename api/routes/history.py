@@ -8,6 +8,7 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
 from api import answers, errors, views
+from api.access import caller, must_reach
 from api.endpoint import checked
 from api.here import answer, app_of, here, read
 from api.models import AllEventsQuery, AppPath, EventsQuery
@@ -25,6 +26,8 @@ blueprint = APIBlueprint(
 @checked
 def all_events(query: AllEventsQuery) -> Response:
     """Events of the whole cluster, newest first."""
+    if query.app is not None:
+        must_reach(query.app)
     return answer(_events(read(query), query, query.app))
 
 
@@ -41,7 +44,7 @@ def app_events(path: AppPath, query: EventsQuery) -> Response:
 
 
 def _events(state: ClusterState, query: EventsQuery, app: str | None) -> dict[str, Any]:
-    wanted = Wanted(app, query.type, _since(query.since))
+    wanted = Wanted(app, query.type, since_of(query.since), caller().apps, public=True)
     page = here().controller.history.page(
         state, wanted, limit=query.limit, before=query.before)
     return {
@@ -50,7 +53,8 @@ def _events(state: ClusterState, query: EventsQuery, app: str | None) -> dict[st
     }
 
 
-def _since(text: str | None) -> int:
+def since_of(text: str | None) -> int:
+    """What a filter means, in Unix ms; 0 without one."""
     if text is None:
         return 0
     try:

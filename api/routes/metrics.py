@@ -9,6 +9,7 @@ from flask_openapi.blueprint import APIBlueprint
 
 from api import answers_scaling as answers
 from api import describe, errors, measured, prometheus, relay, views
+from api.access import caller
 from api.endpoint import checked
 from api.here import answer, app_of, here, read
 from api.models import AppPath, MetricsQuery, SystemMetricsQuery, WriteQuery
@@ -100,8 +101,10 @@ def _measured(state: ClusterState) -> dict[str, Any]:
     now_ms = controller.clock.wall_ms()
     records = controller.telemetry.all_latest(now_ms)
     totals = controller.telemetry.totals()
-    rows = []
+    rows, who = [], caller()
     for name, app in sorted(state.apps.items()):
+        if not who.reaches(name):
+            continue
         point = records[name].point if name in records else None
         size = point.memory_bytes if point is not None else None
         rows.append({

@@ -6,9 +6,10 @@ from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
 
 from api import describe, errors
+from api.access import caller, must_reach
 from api.endpoint import checked
 from api.here import app_of, here, read
-from api.models import AppPath, EventsStreamQuery, ReadQuery
+from api.models import AppPath, EventsStreamQuery, MetricsStreamQuery
 from api.streams.accept import accept
 from cluster.history.base import Wanted
 
@@ -24,7 +25,9 @@ def events(query: EventsStreamQuery) -> Response:
     """Events of the whole cluster as they happen, or after `since_id` without a gap."""
     read(query)
     since_id = query.since_id if query.since_id is not None else _last_event_id()
-    wanted = Wanted(query.app, query.type)
+    if query.app is not None:
+        must_reach(query.app)
+    wanted = Wanted(query.app, query.type, apps=caller().apps, public=True)
     return accept(here().streams.events.feed(wanted, since_id))
 
 
@@ -33,7 +36,7 @@ def events(query: EventsStreamQuery) -> Response:
     responses=describe.STREAM,
 )
 @checked
-def metrics(path: AppPath, query: ReadQuery) -> Response:
+def metrics(path: AppPath, query: MetricsStreamQuery) -> Response:
     """Each measurement of an application, beginning with the last one."""
     app_of(read(query), path.app_name)
     return accept(here().streams.metrics.feed(path.app_name))

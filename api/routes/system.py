@@ -8,6 +8,7 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
 from api import answers_cluster as answers
+from api.access import caller
 from api.controller import Component
 from api.endpoint import checked
 from api.here import answer, here, read
@@ -22,6 +23,10 @@ blueprint = APIBlueprint("system", __name__, abp_tags=[{"name": "System"}])
 _ALWAYS: dict[str, dict[str, int]] = {
     "docker": {"containers_running": 0}, "nginx": {"configs_active": 0},
 }
+
+
+OPEN = ("Authentication is off (ORCHESTRY_AUTH=off): whoever reaches this API may do everything; "
+        "set ORCHESTRY_AUTH=on")
 
 
 @blueprint.get("/livez", operation_id="livez", responses={200: answers.Alive})
@@ -57,7 +62,10 @@ def readyz(query: WriteQuery) -> Response:
 )
 @checked
 def health(query: ReadQuery) -> Response:
-    """The parts of this node and the counts of applications; 503 when it cannot serve."""
+    """The parts of this node and the counts of applications; 503 when it cannot serve.
+
+    Who shows no token does not learn why a part does badly.
+    """
     state = read(query)
     controller = here().controller
     now_ms = controller.clock.wall_ms()
@@ -72,14 +80,18 @@ def health(query: ReadQuery) -> Response:
         "timestamp": rfc3339(now_ms),
         "version": __version__,
         "uptime_seconds": (now_ms - controller.started_at_ms) // 1000,
-        "components": {name: _component(name, part) for name, part in components.items()},
+        "components": {
+            name: _component(name, part, why=caller().role is not None)
+            for name, part in components.items()
+        },
         "applications": {key: counts[key] for key in ("total", "running", "stopped", "error")},
+        "warnings": [OPEN] if controller.settings.auth == "off" else [],
     }
     return answer(body, 200 if serves else 503)
 
 
-def _component(name: str, part: Component) -> dict[str, Any]:
+def _component(name: str, part: Component, *, why: bool) -> dict[str, Any]:
     return {
         "status": part.status, "response_time_ms": part.response_time_ms,
-        "detail": part.detail or None, **_ALWAYS.get(name, {}), **part.extra,
+        "detail": (part.detail or None) if why else None, **_ALWAYS.get(name, {}), **part.extra,
     }

@@ -8,8 +8,10 @@ from http import HTTPStatus
 from flask import Response, request
 
 from api import errors
+from api.access import still_allowed
 from api.here import here
-from api.streams.hub import Begin
+from api.streams.hub import Begin, Hub
+from api.streams.peer import Feed, Peer
 from api.streams.take_over import SOCKET, STREAM, UPGRADE, Accepted
 from api.streams.wire import Refused, SseWire, WebSocketWire, Wire
 from orchestry.errors import Code, OrchestryError
@@ -45,7 +47,13 @@ def accept(begin: Begin) -> Response:
             f"This node serves {hub.streams_max} streams already; close some, ask another node, "
             "or raise ORCHESTRY_STREAMS_MAX",
         )
-    request.environ[STREAM] = Accepted(wire, begin, place)
+    allowed = still_allowed()
+
+    def begin_allowed(hub: Hub, peer: Peer) -> Feed:
+        peer.allowed = allowed
+        return begin(hub, peer)
+
+    request.environ[STREAM] = Accepted(wire, begin_allowed, place)
     return answer
 
 

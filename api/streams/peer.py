@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
-from api.streams.wire import NORMAL, TOO_SLOW, Message, Wire
+from api.streams.wire import DENIED, NORMAL, TOO_SLOW, Message, Wire
 
 QUEUE_BYTES_MAX = 256 * 1024
 """What may wait for one client beyond the buffers of the system."""
@@ -59,6 +59,8 @@ class Peer(asyncio.Protocol):
         self._ping_s = 0.0
         self._end_s: float | None = None
         self.close_code: int | None = None
+        self.allowed: Callable[[], bool] = lambda: True
+        """Asked at each tick: a stream ends with its client's right to it."""
 
     # -- asyncio -----------------------------------------------------------------------
 
@@ -187,6 +189,8 @@ class Peer(asyncio.Protocol):
         if self._end_s is not None:
             if now_s >= self._end_s:
                 self._transport.abort()
+        elif not self.allowed():
+            self.close(DENIED, "the token was revoked, or has expired")
         elif self._paused:
             if now_s >= self._since_s + STALL_S:
                 self.close(TOO_SLOW, "this client has read nothing for too long")

@@ -65,7 +65,8 @@ def _setting(
 class Settings:
     """Every setting of one controller; `sources` tells where each came from.
 
-    `raft_addresses` maps every controller's id, this one's included, to `host:port`.
+    `raft_addresses` maps every controller's id, this one's included, to `host:port`. `auth_on`
+    is what follows from `auth`: whether the API asks for tokens.
     """
 
     host: str = _setting(
@@ -80,6 +81,18 @@ class Settings:
         "ORCHESTRY_ORIGINS", readers.origins, (),
         "Other sites whose pages may act and listen through a browser, separated by commas, as"
         " https://ops.example.org.")
+    auth: Literal["on", "off", "auto"] = _setting(
+        "ORCHESTRY_AUTH", readers.one_of("on", "off", "auto"), "auto",
+        "on: the API asks for tokens; off: it does not; auto: it does unless every address of"
+        " the cluster is loopback.")
+    bootstrap_token: str = _setting(
+        "ORCHESTRY_BOOTSTRAP_TOKEN", readers.text, "",
+        "The first admin token, at least 32 characters; without it the leader makes one, in the"
+        " file bootstrap-token of its data folder.",
+        secret=True)
+    bootstrap_token_file: str = _setting(
+        "ORCHESTRY_BOOTSTRAP_TOKEN_FILE", readers.text, "",
+        "File that holds the first admin token.")
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
         "ORCHESTRY_LOG_LEVEL", readers.log_level, "info", "debug, info, warning or error.")
     data_dir: Path = _setting(  # noqa: RUF009 - a field, as all of them
@@ -180,6 +193,7 @@ class Settings:
         "Admin endpoints of the ingresses, separated by commas: unix:/path or"
         " http://[token@]host:port.")
     raft_addresses: Mapping[str, str]
+    auth_on: bool
     sources: Mapping[str, str]
 
 

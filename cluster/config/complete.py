@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from cluster.config import readers
 
 RAFT_TIMEOUT_MAX_S = 0.6
 SECRET_BYTES_MIN = 8
+_TOKEN = re.compile(r"[\x21-\x7e]{32,256}")
 
 Wrong = Callable[[str, str], None]
 
@@ -52,7 +54,40 @@ def complete(values: dict[str, Any], sources: dict[str, str], wrong: Wrong) -> N
     if values["lease_ttl_s"] <= RAFT_TIMEOUT_MAX_S:
         wrong("CLUSTER_LEASE_TTL", f"must be more than the Raft timeout, {RAFT_TIMEOUT_MAX_S} s")
     _secret(values, wrong)
+    _access(values, wrong)
     _database(values, wrong)
+
+
+def _access(values: dict[str, Any], wrong: Wrong) -> None:
+    hosts = [values["host"].strip("[]"), *(
+        address.rpartition(":")[0].strip("[]") for address in values["raft_addresses"].values())]
+    far = not all(readers.is_loopback(host) for host in hosts)
+    values["auth_on"] = values["auth"] == "on" or (values["auth"] == "auto" and far)
+    if values["auth"] == "on" and values["mode"] == "cluster" and not values["secret"]:
+        wrong("ORCHESTRY_AUTH", "on needs CLUSTER_SECRET, by which controllers know one another")
+    if values["bootstrap_token_file"]:
+        if values["bootstrap_token"]:
+            wrong("ORCHESTRY_BOOTSTRAP_TOKEN",
+                  "excludes ORCHESTRY_BOOTSTRAP_TOKEN_FILE; set one of the two")
+        values["bootstrap_token"] = _content(
+            "ORCHESTRY_BOOTSTRAP_TOKEN_FILE", values["bootstrap_token_file"], wrong)
+    if values["bootstrap_token"] and _TOKEN.fullmatch(values["bootstrap_token"]) is None:
+        wrong("ORCHESTRY_BOOTSTRAP_TOKEN_FILE" if values["bootstrap_token_file"]
+              else "ORCHESTRY_BOOTSTRAP_TOKEN",
+              "must be 32 to 256 visible ASCII characters, such as from `openssl rand -hex 32`")
+
+
+def _content(name: str, path: str, wrong: Wrong) -> str:
+    """What a file holds without the space around it; "" when that is nothing."""
+    try:
+        text = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        wrong(name, f"{path} cannot be read: {reason}")
+        return ""
+    if not text:
+        wrong(name, f"{path} is empty")
+    return text
 
 
 def _database(values: dict[str, Any], wrong: Wrong) -> None:
@@ -74,15 +109,8 @@ def _secret(values: dict[str, Any], wrong: Wrong) -> None:
     name = "CLUSTER_SECRET"
     if values["secret_file"]:
         name = "CLUSTER_SECRET_FILE"
-        try:
-            text = Path(values["secret_file"]).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            wrong(name, f"{values['secret_file']} cannot be read: {reason}")
-            return
-        values["secret"] = text.strip()
+        values["secret"] = _content(name, values["secret_file"], wrong)
         if not values["secret"]:
-            wrong(name, f"{values['secret_file']} is empty")
             return
     if values["secret"] and len(values["secret"].encode()) < SECRET_BYTES_MIN:
         wrong(name, f"must have at least {SECRET_BYTES_MIN} characters")

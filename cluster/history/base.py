@@ -51,17 +51,23 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which events: of one app, of one type, not older than `since_ms`; all by default."""
+    """Which events: of one app, of one type, not older than `since_ms`; all by default.
+
+    With `apps` only those of applications whose names begin so; `public` leaves the audit out.
+    """
 
     app: str | None = None
     type: str | None = None
     since_ms: int = 0
+    apps: str = ""
+    public: bool = False
 
     def includes(self, event: EventRecord) -> bool:
         """True for an event that is asked for."""
         return (
             self.app in (None, event.app) and self.type in (None, event.type)
-            and event.at_ms >= self.since_ms
+            and event.at_ms >= self.since_ms and event.app.startswith(self.apps)
+            and not (self.public and event.type == "audit")
         )
 
 

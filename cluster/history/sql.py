@@ -355,6 +355,10 @@ def _matching(
         query = query.where(events.c.app == wanted.app)
     if wanted.type is not None:
         query = query.where(events.c.type == wanted.type)
+    if wanted.public:
+        query = query.where(events.c.type != "audit")
+    if wanted.apps:
+        query = query.where(events.c.app.startswith(wanted.apps, autoescape=True))
     if wanted.since_ms:
         query = query.where(events.c.at_ms >= wanted.since_ms)
     return query

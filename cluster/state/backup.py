@@ -49,6 +49,7 @@ def parts(state: ClusterState) -> list[RestorePart]:
             "", number, len(groups), state.cluster_id, state.leadership.epoch,
             state.next_event_id, tuple(apps), state.events if number == 0 else (),
             tuple(sorted(state.config.items())) if number == 0 else (),
+            tuple(token for _, token in sorted(state.tokens.items())) if number == 0 else (),
         )
         for number, apps in enumerate(groups)
     ]

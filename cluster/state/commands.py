@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cluster.state.model import App, EventRecord, Replica
+from cluster.state.model import App, EventRecord, Replica, Token
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who asked for what: the id and name of the token, "" without one, the address, the call."""
+
+    token: str
+    name: str
+    client: str
+    method: str
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +25,8 @@ class Stamp:
 
     `request_id` makes a repeat harmless; "" switches that off. `fingerprint` tells a repeat
     from another request under the same id, which is refused. `epoch` is set on every
-    command of the leader's loops and must equal the current one.
+    command of the leader's loops and must equal the current one. `origin` is the user who
+    asked for it, where users are known.
     """
 
     at_ms: int
@@ -22,6 +34,7 @@ class Stamp:
     request_id: str = ""
     epoch: int | None = None
     fingerprint: str = ""
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +108,42 @@ class SetConfig:
 
     changes: tuple[tuple[str, Any], ...]
     domain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateToken:
+    """Let a token in, of which the log knows only the hash.
+
+    The `first` one is made by the leader itself, unless somebody has an admin token.
+    """
+
+    token: Token
+    first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeToken:
+    """Forget the token with this id."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Writes of one kind that a controller refused, `count` of them since `at_ms`."""
+
+    origin: Origin
+    app: str
+    code: str
+    count: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRefusals:
+    """What a controller refused before it became a command."""
+
+    refusals: tuple[Refused, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +250,7 @@ class RestorePart:
     apps: tuple[App, ...] = ()
     events: tuple[EventRecord, ...] = ()
     config: tuple[tuple[str, Any], ...] = ()
+    tokens: tuple[Token, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,5 +276,6 @@ class RenewLease:
 Command = (
     Noop | RegisterApp | StartApp | StopApp | ScaleApp | SetScaling | SetConfig | AutoScale
     | DeleteApp | FinishDelete | ReportApp | RecordEvent | AnnounceController | ChangeMembers
-    | BindMember | RestorePart | BeginEpoch | RenewLease
+    | BindMember | RestorePart | BeginEpoch | RenewLease | CreateToken | RevokeToken
+    | RecordRefusals
 )

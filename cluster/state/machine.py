@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from cluster.state import commands as c
+from cluster.state.audit import record_refusals, recorded
 from cluster.state.config import set_config, settled_addresses
 from cluster.state.members import bind_member, change_members
 from cluster.state.memory import Outcome
@@ -20,6 +21,7 @@ from cluster.state.model import (
 from cluster.state.restore import restore_part
 from cluster.state.scaling import auto_scale, scale, set_scaling
 from cluster.state.step import REPLICAS_MAX, Refusal, Step, leaving, tell, wanted_app, with_app
+from cluster.state.tokens import create_token, revoke_token
 from orchestry.errors import Code
 
 
@@ -37,13 +39,18 @@ def apply(
     if not isinstance(command, c.ChangeMembers):  # of those, the log alone decides
         early = _without_it(state, stamp, index, known)
         if early is not None:
-            return replace(state, index=index), early
+            after = replace(state, index=index)
+            if stamp.origin is not None and early.index == index:  # refused now, not before
+                after = recorded(after, command, stamp, early)
+            return after, early
     step = _STEPS[type(command)](replace(state, index=index), command, stamp)
     if isinstance(step, Refusal):
         after, applied = replace(state, index=index), Applied(index, step.code, step.details)
     else:
         after, value = step
         applied = Applied(index, value=value)
+    if stamp.origin is not None:
+        after = recorded(after, command, stamp, applied)
     if stamp.request_id and known is None:
         outcome = Outcome(stamp.request_id, stamp.fingerprint, stamp.at_ms, applied)
         after = replace(after, memory=after.memory.remember(outcome))
@@ -233,4 +240,7 @@ _STEPS: dict[type[Any], Callable[[ClusterState, Any, c.Stamp], Step]] = {
     c.RestorePart: restore_part,
     c.BeginEpoch: _begin_epoch,
     c.RenewLease: _renew,
+    c.CreateToken: create_token,
+    c.RevokeToken: revoke_token,
+    c.RecordRefusals: record_refusals,
 }

@@ -9,6 +9,7 @@ from immutables import Map
 
 from cluster.state.memory import Memory
 from cluster.state.outcome import Applied
+from orchestry.access import Role
 
 Health = Literal["starting", "healthy", "unhealthy"]
 Phase = Literal["created", "running", "exited"]
@@ -126,11 +127,29 @@ class EventRecord:
     """Something that happened; `id` is unique and grows."""
 
     id: int
-    type: Literal["scaling", "health", "config", "error", "cluster"]
+    type: Literal["scaling", "health", "config", "error", "cluster", "audit"]
     app: str
     message: str
     at_ms: int
     details: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """Who may call the API: whoever knows the text whose SHA-256, in hex, is `hash`.
+
+    `apps`, when not "", is how the names of the apps begin that it is good for.
+    `expires_at_ms` is 0 for never; `created_by` is the id of the token that made it.
+    """
+
+    id: str
+    name: str
+    role: Role
+    hash: str
+    apps: str = ""
+    expires_at_ms: int = 0
+    created_at_ms: int = 0
+    created_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +162,7 @@ class Restore:
     apps: Map[str, App] = field(default_factory=Map)
     events: tuple[EventRecord, ...] = ()
     config: tuple[tuple[str, Any], ...] = ()
+    tokens: tuple[Token, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +174,7 @@ class ClusterState:
     cluster has taken the id of a lost one and leaves its containers alone. `owners` says
     which app an ingress address belongs to; it follows from `apps`. `config` are the keys of
     the configuration that users changed, by path; the others are as each controller's settings.
+    `tokens` are by their hash. `audit_head` is the hash of the last event of type audit.
     """
 
     index: int = 0
@@ -170,6 +191,8 @@ class ClusterState:
     awaiting_restore: bool = False
     restore: Restore | None = None
     config: Map[str, Any] = field(default_factory=Map)
+    tokens: Map[str, Token] = field(default_factory=Map)
+    audit_head: str = ""
 
 
 def owners_of(apps: Map[str, App]) -> Map[str, str]:
@@ -179,5 +202,5 @@ def owners_of(apps: Map[str, App]) -> Map[str, str]:
 
 __all__ = [
     "App", "Applied", "ClusterState", "ControllerInfo", "EventRecord", "Health", "Leadership",
-    "Member", "Phase", "Replica", "Restore", "owners_of",
+    "Member", "Phase", "Replica", "Restore", "Token", "owners_of",
 ]

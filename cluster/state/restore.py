@@ -7,8 +7,10 @@ from dataclasses import replace
 from immutables import Map
 
 from cluster.state import commands as c
+from cluster.state.audit import head_of
 from cluster.state.model import GENERATION, ClusterState, Restore, next_generation, owners_of
 from cluster.state.step import RECENT_EVENTS_MAX, Refusal, Step, tell
+from cluster.state.tokens import merged
 from orchestry.errors import Code
 
 APPS_MAX = 50_000
@@ -36,7 +38,7 @@ def restore_part(state: ClusterState, command: c.RestorePart, stamp: c.Stamp) ->
             restore.id, restore.next + 1, restore.total,
             restore.apps.update({app.name: app for app in command.apps}),
             (*restore.events, *command.events)[-RECENT_EVENTS_MAX:],
-            (*restore.config, *command.config),
+            (*restore.config, *command.config), (*restore.tokens, *command.tokens),
         )
     if len(restore.apps) > APPS_MAX:
         return Refusal(Code.CONFLICT, f"A cluster has at most {APPS_MAX} applications")
@@ -53,12 +55,18 @@ def restore_part(state: ClusterState, command: c.RestorePart, stamp: c.Stamp) ->
 def _install(
     state: ClusterState, restore: Restore, command: c.RestorePart, stamp: c.Stamp
 ) -> ClusterState:
-    """Epoch and event ids go on far above the backup's, since the lost cluster went on after it."""
+    """Epoch and event ids go on far above the backup's, since the lost cluster went on after it.
+
+    The tokens of this cluster stay, or who restores it would be locked out. The audit goes on
+    after the backup's last entry.
+    """
     lead = state.leadership
     state = replace(
         state, apps=restore.apps, owners=owners_of(restore.apps), restore=None,
         awaiting_restore=False,
-        events=restore.events, config=Map(restore.config),
+        events=restore.events, audit_head=head_of(restore.events) or state.audit_head,
+        config=Map(restore.config),
+        tokens=merged(state.tokens, restore.tokens),
         next_event_id=next_generation(max(command.next_event_id, state.next_event_id)),
         leadership=replace(lead, epoch=max(lead.epoch, command.epoch) + GENERATION),
     )

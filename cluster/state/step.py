@@ -30,12 +30,20 @@ def tell(
     state: ClusterState, stamp: c.Stamp, kind: Any, app: str, message: str, /, **details: Any
 ) -> ClusterState:
     """The state with one event more; the oldest goes when there are too many."""
-    details = {"by": stamp.by, **details}
+    who = {"by": stamp.by}
+    if stamp.origin is not None and stamp.origin.token:
+        who["actor"] = stamp.origin.token
+    details = {**who, **details}
     event = EventRecord(
         state.next_event_id, kind, app, message, stamp.at_ms, tuple(sorted(details.items()))
     )
+    return append(state, event)
+
+
+def append(state: ClusterState, event: EventRecord) -> ClusterState:
+    """The state with this event as its last."""
     events = (*state.events, event)[-RECENT_EVENTS_MAX:]
-    return replace(state, events=events, next_event_id=state.next_event_id + 1)
+    return replace(state, events=events, next_event_id=event.id + 1)
 
 
 def with_app(state: ClusterState, app: App) -> ClusterState:

@@ -7,7 +7,17 @@ from typing import Any
 import click
 
 from orchestry import __version__
-from orchestry.cli.commands import cluster, files, health, history, local, run, scaling, show
+from orchestry.cli.commands import (
+    access,
+    cluster,
+    files,
+    health,
+    history,
+    local,
+    run,
+    scaling,
+    show,
+)
 from orchestry.cli.session import Options, shared_options
 
 EPILOG = (
@@ -32,6 +42,6 @@ app = click.Group(
 )
 click.version_option(__version__, message="orchestry %(version)s")(app)
 
-for _module in (local, files, run, scaling, show, health, history, cluster):
+for _module in (local, files, run, scaling, show, health, history, cluster, access):
     for _command in _module.COMMANDS:
         app.add_command(_command)

@@ -270,7 +270,7 @@ class Client:
 
     def remove_member(self, node_id: str, *, key: str | None = None) -> Answer:
         """Let a controller vote no more."""
-        return self._write("DELETE", f"/cluster/members/{_node(node_id)}", None, key=key)
+        return self._write("DELETE", f"/cluster/members/{_part('node_id', node_id)}", None, key=key)
 
     def transfer_leadership(self, to: str | None = None, *, key: str | None = None) -> Answer:
         """Hand leadership over, to controller `to` or to the one that is best prepared."""
@@ -291,6 +291,31 @@ class Client:
         """Send one part of a backup to an empty cluster; the last one makes it the state."""
         return self._write("POST", "/cluster/restore", {
             "restore_id": restore_id, "adopt": adopt, "part": dict(part)}, key=key)
+
+    # Access
+
+    def create_token(
+        self, name: str, role: str, *, apps: str | None = None, expires_in: str | None = None,
+        key: str | None = None,
+    ) -> Answer:
+        """Make a token; `token` of the answer is shown only now, and null for a repeat."""
+        body = {"name": name, "role": role, "apps": apps, "expires_in": expires_in}
+        return self._write("POST", "/api/v1/tokens", {
+            part: value for part, value in body.items() if value is not None}, key=key)
+
+    def list_tokens(self) -> Answer:
+        """All tokens, without the tokens themselves."""
+        return self._read("/api/v1/tokens")
+
+    def revoke_token(self, token_id: str, *, key: str | None = None) -> Answer:
+        """Make a token useless."""
+        return self._write("DELETE", f"/api/v1/tokens/{_part('token_id', token_id)}", None, key=key)
+
+    def get_audit(
+        self, *, since: str | None = None, limit: int | None = None, before: int | None = None,
+    ) -> Answer:
+        """Who wrote what and who was refused, newest first."""
+        return self._read("/api/v1/audit", since=since, limit=limit, before=before)
 
     def _read(
         self, path: str, *, body_statuses: frozenset[int] = frozenset(),
@@ -325,11 +350,11 @@ def _app(name: str, rest: str = "") -> str:
     return f"/api/v1/apps/{quote(name, safe='')}{rest}"
 
 
-def _node(name: str) -> str:
-    if name in ("", ".", ".."):
+def _part(field: str, text: str) -> str:
+    if text in ("", ".", ".."):
         raise InvalidRequest("VALIDATION_ERROR", "Request validation failed",
-                             [{"field": "node_id", "message": "give the id of a controller"}])
-    return quote(name, safe="")
+                             [{"field": field, "message": "give the id"}])
+    return quote(text, safe="")
 
 
 def _flag(value: bool) -> str:

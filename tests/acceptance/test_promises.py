@@ -21,6 +21,8 @@ ELSEWHERE = {
     ("POST", "/cluster/transfer"): "tests/acceptance/test_members.py",
     ("POST", "/cluster/restore"): "tests/acceptance/test_backup.py",
     ("PUT", "/api/v1/config"): "tests/acceptance/test_config.py",
+    ("POST", "/api/v1/tokens"): "tests/api/test_tokens.py",
+    ("DELETE", "/api/v1/tokens/{token_id}"): "tests/api/test_tokens.py",
     ("POST", "/api/v1/apps/{app_name}/scaling/simulate"): "tests/api/test_scaling.py",
     ("POST", "/api/v1/apps/{app_name}/health/check"): "tests/api/test_health.py",
 }

@@ -66,11 +66,12 @@ def test_every_write_route_has_the_guard() -> None:
     node.announce("two", "http://two.example:8002")
     node.local.leader = "two"
     writes = [
-        (method, rule.rule.replace("<app_name>", "shop").replace("<node_id>", "two"))
+        (method, rule.rule.replace("<app_name>", "shop").replace("<node_id>", "two")
+         .replace("<token_id>", "t1"))
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"GET", "HEAD", "OPTIONS"}
     ]
-    assert len(writes) == 13
+    assert len(writes) == 15
     for method, path in writes:
         answer = client.open(path, method=method)
         assert answer.status_code == 307

@@ -99,6 +99,20 @@ def test_events_are_found_by_app_type_time_and_id(store: SqlStore) -> None:
     assert store.count_events(C, Wanted(), after=5, before=9) == 3
 
 
+def test_events_are_found_by_how_names_begin_and_without_the_audit(store: SqlStore) -> None:
+    """In the store and in memory alike; what the log of the cluster tells belongs to no app."""
+    made = [event(1, "shop-a"), event(2, "shop"), event(3, "shop-b", "audit"), event(4, ""),
+            event(5, "", "audit"), event(6, "a-shop-")]
+    store.append_events(C, made)
+    for wanted, ids in (
+        (Wanted(apps="shop-"), [3, 1]), (Wanted(apps="shop-", public=True), [1]),
+        (Wanted(public=True), [6, 4, 2, 1]), (Wanted(type="audit"), [5, 3]), (Wanted(apps="%"), []),
+    ):
+        assert [e.id for e in store.events(C, wanted)] == ids
+        assert [e.id for e in reversed(made) if wanted.includes(e)] == ids
+        assert store.count_events(C, wanted) == len(ids)
+
+
 def test_gaps_are_found(store: SqlStore) -> None:
     """Ids that are missing, but not those that a restore skipped."""
     numbers = [3, 4, 7, 8, 12, 1000, 2000, 2001]

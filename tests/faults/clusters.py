@@ -262,6 +262,7 @@ class HostsCluster(FaultCluster):
         address = {n: self.hosts.address(h) for n, h in self.host_of.items()}
         return super().variables(node) | {
             "ORCHESTRY_HOST": address[node],
+            "ORCHESTRY_AUTH": "off",
             "CLUSTER_PEERS": ",".join(f"{n}={address[n]}:{self.raft_ports[n]}" for n in self.ids),
             "CLUSTER_SECRET": "a secret of these tests",
         }

@@ -19,7 +19,8 @@ from cluster.state.codec import (
 )
 from cluster.state.model import ClusterState
 from orchestry.errors import Code
-from tests.unit.test_state_machine import COMMANDS, REGISTER, STAMPS, healthy, run, stamp
+from tests.unit.drawn import COMMANDS, STAMPS
+from tests.unit.test_state_machine import REGISTER, healthy, run, stamp
 
 
 @pytest.mark.parametrize("kind", COMMANDS, ids=lambda kind: kind.__name__)

@@ -55,6 +55,7 @@ def test_environment_beats_file_beats_default(tmp_path: Path) -> None:
 GOOD = {
     "ORCHESTRY_HOST": "0.0.0.0", "ORCHESTRY_PORT": "8001", "ORCHESTRY_LOG_LEVEL": "DEBUG",
     "ORCHESTRY_STREAMS_MAX": "10", "ORCHESTRY_ORIGINS": "https://ops.example.org",
+    "ORCHESTRY_AUTH": "on", "ORCHESTRY_BOOTSTRAP_TOKEN": "0123456789abcdef" * 2,
     "ORCHESTRY_DATA_DIR": "/srv/data", "ORCHESTRY_ENGINE": "fake", "CONTROLLER_NODE_ID": "a",
     "CONTROLLER_API_URL": "https://a.example:8001/", "CLUSTER_MODE": "cluster",
     "CLUSTER_PEERS": FAR, "CLUSTER_SECRET": SECRET, "CLUSTER_RAFT_PORT": "9001",
@@ -83,7 +84,8 @@ def test_every_setting_can_be_set_and_is_shown() -> None:
     assert settings.secret == SECRET
     rows = {row.name: row for row in config.describe(settings)}
     assert set(rows) == {definition.name for definition in config.DEFINITIONS}
-    assert set(rows) == set(GOOD) | {"CLUSTER_SECRET_FILE", "POSTGRES_HOST"}
+    assert set(rows) == set(GOOD) | {
+        "CLUSTER_SECRET_FILE", "POSTGRES_HOST", "ORCHESTRY_BOOTSTRAP_TOKEN_FILE"}
     assert {rows[name].source for name in GOOD} == {"environment"}
     assert rows["CLUSTER_LIMITS_MIN_MEMORY"].value == "4Mi"
     assert rows["CLUSTER_SECRET"].value == "********"
@@ -242,6 +244,34 @@ def test_secret_is_mandatory_off_loopback(tmp_path: Path) -> None:
     file.write_text("\n")
     assert "is empty" in faults(environ | {"CLUSTER_SECRET_FILE": str(file)})["CLUSTER_SECRET_FILE"]
     assert SECRET not in str(faults(environ | {"CLUSTER_SECRET": "x\n" + SECRET}))
+
+
+@pytest.mark.parametrize(("environ", "on"), [
+    ({}, False), ({"CONTROLLER_NODE_ID": "a", "CLUSTER_PEERS": THREE}, False),
+    ({"ORCHESTRY_HOST": "0.0.0.0"}, True), ({"ORCHESTRY_HOST": "[::1]"}, False),
+    ({"CONTROLLER_NODE_ID": "a", "CLUSTER_PEERS": FAR, "CLUSTER_SECRET": SECRET}, True),
+    ({"ORCHESTRY_HOST": "0.0.0.0", "ORCHESTRY_AUTH": "off"}, False),
+    ({"ORCHESTRY_AUTH": "on"}, True),
+])
+def test_tokens_are_asked_for_off_loopback(environ: Mapping[str, str], on: bool) -> None:
+    """One address that is not loopback is enough, unless the operator decides otherwise."""
+    assert config.load(environ).auth_on is on
+
+
+def test_the_settings_of_access(tmp_path: Path) -> None:
+    """Controllers must know one another; a first token is long, and from one place."""
+    three = {"CONTROLLER_NODE_ID": "a", "CLUSTER_PEERS": THREE, "ORCHESTRY_AUTH": "on"}
+    assert "needs CLUSTER_SECRET" in faults(three)["ORCHESTRY_AUTH"]
+    assert config.load(three | {"CLUSTER_SECRET": SECRET}).auth_on
+    short = faults({"ORCHESTRY_BOOTSTRAP_TOKEN": "secret"})
+    assert "32 to 256" in short["ORCHESTRY_BOOTSTRAP_TOKEN"]
+    file = tmp_path / "token"
+    name, token = "ORCHESTRY_BOOTSTRAP_TOKEN_FILE", "t" * 32
+    assert "cannot be read" in faults({name: str(file)})[name]
+    file.write_text(token + "\n")
+    assert config.load({name: str(file)}).bootstrap_token == token
+    both = faults({name: str(file), "ORCHESTRY_BOOTSTRAP_TOKEN": token})
+    assert "excludes" in both["ORCHESTRY_BOOTSTRAP_TOKEN"]
 
 
 def test_variables_of_the_command_line_are_no_settings() -> None:

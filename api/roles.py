@@ -1,0 +1,89 @@
+"""Roles: who may call what; one line for each route, and nobody calls a route without a line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from orchestry.access import Role
+
+Need = Literal["open", "peer"] | Role
+"""`open`: everybody; `peer`: another controller, or an admin; else a token of that role or more."""
+
+Scope = Literal["app", "filtered", "any", "all"]
+"""What holds for a token that is limited to some apps. `app`: the app of the path must be one of
+them; `filtered`: the route looks at its app, or leaves others out of its answer; `any`: it is not
+about apps; `all`: it is about all apps, so that such a token may not call it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """What a route asks of its caller."""
+
+    need: Need
+    scope: Scope
+
+
+_APP = "/api/v1/apps/<app_name>"
+TABLE: dict[tuple[str, str], Right] = {
+    ("GET", "/livez"): Right("open", "any"),
+    ("GET", "/readyz"): Right("open", "any"),
+    ("GET", "/health"): Right("open", "any"),
+    ("GET", "/cluster/health"): Right("open", "any"),
+    ("GET", "/cluster/is-leader"): Right("open", "any"),
+    ("GET", "/docs"): Right("open", "any"),
+    ("GET", "/docs/<file_name>"): Right("open", "any"),
+    ("GET", "/openapi.json"): Right("open", "any"),
+
+    ("GET", "/cluster/history/events"): Right("peer", "all"),
+    ("GET", "/cluster/history/samples"): Right("peer", "all"),
+    ("GET", "/cluster/measurements"): Right("peer", "all"),
+    ("GET", "/cluster/host"): Right("peer", "all"),
+
+    ("GET", "/api/v1/apps"): Right("viewer", "filtered"),
+    ("GET", _APP): Right("viewer", "app"),
+    ("GET", f"{_APP}/spec"): Right("viewer", "app"),
+    ("GET", f"{_APP}/scaling"): Right("viewer", "app"),
+    ("GET", f"{_APP}/scaling/decisions"): Right("viewer", "app"),
+    ("POST", f"{_APP}/scaling/simulate"): Right("viewer", "app"),
+    ("GET", f"{_APP}/health"): Right("viewer", "app"),
+    ("GET", f"{_APP}/metrics"): Right("viewer", "app"),
+    ("GET", f"{_APP}/metrics/stream"): Right("viewer", "app"),
+    ("GET", f"{_APP}/events"): Right("viewer", "app"),
+    ("GET", f"{_APP}/logs"): Right("viewer", "app"),
+    ("GET", f"{_APP}/logs/stream"): Right("viewer", "app"),
+    ("GET", "/api/v1/events"): Right("viewer", "filtered"),
+    ("GET", "/api/v1/events/stream"): Right("viewer", "filtered"),
+    ("GET", "/api/v1/metrics"): Right("viewer", "filtered"),
+    ("GET", "/metrics"): Right("viewer", "all"),
+    ("GET", "/cluster/status"): Right("viewer", "any"),
+    ("GET", "/cluster/leader"): Right("viewer", "any"),
+    ("GET", "/cluster/members"): Right("viewer", "any"),
+
+    ("POST", "/api/v1/apps/register"): Right("deployer", "filtered"),
+    ("POST", f"{_APP}/start"): Right("deployer", "app"),
+    ("POST", f"{_APP}/stop"): Right("deployer", "app"),
+    ("POST", f"{_APP}/scale"): Right("deployer", "app"),
+    ("DELETE", _APP): Right("deployer", "app"),
+    ("PUT", f"{_APP}/scaling"): Right("deployer", "app"),
+    ("POST", f"{_APP}/health/check"): Right("deployer", "app"),
+
+    ("GET", "/api/v1/config"): Right("admin", "all"),
+    ("PUT", "/api/v1/config"): Right("admin", "all"),
+    ("GET", "/api/v1/audit"): Right("admin", "all"),
+    ("GET", "/api/v1/tokens"): Right("admin", "all"),
+    ("POST", "/api/v1/tokens"): Right("admin", "all"),
+    ("DELETE", "/api/v1/tokens/<token_id>"): Right("admin", "all"),
+    ("POST", "/cluster/members"): Right("admin", "all"),
+    ("DELETE", "/cluster/members/<node_id>"): Right("admin", "all"),
+    ("POST", "/cluster/transfer"): Right("admin", "all"),
+    ("GET", "/cluster/backup"): Right("admin", "all"),
+    ("POST", "/cluster/restore"): Right("admin", "all"),
+    ("GET", "/cluster/actions"): Right("admin", "all"),
+    ("GET", "/cluster/containers"): Right("admin", "all"),
+}
+
+
+def right_of(method: str, rule: str) -> Right | None:
+    """What a route asks; None for one without a line."""
+    return TABLE.get(("GET" if method == "HEAD" else method, rule))

@@ -1,0 +1,164 @@
+"""Three real controllers that ask for tokens: the first one, followers, leaders that die."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import stat
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.control.bootstrap import FILE
+from orchestry import Client
+from orchestry.cli import main
+from orchestry.client import ApiError, Forbidden
+from tests.live import LiveCluster, app_spec, call, until
+
+pytestmark = pytest.mark.acceptance
+SECRET = "a secret of these tests"
+KNOWN_S = 30.0
+
+
+class AskingCluster(LiveCluster):
+    """Controllers that ask for tokens; `headers` is the first one, once there is one."""
+
+    def files(self) -> list[Path]:
+        """Where first tokens are kept."""
+        return sorted(self.folder.glob(f"*/{FILE}"))
+
+    def acting(self) -> bool:
+        """True once a leader acts and the first token is good."""
+        for file in self.files():
+            self.headers = {"Authorization": f"Bearer {file.read_text().strip()}"}
+        return bool(self.headers) and super().acting()
+
+    def status_of(self, node: str, path: str, token: str) -> int:
+        """What a controller answers to a read with this token."""
+        return call("GET", self.url(node, path), headers={"Authorization": f"Bearer {token}"})[0]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[AskingCluster]:
+    """Three controllers without containers."""
+    with AskingCluster(tmp_path / "cluster", engine="fake", ingress=False, environ={
+        "ORCHESTRY_AUTH": "on", "CLUSTER_SECRET": SECRET,
+    }) as found:
+        yield found
+
+
+def everywhere(cluster: AskingCluster, path: str, token: str, status: int) -> None:
+    """Every controller that runs comes to answer so, and soon."""
+    for node in cluster.alive():
+        until(f"{node} answers {status}", lambda node=node: (  # type: ignore[misc]
+            cluster.status_of(node, path, token) == status), KNOWN_S)
+
+
+def test_the_first_token(cluster: AskingCluster) -> None:
+    """One file with one token that no log shows, good on every controller and after kill -9."""
+    (file,) = cluster.files()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    first = file.read_text().strip()
+    everywhere(cluster, "/api/v1/tokens", first, 200)
+    until("the log says where it is", lambda: [
+        node for node in cluster.ids if "FIRST ADMIN TOKEN" in cluster.log(node)
+    ] == [file.parent.name], KNOWN_S)
+    assert all(first not in cluster.log(node) for node in cluster.ids)
+    assert call("GET", cluster.url(cluster.ids[0], "/api/v1/apps"))[0] == 401
+
+    leader = str(cluster.leader())
+    cluster.kill(leader)
+    until("another leads", lambda: cluster.leader() not in (None, leader), KNOWN_S)
+    cluster.boot(leader)
+    cluster.wait_ready()
+    assert cluster.files() == [file]
+    everywhere(cluster, "/api/v1/tokens", first, 200)
+    listed = call("GET", cluster.url(leader, "/api/v1/tokens"), headers=cluster.headers)[1]
+    assert [(row["name"], row["role"]) for row in listed["tokens"]] == [("bootstrap", "admin")]
+
+
+def test_a_deployer_works_through_followers_until_its_token_is_revoked(
+    cluster: AskingCluster, capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The command line makes the token, a redirect keeps it, revoking ends it and its streams."""
+    leader = str(cluster.leader())
+    follower = next(node for node in cluster.ids if node != leader)
+    first = cluster.headers["Authorization"].removeprefix("Bearer ")
+    options = ["--url", cluster.url(follower), "--token", first]
+    assert main([*options, "token", "create", "ci", "--role", "deployer", "--apps", "shop"]) == 0
+    token = capsys.readouterr().out.strip()
+    everywhere(cluster, "/api/v1/apps", token, 200)
+    with Client(cluster.url(follower), token=token) as client:
+        assert client.register_app(app_spec("shop", "x:1"))["status"] == "registered"
+        client.start_app("shop", replicas=1, wait=False)
+        assert [app["name"] for app in client.list_apps()["apps"]] == ["shop"]
+        assert client.system_metrics()["node_id"] == leader  # read by the leader, for the caller
+        with pytest.raises(Forbidden):
+            client.register_app(app_spec("blog", "x:1"))
+        with pytest.raises(Forbidden):
+            client.get_config()
+    answer = call("POST", cluster.url(follower, "/api/v1/apps/shop/stop"), {},
+                  headers={"Authorization": f"Bearer {token}"})
+    assert answer[0] == 307
+    assert token not in answer[2]["Location"]
+    ended = watch(cluster.url(follower, f"/api/v1/events/stream?access_token={token}"))
+    next(ended)
+
+    assert main([*options, "token", "list", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["tokens"]
+    (row,) = [row for row in rows if row["name"] == "ci"]
+    assert main([*options, "token", "revoke", row["id"]]) == 0
+    everywhere(cluster, "/api/v1/apps", token, 401)
+    assert "revoked" in next(ended)
+    with Client(cluster.url(follower), token=token) as client, pytest.raises(ApiError) as caught:
+        client.stop_app("shop")
+    assert caught.value.status == 401
+    assert all(token not in cluster.log(node) for node in cluster.ids)
+
+    assert main([*options, "audit", "verify"]) == 0
+    assert "an unbroken chain" in capsys.readouterr().out
+    assert main([*options, "audit", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["entries"]
+    assert [(entry["name"], entry["method"], entry["path"], entry["code"]) for entry in found] == [
+        ("bootstrap", "DELETE", f"/api/v1/tokens/{row['id']}", "OK"),
+        ("ci", "POST", "/api/v1/apps/shop/start", "OK"),
+        ("ci", "POST", "/api/v1/apps/register", "OK"),
+        ("bootstrap", "POST", "/api/v1/tokens", "OK"),
+    ]
+    for node in cluster.ids:
+        answer = call("GET", cluster.url(node, "/api/v1/audit"), headers=cluster.headers)
+        assert [entry["hash"] for entry in answer[1]["entries"]] == [
+            entry["hash"] for entry in found]
+
+
+def watch(url: str) -> Iterator[str]:
+    """Opens a stream, and then tells why it ended."""
+    request = urllib.request.Request(url, headers={"Accept": "text/event-stream"})
+    with contextlib.closing(urllib.request.urlopen(request, timeout=KNOWN_S)) as answer:
+        yield "open"
+        closing = False
+        for line in answer:
+            if closing and line.startswith(b"data: "):
+                found: dict[str, Any] = json.loads(line.removeprefix(b"data: "))
+                assert found["code"] == 1008
+                yield found["reason"]
+                return
+            closing = line.strip() == b"event: close"
+    raise AssertionError("the stream ended without a reason")
+
+
+def test_controllers_serve_one_another(cluster: AskingCluster) -> None:
+    """What followers ask of the leader and of one another is let through by their marks."""
+    leader = str(cluster.leader())
+    name = 'orchestry_api_requests_total{endpoint="peers.samples",method="GET",status="'
+
+    def answered() -> bool:
+        text = call("GET", cluster.url(leader, "/metrics"), headers=cluster.headers)[1]
+        lines = [line for line in text.splitlines() if line.startswith(name)]
+        assert not any(line.startswith(f'{name}401"') for line in lines), lines
+        return any(line.startswith(f'{name}200"') for line in lines)
+
+    until("followers copied what the leader measured", answered, KNOWN_S)
