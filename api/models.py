@@ -10,7 +10,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from api.bodies import BODY_BYTES_MAX, PART_BODY_BYTES_MAX
 from api.levels import Level
 from cluster.state.status import Status
-from orchestry.access import APPS_PATTERN, ID_PATTERN, TOKEN_CHARACTERS_MAX, Role
+from orchestry.access import (
+    APPS_PATTERN,
+    EXPIRES_PATTERN,
+    ID_PATTERN,
+    TOKEN_CHARACTERS_MAX,
+    Role,
+)
 from orchestry.access import NAME_PATTERN as LABEL_PATTERN
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
@@ -141,9 +147,9 @@ class EventsQuery(ReadQuery):
 class AuditQuery(ReadQuery):
     """A page of the audit."""
 
-    since: str | None = Field(None, max_length=64, description="1h, 30m, 1d or an RFC 3339 time")
+    since: Since | None = Field(None, description="1h, 30m, 1d or an RFC 3339 time")
     limit: Whole = Field(100, ge=1, le=1000)
-    before: Whole | None = Field(None, ge=0, le=INDEX_MAX, description="Entry id, for paging")
+    before: EventId | None = Field(None, description="Entry id, for paging")
 
 
 class ActionsQuery(ReadQuery):
@@ -367,7 +373,12 @@ class TokenPath(BaseModel):
 
 
 class TokenBody(_Body):
-    """A token that is to be made."""
+    """A token that is to be made; one of an admin is good for all applications."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, json_schema_extra={"not": {
+            "properties": {"role": {"const": "admin"}, "apps": {"type": "string"}},
+            "required": ["role", "apps"]}})
 
     name: str = Field(pattern=LABEL_PATTERN, description="Whose it is, or what it is for")
     role: Role = Field(description="What it may do")
@@ -375,9 +386,8 @@ class TokenBody(_Body):
         None, pattern=APPS_PATTERN,
         description="Good only for applications whose names begin so, such as `shop-`")
     expires_in: str | None = Field(
-        None, max_length=24, description="How long it is good, such as 12h or 90d; else for ever")
-    expires_at: str | None = Field(
-        None, max_length=64, description="Until when instead, as an RFC 3339 time")
+        None, pattern=EXPIRES_PATTERN,
+        description="How long it is good, such as 12h or 90d; else for ever")
 
 
 class Fault(BaseModel):

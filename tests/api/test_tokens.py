@@ -73,9 +73,7 @@ def test_a_repeat_makes_no_second_token(asks: tuple[Node, FlaskClient]) -> None:
     ({"name": "x", "role": "admin", "apps": "shop-"}, "apps"),
     ({"name": "x", "role": "viewer", "expires_in": "soon"}, "expires_in"),
     ({"name": "x", "role": "viewer", "expires_in": "9999d"}, "expires_in"),
-    ({"name": "x", "role": "viewer", "expires_at": "2001-01-01T00:00:00Z"}, "expires_at"),
-    ({"name": "x", "role": "viewer", "expires_at": "2999-01-01"}, "expires_at"),
-    ({"name": "x", "role": "viewer", "expires_in": "1d", "expires_at": "x"}, "expires_at"),
+    ({"name": "x", "role": "viewer", "expires_in": "0d"}, "expires_in"),
     ({"role": "viewer"}, "name"),
 ])
 def test_a_token_that_cannot_be(
