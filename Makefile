@@ -4,7 +4,7 @@ BIN := .venv/bin
 DATA ?= .orchestry
 SEEDS ?= 5000
 
-.PHONY: help up test check bench soak faults contract requirements clean
+.PHONY: help up test check bench soak faults contract images secrets requirements clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -33,12 +33,22 @@ soak: ## long simulations: make soak SEEDS=5000
 	@tools/bootstrap.sh test
 	SEEDS=$(SEEDS) $(BIN)/pytest -q -n 2 --timeout 0 tests/sim
 
+images: ## build the images of the controller and of the ingress
+	@tools/build_images.sh
+
+secrets: ## write .env with random secrets for docker-compose.cluster.yml, unless it is there
+	@tools/secrets.sh .env
+
 requirements: ## compile the pinned requirements again (needs uv)
 	uv pip compile setup.cfg --extra controller --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header -q -U -o requirements/controller.txt
 	uv pip compile setup.cfg --extra controller --extra postgres --extra test --universal \
 	  --python-version 3.11 -c requirements/controller.txt --generate-hashes \
 	  --no-emit-index-url --no-header -q -U -o requirements/test.txt
+	printf 'psycopg2>=2.9.10,<3\n' | uv pip compile - -c requirements/test.txt --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate -q -U -o requirements/postgres.txt
+	printf 'setuptools>=77\n' | uv pip compile - -c requirements/test.txt --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate -q -U -o requirements/image-build.txt
 
 faults: ## long rounds of faults on real processes: make faults ROUNDS=50
 	@tools/bootstrap.sh test

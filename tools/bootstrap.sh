@@ -53,6 +53,7 @@ missing_packages() {
     have docker || ! apt-cache show docker-cli >/dev/null 2>&1 || echo docker-cli
     have gcc || echo gcc
     have ip || echo iproute2
+    have docker-compose || echo docker-compose
     for package in libc6-dev wrk mmdebstrap postgresql libpq-dev redis-server; do
         installed "$package" || echo "$package"
     done

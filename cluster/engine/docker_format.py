@@ -23,6 +23,8 @@ LABEL_SLOT = "orchestry.slot"
 LABEL_EPOCH = "orchestry.epoch"
 # Not a label of replicas: the engine must not take an ingress for one of them.
 LABEL_INGRESS = "orchestry.ingress"
+# Of a network that its owner made for a cluster, whose id nobody knows before it starts.
+LABEL_SHARED = "orchestry.shared"
 
 LOG_FILE_SIZE = "10m"
 LOG_FILES = "3"

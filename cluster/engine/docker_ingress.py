@@ -13,7 +13,6 @@ from cluster.engine.docker_api import ApiRefusal, DockerApi
 from cluster.engine.docker_format import LABEL_INGRESS
 
 LABEL_SETTINGS = "orchestry.ingress.settings"
-NEEDED_CAPABILITIES = ["CHOWN", "SETUID", "SETGID"]  # nginx's master gives its workers away
 
 
 class DockerIngressRunner:
@@ -64,7 +63,6 @@ class DockerIngressRunner:
                 "RestartPolicy": {"Name": "no"},
                 "SecurityOpt": ["no-new-privileges:true"],
                 "CapDrop": ["ALL"],
-                "CapAdd": NEEDED_CAPABILITIES,
                 "LogConfig": {
                     "Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"},
                 },

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 
 from cluster.engine.base import EngineError
 from cluster.engine.docker_api import ApiRefusal, DockerApi
-from cluster.engine.docker_format import LABEL_CLUSTER
+from cluster.engine.docker_format import LABEL_CLUSTER, LABEL_SHARED
 
 
 class ClusterNetworks:
     """Finds or creates a cluster's network and remembers its id; thread-safe.
 
     `name` None stands for `orchestry-<cluster>`, `subnet` None for a range of Docker's choice.
+    A network of that name that others made is used when it is labelled as shared.
     """
 
     def __init__(self, api: DockerApi, name: str | None, subnet: str | None) -> None:
@@ -60,11 +62,17 @@ class ClusterNetworks:
     def _find(self, name: str, cluster_id: str) -> str | None:
         """The oldest network of ours: two daemon calls at once can create two of one name."""
         named = [n for n in self._api.call("networks", names=[name]) if n["Name"] == name]
-        ours = [n for n in named if (n["Labels"] or {}).get(LABEL_CLUSTER) == cluster_id]
+        ours = [n for n in named if _usable(n["Labels"] or {}, cluster_id)]
         if named and not ours:
             raise EngineError(
                 "rejected",
-                f"network {name} exists and is not this cluster's: remove it, or set "
-                "DOCKER_NETWORK to another name",
+                f"network {name} exists and is not this cluster's: remove it, set "
+                "DOCKER_NETWORK to another name, or create it with the label "
+                f"{LABEL_SHARED}=true",
             )
         return min(((n["Created"], n["Id"]) for n in ours), default=(None, None))[1]
+
+
+def _usable(labels: Mapping[str, str], cluster_id: str) -> bool:
+    """Ours, or given to us; one that was given is never removed by us."""
+    return labels.get(LABEL_CLUSTER) == cluster_id or labels.get(LABEL_SHARED) == "true"

@@ -25,8 +25,8 @@ class IngressConfig:
 
     `listen` and `admin` are `address:port`, `admin` also `unix:/path`. `user` is `name` or
     `name group` for the workers, empty when nginx doesn't run as root. `connections` is per
-    worker; it needs twice as many files. `error_log` is a file or `stderr`, by default a
-    file in `directory`.
+    worker; it needs twice as many files. `error_log` is a file or `stderr`; it, the
+    file `pid` and the folder `temp`, which must exist, are in `directory` by default.
     """
 
     directory: str
@@ -38,6 +38,8 @@ class IngressConfig:
     connections: int = 4096
     user: str = ""
     error_log: str = ""
+    pid: str = ""
+    temp: str = ""
 
 
 def render(config: IngressConfig) -> str:
@@ -56,7 +58,13 @@ def render(config: IngressConfig) -> str:
     error_log = config.error_log or f"{config.directory}/error.log"
     if error_log != "stderr":
         _check("error log", _PATH, error_log)
+    pid = config.pid or f"{config.directory}/nginx.pid"
+    temp = config.temp or f"{config.directory}/temp"
+    _check("pid file", _PATH, pid)
+    _check("directory", _PATH, temp)
     return _TEMPLATE.format(
+        pid=pid,
+        temp=temp,
         user=f"user {config.user};" if config.user else "# not root: no `user`",
         directory=config.directory,
         lua=config.lua_directory,
@@ -89,7 +97,7 @@ daemon off;
 worker_processes {workers};
 worker_rlimit_nofile {files};
 worker_shutdown_timeout 10s;
-pid "{directory}/nginx.pid";
+pid "{pid}";
 error_log "{error_log}" error;
 env {token};
 load_module "{modules}/ndk_http_module.so";
@@ -103,11 +111,11 @@ http {{
     access_log off;
     server_tokens off;
     default_type application/octet-stream;
-    client_body_temp_path "{directory}/temp/body";
-    proxy_temp_path "{directory}/temp/proxy";
-    fastcgi_temp_path "{directory}/temp/fastcgi";
-    uwsgi_temp_path "{directory}/temp/uwsgi";
-    scgi_temp_path "{directory}/temp/scgi";
+    client_body_temp_path "{temp}/body";
+    proxy_temp_path "{temp}/proxy";
+    fastcgi_temp_path "{temp}/fastcgi";
+    uwsgi_temp_path "{temp}/uwsgi";
+    scgi_temp_path "{temp}/scgi";
 
     lua_package_path "{lua}/?.lua;;";
     # Two tables of the greatest size and as much again for the allocator.

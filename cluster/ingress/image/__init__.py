@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import tarfile
 from importlib import resources
 
 from cluster.ingress import lua
@@ -10,6 +12,7 @@ from cluster.ingress.nginx import IngressConfig, render
 
 HTTP_PORT, ADMIN_PORT = 8080, 9090
 _HOME = "/opt/orchestry-ingress"
+_TEMP = "/tmp"  # noqa: S108 - the container's own; all else may be read-only
 _COMMON = "# From here on also for a base that has these packages.\n"
 
 
@@ -24,12 +27,14 @@ def context(base: str = "") -> dict[str, bytes]:
         listen=(f"0.0.0.0:{HTTP_PORT}",),
         admin=(f"0.0.0.0:{ADMIN_PORT}",),
         lua_directory=f"{_HOME}/lua",
-        user="www-data www-data",
         error_log="stderr",
+        pid=f"{_TEMP}/nginx.pid",
+        temp=_TEMP,
     )
     if base:
         dockerfile = f"FROM {base}\n{dockerfile.partition(_COMMON)[2]}"
-    files = {"Dockerfile": dockerfile, "nginx.conf": render(config), "temp/.keep": ""}
+    files = {"Dockerfile": dockerfile, "nginx.conf": render(config)}
+    files["api.conf"] = (resources.files(__name__) / "api.conf").read_text()
     files |= {f"lua/{path}": text for path, text in lua.sources().items()}
     return {path: text.encode() for path, text in files.items()}
 
@@ -40,3 +45,14 @@ def tag(files: dict[str, bytes]) -> str:
     for path in sorted(files):
         digest.update(b"%s\0%d\0%s" % (path.encode(), len(files[path]), files[path]))
     return f"orchestry-ingress:{digest.hexdigest()[:12]}"
+
+
+def archive(files: dict[str, bytes]) -> bytes:
+    """The files as a tar archive for `docker build -`; the same for the same files."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        for path, content in sorted(files.items()):
+            entry = tarfile.TarInfo(path)
+            entry.size, entry.mode = len(content), 0o644
+            tar.addfile(entry, io.BytesIO(content))
+    return made.getvalue()
