@@ -17,7 +17,8 @@ _MADE = (
     "/etc/gshadow", "/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl/certs",
     "/etc/nsswitch.conf", "/var/lib/dpkg/status",
 )
-_LEFT_OUT = re.compile(r"/usr/share/(doc|man|locale|info|lintian|bug)/|.*/__pycache__/|.*\.a$")
+_LEFT_OUT = re.compile(
+    r"/usr/share/(doc|man|locale|info|lintian|bug)/|.*/(__pycache__|bitcode)/|.*/libLLVM")
 
 
 class _Installed:
