@@ -41,12 +41,6 @@ COPY api /opt/orchestry-code/api
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/orchestry-code
 
 FROM ${BASE_IMAGE}
-ARG VERSION=dev
-ARG REVISION=unknown
-LABEL org.opencontainers.image.title="Orchestry controller" \
-    org.opencontainers.image.licenses="Apache-2.0" \
-    org.opencontainers.image.version="${VERSION}" \
-    org.opencontainers.image.revision="${REVISION}"
 RUN set -eu; \
     packages=libpq5; \
     command -v python3 >/dev/null || packages="$packages python3"; \
@@ -74,3 +68,10 @@ EXPOSE 8000 9000
 HEALTHCHECK --interval=5s --timeout=3s --retries=3 CMD ["python3", "-ISc", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['ORCHESTRY_PORT']), timeout=2); c.request('GET', '/readyz'); sys.exit(c.getresponse().status != 200)"]
 ENTRYPOINT ["orchestry"]
 CMD ["node"]
+# Last, so that a new revision leaves all layers as they are.
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Orchestry controller" \
+    org.opencontainers.image.licenses="Apache-2.0" \
+    org.opencontainers.image.version="${VERSION}" \
+    org.opencontainers.image.revision="${REVISION}"
