@@ -22,7 +22,7 @@ _POSTGRES = """\
 FROM {base}
 ENV PGDATA=/var/lib/postgresql/data
 RUN install -d -o postgres -g postgres -m 0700 $PGDATA \\
-    && install -d -o postgres -g postgres /var/run/postgresql
+    && install -d -o postgres -g postgres -m 3777 /var/run/postgresql
 COPY entrypoint /entrypoint
 USER postgres
 STOPSIGNAL SIGINT
