@@ -23,7 +23,7 @@ from tests.live import app_spec, call, free_ports, until
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx]
 
 COMPOSE_S = 120
-UP_S = 60.0
+UP_S = 110.0
 
 
 @contextmanager
@@ -91,7 +91,7 @@ class Stack:
         """Start all, and wait for a leader that acts."""
         self.compose("up", "-d")
         try:
-            until("a leader with a lease", self.leader, UP_S)
+            until("a leader with a lease", self.leader, UP_S, 0.5)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.compose('logs', '--tail', '30')}") from error
 
