@@ -65,7 +65,7 @@ USER orchestry
 WORKDIR /var/lib/orchestry
 VOLUME /var/lib/orchestry
 EXPOSE 8000 9000
-HEALTHCHECK --interval=5s --timeout=3s --retries=3 CMD ["python3", "-ISc", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['ORCHESTRY_PORT']), timeout=2); c.request('GET', '/readyz'); sys.exit(c.getresponse().status != 200)"]
+HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=3 CMD ["python3", "-ISc", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['ORCHESTRY_PORT']), timeout=2); c.request('GET', '/readyz'); sys.exit(c.getresponse().status != 200)"]
 ENTRYPOINT ["orchestry"]
 CMD ["node"]
 # Last, so that a new revision leaves all layers as they are.
