@@ -257,5 +257,5 @@ def test_the_compose_file(stack: Stack, test_app_image: str) -> None:
         until("served", lambda: stack.served() == 200, 30)
     assert replicas(stack) == before
     history = call("GET", f"{stack.api}/api/v1/events?limit=100")[1]
-    assert any(event.get("app") == "shop" for event in history["events"]), history
+    assert any(event.get("app_name") == "shop" for event in history["events"]), history
     assert call("GET", f"{stack.api}/cluster/status")[1]["cluster_id"] == stack.cluster_id
