@@ -1,6 +1,6 @@
 """Virtual addresses with real keepalived: hosts, controllers and nginx die, the addresses move.
 
-Everything that runs was configured by `orchestry chart render`. VIP_ROUNDS=20 --timeout 0
+Everything that runs was configured by what the chart renders. VIP_ROUNDS=20 --timeout 0
 measures.
 """
 
