@@ -10,14 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from api.bodies import BODY_BYTES_MAX, PART_BODY_BYTES_MAX
 from api.levels import Level
 from cluster.state.status import Status
-from orchestry.access import (
-    APPS_PATTERN,
-    EXPIRES_PATTERN,
-    ID_PATTERN,
-    TOKEN_CHARACTERS_MAX,
-    Role,
-)
-from orchestry.access import NAME_PATTERN as LABEL_PATTERN
+from orchestry.access import TOKEN_CHARACTERS_MAX
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 REPLICAS_MAX = 100
@@ -144,14 +137,6 @@ class EventsQuery(ReadQuery):
         None, description="Event id, for paging")
 
 
-class AuditQuery(ReadQuery):
-    """A page of the audit."""
-
-    since: Since | None = Field(None, description="1h, 30m, 1d or an RFC 3339 time")
-    limit: Whole = Field(100, ge=1, le=1000)
-    before: EventId | None = Field(None, description="Entry id, for paging")
-
-
 class ActionsQuery(ReadQuery):
     """A page of a controller's record."""
 
@@ -259,12 +244,12 @@ class DeleteQuery(BaseModel):
     keep_data: Flag = Field(False, description="Keep the volumes")
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     bytes_max: ClassVar[int] = BODY_BYTES_MAX
 
 
-class StartBody(_Body):
+class StartBody(Body):
     """Start an application; every key is optional."""
 
     replicas: Replicas | None = None
@@ -272,7 +257,7 @@ class StartBody(_Body):
     timeout: int = Field(300, ge=1, le=WAIT_S_MAX, description="Seconds to wait at most")
 
 
-class StopBody(_Body):
+class StopBody(Body):
     """Stop an application; every key is optional."""
 
     force: bool = Field(False, description="Kill at once")
@@ -281,7 +266,7 @@ class StopBody(_Body):
         description="Grace period in seconds; by default the one of the spec")
 
 
-class ScaleBody(_Body):
+class ScaleBody(Body):
     """Scale an application."""
 
     replicas: Replicas
@@ -303,7 +288,7 @@ class ConfigBody(BaseModel):
     bytes_max: ClassVar[int] = BODY_BYTES_MAX
 
 
-class SampleBody(_Body):
+class SampleBody(Body):
     """What was measured at one moment, as in the history of `GET .../metrics`.
 
     CPU and memory are means over `total_replicas`, the others are of the whole app.
@@ -320,7 +305,7 @@ class SampleBody(_Body):
     active_connections: float | None = None
 
 
-class SimulateBody(_Body):
+class SimulateBody(Body):
     """Run a policy over what was recorded or given."""
 
     policy: dict[str, Any] = Field(
@@ -340,7 +325,7 @@ class MemberPath(BaseModel):
     node_id: str = Field(pattern=NAME_PATTERN, description="Id of the controller")
 
 
-class MemberBody(_Body):
+class MemberBody(Body):
     """A controller that is to vote."""
 
     node_id: str = Field(pattern=NAME_PATTERN)
@@ -349,45 +334,19 @@ class MemberBody(_Body):
         examples=["10.0.0.4:8101"], json_schema_extra={"pattern": ADDRESS_PATTERN})
 
 
-class TransferBody(_Body):
+class TransferBody(Body):
     """Hand leadership over; the key is optional."""
 
     to: str | None = Field(None, pattern=NAME_PATTERN, description="Id of the next leader")
 
 
-class RestoreBody(_Body):
+class RestoreBody(Body):
     """A part of a backup."""
 
     bytes_max: ClassVar[int] = PART_BODY_BYTES_MAX
     restore_id: str = Field(pattern=r"^[\x21-\x7e]{1,64}$", description="The same for all parts")
     adopt: bool = Field(False, description="Take over the containers of the lost cluster")
     part: dict[str, Any] = Field(description="One line of the backup")
-
-
-class TokenPath(BaseModel):
-    """A token in the path."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    token_id: str = Field(pattern=ID_PATTERN, description="Id of the token")
-
-
-class TokenBody(_Body):
-    """A token that is to be made; one of an admin is good for all applications."""
-
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, json_schema_extra={"not": {
-            "properties": {"role": {"const": "admin"}, "apps": {"type": "string"}},
-            "required": ["role", "apps"]}})
-
-    name: str = Field(pattern=LABEL_PATTERN, description="Whose it is, or what it is for")
-    role: Role = Field(description="What it may do")
-    apps: str | None = Field(
-        None, pattern=APPS_PATTERN,
-        description="Good only for applications whose names begin so, such as `shop-`")
-    expires_in: str | None = Field(
-        None, pattern=EXPIRES_PATTERN,
-        description="How long it is good, such as 12h or 90d; else for ever")
 
 
 class Fault(BaseModel):

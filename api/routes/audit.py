@@ -10,7 +10,7 @@ from flask_openapi.blueprint import APIBlueprint
 from api import answers_access as answers
 from api.endpoint import checked
 from api.here import answer, here, read
-from api.models import AuditQuery
+from api.models_access import AuditQuery
 from api.routes.history import since_of
 from api.times import rfc3339
 from cluster.history.base import Wanted

@@ -12,7 +12,8 @@ from api import errors, writes
 from api.access import caller
 from api.endpoint import checked
 from api.here import answer, here, read
-from api.models import ReadQuery, TokenBody, TokenPath, WriteHeaders, WriteQuery
+from api.models import ReadQuery, WriteHeaders, WriteQuery
+from api.models_access import TokenBody, TokenPath
 from api.times import rfc3339
 from cluster.live.tokens import new_id, new_token, token_hash
 from cluster.state.commands import CreateToken, RevokeToken

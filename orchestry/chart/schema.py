@@ -7,6 +7,7 @@ would be worse than none.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -130,7 +131,10 @@ class _Check:
         if text.endswith("$") and not text.endswith("\\$"):
             text = text[:-1] + r"\Z"
         try:
-            found = re.search(text, value)
+            with warnings.catch_warnings():
+                # What may mean something else in a later Python is still a pattern.
+                warnings.simplefilter("ignore")
+                found = re.search(text, value)
         except (re.error, RecursionError, OverflowError) as error:
             raise _BadSchemaError(f"pattern of {path} must be a regular expression: "
                                   f"{error}") from None
