@@ -35,7 +35,8 @@ step "mypy" $bin/mypy
 step "import rules" $bin/lint-imports
 step "tests side by side" $bin/pytest -q -n 2 tests --ignore tests/acceptance \
     --ignore tests/faults
-step "acceptance tests side by side" $bin/pytest -q -n 2 --dist loadfile -m beside tests/acceptance
+step "acceptance tests side by side" $bin/pytest -q -n 2 --dist loadfile -m beside \
+    tests/acceptance tests/faults
 step "acceptance and fault tests" $bin/pytest -q -m "not beside" tests/acceptance tests/faults
 
 printf '\n%s' "$report"

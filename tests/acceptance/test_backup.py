@@ -18,7 +18,7 @@ from cluster.engine.docker import DockerEngine
 from tests.acceptance.test_members import GrowingCluster, writers
 from tests.live import LiveCluster, app_spec, call, until
 
-pytestmark = [pytest.mark.acceptance]
+pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
 
 @pytest.fixture(scope="module")

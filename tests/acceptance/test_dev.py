@@ -19,7 +19,7 @@ from tests.dev_run import CONTROLLERS, DevRun
 from tests.live import call, until
 
 ingress_base = test_ingress_container.base
-pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx]
+pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside]
 
 
 @pytest.fixture

@@ -115,6 +115,7 @@ def test_wall_clocks_jump(cluster: WorldlyCluster) -> None:
     assert dated != sorted(dated, reverse=True)  # the jump was real: the order is by id
 
 
+@pytest.mark.beside
 @pytest.mark.parametrize(("file", "damage"), [
     ("journal", "garbage"), ("journal", "flipped"), ("journal", "empty"),
     ("snapshot", "garbage"), ("node.json", "garbage"), ("node.json", "empty"),
@@ -158,6 +159,7 @@ def test_damaged_file(tmp_path: Path, file: str, damage: str) -> None:
         until("all apps", lambda: set(cluster.apps(victim)) == apps, 10)
 
 
+@pytest.mark.beside
 def test_a_journal_cut_at_every_byte(tmp_path: Path) -> None:
     """What is left is a true beginning of what was there, or is refused; never anything else."""
     with FaultCluster(tmp_path / "cluster") as cluster:

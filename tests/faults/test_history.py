@@ -113,6 +113,7 @@ def same_everywhere(cluster: FaultCluster, server: Postgres, least: int) -> int:
         told = database(cluster)
         return bool(told) and told["status"] == "healthy" and told["events_behind"] == 0
 
+    cluster.same_state()
     until("PostgreSQL has caught up", behind, 60, 0.2)
     first = all_events(cluster, cluster.ids[0])
     ids = [event["id"] for event in first]
