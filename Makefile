@@ -4,7 +4,7 @@ BIN := .venv/bin
 DATA ?= .orchestry
 SEEDS ?= 5000
 
-.PHONY: help up test check bench soak faults contract images secrets requirements clean
+.PHONY: help up test check bench soak long faults contract images secrets requirements clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,11 @@ images: ## build the images of the controller and of the ingress
 
 secrets: ## write .env with random secrets for docker-compose.cluster.yml, unless it is there
 	@tools/secrets.sh .env
+
+long: ## what takes too long for every build: compose, virtual addresses, a dying Redis
+	@tools/bootstrap.sh test
+	@tools/dockerd.sh status >/dev/null 2>&1 || tools/dockerd.sh start
+	$(BIN)/pytest -q -s -m long tests/acceptance tests/faults
 
 requirements: ## compile the pinned requirements again (needs uv)
 	uv pip compile setup.cfg --extra controller --universal --python-version 3.11 \

@@ -21,7 +21,9 @@ from orchestry import Client
 from tests.images.compose import ROOT, build_all
 from tests.live import app_spec, call, free_ports, until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside]
+pytestmark = [
+    pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside,
+    pytest.mark.long]
 
 COMPOSE_S = 120
 UP_S = 110.0

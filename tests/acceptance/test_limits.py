@@ -171,6 +171,7 @@ def killed(server: RedisServer) -> Callable[[], None]:
     return server.start
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("harm", [frozen, killed])
 def test_a_redis_that_fails_under_load_fails_nobody(
     tmp_path: Path, server: RedisServer, harm: Callable[[RedisServer], Callable[[], None]],

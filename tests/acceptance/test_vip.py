@@ -27,7 +27,7 @@ from tests.vip_hosts import (
     VipHosts,
 )
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.nginx]
+pytestmark = [pytest.mark.acceptance, pytest.mark.nginx, pytest.mark.long]
 
 ROUNDS = int(os.environ.get("VIP_ROUNDS", "1"))
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
 from cluster.history.connect import postgres_engine, postgres_url
@@ -157,6 +158,7 @@ def p(values: list[float], percent: int) -> float:
     return statistics.quantiles(values, n=100)[percent - 1]
 
 
+@pytest.mark.long
 def test_a_frozen_postgres_and_a_dead_leader(tmp_path: Path) -> None:
     """PostgreSQL stands still, the leader is killed meanwhile, a controller loses its disk."""
     with postgres(tmp_path / "postgres") as server:
