@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from cluster.control.part_watch import STEADY_S
 from cluster.history.connect import postgres_engine, postgres_url
 from tests.faults.clusters import FaultCluster
 from tests.live import app_spec, call, until
@@ -114,6 +115,8 @@ def same_everywhere(cluster: FaultCluster, server: Postgres, least: int) -> int:
         told = database(cluster)
         return bool(told) and told["status"] == "healthy" and told["events_behind"] == 0
 
+    # That the database is well again is an event too, told once that has held for a while.
+    time.sleep(STEADY_S + 2)
     cluster.same_state()
     until("PostgreSQL has caught up", behind, 60, 0.2)
     first = all_events(cluster, cluster.ids[0])
