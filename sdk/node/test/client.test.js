@@ -4,7 +4,7 @@ const assert = require('node:assert/strict');
 const { test } = require('node:test');
 
 const Orchestry = require('../index.js');
-const { error, freeUrl, nodes } = require('./stub.js');
+const { against, error, freeUrl, nodes } = require('./stub.js');
 
 const SPEC = { apiVersion: 'v1', kind: 'App', metadata: { name: 'web' } };
 const WEB = '/api/v1/apps/web';
@@ -48,18 +48,6 @@ const CALLS = [
   ['clusterHealth', [], 'GET', '/cluster/health', null],
   ['getAppStatus', ['../../health'], 'GET', '/api/v1/apps/..%2F..%2Fhealth', null],
 ];
-
-/** Run `use(client, ...stubs)` against one stub for each script. */
-async function against(scripts, use, options) {
-  const stubs = await nodes(...scripts);
-  const client = new Orchestry(stubs.map((stub) => stub.url), options);
-  try {
-    return await use(client, ...stubs);
-  } finally {
-    client.close();
-    await Promise.all(stubs.map((stub) => stub.stop()));
-  }
-}
 
 for (const [name, values, method, path, body] of CALLS) {
   test(`${name} sends ${method} ${path}; only writes carry a key`, () => against(

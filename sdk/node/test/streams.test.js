@@ -6,7 +6,7 @@ const { test } = require('node:test');
 const Orchestry = require('../index.js');
 const { EVENT_CHARS_MAX, SseParser } = require('../src/sse.js');
 const { LogLines, RECENT_LINES_MAX, afterEnd } = require('../src/streams.js');
-const { error, nodes } = require('./stub.js');
+const { against, error } = require('./stub.js');
 
 const TEXT = 'retry: 1000\n\n: ping\n\nid: 7\ndata: {"id":7}\n\nevent: close\ndata: {}\n\n';
 const WANTED = [
@@ -29,18 +29,6 @@ async function collected(stream) {
   const found = [];
   for await (const message of stream) found.push(message);
   return found;
-}
-
-/** Run `use(client, ...stubs)` against one stub for each script. */
-async function against(scripts, use, options) {
-  const stubs = await nodes(...scripts);
-  const client = new Orchestry(stubs.map((stub) => stub.url), options);
-  try {
-    return await use(client, ...stubs);
-  } finally {
-    client.close();
-    await Promise.all(stubs.map((stub) => stub.stop()));
-  }
 }
 
 test('events are parsed wherever the text is cut, with either end of line', () => {

@@ -2,6 +2,8 @@
 
 const http = require('node:http');
 
+const Orchestry = require('../index.js');
+
 /**
  * Small controllers for tests: `script(seen, node)` gives `{status, body, headers}`, or
  * `{drop: true}`, or `{stream: [pieces], hold: true}` for server-sent events.
@@ -56,4 +58,16 @@ async function freeUrl() {
   return node.url;
 }
 
-module.exports = { error, freeUrl, nodes };
+/** Run `use(client, ...stubs)` against one stub for each script. */
+async function against(scripts, use, options) {
+  const stubs = await nodes(...scripts);
+  const client = new Orchestry(stubs.map((stub) => stub.url), options);
+  try {
+    return await use(client, ...stubs);
+  } finally {
+    client.close();
+    await Promise.all(stubs.map((stub) => stub.stop()));
+  }
+}
+
+module.exports = { against, error, freeUrl, nodes };
