@@ -103,8 +103,7 @@ def remove(path: MemberPath, query: WriteQuery, header: WriteHeaders) -> Respons
             elsewhere = writes.redirect()
             if elsewhere is not None:
                 return elsewhere
-            raise OrchestryError(
-                Code.CONFLICT, f"Controller {name} leads, and no other can take over: start one")
+            raise _nobody_took_over(name)
         writes.propose(_change(state, rest))
     return answer({
         "message": f"Controller {name} was removed", "node_id": name, "members": sorted(rest),
@@ -141,6 +140,16 @@ def transfer(body: TransferBody, query: WriteQuery, header: WriteHeaders) -> Res
         "message": f"{leader} leads", "previous_leader": previous, "leader_id": leader,
         "transfer_time": round(time.monotonic() - begun_s, 3),
     })
+
+
+def _nobody_took_over(name: str) -> OrchestryError:
+    """Refused when no other could lead; to be tried again when none did so in time."""
+    if any(peer.connected for peer in here().controller.log.status().peers.values()):
+        return OrchestryError(
+            Code.CLUSTER_NOT_READY,
+            f"Controller {name} leads, and no other took over in time: try again")
+    return OrchestryError(
+        Code.CONFLICT, f"Controller {name} leads, and no other can take over: start one")
 
 
 def _latest() -> ClusterState:
