@@ -23,6 +23,8 @@ docker_started=no
 if ! tools/dockerd.sh status >/dev/null 2>&1; then
     tools/dockerd.sh start || exit 1
     docker_started=yes
+    # A stack of a run that was cut off came up again with the daemon, and costs half the machine.
+    docker ps -aq --filter name=^orchestry-test- | xargs -r docker rm -fv >/dev/null
 fi
 finish() {
     [ "$docker_started" = no ] || tools/dockerd.sh stop
