@@ -68,6 +68,13 @@ TABLE: dict[tuple[str, str], Right] = {
     ("PUT", f"{_APP}/scaling"): Right("deployer", "app"),
     ("POST", f"{_APP}/health/check"): Right("deployer", "app"),
 
+    ("GET", "/api/v1/releases"): Right("viewer", "filtered"),
+    ("GET", "/api/v1/releases/<release>"): Right("viewer", "filtered"),
+    ("GET", "/api/v1/releases/<release>/revisions/<revision>"): Right("viewer", "filtered"),
+    ("PUT", "/api/v1/releases/<release>"): Right("deployer", "filtered"),
+    ("POST", "/api/v1/releases/<release>/rollback"): Right("deployer", "filtered"),
+    ("DELETE", "/api/v1/releases/<release>"): Right("deployer", "filtered"),
+
     ("GET", "/api/v1/config"): Right("admin", "all"),
     ("PUT", "/api/v1/config"): Right("admin", "all"),
     ("GET", "/api/v1/audit"): Right("admin", "all"),

@@ -18,7 +18,7 @@ from typing import Any
 
 from cluster.state.codec import encode_part
 from cluster.state.commands import RestorePart
-from cluster.state.model import App, ClusterState
+from cluster.state.model import App, ClusterState, Release
 
 FORMAT = "orchestry-backup"
 FORMAT_VERSION = 1
@@ -31,28 +31,38 @@ def parts(state: ClusterState) -> list[RestorePart]:
 
     An app is never split. The log had room for its spec, so it has room for its part.
     """
-    groups: list[list[App]] = [[], []] if state.events and state.apps else [[]]
+    groups: list[list[App | Release]] = [[], []] if state.events and (state.apps or state.releases) else [[]]
     room = PART_BYTES
-    for name in sorted(state.apps):
-        app = state.apps[name]
-        if app.deleting:
-            continue
-        size = len(json.dumps(app.document)) + _APP_BYTES
+    for item, size in _items(state):
         if groups[-1] and size > room:
             groups.append([])
             room = PART_BYTES
         room -= size
-        groups[-1].append(replace(
-            app, reports=(), reached=False, problem="", problem_code="", scaling_until_ms=0))
+        groups[-1].append(item)
     return [
         RestorePart(
             "", number, len(groups), state.cluster_id, state.leadership.epoch,
-            state.next_event_id, tuple(apps), state.events if number == 0 else (),
+            state.next_event_id, tuple(item for item in group if isinstance(item, App)),
+            state.events if number == 0 else (),
             tuple(sorted(state.config.items())) if number == 0 else (),
             tuple(token for _, token in sorted(state.tokens.items())) if number == 0 else (),
+            tuple(item for item in group if isinstance(item, Release)),
         )
-        for number, apps in enumerate(groups)
+        for number, group in enumerate(groups)
     ]
+
+
+def _items(state: ClusterState) -> Iterator[tuple[App | Release, int]]:
+    """What is never split, with about how many bytes it takes."""
+    for _, app in sorted(state.apps.items()):
+        if not app.deleting:
+            kept = replace(
+                app, reports=(), reached=False, problem="", problem_code="", scaling_until_ms=0)
+            yield kept, len(json.dumps(app.document)) + _APP_BYTES
+    for _, release in sorted(state.releases.items()):
+        texts = [text for revision in release.revisions
+                 for text in (revision.values, *(app.document for app in revision.apps))]
+        yield release, sum(len(json.dumps(text)) + _APP_BYTES for text in texts)
 
 
 def lines(state: ClusterState, about: dict[str, Any]) -> Iterator[bytes]:

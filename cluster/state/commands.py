@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cluster.state.model import App, EventRecord, Replica, Token
+from cluster.state.model import App, EventRecord, Release, Replica, Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +251,34 @@ class RestorePart:
     events: tuple[EventRecord, ...] = ()
     config: tuple[tuple[str, Any], ...] = ()
     tokens: tuple[Token, ...] = ()
+    releases: tuple[Release, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyRelease:
+    """Install a chart, or change what it was: all its apps at once, or nothing.
+
+    `expected` is the number of the revision that it follows, 0 for none. `apps` are all that it
+    renders; those of the last revision that are not among them are deleted.
+    """
+
+    release: str
+    expected: int
+    chart: str
+    chart_version: str
+    values: str
+    apps: tuple[UpdateApp, ...]
+    note: str
+    keep_data: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UninstallRelease:
+    """Forget a release and delete its apps."""
+
+    release: str
+    force: bool = False
+    keep_data: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,5 +305,5 @@ Command = (
     Noop | RegisterApp | StartApp | StopApp | ScaleApp | SetScaling | SetConfig | AutoScale
     | DeleteApp | FinishDelete | ReportApp | RecordEvent | AnnounceController | ChangeMembers
     | BindMember | RestorePart | BeginEpoch | RenewLease | CreateToken | RevokeToken
-    | RecordRefusals
+    | RecordRefusals | ApplyRelease | UninstallRelease
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from cluster.state import commands as c
@@ -18,6 +19,7 @@ from cluster.state.model import (
     ControllerInfo,
     Leadership,
 )
+from cluster.state.releases import AppSteps, apply_release, uninstall_release
 from cluster.state.restore import restore_part
 from cluster.state.scaling import auto_scale, scale, set_scaling
 from cluster.state.step import REPLICAS_MAX, Refusal, Step, leaving, tell, wanted_app, with_app
@@ -221,6 +223,7 @@ def _renew(state: ClusterState, command: c.RenewLease, stamp: c.Stamp) -> Step:
     return replace(state, leadership=lead), ()
 
 
+_OF_APPS = AppSteps(update=update, start=_start, delete=_delete)
 _STEPS: dict[type[Any], Callable[[ClusterState, Any, c.Stamp], Step]] = {
     c.Noop: _noop,
     c.RegisterApp: _register,
@@ -243,4 +246,6 @@ _STEPS: dict[type[Any], Callable[[ClusterState, Any, c.Stamp], Step]] = {
     c.CreateToken: create_token,
     c.RevokeToken: revoke_token,
     c.RecordRefusals: record_refusals,
+    c.ApplyRelease: partial(apply_release, steps=_OF_APPS),
+    c.UninstallRelease: partial(uninstall_release, steps=_OF_APPS),
 }

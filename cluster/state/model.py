@@ -47,6 +47,7 @@ class App:
     `scaling_until_ms` is not 0 while an explicit scale still converges. `scaling` are the
     changes to the spec's scaling policy, as JSON text; `by_hand` says that a user set the
     number of replicas last. `last_scaling` is (from, to, why) at `last_scaled_at_ms`.
+    `release` is the one that it belongs to, "" for none.
     """
 
     name: str
@@ -71,6 +72,7 @@ class App:
     scaling: str = ""
     by_hand: bool = False
     last_scaling: tuple[int, int, str] | None = None
+    release: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,38 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseApp:
+    """An app of a release; `document` is its spec as canonical JSON text."""
+
+    name: str
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRevision:
+    """What a chart rendered at one time; `values` are what the user gave, as JSON text.
+
+    `number` counts from 1, `note` says how it came to be.
+    """
+
+    number: int
+    chart: str
+    chart_version: str
+    values: str
+    apps: tuple[ReleaseApp, ...]
+    at_ms: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A chart that was installed under a name; the last of `revisions` holds."""
+
+    name: str
+    revisions: tuple[ReleaseRevision, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Restore:
     """A restore under way: what came so far, seen by nobody; `next` of `total` parts is due."""
 
@@ -163,6 +197,7 @@ class Restore:
     events: tuple[EventRecord, ...] = ()
     config: tuple[tuple[str, Any], ...] = ()
     tokens: tuple[Token, ...] = ()
+    releases: tuple[Release, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +228,7 @@ class ClusterState:
     config: Map[str, Any] = field(default_factory=Map)
     tokens: Map[str, Token] = field(default_factory=Map)
     audit_head: str = ""
+    releases: Map[str, Release] = field(default_factory=Map)
 
 
 def owners_of(apps: Map[str, App]) -> Map[str, str]:
@@ -202,5 +238,6 @@ def owners_of(apps: Map[str, App]) -> Map[str, str]:
 
 __all__ = [
     "App", "Applied", "ClusterState", "ControllerInfo", "EventRecord", "Health", "Leadership",
-    "Member", "Phase", "Replica", "Restore", "Token", "owners_of",
+    "Member", "Phase", "Release", "ReleaseApp", "ReleaseRevision", "Replica", "Restore", "Token",
+    "owners_of",
 ]

@@ -39,6 +39,7 @@ def restore_part(state: ClusterState, command: c.RestorePart, stamp: c.Stamp) ->
             restore.apps.update({app.name: app for app in command.apps}),
             (*restore.events, *command.events)[-RECENT_EVENTS_MAX:],
             (*restore.config, *command.config), (*restore.tokens, *command.tokens),
+            (*restore.releases, *command.releases),
         )
     if len(restore.apps) > APPS_MAX:
         return Refusal(Code.CONFLICT, f"A cluster has at most {APPS_MAX} applications")
@@ -67,6 +68,7 @@ def _install(
         events=restore.events, audit_head=head_of(restore.events) or state.audit_head,
         config=Map(restore.config),
         tokens=merged(state.tokens, restore.tokens),
+        releases=Map({release.name: release for release in restore.releases}),
         next_event_id=next_generation(max(command.next_event_id, state.next_event_id)),
         leadership=replace(lead, epoch=max(lead.epoch, command.epoch) + GENERATION),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from orchestry.chart.model import APP, Chart, ChartError
 from orchestry.chart.values import Problems
@@ -12,14 +13,14 @@ from orchestry.spec.parse import SpecError, parse_app
 SUFFIXES = (".yaml", ".yml", ".json")
 
 
-def check_output(chart: Chart, files: Mapping[str, str]) -> list[str]:
-    """The names of the apps; none of a chart that renders files. ChartError tells every fault.
+def check_output(chart: Chart, files: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """The specs by name of app; none of a chart that renders files. ChartError tells every fault.
 
     Files that are neither YAML nor JSON, such as notes, may say what they like.
     """
     if chart.kind != APP:
-        return []
-    names: list[str] = []
+        return {}
+    found: dict[str, dict[str, Any]] = {}
     problems: Problems = []
     for path, text in files.items():
         if not path.endswith(SUFFIXES) or not text.strip():
@@ -37,11 +38,11 @@ def check_output(chart: Chart, files: Mapping[str, str]) -> list[str]:
                 problems += [(f"{place}: {p.field or 'document'}", p.message)
                              for p in error.problems]
                 continue
-            if name in names:
+            if name in found:
                 problems.append((place, f"is a second app named {name}"))
-            names.append(name)
-    if not names and not problems:
+            found[name] = document
+    if not found and not problems:
         problems.append(("templates", "render no app at all"))
     if problems:
         raise ChartError(problems)
-    return names
+    return found

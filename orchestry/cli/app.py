@@ -9,12 +9,12 @@ import click
 from orchestry import __version__
 from orchestry.cli.commands import (
     access,
-    chart,
     cluster,
     files,
     health,
     history,
     local,
+    releases,
     run,
     scaling,
     show,
@@ -43,6 +43,6 @@ app = click.Group(
 )
 click.version_option(__version__, message="orchestry %(version)s")(app)
 
-for _module in (local, files, run, scaling, show, health, history, cluster, access, chart):
+for _module in (local, files, run, scaling, show, health, history, cluster, access, releases):
     for _command in _module.COMMANDS:
         app.add_command(_command)

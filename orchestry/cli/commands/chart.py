@@ -1,4 +1,4 @@
-"""`chart render` and `chart lint`: from a folder of templates to files, without a cluster."""
+"""`chart`: from a folder of templates to files, without a cluster, or to a release in it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LAYERS_MAX = 32
 
 
-def _inputs(function: Callable[..., Any]) -> Callable[..., Any]:
+def inputs(function: Callable[..., Any]) -> Callable[..., Any]:
     """The arguments of every command that renders."""
     for decorate in (
         click.option("--set", "sets", metavar="KEY=VALUE", multiple=True,
@@ -32,7 +32,7 @@ def _inputs(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command(cls=Command)
-@_inputs
+@inputs
 @click.option("--output", "-o", metavar="DIR", type=click.Path(path_type=Path),
               help="Write the files into this folder; else they are printed.")
 def render(
@@ -43,7 +43,8 @@ def render(
 
     --set beats -f, and -f the chart's own values.yaml.
     """
-    loaded, rendered, apps = _work(chart, files, sets)
+    loaded, rendered, specs = work(chart, layers_of(files, sets))
+    apps = list(specs)
     if output is not None:
         _write(output, rendered)
     if session.out.as_json:
@@ -58,10 +59,11 @@ def render(
 
 
 @click.command(cls=Command)
-@_inputs
+@inputs
 def lint(session: Session, chart: Path, files: tuple[str, ...], sets: tuple[str, ...]) -> None:
     """Check the chart in the folder CHART: its files, its values, and what it renders."""
-    loaded, rendered, apps = _work(chart, files, sets)
+    loaded, rendered, specs = work(chart, layers_of(files, sets))
+    apps = list(specs)
     if session.out.as_json:
         session.out.document({"chart": loaded.name, "version": loaded.version, "valid": True,
                               "apps": apps, "files": sorted(rendered)})
@@ -70,17 +72,23 @@ def lint(session: Session, chart: Path, files: tuple[str, ...], sets: tuple[str,
     session.out.result(f"{loaded.name} {loaded.version}: valid, {what}")
 
 
-def _work(
-    folder: Path, files: tuple[str, ...], sets: tuple[str, ...]
-) -> tuple[Chart, dict[str, str], list[str]]:
-    """The chart, what it renders, and the names of its apps."""
-    from orchestry.chart import check_output, load_chart, merged, parse_set, render_guarded
+def layers_of(files: tuple[str, ...], sets: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The values that the user gives, those that count more later."""
+    from orchestry.chart import parse_set
 
     if len(files) + len(sets) > LAYERS_MAX:
         raise CommandError(f"There are more than {LAYERS_MAX} of -f and --set",
                            "Write the values into one file.")
+    return [_layer(Path(file)) for file in files] + [parse_set(text) for text in sets]
+
+
+def work(
+    folder: Path, layers: list[dict[str, Any]]
+) -> tuple[Chart, dict[str, str], dict[str, dict[str, Any]]]:
+    """The chart, what it renders, and the specs of its apps by name."""
+    from orchestry.chart import check_output, load_chart, merged, render_guarded
+
     loaded = load_chart(folder)
-    layers = [_layer(Path(file)) for file in files] + [parse_set(text) for text in sets]
     rendered = render_guarded(loaded, merged(loaded.values, *layers))
     return loaded, rendered, check_output(loaded, rendered)
 
@@ -106,10 +114,3 @@ def _write(folder: Path, rendered: dict[str, str]) -> None:
             target.touch(mode=0o600)
             target.chmod(0o600)
         target.write_text(text, encoding="utf-8", newline="\n")
-
-
-chart = click.Group(
-    "chart", {"render": render, "lint": lint}, no_args_is_help=True,
-    help="Render charts: templates and values that become app specs or a cluster's files.")
-
-COMMANDS = (chart,)
