@@ -7,7 +7,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from orchestry.client.async_transport import AsyncTransport, Stream
-from orchestry.client.calls import TIMEOUT_S, Calls, event_source, log_source, metric_source
+from orchestry.client.basis import TIMEOUT_S
+from orchestry.client.calls import Calls, event_source, log_source, metric_source
 from orchestry.client.exchange import Answer, Request
 
 

@@ -8,7 +8,8 @@ from typing import Self
 
 import requests
 
-from orchestry.client.calls import TIMEOUT_S, Calls, event_source, log_source, metric_source
+from orchestry.client.basis import TIMEOUT_S
+from orchestry.client.calls import Calls, event_source, log_source, metric_source
 from orchestry.client.exchange import Answer, Request
 from orchestry.client.transport import Transport
 

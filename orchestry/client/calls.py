@@ -2,63 +2,25 @@
 
 from __future__ import annotations
 
-import re
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from orchestry.client import streams
-from orchestry.client.exchange import READ_TIMEOUT_S, Known, Request, S
-from orchestry.client.parts import app_path, encoded, flag, given, path_part
+from orchestry.client.basis import Basis, R
+from orchestry.client.exchange import S
+from orchestry.client.parts import app_path, flag, given, path_part
 
-# What a call gives: its answer, or something to await for it.
-R = TypeVar("R")
-
-TIMEOUT_S = 30.0
 WAIT_TIMEOUT_S = 300
-# The controller answers a wait at its timeout; the client listens a little longer.
-WAIT_MARGIN_S = 15.0
 # Draining and grace period are at most 300 s each; controllers allow 30 s more.
 DRAIN_MAX_S = GRACE_MAX_S = 300
 STOP_MARGIN_S = 30
 HEALTH_CHECK_MAX_S = 60
 
-_VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 _DEGRADED = frozenset({503})
 
 
-class Calls(ABC, Generic[R, S]):
-    """A cluster, reached through any of its controllers: every call that is answered once."""
-
-    def __init__(
-        self,
-        url: str | Sequence[str],
-        token: str | None = None,
-        timeout: float = TIMEOUT_S,
-    ) -> None:
-        if token is not None and not _VISIBLE_ASCII.fullmatch(token):
-            raise ValueError("token must be visible ASCII characters without spaces")
-        if not 0 < timeout <= 86_400:
-            raise ValueError("timeout must be above 0 and at most 86400 seconds")
-        urls = (url,) if isinstance(url, str) else tuple(url)
-        self._timeout_s = float(timeout)
-        self._known: Known[S] = Known(urls, token)
-
-    @abstractmethod
-    def _send(self, request: Request) -> R:
-        """Carry out a call."""
-
-    @property
-    def urls(self) -> tuple[str, ...]:
-        """The controllers that this client knows."""
-        return self._known.members
-
-    def gap_s(self, period_s: float) -> float:
-        """How long to wait before the next of many calls.
-
-        At least `period_s`, and so long that what is left of the limit of requests lasts.
-        """
-        return self._known.pace.gap_s(period_s)
+class Calls(Basis[R, S]):
+    """Every call that is answered once."""
 
     # Applications
 
@@ -302,29 +264,6 @@ class Calls(ABC, Generic[R, S]):
     ) -> R:
         """Who wrote what and who was refused, newest first."""
         return self._read("/api/v1/audit", since=since, limit=limit, before=before)
-
-    def _read(
-        self, path: str, *, body_statuses: frozenset[int] = frozenset(),
-        **query: str | int | None,
-    ) -> R:
-        return self._send(Request(
-            "GET", path, given(**query), budget_s=self._timeout_s,
-            read_timeout_s=min(READ_TIMEOUT_S, self._timeout_s), body_statuses=body_statuses,
-        ))
-
-    def _write(
-        self, method: str, path: str, body: dict[str, Any] | None, *,
-        query: Mapping[str, str] | None = None, key: str | None = None, wait_s: float = 0,
-    ) -> R:
-        read_timeout_s = min(READ_TIMEOUT_S, self._timeout_s)
-        budget_s = self._timeout_s
-        if wait_s:
-            read_timeout_s = wait_s + WAIT_MARGIN_S
-            budget_s = wait_s + max(self._timeout_s, WAIT_MARGIN_S)
-        return self._send(Request(
-            method, path, query or {}, None if body is None else encoded(body),
-            budget_s=budget_s, read_timeout_s=read_timeout_s, idempotency_key=key,
-        ))
 
 
 def log_source(
