@@ -47,7 +47,7 @@ long: ## what takes too long for every build: compose, virtual addresses, a dyin
 requirements: ## compile the pinned requirements again (needs uv)
 	uv pip compile setup.cfg --extra controller --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header -q -U -o requirements/controller.txt
-	uv pip compile setup.cfg --extra controller --extra postgres --extra test --universal \
+	uv pip compile setup.cfg --extra controller --extra postgres --extra async --extra test --universal \
 	  --python-version 3.11 -c requirements/controller.txt --generate-hashes \
 	  --no-emit-index-url --no-header -q -U -o requirements/test.txt
 	printf 'psycopg2>=2.9.10,<3\n' | uv pip compile - -c requirements/test.txt --generate-hashes \

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from orchestry.client import AsyncClient as AsyncClient
     from orchestry.client import Client
     from orchestry.errors import OrchestryError
     from orchestry.spec.model import AppSpec
@@ -17,6 +18,7 @@ __all__ = ["AppSpec", "Client", "OrchestryError", "__version__"]
 # Found on first use: the HTTP library takes six times longer to load than all of the rest.
 _HOMES = {
     "AppSpec": "orchestry.spec.model",
+    "AsyncClient": "orchestry.client.asynchronous",
     "Client": "orchestry.client",
     "OrchestryError": "orchestry.errors",
 }

@@ -1,6 +1,10 @@
-"""The Python SDK: `Client` and what it raises."""
+"""The Python SDK: `Client`, `AsyncClient` and what they raise."""
 
-from orchestry.client.calls import Client
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestry.client.blocking import Client
 from orchestry.client.errors import (
     ApiError,
     ClientError,
@@ -13,6 +17,9 @@ from orchestry.client.errors import (
     RateLimited,
     TimedOut,
 )
+
+if TYPE_CHECKING:
+    from orchestry.client.asynchronous import AsyncClient as AsyncClient
 
 __all__ = [
     "ApiError",
@@ -27,3 +34,12 @@ __all__ = [
     "RateLimited",
     "TimedOut",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # Its library is an extra, and takes a while to load.
+    if name != "AsyncClient":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from orchestry.client.asynchronous import AsyncClient
+
+    return AsyncClient

@@ -1,92 +1,39 @@
-"""`Client`: one method for each call of the REST API."""
+"""`Calls`: one method for each call of the REST API, of the client that blocks and the other."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Generator, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from orchestry.client import streams
-from orchestry.client.parts import app_path, encoded, flag, given, path_part
-from orchestry.client.transport import READ_TIMEOUT_S, Answer, Request, Transport
+from orchestry.client.basis import Basis, R
+from orchestry.client.exchange import S
+from orchestry.client.parts import app_path, flag, given, path_part
 
-TIMEOUT_S = 30.0
 WAIT_TIMEOUT_S = 300
-# The controller answers a wait at its timeout; the client listens a little longer.
-WAIT_MARGIN_S = 15.0
 # Draining and grace period are at most 300 s each; controllers allow 30 s more.
 DRAIN_MAX_S = GRACE_MAX_S = 300
 STOP_MARGIN_S = 30
 HEALTH_CHECK_MAX_S = 60
 
-_VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 _DEGRADED = frozenset({503})
 
 
-class Client:
-    """A cluster, reached through any of its controllers.
-
-    `timeout` bounds each call in seconds, with all its tries; a call that waits has its own
-    `timeout` on top. Answers are the JSON objects of the REST API. Errors are
-    `orchestry.client.ClientError` and its kinds. Threads may share a client.
-
-    Raises ValueError for a malformed address, token or timeout.
-    """
-
-    def __init__(
-        self,
-        url: str | Sequence[str],
-        token: str | None = None,
-        timeout: float = TIMEOUT_S,
-    ) -> None:
-        from orchestry import __version__
-
-        if token is not None and not _VISIBLE_ASCII.fullmatch(token):
-            raise ValueError("token must be visible ASCII characters without spaces")
-        if not 0 < timeout <= 86_400:
-            raise ValueError("timeout must be above 0 and at most 86400 seconds")
-        urls = (url,) if isinstance(url, str) else tuple(url)
-        self._timeout_s = float(timeout)
-        self._transport = Transport(urls, token, f"orchestry-python/{__version__}")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the kept connections."""
-        self._transport.close()
-
-    @property
-    def urls(self) -> tuple[str, ...]:
-        """The controllers that this client knows."""
-        return self._transport.members
-
-    def gap_s(self, period_s: float) -> float:
-        """How long to wait before the next of many calls.
-
-        At least `period_s`, and so long that what is left of the limit of requests lasts.
-        """
-        return self._transport.pace.gap_s(period_s)
+class Calls(Basis[R, S]):
+    """Every call that is answered once."""
 
     # Applications
 
     def register_app(
         self, spec: Mapping[str, Any], *, idempotency_key: str | None = None
-    ) -> Answer:
+    ) -> R:
         """Register an app; raises InvalidRequest with every fault, Conflict if it exists."""
         return self._write("POST", "/api/v1/apps/register", dict(spec), key=idempotency_key)
 
     def start_app(
         self, app_name: str, replicas: int | None = None, *, wait: bool = True,
         timeout: int = WAIT_TIMEOUT_S, idempotency_key: str | None = None,
-    ) -> Answer:
+    ) -> R:
         """Start an app and wait up to `timeout` seconds for its replicas.
 
         Raises TimedOut while the start goes on, NotFound, ApiError (DOCKER_ERROR, ...).
@@ -100,7 +47,7 @@ class Client:
     def stop_app(
         self, app_name: str, *, force: bool = False, timeout: int | None = None,
         idempotency_key: str | None = None,
-    ) -> Answer:
+    ) -> R:
         """Stop an app; `timeout` is the grace period in seconds instead of the spec's.
 
         `force` kills at once.
@@ -115,7 +62,7 @@ class Client:
     def scale_app(
         self, app_name: str, replicas: int, *, wait: bool = True,
         timeout: int = WAIT_TIMEOUT_S, idempotency_key: str | None = None,
-    ) -> Answer:
+    ) -> R:
         """Set the number of replicas and wait up to `timeout` seconds for them."""
         body = {"replicas": replicas, "wait": wait, "timeout": timeout}
         return self._write("POST", app_path(app_name, "/scale"), body, key=idempotency_key,
@@ -124,40 +71,40 @@ class Client:
     def remove_app(
         self, app_name: str, *, force: bool = False, keep_data: bool = False,
         idempotency_key: str | None = None,
-    ) -> Answer:
+    ) -> R:
         """Remove an app: `force` skips draining, `keep_data` leaves its volumes."""
         query = {"force": flag(force), "keep_data": flag(keep_data)}
         return self._write("DELETE", app_path(app_name), None, query=query, key=idempotency_key,
                            wait_s=DRAIN_MAX_S + GRACE_MAX_S + STOP_MARGIN_S)
 
-    def get_app_status(self, app_name: str) -> Answer:
+    def get_app_status(self, app_name: str) -> R:
         """Status, replicas and containers of one app."""
         return self._read(app_path(app_name))
 
-    def list_apps(self, status: str | None = None, format: str | None = None) -> Answer:
+    def list_apps(self, status: str | None = None, format: str | None = None) -> R:
         """All apps, or those with one status; `format="summary"` gives the counts only."""
         return self._read("/api/v1/apps", status=status, format=format)
 
-    def get_app_spec(self, app_name: str, *, resolved: bool = False) -> Answer:
+    def get_app_spec(self, app_name: str, *, resolved: bool = False) -> R:
         """The spec as registered; `resolved` fills the defaults in."""
         return self._read(app_path(app_name, "/spec"), resolved="true" if resolved else None)
 
     # Scaling and metrics
 
-    def get_scaling_policy(self, app_name: str) -> Answer:
+    def get_scaling_policy(self, app_name: str) -> R:
         """The scaling policy in force and the last change of the number of replicas."""
         return self._read(app_path(app_name, "/scaling"))
 
     def update_scaling_policy(
         self, app_name: str, policy: Mapping[str, Any], *, idempotency_key: str | None = None
-    ) -> Answer:
+    ) -> R:
         """Change the keys that `policy` names, such as `max_replicas`; the others stay."""
         return self._write("PUT", app_path(app_name, "/scaling"), dict(policy), key=idempotency_key)
 
     def get_scaling_decisions(
         self, app_name: str, *, limit: int | None = None, since: str | None = None,
         until: str | None = None, changes: bool = False,
-    ) -> Answer:
+    ) -> R:
         """The autoscaler's decisions with their inputs and reasons, newest first."""
         return self._read(app_path(app_name, "/scaling/decisions"), limit=limit, since=since,
                           until=until, changes="true" if changes else None)
@@ -166,7 +113,7 @@ class Client:
         self, app_name: str, policy: Mapping[str, Any] | None = None, *,
         since: str | None = None, samples: Sequence[Mapping[str, Any]] | None = None,
         replicas: int | None = None,
-    ) -> Answer:
+    ) -> R:
         """What the policy in force, changed by `policy`, would have done.
 
         It runs over what was measured since `since`, or over `samples`, which are points as in
@@ -180,11 +127,11 @@ class Client:
 
     def get_app_metrics(
         self, app_name: str, *, history: int | None = None, interval: str | None = None
-    ) -> Answer:
+    ) -> R:
         """Current measurements and the last `history` points, means over `interval` if given."""
         return self._read(app_path(app_name, "/metrics"), history=history, interval=interval)
 
-    def system_metrics(self) -> Answer:
+    def system_metrics(self) -> R:
         """The host, all apps, and what came through the ingresses."""
         return self._read("/api/v1/metrics")
 
@@ -193,7 +140,7 @@ class Client:
     def get_app_events(
         self, app_name: str, *, type: str | None = None, since: str | None = None,
         limit: int | None = None, before: int | None = None,
-    ) -> Answer:
+    ) -> R:
         """Events of one app, newest first; `since` is like "1h" or an RFC 3339 time."""
         return self._read(app_path(app_name, "/events"), type=type, since=since, limit=limit,
                           before=before)
@@ -201,7 +148,7 @@ class Client:
     def get_events(
         self, *, app: str | None = None, type: str | None = None, since: str | None = None,
         limit: int | None = None, before: int | None = None,
-    ) -> Answer:
+    ) -> R:
         """Events of the whole cluster, newest first."""
         return self._read("/api/v1/events", app=app, type=type, since=since, limit=limit,
                           before=before)
@@ -209,7 +156,7 @@ class Client:
     def get_app_logs(
         self, app_name: str, *, container: str | None = None, tail: int | None = None,
         since: str | None = None, level: str | None = None,
-    ) -> Answer:
+    ) -> R:
         """The last `tail` log lines of an app's replicas, or of one container.
 
         `level` (DEBUG, INFO, WARN, ERROR) leaves out what is less bad. Replicas that could not
@@ -218,110 +165,76 @@ class Client:
         return self._read(app_path(app_name, "/logs"), container=container, tail=tail, since=since,
                           level=level)
 
-    def stream_events(
-        self, since_id: int | None = None, app: str | None = None, type: str | None = None
-    ) -> Generator[Answer, None, None]:
-        """Events after `since_id`, or from now on, without a gap or a double.
-
-        When its controller is lost a stream goes on at another one; it raises when none
-        continues it for the client's `timeout`.
-        """
-        def newest() -> int:
-            return int(next((event["id"] for event in self.get_events(limit=1)["events"]), 0))
-
-        asked = given(app=app, type=type)
-        return streams.follow(
-            self._transport, streams.Events(asked, since_id, newest), self._timeout_s)
-
-    def stream_logs(
-        self, app_name: str, tail: int | None = None, container: str | None = None,
-        level: str | None = None, since: str | None = None,
-    ) -> Generator[Answer, None, None]:
-        """Lines as they are written, until the app is removed; `tail` and `since` add older ones.
-
-        When its controller is lost the last seconds are asked for at another one, and what
-        came already is left out.
-        """
-        source = streams.LogLines(
-            app_path(app_name, "/logs/stream"), given(container=container, level=level),
-            given(tail=tail, since=since))
-        return streams.follow(self._transport, source, self._timeout_s)
-
-    def stream_metrics(self, app_name: str) -> Generator[Answer, None, None]:
-        """Each measurement, beginning with the last, until the app is removed."""
-        source = streams.Measurements(app_path(app_name, "/metrics/stream"))
-        return streams.follow(self._transport, source, self._timeout_s)
-
-    def get_health(self, app_name: str) -> Answer:
+    def get_health(self, app_name: str) -> R:
         """Health of every replica of one app."""
         return self._read(app_path(app_name, "/health"))
 
-    def check_health(self, app_name: str) -> Answer:
+    def check_health(self, app_name: str) -> R:
         """Check every replica now; raises TimedOut when some do not answer."""
         return self._write("POST", app_path(app_name, "/health/check"), None,
                            wait_s=HEALTH_CHECK_MAX_S)
 
     # System and cluster
 
-    def system_health(self) -> Answer:
+    def system_health(self) -> R:
         """Health of the answering controller and its components, also when it is degraded."""
         return self._read("/health", body_statuses=_DEGRADED)
 
-    def get_config(self) -> Answer:
+    def get_config(self) -> R:
         """The configuration as it holds on the answering controller, with its sources."""
         return self._read("/api/v1/config")
 
     def update_config(
         self, changes: Mapping[str, Any], *, idempotency_key: str | None = None
-    ) -> Answer:
+    ) -> R:
         """Change keys on all controllers, such as `{"scaling": {"default_cooldown": 300}}`.
 
         None takes a change back. Raises InvalidRequest with every fault.
         """
         return self._write("PUT", "/api/v1/config", dict(changes), key=idempotency_key)
 
-    def cluster_status(self) -> Answer:
+    def cluster_status(self) -> R:
         """Members and leadership as the answering controller sees them."""
         return self._read("/cluster/status")
 
-    def cluster_leader(self) -> Answer:
+    def cluster_leader(self) -> R:
         """The present leader; raises NoLeader when there is none."""
         return self._read("/cluster/leader")
 
-    def cluster_health(self) -> Answer:
+    def cluster_health(self) -> R:
         """Whether the answering controller is part of a cluster with a leader."""
         return self._read("/cluster/health", body_statuses=_DEGRADED)
 
-    def cluster_members(self) -> Answer:
+    def cluster_members(self) -> R:
         """The controllers that vote."""
         return self._read("/cluster/members")
 
-    def add_member(self, node_id: str, raft_address: str, *, key: str | None = None) -> Answer:
+    def add_member(self, node_id: str, raft_address: str, *, key: str | None = None) -> R:
         """Let one more controller vote; `join` of the answer is the environment to start it."""
         return self._write("POST", "/cluster/members",
                            {"node_id": node_id, "raft_address": raft_address}, key=key)
 
-    def remove_member(self, node_id: str, *, key: str | None = None) -> Answer:
+    def remove_member(self, node_id: str, *, key: str | None = None) -> R:
         """Let a controller vote no more."""
         path = f"/cluster/members/{path_part('node_id', node_id)}"
         return self._write("DELETE", path, None, key=key)
 
-    def transfer_leadership(self, to: str | None = None, *, key: str | None = None) -> Answer:
+    def transfer_leadership(self, to: str | None = None, *, key: str | None = None) -> R:
         """Hand leadership over, to controller `to` or to the one that is best prepared."""
         return self._write("POST", "/cluster/transfer", {} if to is None else {"to": to}, key=key)
 
-    def cluster_actions(self, *, after: int = 0, limit: int = 1000) -> Answer:
+    def cluster_actions(self, *, after: int = 0, limit: int = 1000) -> R:
         """The answering controller's own record of side effects, from number `after` on."""
         return self._read("/cluster/actions", after=after, limit=limit)
 
-    def cluster_containers(self) -> Answer:
+    def cluster_containers(self) -> R:
         """All containers of the cluster, by the engine of the answering controller."""
         return self._read("/cluster/containers")
 
     def restore_part(
         self, restore_id: str, part: Mapping[str, Any], *, adopt: bool = False,
         key: str | None = None,
-    ) -> Answer:
+    ) -> R:
         """Send one part of a backup to an empty cluster; the last one makes it the state."""
         return self._write("POST", "/cluster/restore", {
             "restore_id": restore_id, "adopt": adopt, "part": dict(part)}, key=key)
@@ -331,46 +244,42 @@ class Client:
     def create_token(
         self, name: str, role: str, *, apps: str | None = None, expires_in: str | None = None,
         key: str | None = None,
-    ) -> Answer:
+    ) -> R:
         """Make a token; `token` of the answer is shown only now, and null for a repeat."""
         body = {"name": name, "role": role, "apps": apps, "expires_in": expires_in}
         return self._write("POST", "/api/v1/tokens", {
             part: value for part, value in body.items() if value is not None}, key=key)
 
-    def list_tokens(self) -> Answer:
+    def list_tokens(self) -> R:
         """All tokens, without the tokens themselves."""
         return self._read("/api/v1/tokens")
 
-    def revoke_token(self, token_id: str, *, key: str | None = None) -> Answer:
+    def revoke_token(self, token_id: str, *, key: str | None = None) -> R:
         """Make a token useless."""
         path = f"/api/v1/tokens/{path_part('token_id', token_id)}"
         return self._write("DELETE", path, None, key=key)
 
     def get_audit(
         self, *, since: str | None = None, limit: int | None = None, before: int | None = None,
-    ) -> Answer:
+    ) -> R:
         """Who wrote what and who was refused, newest first."""
         return self._read("/api/v1/audit", since=since, limit=limit, before=before)
 
-    def _read(
-        self, path: str, *, body_statuses: frozenset[int] = frozenset(),
-        **query: str | int | None,
-    ) -> Answer:
-        return self._transport.send(Request(
-            "GET", path, given(**query), budget_s=self._timeout_s,
-            read_timeout_s=min(READ_TIMEOUT_S, self._timeout_s), body_statuses=body_statuses,
-        ))
 
-    def _write(
-        self, method: str, path: str, body: dict[str, Any] | None, *,
-        query: Mapping[str, str] | None = None, key: str | None = None, wait_s: float = 0,
-    ) -> Answer:
-        read_timeout_s = min(READ_TIMEOUT_S, self._timeout_s)
-        budget_s = self._timeout_s
-        if wait_s:
-            read_timeout_s = wait_s + WAIT_MARGIN_S
-            budget_s = wait_s + max(self._timeout_s, WAIT_MARGIN_S)
-        return self._transport.send(Request(
-            method, path, query or {}, None if body is None else encoded(body),
-            budget_s=budget_s, read_timeout_s=read_timeout_s, idempotency_key=key,
-        ))
+def log_source(
+    app_name: str, tail: int | None, container: str | None, level: str | None, since: str | None
+) -> streams.LogLines:
+    """The lines of an app."""
+    return streams.LogLines(
+        app_path(app_name, "/logs/stream"), given(container=container, level=level),
+        given(tail=tail, since=since))
+
+
+def event_source(since_id: int | None, app: str | None, type: str | None) -> streams.Events:
+    """The events of the cluster."""
+    return streams.Events(given(app=app, type=type), since_id)
+
+
+def metric_source(app_name: str) -> streams.Measurements:
+    """The measurements of an app."""
+    return streams.Measurements(app_path(app_name, "/metrics/stream"))

@@ -1,4 +1,4 @@
-"""Streams: server-sent events as iterators that go on at another controller."""
+"""Streams: server-sent events, and how they go on at another controller; touches no network."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ import json
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Protocol
 
-import requests
-import urllib3.exceptions
-
 from orchestry.client import attempts, sse
-from orchestry.client.errors import NotFound, NotReachable
-from orchestry.client.transport import Answer, Request, Transport
+from orchestry.client.errors import NotReachable
+from orchestry.client.exchange import READ_TIMEOUT_S, Answer, Request
 
 # A controller sends something every 20 s.
 SILENCE_S = 45.0
@@ -31,7 +27,6 @@ TOO_SLOW = 1013
 # Lines of different replicas overtake one another by less than this.
 OVERLAP = timedelta(seconds=5)
 RECENT_LINES_MAX = 10_000
-_CHUNK_BYTES = 64 * 1024
 
 Query = Mapping[str, str]
 
@@ -40,6 +35,12 @@ class Source(Protocol):
     """What is streamed, and how it goes on after a break."""
 
     path: str
+
+    def before(self) -> str | None:
+        """The path of what must be read before the stream can begin, if there is such a thing."""
+
+    def learn(self, answer: Answer) -> None:
+        """Take what was read before."""
 
     def query(self) -> Query:
         """What to ask for next."""
@@ -51,20 +52,37 @@ class Source(Protocol):
         """Whether a message is new."""
 
 
+class _AtOnce:
+    """A source that needs no other answer to begin."""
+
+    def before(self) -> str | None:
+        """Nothing."""
+        return None
+
+    def learn(self, answer: Answer) -> None:
+        """Nothing was asked."""
+        raise AssertionError("nothing was asked")
+
+
 class Events:
-    """Events after `since_id`; None is now, by the word of `newest`."""
+    """Events after `since_id`; None is now, which the id of the newest event tells."""
 
     path = "/api/v1/events/stream"
 
-    def __init__(self, asked: Query, since_id: int | None, newest: Callable[[], int]) -> None:
+    def __init__(self, asked: Query, since_id: int | None) -> None:
         self._asked = asked
         self._last_id = since_id
-        self._newest = newest
+
+    def before(self) -> str | None:
+        """The newest event, once."""
+        return "/api/v1/events" if self._last_id is None else None
+
+    def learn(self, answer: Answer) -> None:
+        """Begin after it."""
+        self._last_id = int(next((event["id"] for event in answer["events"]), 0))
 
     def query(self) -> Query:
         """After the last one."""
-        if self._last_id is None:
-            self._last_id = self._newest()
         return {**self._asked, "since_id": str(self._last_id)}
 
     def opened(self, headers: Mapping[str, str]) -> None:
@@ -78,7 +96,7 @@ class Events:
         return True
 
 
-class Measurements:
+class Measurements(_AtOnce):
     """Measurements: each replaces the one before."""
 
     def __init__(self, path: str) -> None:
@@ -98,7 +116,7 @@ class Measurements:
         return not again
 
 
-class LogLines:
+class LogLines(_AtOnce):
     """Log lines, which have no ids.
 
     After a break the last seconds are asked for again, and what came already is left out.
@@ -180,71 +198,93 @@ class Trouble:
         return attempts.backoff_s(self.in_a_row, jitter)
 
 
-def follow(transport: Transport, source: Source, timeout_s: float) -> Generator[Answer, None, None]:
-    """All new messages of a source, until the cluster ends it.
+class Connection:
+    """One connection of a stream: from bytes to new messages."""
 
-    Nothing is read ahead: a slow caller slows the controller down, which drops it at some
-    point, and then the stream resumes.
+    # What malformed messages raise.
+    FAULTS = (ValueError, KeyError, TypeError)
 
-    Raises:
-        ClientError: it cannot begin, or no controller has continued it for `timeout_s`.
-    """
-    trouble, start, index_floor, first = Trouble(), None, 0, True
-    while True:
-        try:
-            node, response = transport.open(Request(
-                "GET", source.path, source.query(), budget_s=timeout_s,
-                read_timeout_s=SILENCE_S, stream=True, start=start, index_floor=index_floor,
-                patience_s=attempts.PATIENCE_S if first else timeout_s,
-            ))
-        except NotFound:
-            if first:
-                raise
-            return
-        first = False
-        index = response.headers.get("X-Orchestry-Index", "")
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._parser = sse.Parser()
+        self._begun_s = time.monotonic()
+        self._fresh = 0
+        self._code: int | None = None
+        self._reason = "the connection broke"
+
+    def push(self, piece: bytes) -> Iterator[Answer]:
+        """The new messages that this piece completes; raises one of FAULTS."""
+        for event in self._parser.push(piece):
+            message = json.loads(event.data)
+            if event.name == "close":
+                self._code, self._reason = message["code"], message["reason"]
+            elif self._source.take(message):
+                self._fresh += 1
+                yield message
+
+    def broke(self, error: Exception) -> None:
+        """No more will come."""
+        self._reason = str(error) or self._reason
+
+    def end(self) -> End:
+        """How it ended."""
+        return End(self._code, self._reason, self._fresh, time.monotonic() - self._begun_s)
+
+
+class Following:
+    """A stream over all its connections: what to ask for next, and when to give up."""
+
+    def __init__(self, source: Source, timeout_s: float) -> None:
+        self.first = True
+        self._source = source
+        self._timeout_s = timeout_s
+        self._trouble = Trouble()
+        self._start: str | None = None
+        self._node = ""
+        self._index_floor = 0
+
+    def before(self) -> Request | None:
+        """What is to be read and given to the source before the next request."""
+        path = self._source.before()
+        return None if path is None else Request(
+            "GET", path, {"limit": "1"}, budget_s=self._timeout_s,
+            read_timeout_s=min(READ_TIMEOUT_S, self._timeout_s))
+
+    def request(self) -> Request:
+        """The request that opens the next connection."""
+        return Request(
+            "GET", self._source.path, self._source.query(), budget_s=self._timeout_s,
+            read_timeout_s=SILENCE_S, stream=True, start=self._start,
+            index_floor=self._index_floor,
+            patience_s=attempts.PATIENCE_S if self.first else self._timeout_s,
+        )
+
+    def opened(self, node: str, headers: Mapping[str, str]) -> Connection:
+        """A controller took the stream."""
+        self.first = False
+        self._node = node
+        index = headers.get("X-Orchestry-Index", "")
         if index.isascii() and index.isdigit():
-            index_floor = max(index_floor, int(index))
-        source.opened(response.headers)
-        end = yield from _messages(response, source)
+            self._index_floor = max(self._index_floor, int(index))
+        self._source.opened(headers)
+        return Connection(self._source)
+
+    def after(self, end: End, members: tuple[str, ...]) -> float | None:
+        """How many seconds to wait before the next connection; None when the stream is over.
+
+        Raises:
+            NotReachable: no controller has continued it for so long as it may take.
+        """
         if end.code == NORMAL:
-            return
-        delay_s = trouble.after(
-            end, now_s=time.monotonic(), timeout_s=timeout_s, jitter=random.random())  # noqa: S311
+            return None
+        delay_s = self._trouble.after(
+            end, now_s=time.monotonic(), timeout_s=self._timeout_s,
+            jitter=random.random())  # noqa: S311
         if delay_s is None:
             raise NotReachable(
                 "NOT_REACHABLE", "No controller continues the stream", end.reason)
-        start = _after(transport.members, node)
-        time.sleep(delay_s)
-
-
-def _messages(response: requests.Response, source: Source) -> Generator[Answer, None, End]:
-    """The new messages of one connection."""
-    begun_s = time.monotonic()
-    fresh = 0
-    code: int | None = None
-    reason = "the connection broke"
-    with closing(response):
-        try:
-            for event in _events(response):
-                message = json.loads(event.data)
-                if event.name == "close":
-                    code, reason = message["code"], message["reason"]
-                elif source.take(message):
-                    fresh += 1
-                    yield message
-        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError,
-                ValueError, KeyError, TypeError) as error:
-            reason = str(error) or reason
-    return End(code, reason, fresh, time.monotonic() - begun_s)
-
-
-def _events(response: requests.Response) -> Iterator[sse.Event]:
-    parser = sse.Parser()
-    # Pieces of a body that is not chunked would be held back until they are full.
-    whole = response.headers.get("Transfer-Encoding", "").lower() == "chunked"
-    for piece in response.iter_content(_CHUNK_BYTES if whole else 1):
-        yield from parser.push(piece)
+        self._start = _after(members, self._node)
+        return delay_s
 
 
 def _after(nodes: tuple[str, ...], node: str) -> str:

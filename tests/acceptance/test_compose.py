@@ -23,7 +23,7 @@ from tests.live import app_spec, call, free_ports, until
 
 pytestmark = [
     pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside,
-    pytest.mark.long]
+    pytest.mark.long, pytest.mark.timeout(900)]
 
 COMPOSE_S = 120
 UP_S = 110.0

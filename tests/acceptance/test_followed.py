@@ -162,11 +162,11 @@ def test_events_and_measurements_are_followed_over_lost_controllers(
 def test_the_page_of_the_python_client_runs(cluster: LiveCluster) -> None:
     """The programs of docs/cli.md, with only the addresses changed."""
     blocks = BLOCK.findall((ROOT / "docs" / "cli.md").read_text())
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     code = "\n".join(blocks)
     for node, port in zip(cluster.alive(), (8001, 8002), strict=False):
         code = code.replace(f"http://127.0.0.1:{port}", cluster.url(node))
     done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True,
                           timeout=WAIT_S, check=False)
     assert done.returncode == 0, done.stderr
-    assert re.fullmatch(r"\d+\n1 .*\n", done.stdout)
+    assert re.fullmatch(r"\d+\n1 .*\nhealthy \d+\n1\n", done.stdout)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.unit.both_clients import CLIENTS, Connect
 from tests.unit.stub_answers import answer
 from tests.unit.stub_cluster import StubNode, nodes
 
@@ -16,3 +17,9 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubNode]:
     with nodes(answer) as (stub,):
         monkeypatch.setenv("ORCHESTRY_URL", stub.url)
         yield stub
+
+
+@pytest.fixture(params=CLIENTS)
+def connect(request: pytest.FixtureRequest) -> Connect:
+    """Makes a client that blocks, and then the other one."""
+    return CLIENTS[request.param]

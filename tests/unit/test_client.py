@@ -14,6 +14,7 @@ import pytest
 
 import orchestry
 from orchestry import client as sdk
+from tests.unit.both_clients import Connect
 from tests.unit.stub_cluster import Says, Script, Seen, error, free_url, nodes, redirect
 
 STATUS = {"name": "web", "status": "running",
@@ -106,10 +107,10 @@ CALLS: list[tuple[Callable[[orchestry.Client], Any], str, str, Any]] = [
 
 @pytest.mark.parametrize(("call", "method", "path", "body"), CALLS)
 def test_each_call_sends_what_the_contract_says(
-    call: Callable[[orchestry.Client], Any], method: str, path: str, body: Any
+    connect: Connect, call: Callable[[orchestry.Client], Any], method: str, path: str, body: Any
 ) -> None:
     """Method, path, query and body of every call; only writes carry a key."""
-    with nodes(always(Says(200, {"ok": True}))) as (node,), orchestry.Client(node.url) as client:
+    with nodes(always(Says(200, {"ok": True}))) as (node,), connect(node.url) as client:
         assert call(client) == {"ok": True}
     seen = node.seen[0]
     assert (seen.method, seen.path) == (method, path)
@@ -136,11 +137,11 @@ ERRORS = [
 
 @pytest.mark.parametrize(("says", "kind"), ERRORS)
 def test_errors_are_typed_and_never_repeated(
-    says: Says, kind: type[sdk.ClientError]
+    connect: Connect, says: Says, kind: type[sdk.ClientError]
 ) -> None:
     """A final error is raised at once with its code, details, status and request id."""
     says.headers["X-Request-Id"] = "r-1"
-    with nodes(always(says)) as (node,), orchestry.Client(node.url) as client:
+    with nodes(always(says)) as (node,), connect(node.url) as client:
         with pytest.raises(kind) as caught:
             client.start_app("web")
         assert len(node.seen) == 1
@@ -151,11 +152,11 @@ def test_errors_are_typed_and_never_repeated(
     assert isinstance(caught.value, orchestry.OrchestryError)
 
 
-def test_a_write_follows_the_redirect_and_remembers_the_leader() -> None:
+def test_a_write_follows_the_redirect_and_remembers_the_leader(connect: Connect) -> None:
     """The second write goes straight to the leader."""
     with nodes(always(Says(200, {"ok": 1}))) as (leader,), \
             nodes(always(redirect(leader.url, "/api/v1/apps/register"))) as (follower,), \
-            orchestry.Client([follower.url, leader.url], token="t0ken") as client:
+            connect([follower.url, leader.url], token="t0ken") as client:
         client.register_app(SPEC)
         client.register_app(SPEC)
     assert [len(follower.seen), len(leader.seen)] == [1, 2]
@@ -165,7 +166,7 @@ def test_a_write_follows_the_redirect_and_remembers_the_leader() -> None:
     assert leader.seen[0].document == SPEC
 
 
-def test_the_token_reaches_a_leader_that_a_member_names() -> None:
+def test_the_token_reaches_a_leader_that_a_member_names(connect: Connect) -> None:
     """A leader that is not configured is learned from `/cluster/status` of a member."""
     with nodes(always(Says(200, {"ok": 1}))) as (leader,):
         def follow(seen: Seen) -> Says:
@@ -174,14 +175,14 @@ def test_the_token_reaches_a_leader_that_a_member_names() -> None:
             return redirect(leader.url, seen.path)
 
         with nodes(follow) as (follower,), \
-                orchestry.Client(follower.url, token="t0ken") as client:
+                connect(follower.url, token="t0ken") as client:
             client.start_app("web", wait=False)
             assert client.urls == (follower.url, leader.url)
     assert leader.seen[0].headers["Authorization"] == "Bearer t0ken"
 
 
 def test_the_token_never_reaches_a_stranger(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A redirect to a host that no member names is followed without any credentials."""
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
@@ -190,24 +191,24 @@ def test_the_token_never_reaches_a_stranger(
             nodes(lambda seen: Says(200, {"lease": None, "nodes": []})
                   if seen.path == "/cluster/status"
                   else redirect(stranger.url)) as (follower,), \
-            orchestry.Client(follower.url, token="t0ken") as client:
+            connect(follower.url, token="t0ken") as client:
         with pytest.raises(sdk.Forbidden):
             client.start_app("web")
         assert "Authorization" not in stranger.seen[0].headers
         assert follower.seen[0].headers["Authorization"] == "Bearer t0ken"
 
 
-def test_a_leader_lost_in_the_middle_gets_the_same_key_and_body_elsewhere() -> None:
+def test_a_leader_lost_in_the_middle_gets_the_same_key_and_body_elsewhere(connect: Connect) -> None:
     """A write is carried to the new leader under one key, so that it happens once."""
     with nodes(always(Says(200, {"ok": 1})), always(Says(drop=True))) as (new, old), \
-            orchestry.Client([old.url, new.url]) as client:
+            connect([old.url, new.url]) as client:
         assert client.scale_app("web", 3) == {"ok": 1}
         assert len(old.seen) == len(new.seen) == 1
     assert old.seen[0].headers["Idempotency-Key"] == new.seen[0].headers["Idempotency-Key"]
     assert old.seen[0].body == new.seen[0].body
 
 
-def test_an_election_is_waited_out() -> None:
+def test_an_election_is_waited_out(connect: Connect) -> None:
     """CLUSTER_NOT_READY and an unknown outcome are asked again until a leader answers."""
     turns = [
         error(503, "CLUSTER_NOT_READY", **{"Retry-After": "1"}),
@@ -215,22 +216,22 @@ def test_an_election_is_waited_out() -> None:
         error(504, "TIMEOUT", {"outcome": "unknown", "idempotency_key": "k"}),
         Says(200, {"ok": 1}),
     ]
-    with nodes(lambda _: turns.pop(0)) as (node,), orchestry.Client(node.url) as client:
+    with nodes(lambda _: turns.pop(0)) as (node,), connect(node.url) as client:
         assert client.start_app("web", idempotency_key="mine") == {"ok": 1}
         assert [seen.headers["Idempotency-Key"] for seen in node.seen] == ["mine"] * 4
 
 
-def test_the_deadline_is_kept() -> None:
+def test_the_deadline_is_kept(connect: Connect) -> None:
     """A cluster that never gets ready, or never answers, ends the call in time."""
     never = always(error(503, "CLUSTER_NOT_READY"))
-    with nodes(never) as (node,), orchestry.Client(node.url, timeout=0.5) as client:
+    with nodes(never) as (node,), connect(node.url, timeout=0.5) as client:
         began_s = time.monotonic()
         with pytest.raises(sdk.NoLeader) as caught:
             client.register_app(SPEC)
         assert time.monotonic() - began_s < 5
         assert caught.value.code == "CLUSTER_NOT_READY"
     with nodes(always(Says(delay_s=20))) as (node,), \
-            orchestry.Client(node.url, timeout=0.5) as client:
+            connect(node.url, timeout=0.5) as client:
         began_s = time.monotonic()
         with pytest.raises(sdk.TimedOut) as late:
             client.register_app(SPEC, idempotency_key="mine")
@@ -240,22 +241,22 @@ def test_the_deadline_is_kept() -> None:
         assert details["idempotency_key"] == "mine"
 
 
-def test_reads_fail_over_and_stay_with_who_answers() -> None:
+def test_reads_fail_over_and_stay_with_who_answers(connect: Connect) -> None:
     """A dead first node costs one try, then the survivor is asked first."""
     with nodes(always(Says(200, STATUS))) as (node,), \
-            orchestry.Client([free_url(), node.url]) as client:
+            connect([free_url(), node.url]) as client:
         assert client.get_app_status("web") == STATUS
         assert client.get_app_status("web") == STATUS
 
 
-def test_reads_see_the_writes_of_this_client() -> None:
+def test_reads_see_the_writes_of_this_client(connect: Connect) -> None:
     """After a write, reads ask for its index; a node that lags is left for another."""
     def node(seen: Seen) -> Says:
         if seen.method == "POST":
             return Says(200, {"ok": 1}, {"X-Orchestry-Index": "42"})
         return error(504, "TIMEOUT") if "min_index" in seen.path else Says(200, STATUS)
 
-    with nodes(node) as (stub,), orchestry.Client(stub.url) as client:
+    with nodes(node) as (stub,), connect(stub.url) as client:
         client.start_app("web")
         assert client.get_app_status("web") == STATUS
         assert client.cluster_status() == STATUS
@@ -263,10 +264,10 @@ def test_reads_see_the_writes_of_this_client() -> None:
             "/api/v1/apps/web?min_index=42", "/api/v1/apps/web", "/cluster/status"]
 
 
-def test_nobody_there_is_an_error_that_names_whom_was_asked() -> None:
+def test_nobody_there_is_an_error_that_names_whom_was_asked(connect: Connect) -> None:
     """The message lists the addresses and the cause, soon."""
     url = free_url()
-    with orchestry.Client(url) as client:
+    with connect(url) as client:
         began_s = time.monotonic()
         with pytest.raises(sdk.NotReachable, match=url) as caught:
             client.list_apps()
@@ -274,28 +275,28 @@ def test_nobody_there_is_an_error_that_names_whom_was_asked() -> None:
     assert "refused" in str(caught.value)
 
 
-def test_a_leader_that_cannot_be_reached_is_named() -> None:
+def test_a_leader_that_cannot_be_reached_is_named(connect: Connect) -> None:
     """Redirects to an address that does not answer end with a hint at the setting."""
     gone = free_url()
     with nodes(always(redirect(gone))) as (node,), \
-            orchestry.Client(node.url, timeout=1) as client, \
+            connect(node.url, timeout=1) as client, \
             pytest.raises(sdk.NoLeader, match="CONTROLLER_API_URL") as caught:
         client.start_app("web", wait=False)
     assert gone in str(caught.value)
 
 
-def test_a_degraded_health_is_an_answer() -> None:
+def test_a_degraded_health_is_an_answer(connect: Connect) -> None:
     """The health calls hand back the body of a 503."""
     with nodes(always(Says(503, {"status": "degraded"}))) as (node,), \
-            orchestry.Client(node.url) as client:
+            connect(node.url) as client:
         assert client.cluster_health() == {"status": "degraded"}
         assert client.system_health() == {"status": "degraded"}
 
 
-def test_an_address_that_is_no_controller_is_told() -> None:
+def test_an_address_that_is_no_controller_is_told(connect: Connect) -> None:
     """A web page instead of JSON is an error that names the address."""
     with nodes(always(Says(200, b"<html>hello</html>"))) as (node,), \
-            orchestry.Client(node.url) as client, \
+            connect(node.url) as client, \
             pytest.raises(sdk.ClientError, match=node.url):
         client.list_apps()
 
@@ -304,30 +305,30 @@ def test_an_address_that_is_no_controller_is_told() -> None:
     "127.0.0.1:8001", "ftp://a", "http://", "http://a:0", "http://a:x", "http://a/b", "",
     "http://me@a:1", "http://a:1?x=1",
 ])
-def test_malformed_addresses_are_refused(url: str) -> None:
+def test_malformed_addresses_are_refused(connect: Connect, url: str) -> None:
     """A wrong address is refused when the client is made, with an example."""
     with pytest.raises(ValueError, match=r"like http://127\.0\.0\.1:8001"):
-        orchestry.Client(url)
+        connect(url)
 
 
-def test_other_malformed_arguments_are_refused() -> None:
+def test_other_malformed_arguments_are_refused(connect: Connect) -> None:
     """Nothing malformed is sent."""
     with pytest.raises(ValueError, match="between 1 and"):
-        orchestry.Client([])
+        connect([])
     with pytest.raises(ValueError, match="token"):
-        orchestry.Client("http://a:1", token="a\r\nX: y")
+        connect("http://a:1", token="a\r\nX: y")
     with pytest.raises(ValueError, match="timeout"):
-        orchestry.Client("http://a:1", timeout=0)
-    with orchestry.Client("http://a:1") as client:
+        connect("http://a:1", timeout=0)
+    with connect("http://a:1") as client:
         with pytest.raises(sdk.InvalidRequest, match="app_name"):
             client.get_app_status("..")
         with pytest.raises(sdk.InvalidRequest, match="JSON"):
             client.register_app({"a": float("nan")})
 
 
-def test_threads_share_a_client() -> None:
+def test_threads_share_a_client(connect: Connect) -> None:
     """Many threads use one client at the same time."""
-    with nodes(always(Says(200, {"ok": 1}))) as (node,), orchestry.Client(node.url) as client:
+    with nodes(always(Says(200, {"ok": 1}))) as (node,), connect(node.url) as client:
         answers: list[Any] = []
         threads = [
             threading.Thread(target=lambda: answers.append(client.start_app("web")))
@@ -341,25 +342,25 @@ def test_threads_share_a_client() -> None:
         assert len({seen.headers["Idempotency-Key"] for seen in node.seen}) == 16
 
 
-def test_a_limit_is_waited_out_or_told() -> None:
+def test_a_limit_is_waited_out_or_told(connect: Connect) -> None:
     """429 is asked again after Retry-After while there is time, else it says how long to wait."""
     turns = [error(429, "RATE_LIMIT_EXCEEDED", **{"Retry-After": "1"}), Says(200, {"ok": 1})]
-    with nodes(lambda _: turns.pop(0)) as (node,), orchestry.Client(node.url) as client:
+    with nodes(lambda _: turns.pop(0)) as (node,), connect(node.url) as client:
         began_s = time.monotonic()
         assert client.get_app_status("web") == {"ok": 1}
         assert time.monotonic() - began_s >= 1
     late = error(429, "RATE_LIMIT_EXCEEDED", **{"Retry-After": "40"})
-    with nodes(always(late)) as (node,), orchestry.Client(node.url) as client:
+    with nodes(always(late)) as (node,), connect(node.url) as client:
         with pytest.raises(sdk.RateLimited) as caught:
             client.get_app_status("web")
         assert caught.value.retry_after_s == 40
         assert len(node.seen) == 1
 
 
-def test_what_is_left_of_the_limit_is_spread() -> None:
+def test_what_is_left_of_the_limit_is_spread(connect: Connect) -> None:
     """Many calls one after the other slow down before they are refused."""
     says = Says(200, {"ok": 1})
-    with nodes(lambda _: says) as (node,), orchestry.Client(node.url) as client:
+    with nodes(lambda _: says) as (node,), connect(node.url) as client:
         client.get_app_status("web")
         assert client.gap_s(0.5) == 0.5
         for remaining, least_s, most_s in ((99, 0.5, 0.62), (10, 5.5, 6.2), (0, 55.0, 62.0)):

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-import orchestry
 from orchestry import client as sdk
 from orchestry.client import sse
 from orchestry.client.streams import RECENT_LINES_MAX, End, LogLines, Trouble
+from tests.unit.both_clients import Connect
 from tests.unit.stub_cluster import Says, Script, Seen, error, nodes
 
 TEXT = b'retry: 1000\n\n: ping\n\nid: 7\ndata: {"id":7}\n\nevent: close\ndata: {}\n\n'
@@ -71,11 +71,11 @@ def test_an_event_without_an_end_is_not_kept_without_a_limit() -> None:
         list(sse.Parser().push(many))
 
 
-def test_events_resume_at_the_next_node_without_a_double() -> None:
+def test_events_resume_at_the_next_node_without_a_double(connect: Connect) -> None:
     """After the last id, with the same filter."""
     with nodes(in_turn(stream("retry: 1\n\n", event(4), event(5))),
                in_turn(stream(event(5), event(6), close(1000)))) as (first, second), \
-            orchestry.Client([first.url, second.url]) as client:
+            connect([first.url, second.url]) as client:
         found = [one["id"] for one in client.stream_events(3, app="web")]
     assert found == [4, 5, 6]
     assert first.seen[0].path == "/api/v1/events/stream?app=web&since_id=3"
@@ -83,57 +83,57 @@ def test_events_resume_at_the_next_node_without_a_double() -> None:
     assert second.seen[0].path == "/api/v1/events/stream?app=web&since_id=5"
 
 
-def test_from_now_on_has_an_id() -> None:
+def test_from_now_on_has_an_id(connect: Connect) -> None:
     """Nothing is lost between the beginning and the first event."""
     def script(seen: Seen) -> Says:
         if "stream" in seen.path:
             return stream(event(9), close(1000))
         return Says(200, {"events": [{"id": 8}]})
 
-    with nodes(script) as (node,), orchestry.Client(node.url) as client:
+    with nodes(script) as (node,), connect(node.url) as client:
         assert [one["id"] for one in client.stream_events()] == [9]
     assert [seen.path for seen in node.seen] == [
         "/api/v1/events?limit=1", "/api/v1/events/stream?since_id=8"]
 
 
-def test_a_stream_that_cannot_begin_raises_what_the_cluster_said() -> None:
+def test_a_stream_that_cannot_begin_raises_what_the_cluster_said(connect: Connect) -> None:
     """Errors before a stream are those of any call; a node without its engine is passed over."""
     with nodes(in_turn(error(404, "APP_NOT_FOUND"))) as (node,), \
-            orchestry.Client(node.url) as client, pytest.raises(sdk.NotFound):
+            connect(node.url) as client, pytest.raises(sdk.NotFound):
         next(client.stream_metrics("web"))
     with nodes(in_turn(error(500, "DOCKER_ERROR", "away")),
                in_turn(stream(data(line(1, "hello")), close(1000)))) as (first, second), \
-            orchestry.Client([first.url, second.url]) as client:
+            connect([first.url, second.url]) as client:
         assert [one["message"] for one in client.stream_logs("web")] == ["hello"]
-    with nodes(in_turn(Says(200, {}))) as (node,), orchestry.Client(node.url) as client, \
+    with nodes(in_turn(Says(200, {}))) as (node,), connect(node.url) as client, \
             pytest.raises(sdk.ClientError, match="did not answer as a controller"):
         next(client.stream_metrics("web"))
     with pytest.raises(sdk.InvalidRequest):
         client.stream_logs("..")
 
 
-def test_streams_that_end_at_once_again_and_again_are_given_up() -> None:
+def test_streams_that_end_at_once_again_and_again_are_given_up(connect: Connect) -> None:
     """With pauses between them, and the controller's reason."""
     with nodes(in_turn(stream(close(1011, "events are missing")))) as (node,), \
-            orchestry.Client(node.url, timeout=1) as client, \
+            connect(node.url, timeout=1) as client, \
             pytest.raises(sdk.NotReachable, match="events are missing"):
         next(client.stream_events(0))
     assert 2 < len(node.seen) < 12
 
 
-def test_measurements_come_once_and_end_with_the_app() -> None:
+def test_measurements_come_once_and_end_with_the_app(connect: Connect) -> None:
     """Also when the app goes while no stream is open."""
     one, two = {"rps": 1}, {"rps": 2}
     with nodes(in_turn(stream(data(one)), stream(data(one), data(two)),
                        error(404, "APP_NOT_FOUND"))) as (node,), \
-            orchestry.Client(node.url) as client:
+            connect(node.url) as client:
         assert list(client.stream_metrics("web")) == [one, two]
 
 
-def test_who_stops_reading_closes_the_connection() -> None:
+def test_who_stops_reading_closes_the_connection(connect: Connect) -> None:
     """Ending the iterator early is no error, and leaves nothing open."""
     with nodes(in_turn(stream(event(1), event(2)))) as (node,), \
-            orchestry.Client(node.url) as client:
+            connect(node.url) as client:
         found = client.stream_events(0)
         assert [one["id"] for one in islice(found, 1)] == [1]
         found.close()

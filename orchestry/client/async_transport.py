@@ -1,0 +1,169 @@
+"""HTTP that does not block: what `exchange` decides, done with `httpx`. Its door."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from http.cookiejar import DefaultCookiePolicy
+from urllib.request import getproxies
+
+try:
+    import httpx
+except ImportError as missing:
+    raise ImportError(
+        "orchestry.AsyncClient needs httpx: pip install 'orchestry[async]'", name=missing.name
+    ) from missing
+
+from orchestry.client.errors import InvalidRequest, NotFound
+from orchestry.client.exchange import (
+    CONNECT_TIMEOUT_S,
+    Answer,
+    Body,
+    Carried,
+    Exchange,
+    Known,
+    Lost,
+    Pause,
+    Reply,
+    Request,
+    last_cause,
+)
+from orchestry.client.streams import Following, Source
+
+Stream = httpx.Response
+CONNECTIONS_MAX = 100
+KEPT_MAX = 20
+
+# The request itself did not reach a controller.
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+_UNSENDABLE = (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError,
+               UnicodeEncodeError)
+
+
+def _keep_alive() -> list[tuple[int, int, int]]:
+    """Let the kernel notice that a host is gone, however long a call waits."""
+    probes = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):
+            probes.append((socket.IPPROTO_TCP, getattr(socket, name), value))
+    return [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), *probes]
+
+
+def _session(user_agent: str, limits: httpx.Limits) -> httpx.AsyncClient:
+    # A transport of one's own would turn the proxies of the environment off.
+    proxied = {"http", "https", "all"} & set(getproxies())
+    transport = None if proxied else httpx.AsyncHTTPTransport(
+        limits=limits, socket_options=_keep_alive())
+    session = httpx.AsyncClient(
+        headers={"User-Agent": user_agent}, limits=limits, transport=transport)
+    session.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return session
+
+
+class AsyncTransport:
+    """Sends calls until one is final; tasks of one event loop may share it."""
+
+    def __init__(self, known: Known[httpx.Response], user_agent: str) -> None:
+        self._known = known
+        self._calls = _session(user_agent, httpx.Limits(
+            max_connections=CONNECTIONS_MAX, max_keepalive_connections=KEPT_MAX))
+        # A stream holds its connection, and must not take it from the calls.
+        self._streams = _session(user_agent, httpx.Limits(
+            max_connections=None, max_keepalive_connections=0))
+
+    async def close(self) -> None:
+        """Close the kept connections."""
+        await self._calls.aclose()
+        await self._streams.aclose()
+
+    async def send(self, request: Request) -> Answer:
+        """Carry out one call; raises ClientError."""
+        return self._known.answer(await self._carry_out(request))
+
+    async def follow(self, source: Source, timeout_s: float) -> AsyncGenerator[Answer, None]:
+        """All new messages of a source, until the cluster ends it.
+
+        Nothing is read ahead: a slow caller slows the controller down, which drops it at some
+        point, and then the stream resumes.
+
+        Raises:
+            ClientError: it cannot begin, or no controller has continued it for `timeout_s`.
+        """
+        following = Following(source, timeout_s)
+        while True:
+            if (before := following.before()) is not None:
+                source.learn(await self.send(before))
+            try:
+                node, response = self._known.opened(await self._carry_out(following.request()))
+            except NotFound:
+                if following.first:
+                    raise
+                return
+            connection = following.opened(node, response.headers)
+            async with aclosing(response):
+                try:
+                    async for piece in response.aiter_bytes():
+                        for message in connection.push(piece):
+                            yield message
+                except (httpx.HTTPError, httpx.StreamError, *connection.FAULTS) as error:
+                    connection.broke(error)
+            delay_s = following.after(connection.end(), self._known.members)
+            if delay_s is None:
+                return
+            await asyncio.sleep(delay_s)
+
+    async def _carry_out(self, request: Request) -> Carried[httpx.Response]:
+        steps = self._known.carry_out(request)
+        found: Reply[httpx.Response] | Lost | None = None
+        while True:
+            try:
+                step = steps.send(found)
+            except StopIteration as done:
+                carried: Carried[httpx.Response] = done.value
+                return carried
+            if isinstance(step, Pause):
+                await asyncio.sleep(step.delay_s)
+                found = None
+            else:
+                found = await self._attempt(step)
+
+    async def _attempt(self, step: Exchange) -> Reply[httpx.Response] | Lost:
+        try:
+            return await self._exchange(step)
+        except _UNSENDABLE as error:
+            raise InvalidRequest("VALIDATION_ERROR", "The request cannot be sent",
+                                 str(error)) from None
+        except httpx.HTTPError as error:
+            return Lost(not isinstance(error, _NOT_SENT), _reason(step.node, error))
+
+    async def _exchange(self, step: Exchange) -> Reply[httpx.Response]:
+        asked, body = step.request, Body(step)
+        session = self._streams if asked.stream else self._calls
+        request = session.build_request(
+            asked.method, step.node + asked.path, params=asked.query, headers=step.headers(),
+            content=asked.body, timeout=httpx.Timeout(
+                min(asked.read_timeout_s, step.left_s), pool=step.left_s,
+                connect=min(CONNECT_TIMEOUT_S, step.left_s)),
+        )
+        response = await session.send(request, stream=True, follow_redirects=False)
+        if step.streams(response.status_code, response.headers):
+            return Reply(response.status_code, response.headers, None, response)
+        async with aclosing(response):
+            async for piece in response.aiter_bytes():
+                if not body.add(piece):
+                    raise httpx.ReadTimeout("the answer came too slowly")
+        return Reply(response.status_code, response.headers, body.document())
+
+
+def _reason(node: str, error: Exception) -> str:
+    if isinstance(error, httpx.TimeoutException):
+        return f"{node} did not answer in time"
+    cause: BaseException = error
+    while (inner := cause.__cause__ or cause.__context__) is not None:
+        cause = inner
+    if isinstance(cause, ConnectionError) and cause.errno:
+        return f"{node}: {os.strerror(cause.errno)}"
+    return last_cause(node, cause)

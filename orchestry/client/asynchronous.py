@@ -1,0 +1,74 @@
+"""`AsyncClient`: the calls of the REST API to await, and streams for `async for`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from orchestry.client.async_transport import AsyncTransport, Stream
+from orchestry.client.basis import TIMEOUT_S
+from orchestry.client.calls import Calls, event_source, log_source, metric_source
+from orchestry.client.exchange import Answer, Request
+
+
+class AsyncClient(Calls[Coroutine[Any, Any, Answer], Stream]):
+    """A cluster, as `orchestry.Client`, for asyncio: `pip install 'orchestry[async]'`.
+
+    It has the same methods; answers are awaited, streams are asynchronous generators, and it
+    is an asynchronous context manager. Tasks of one event loop may share a client. A call that
+    is cancelled may have been carried out, as one that timed out: repeat a write under the
+    same `idempotency_key` to find out.
+
+    Raises ValueError for a malformed address, token or timeout.
+    """
+
+    def __init__(
+        self, url: str | Sequence[str], token: str | None = None, timeout: float = TIMEOUT_S,
+    ) -> None:
+        from orchestry import __version__
+
+        super().__init__(url, token, timeout)
+        self._transport = AsyncTransport(self._known, f"orchestry-python/{__version__}")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the kept connections."""
+        await self._transport.close()
+
+    def stream_events(
+        self, since_id: int | None = None, app: str | None = None, type: str | None = None
+    ) -> AsyncGenerator[Answer, None]:
+        """Events after `since_id`, or from now on, without a gap or a double.
+
+        When its controller is lost a stream goes on at another one; it raises when none
+        continues it for the client's `timeout`.
+        """
+        return self._transport.follow(event_source(since_id, app, type), self._timeout_s)
+
+    def stream_logs(
+        self, app_name: str, tail: int | None = None, container: str | None = None,
+        level: str | None = None, since: str | None = None,
+    ) -> AsyncGenerator[Answer, None]:
+        """Lines as they are written, until the app is removed; `tail` and `since` add older ones.
+
+        When its controller is lost the last seconds are asked for at another one, and what
+        came already is left out.
+        """
+        source = log_source(app_name, tail, container, level, since)
+        return self._transport.follow(source, self._timeout_s)
+
+    def stream_metrics(self, app_name: str) -> AsyncGenerator[Answer, None]:
+        """Each measurement, beginning with the last, until the app is removed."""
+        return self._transport.follow(metric_source(app_name), self._timeout_s)
+
+    def _send(self, request: Request) -> Coroutine[Any, Any, Answer]:
+        return self._transport.send(request)

@@ -1,0 +1,75 @@
+"""`Client`: the calls of the REST API, each of which blocks until it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from types import TracebackType
+from typing import Self
+
+import requests
+
+from orchestry.client.basis import TIMEOUT_S
+from orchestry.client.calls import Calls, event_source, log_source, metric_source
+from orchestry.client.exchange import Answer, Request
+from orchestry.client.transport import Transport
+
+
+class Client(Calls[Answer, requests.Response]):
+    """A cluster, reached through any of its controllers.
+
+    `timeout` bounds each call in seconds, with all its tries; a call that waits has its own
+    `timeout` on top. Answers are the JSON objects of the REST API. Errors are
+    `orchestry.client.ClientError` and its kinds. Threads may share a client.
+
+    Raises ValueError for a malformed address, token or timeout.
+    """
+
+    def __init__(
+        self, url: str | Sequence[str], token: str | None = None, timeout: float = TIMEOUT_S,
+    ) -> None:
+        from orchestry import __version__
+
+        super().__init__(url, token, timeout)
+        self._transport = Transport(self._known, f"orchestry-python/{__version__}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._transport.close()
+
+    def stream_events(
+        self, since_id: int | None = None, app: str | None = None, type: str | None = None
+    ) -> Generator[Answer, None, None]:
+        """Events after `since_id`, or from now on, without a gap or a double.
+
+        When its controller is lost a stream goes on at another one; it raises when none
+        continues it for the client's `timeout`.
+        """
+        return self._transport.follow(event_source(since_id, app, type), self._timeout_s)
+
+    def stream_logs(
+        self, app_name: str, tail: int | None = None, container: str | None = None,
+        level: str | None = None, since: str | None = None,
+    ) -> Generator[Answer, None, None]:
+        """Lines as they are written, until the app is removed; `tail` and `since` add older ones.
+
+        When its controller is lost the last seconds are asked for at another one, and what
+        came already is left out.
+        """
+        source = log_source(app_name, tail, container, level, since)
+        return self._transport.follow(source, self._timeout_s)
+
+    def stream_metrics(self, app_name: str) -> Generator[Answer, None, None]:
+        """Each measurement, beginning with the last, until the app is removed."""
+        return self._transport.follow(metric_source(app_name), self._timeout_s)
+
+    def _send(self, request: Request) -> Answer:
+        return self._transport.send(request)
