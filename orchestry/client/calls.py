@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestry.client import streams
-from orchestry.client.basis import Basis, R
+from orchestry.client.basis import R
 from orchestry.client.exchange import S
 from orchestry.client.parts import app_path, flag, given, path_part
+from orchestry.client.release_calls import ReleaseCalls
 
 WAIT_TIMEOUT_S = 300
 # Draining and grace period are at most 300 s each; controllers allow 30 s more.
@@ -19,7 +20,7 @@ HEALTH_CHECK_MAX_S = 60
 _DEGRADED = frozenset({503})
 
 
-class Calls(Basis[R, S]):
+class Calls(ReleaseCalls[R, S]):
     """Every call that is answered once."""
 
     # Applications
