@@ -19,6 +19,7 @@ from pysyncobj.transport import TCPTransport
 from cluster.consensus.hooks import lost_its_port, unread_bytes
 from cluster.consensus.peers import Peers
 from cluster.consensus.wire import Cipher, Seal
+from cluster.state import levels
 
 PROTOCOL = 1
 PING_EVERY_S = 0.5
@@ -38,7 +39,8 @@ class Guard:
 
     `incarnation` names our data folder, `bound` those of the members, as far as the state
     has them. `outcasts` tells by peer why it takes us for no member; while one does, this
-    node asks for no votes. `members` are those of our log, which each ping tells.
+    node asks for no votes. `members` are those of our log, which each ping tells. `level` is
+    the cluster's, which every peer has to understand.
     """
 
     controller_id: str
@@ -50,6 +52,7 @@ class Guard:
     outcasts: dict[str, str] = field(default_factory=dict)
     members_index: int = 0
     members: Mapping[str, str] = field(default_factory=dict)
+    level: int = levels.FIRST
 
     @property
     def outcast(self) -> str:
@@ -156,6 +159,7 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
             "type": "ping", "id": self._guard.controller_id, "protocol": PROTOCOL,
             "cluster": self._guard.cluster_id, "incarnation": self._guard.incarnation,
             "members": dict(self._guard.members), "members_index": self._guard.members_index,
+            "level": levels.LEVEL,
         })
 
     def _onMessageReceived(self, node: TCPNode, message: Any) -> None:
@@ -194,6 +198,10 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
                     "correct CLUSTER_PEERS or CONTROLLER_NODE_ID")
         if ping["protocol"] != PROTOCOL:
             return f"it speaks protocol {ping['protocol']!r}, we speak {PROTOCOL}"
+        level = ping.get("level", levels.FIRST)
+        if level < self._guard.level:
+            return (f"it understands only level {level}, the cluster has reached "
+                    f"{self._guard.level}; start the version there that the others run")
         ours, theirs = self._guard.cluster_id, ping["cluster"]
         if ours and theirs and ours != theirs:
             return (f"it belongs to cluster {theirs}, we to {ours}; "
