@@ -27,6 +27,13 @@ REFUSED_RETRY_S = 2.0
 STRANGER_TIMEOUT_S = 5.0
 STRANGERS_MAX = 64
 STRANGER_BYTES_MAX = 16 * 1024
+UNREADABLE = "it sent a message that cannot be read; run the same version on all controllers"
+_FIELDS: Mapping[str, Mapping[str, tuple[type, Any]]] = {
+    "ping": {"id": (str, None), "protocol": (int, None), "cluster": (str, None),
+             "incarnation": (str, ""), "members": (dict, {}), "members_index": (int, 0)},
+    "refused": {"reason": (str, None), "outcast": (bool, False), "members_index": (int, 0)},
+}
+"""Our own messages: the type of each field, and what holds without it; None: it must be there."""
 EMPTIED = (
     "the data folder is not the one that this member was first seen with: what it promised "
     "is lost; remove the controller and add it again"
@@ -166,7 +173,10 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
         if not isinstance(message, dict):
             return
         kind = message.get("type")
-        if kind == "refused":
+        if not _is_readable(message):
+            self._guard.peers.refuse(self._guard.peers.name(node.id), UNREADABLE)
+            self._drop(node)
+        elif kind == "refused":
             self._guard.peers.refuse(self._guard.peers.name(node.id), str(message["reason"]))
             if message.get("outcast"):
                 name = self._guard.peers.name(node.id)
@@ -240,3 +250,15 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
             overdue = now_s > since_s + STRANGER_TIMEOUT_S
             if overdue or unread_bytes(conn) > STRANGER_BYTES_MAX:
                 conn.disconnect()
+
+
+def _is_readable(message: Mapping[str, Any]) -> bool:
+    """False for a ping or a refusal that lacks a field, or has one of another type."""
+    kind = message.get("type")
+    if kind not in ("ping", "refused"):
+        return True
+    members = message.get("members", {})
+    return all(
+        isinstance(message.get(name, default), right)
+        for name, (right, default) in _FIELDS[kind].items()
+    ) and all(isinstance(text, str) for text in (*members, *members.values()))
