@@ -4,7 +4,7 @@ BIN := .venv/bin
 DATA ?= .orchestry
 SEEDS ?= 5000
 
-.PHONY: help up test check bench soak long faults contract images secrets requirements clean
+.PHONY: help up test check bench soak long faults contract fuzz images secrets requirements clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -54,6 +54,8 @@ requirements: ## compile the pinned requirements again (needs uv)
 	  --no-emit-index-url --no-header --no-annotate -q -U -o requirements/postgres.txt
 	printf 'setuptools>=77\n' | uv pip compile - -c requirements/test.txt --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate -q -U -o requirements/image-build.txt
+	printf 'atheris==3.0.0\n' | uv pip compile - --generate-hashes --no-emit-index-url --no-header \
+	  --no-annotate -q -o requirements/fuzz.txt
 
 faults: ## long rounds of faults on real processes: make faults ROUNDS=50
 	@tools/bootstrap.sh test
@@ -64,7 +66,13 @@ contract: ## the API against its description, for long: make contract CASES=200
 	CONTRACT_CASES=$(or $(CASES),200) $(BIN)/pytest -q -s --timeout 0 \
 	  tests/acceptance/test_schemathesis.py
 
+fuzz: ## fuzz what reads bytes from others, each target so long: make fuzz SECONDS=300
+	@tools/bootstrap.sh test
+	$(BIN)/pip install -q --require-hashes -r requirements/fuzz.txt
+	for target in $(or $(TARGETS),spec chart wire journal); do \
+	  $(BIN)/python -m tests.fuzz $$target $(or $(SECONDS),60) || exit 1; done
+
 clean: ## remove build output and caches; the data folder stays
-	rm -rf build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	rm -rf build dist .fuzz ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 	  .import_linter_cache
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

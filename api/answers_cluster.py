@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,7 @@ from api.answers import Amount, Answer, Count, Time
 Role = Literal["leader", "follower", "candidate"]
 Seconds = Amount
 """A moment in Unix seconds."""
+Level = Annotated[int, Field(ge=1, description="What commands a controller understands")]
 
 
 class Node(Answer):
@@ -22,6 +23,8 @@ class Node(Answer):
     is_healthy: bool
     last_heartbeat: Seconds | None
     api_url: str | None
+    version: str | None
+    level: Level | None
     refused: str | None = None
 
 
@@ -55,6 +58,7 @@ class ClusterStatus(Answer):
     commit_index: Count
     has_quorum: bool
     fault: str | None
+    level: Level
 
 
 class Leader(Answer):
@@ -99,6 +103,7 @@ class Member(Answer):
     is_leader: bool
     api_url: str | None
     version: str | None
+    level: Level | None
     connected: bool
     refused: str | None
     joined_index: Count
@@ -112,6 +117,7 @@ class Members(Answer):
     members_index: Count
     majority: Count
     leader_id: str | None
+    level: Level
 
 
 class Join(Answer):

@@ -52,11 +52,13 @@ class IngressConfig(Answer):
 
 
 class LimitsConfig(Answer):
-    """Requests of one client; 0 is no limit."""
+    """Requests of one client, 0 is no limit; images and hosts that applications may have."""
 
     per_hour: Count
     per_minute: Count
     trusted_proxies: list[str]
+    images: list[str]
+    reserved_hosts: list[str]
 
 
 class RetentionConfig(Answer):

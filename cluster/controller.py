@@ -44,6 +44,7 @@ from cluster.live.redis_bus import RedisBus
 from cluster.live.relay_mark import RelayMark
 from cluster.live.sharing import Limits
 from cluster.state.commands import AnnounceController, Stamp
+from cluster.state.levels import LEVEL
 from cluster.state.model import ClusterState
 from orchestry import __version__
 
@@ -339,10 +340,10 @@ class Controller:
         self._announce_s = now_s + ANNOUNCE_RETRY_S
         known = self.log.state().controllers.get(self.id)
         mine = AnnounceController(
-            self.id, self.settings.api_url, socket.gethostname(), __version__
+            self.id, self.settings.api_url, socket.gethostname(), __version__, LEVEL
         )
-        if known is not None and (known.api_url, known.hostname, known.version) == (
-            mine.api_url, mine.hostname, mine.version
+        if known is not None and mine == AnnounceController(
+            known.id, known.api_url, known.hostname, known.version, known.level
         ):
             return
         self.log.submit(mine, Stamp(self.clock.wall_ms(), self.id))

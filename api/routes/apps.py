@@ -7,6 +7,7 @@ from flask_openapi.blueprint import APIBlueprint
 
 from api import answers, bodies, converging, describe, views
 from api.access import caller, must_reach
+from api.admission import as_registered, as_shown, image_must_be_allowed, must_be_allowed
 from api.endpoint import checked
 from api.here import answer, app_of, config_of, here, read
 from api.models import (
@@ -50,15 +51,11 @@ def register(query: WriteQuery, header: WriteHeaders) -> Response:
         document, min_memory_bytes=here().controller.settings.min_memory_bytes
     )
     must_reach(spec.name)
-    problems = parse.unsupported(spec)
-    if problems:
-        raise OrchestryError(
-            Code.INVALID_SPEC, [{"field": p.field, "message": p.message} for p in problems]
-        )
-    log = here().controller.log
+    state = here().controller.log.state()
+    must_be_allowed(spec, state)
     applied = propose(RegisterApp(
         spec.name, parse.canonical(document), spec.scaling.min_replicas,
-        addresses(spec, config_of(log.state()).domain),
+        addresses(spec, config_of(state).domain),
     ))
     body = {
         "message": "Application registered successfully", "app_name": spec.name,
@@ -75,6 +72,7 @@ def start(path: AppPath, query: WriteQuery, header: AppHeaders, body: StartBody)
     known = here().controller.log.state().apps.get(name)
     if known is not None:
         _must_fit(known)
+        image_must_be_allowed(parse.spec_of(known.document))
     command = StartApp(name, body.replicas, expected_revision())
     if not body.wait:
         replicas = propose(command).get("replicas")
@@ -183,9 +181,8 @@ def spec(path: AppPath, query: SpecQuery) -> Response:
     app = app_of(state, path.app_name)
     if query.resolved:
         found = parse.spec_of(app.document, spec_defaults(state.config))
-        return _tagged(answer(parse.resolved(found)), app.revision)
-    # Not parsed and written again: the owner's keys keep their order and numbers their form.
-    return _tagged(answer(app.document.encode()), app.revision)
+        return _tagged(answer(as_shown(parse.resolved(found))), app.revision)
+    return _tagged(answer(as_registered(app.document)), app.revision)
 
 
 def _tagged(response: Response, revision: int) -> Response:

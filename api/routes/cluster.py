@@ -49,6 +49,7 @@ def status(query: ReadQuery) -> Response:
         "commit_index": raft.commit_index,
         "has_quorum": raft.has_quorum,
         "fault": raft.fault or None,
+        "level": state.level,
     })
 
 
@@ -75,6 +76,8 @@ def _node(
         "is_healthy": not raft.fault,
         "last_heartbeat": controller.clock.wall_ms() / 1000,
         "api_url": info.api_url if info is not None else None,
+        "version": info.version if info is not None else None,
+        "level": info.level if info is not None else None,
     }
     if node == controller.id:
         return {**row, "state": raft.role}

@@ -208,6 +208,7 @@ def _view(state: ClusterState) -> dict[str, Any]:
             "node_id": name, "raft_address": address, "is_leader": name == leader,
             "api_url": info.api_url if info is not None else None,
             "version": info.version if info is not None else None,
+            "level": info.level if info is not None else None,
             "connected": name == controller.id or (peer is not None and peer.connected),
             "refused": (peer.refused or None) if peer is not None else None,
             "joined_index": member.joined_index if member is not None else 0,
@@ -215,5 +216,5 @@ def _view(state: ClusterState) -> dict[str, Any]:
         })
     return {
         "members": rows, "members_index": state.members_index,
-        "majority": majority(len(rows)), "leader_id": leader,
+        "majority": majority(len(rows)), "leader_id": leader, "level": state.level,
     }

@@ -62,6 +62,16 @@ class Config:
         return (self.values["limits.per_hour"], self.values["limits.per_minute"],
                 self.values["limits.trusted_proxies"])
 
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Patterns of the images that are allowed; every image without one."""
+        return tuple(self.values["limits.images"])
+
+    @property
+    def reserved_hosts(self) -> tuple[str, ...]:
+        """Patterns of the hosts that no app may have."""
+        return tuple(self.values["limits.reserved_hosts"])
+
 
 Configured = Callable[[Mapping[str, Any]], Config]
 """From the overrides in the replicated state to what holds."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from cluster.config import readers
+from orchestry import admission
 from orchestry.errors import Code, OrchestryError
 from orchestry.spec.model import Defaults
 from orchestry.spec.parse import DEFAULTS
@@ -125,6 +126,14 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("limits.trusted_proxies", ListOf(text(_network), most=readers.PROXIES_MAX), "live",
         "Addresses and ranges whose `X-Forwarded-For` is believed.",
         attribute="rate_limit_trusted_proxies", setting="RATE_LIMIT_TRUSTED_PROXIES"),
+    Key("limits.images", ListOf(text(admission.image_pattern), most=admission.PATTERNS_MAX), "live",
+        "Images that applications may have, such as `registry.example/team/*`; "
+        "every image while it is empty. Asked when one is registered and when it is started.",
+        default=()),
+    Key("limits.reserved_hosts",
+        ListOf(text(admission.host_pattern), most=admission.PATTERNS_MAX), "live",
+        "Hosts that no application may have, such as `admin.example.org` or `*.example.org`.",
+        default=()),
     Key("retention.raw_hours", integer(1, 24 * 31), "live",
         "How long single measurements are kept.", "hours", default=24),
     Key("retention.minute_days", integer(1, 366), "live",

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from cluster.consensus.errors import Halted
 from cluster.consensus.membership import MEMBERS_KIND
-from cluster.state import codec
+from cluster.state import codec, levels
 from cluster.state.machine import apply
 from cluster.state.model import Applied, ClusterState, EventRecord
 from orchestry.errors import Code
@@ -57,11 +57,15 @@ class Applier:
             ) from error
         before = self.state
         try:
-            self.state, outcome = apply(before, command, stamp, index)
+            after, outcome = apply(before, command, stamp, index)
         except Exception:  # the same on every controller of this version: none may stop
             logger.exception("applying entry %d failed", index)
             outcome = Applied(index, Code.INTERNAL_ERROR, "see the controller's log")
-            self.state = replace(before, index=index)
+            after = replace(before, index=index)
+        above = levels.too_high(after.level)
+        if above:
+            raise Halted(f"with entry {index} of the log {above}")
+        self.state = after
         new = new_events(before, self.state)
         if new:
             self._tell(new)

@@ -169,6 +169,8 @@ class Journal:
                 raise self._damaged(where)
             kind, first, second, length = _RECORD.unpack_from(body, position)
             position += _RECORD.size
+            if position + length > len(body):
+                raise self._damaged(where)
             yield kind, first, second, body[position : position + length]
             position += length
 
@@ -182,7 +184,10 @@ class Journal:
             start = self._entries[0][1] if self._entries else first
             del self._entries[max(0, first - start) :]
         elif kind == _TERM:
-            self._term, self._vote = first, payload.decode() if second else None
+            try:
+                self._term, self._vote = first, payload.decode() if second else None
+            except UnicodeDecodeError:
+                raise self._damaged(where) from None
         elif kind == _COMMIT:
             self._commit_index = self._commit_noted = first
         else:

@@ -35,7 +35,7 @@ from cluster.consensus.raft_config import RaftConfig
 from cluster.consensus.snapshots import Snapshots, run_in_thread
 from cluster.consensus.tickets import SyncObjTicket, TicketBook, failed
 from cluster.consensus.transport import Guard, GuardedTransport
-from cluster.state.codec import encode_envelope
+from cluster.state import codec, levels
 from cluster.state.commands import ChangeMembers, Command, Stamp
 from cluster.state.model import ClusterState, EventRecord
 from orchestry.errors import Code
@@ -131,13 +131,16 @@ class SyncObjLog:
     def submit(self, command: Command, stamp: Stamp) -> SyncObjTicket:
         node = self._node
         kind = MEMBERS_KIND if isinstance(command, ChangeMembers) else COMMAND_KIND
-        entry = kind + encode_envelope(command, stamp).encode()
+        entry = kind + codec.encode_envelope(command, stamp).encode()
         if len(entry) > ENVELOPE_BYTES_MAX:
             return failed(Code.PAYLOAD_TOO_LARGE, f"a command has {len(entry)} bytes")
         if node is None or self._closed or self._handing_over:
             return failed(Code.CLUSTER_NOT_READY, self._closed or "leadership is handed over")
         if node.fault:  # committed or not, it could not be applied here
             return failed(Code.CLUSTER_NOT_READY, node.fault)
+        early = levels.refusal(self._applier.state, codec.level_of(command, stamp))
+        if early is not None:
+            return failed(early.code, early.details)
         issued = self._tickets.issue()
         if issued is None:
             return failed(Code.CLUSTER_NOT_READY, _NOT_COMMITTED[FAIL_REASON.QUEUE_FULL])
@@ -298,18 +301,19 @@ class SyncObjLog:
             self._close(str(halt))
 
     def _keep_house(self, node: RaftNode) -> None:
-        now_s = self._clock.monotonic_s()
-        if now_s < self._housekeeping_at_s:
+        now_s, level = self._clock.monotonic_s(), self._applier.state.level
+        if now_s < self._housekeeping_at_s and level == node.guard.level:
             return
         self._housekeeping_at_s = now_s + HOUSEKEEPING_S
         self._tickets.expire()
         members = self._applier.state.members
         node.guard.bound = {name: member.incarnation for name, member in members.items()}
+        node.guard.level = level
         cluster_id = self._applier.state.cluster_id
         if cluster_id and self._data_dir is not None and not node.fault:
             node.guard.cluster_id = cluster_id
             try:
-                self._data_dir.record_cluster(cluster_id)
+                self._data_dir.record(cluster_id, level)
             except OSError as error:
                 logger.warning("node.json not written: %s", error.strerror)
             except ConsensusError as error:

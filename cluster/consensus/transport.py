@@ -19,6 +19,7 @@ from pysyncobj.transport import TCPTransport
 from cluster.consensus.hooks import lost_its_port, unread_bytes
 from cluster.consensus.peers import Peers
 from cluster.consensus.wire import Cipher, Seal
+from cluster.state import levels
 
 PROTOCOL = 1
 PING_EVERY_S = 0.5
@@ -26,6 +27,13 @@ REFUSED_RETRY_S = 2.0
 STRANGER_TIMEOUT_S = 5.0
 STRANGERS_MAX = 64
 STRANGER_BYTES_MAX = 16 * 1024
+UNREADABLE = "it sent a message that cannot be read; run the same version on all controllers"
+_FIELDS: Mapping[str, Mapping[str, tuple[type, Any]]] = {
+    "ping": {"id": (str, None), "protocol": (int, None), "cluster": (str, None),
+             "incarnation": (str, ""), "members": (dict, {}), "members_index": (int, 0)},
+    "refused": {"reason": (str, None), "outcast": (bool, False), "members_index": (int, 0)},
+}
+"""Our own messages: the type of each field, and what holds without it; None: it must be there."""
 EMPTIED = (
     "the data folder is not the one that this member was first seen with: what it promised "
     "is lost; remove the controller and add it again"
@@ -38,7 +46,8 @@ class Guard:
 
     `incarnation` names our data folder, `bound` those of the members, as far as the state
     has them. `outcasts` tells by peer why it takes us for no member; while one does, this
-    node asks for no votes. `members` are those of our log, which each ping tells.
+    node asks for no votes. `members` are those of our log, which each ping tells. `level` is
+    the cluster's, which every peer has to understand.
     """
 
     controller_id: str
@@ -50,6 +59,7 @@ class Guard:
     outcasts: dict[str, str] = field(default_factory=dict)
     members_index: int = 0
     members: Mapping[str, str] = field(default_factory=dict)
+    level: int = levels.FIRST
 
     @property
     def outcast(self) -> str:
@@ -156,13 +166,17 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
             "type": "ping", "id": self._guard.controller_id, "protocol": PROTOCOL,
             "cluster": self._guard.cluster_id, "incarnation": self._guard.incarnation,
             "members": dict(self._guard.members), "members_index": self._guard.members_index,
+            "level": levels.LEVEL,
         })
 
     def _onMessageReceived(self, node: TCPNode, message: Any) -> None:
         if not isinstance(message, dict):
             return
         kind = message.get("type")
-        if kind == "refused":
+        if not _is_readable(message):
+            self._guard.peers.refuse(self._guard.peers.name(node.id), UNREADABLE)
+            self._drop(node)
+        elif kind == "refused":
             self._guard.peers.refuse(self._guard.peers.name(node.id), str(message["reason"]))
             if message.get("outcast"):
                 name = self._guard.peers.name(node.id)
@@ -194,6 +208,10 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
                     "correct CLUSTER_PEERS or CONTROLLER_NODE_ID")
         if ping["protocol"] != PROTOCOL:
             return f"it speaks protocol {ping['protocol']!r}, we speak {PROTOCOL}"
+        level = ping.get("level", levels.FIRST)
+        if level < self._guard.level:
+            return (f"it understands only level {level}, the cluster has reached "
+                    f"{self._guard.level}; start the version there that the others run")
         ours, theirs = self._guard.cluster_id, ping["cluster"]
         if ours and theirs and ours != theirs:
             return (f"it belongs to cluster {theirs}, we to {ours}; "
@@ -232,3 +250,15 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
             overdue = now_s > since_s + STRANGER_TIMEOUT_S
             if overdue or unread_bytes(conn) > STRANGER_BYTES_MAX:
                 conn.disconnect()
+
+
+def _is_readable(message: Mapping[str, Any]) -> bool:
+    """False for a ping or a refusal that lacks a field, or has one of another type."""
+    kind = message.get("type")
+    if kind not in ("ping", "refused"):
+        return True
+    members = message.get("members", {})
+    return all(
+        isinstance(message.get(name, default), right)
+        for name, (right, default) in _FIELDS[kind].items()
+    ) and all(isinstance(text, str) for text in (*members, *members.values()))

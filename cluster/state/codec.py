@@ -16,6 +16,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from immutables import Map
 
 from cluster.state import commands as c
+from cluster.state import levels
 from cluster.state.memory import Memory, Outcome
 from cluster.state.model import ClusterState, owners_of
 from orchestry.errors import Code
@@ -55,6 +56,31 @@ def decode_envelope(text: str) -> tuple[c.Command, c.Stamp]:
     return _decode(kind, body["command"]), _decode(c.Stamp, body["stamp"])
 
 
+def level_of(command: c.Command, stamp: c.Stamp) -> int:
+    """From which level of the cluster on this entry may be proposed."""
+    level = levels.KINDS[type(command).__name__]
+    if not levels.FIELDS:
+        return level
+    return max(level, _level_within(command), _level_within(stamp))
+
+
+def _level_within(value: Any) -> int:
+    """The highest level of a field that is written, in a value and all its parts."""
+    if is_dataclass(value) and not isinstance(value, type):
+        kind, found = type(value), [levels.FIRST]
+        for name, (_, default) in _hints(kind).items():
+            part = getattr(value, name)
+            if default is MISSING or part != default:
+                found += [levels.FIELDS.get((kind.__name__, name), levels.FIRST),
+                          _level_within(part)]
+        return max(found)
+    if isinstance(value, Mapping):
+        return max(map(_level_within, value.values()), default=levels.FIRST)
+    if isinstance(value, tuple):
+        return max(map(_level_within, value), default=levels.FIRST)
+    return levels.FIRST
+
+
 def encode_snapshot(state: ClusterState) -> str:
     """The whole state as text, without what follows from the rest of it."""
     written = _encode(replace(state, owners=Map()))
@@ -70,6 +96,9 @@ def decode_snapshot(text: str) -> ClusterState:
     body = json.loads(text)
     if body.get("v") != SNAPSHOT_VERSION:
         raise UnknownFormat(f"snapshot version {body.get('v')!r}")
+    above = levels.too_high(body["state"].get("level", levels.FIRST))
+    if above:
+        raise UnknownFormat(above)
     state: ClusterState = _decode(ClusterState, body["state"])
     return replace(state, owners=owners_of(state.apps))
 

@@ -204,12 +204,13 @@ class RecordEvent:
 
 @dataclass(frozen=True, slots=True)
 class AnnounceController:
-    """A controller tells where clients reach it."""
+    """A controller tells where clients reach it, and the highest level that it understands."""
 
     id: str
     api_url: str
     hostname: str
     version: str
+    level: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,12 @@ from typing import Any
 from cluster.state import commands as c
 from cluster.state.audit import record_refusals, recorded
 from cluster.state.config import set_config, settled_addresses
-from cluster.state.members import bind_member, change_members
+from cluster.state.members import announce, bind_member, change_members
 from cluster.state.memory import Outcome
 from cluster.state.model import (
     App,
     Applied,
     ClusterState,
-    ControllerInfo,
     Leadership,
 )
 from cluster.state.releases import AppSteps, apply_release, uninstall_release
@@ -193,13 +192,6 @@ def _record_event(state: ClusterState, command: c.RecordEvent, stamp: c.Stamp) -
     return tell(state, stamp, command.type, command.app, command.message, **details), ()
 
 
-def _announce(state: ClusterState, command: c.AnnounceController, stamp: c.Stamp) -> Step:
-    info = ControllerInfo(
-        command.id, command.api_url, command.hostname, command.version, stamp.at_ms
-    )
-    return replace(state, controllers=state.controllers.set(info.id, info)), ()
-
-
 def _begin_epoch(state: ClusterState, command: c.BeginEpoch, stamp: c.Stamp) -> Step:
     before = state.leadership
     lead = Leadership(
@@ -237,7 +229,7 @@ _STEPS: dict[type[Any], Callable[[ClusterState, Any, c.Stamp], Step]] = {
     c.FinishDelete: _finish_delete,
     c.ReportApp: _report,
     c.RecordEvent: _record_event,
-    c.AnnounceController: _announce,
+    c.AnnounceController: announce,
     c.ChangeMembers: change_members,
     c.BindMember: bind_member,
     c.RestorePart: restore_part,

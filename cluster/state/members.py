@@ -7,7 +7,14 @@ from dataclasses import replace
 from immutables import Map
 
 from cluster.state import commands as c
-from cluster.state.model import GENERATION, ClusterState, Member, next_generation
+from cluster.state.levels import common_level
+from cluster.state.model import (
+    GENERATION,
+    ClusterState,
+    ControllerInfo,
+    Member,
+    next_generation,
+)
 from cluster.state.step import Refusal, Step, tell
 from orchestry.errors import Code
 
@@ -36,8 +43,28 @@ def change_members(state: ClusterState, command: c.ChangeMembers, stamp: c.Stamp
         state = replace(
             state, leadership=replace(lead, epoch=lead.epoch + GENERATION),
             next_event_id=next_generation(state.next_event_id))
-    return replace(state, members=members, members_index=state.index), (
-        ("members_index", state.index),)
+    state = replace(state, members=members, members_index=state.index)
+    return _levelled(state, stamp), (("members_index", state.index),)
+
+
+def announce(state: ClusterState, command: c.AnnounceController, stamp: c.Stamp) -> Step:
+    """Note where a controller is reached and what it understands."""
+    info = ControllerInfo(
+        command.id, command.api_url, command.hostname, command.version, stamp.at_ms,
+        command.level,
+    )
+    state = replace(state, controllers=state.controllers.set(info.id, info))
+    return _levelled(state, stamp), ()
+
+
+def _levelled(state: ClusterState, stamp: c.Stamp) -> ClusterState:
+    """The state at the level that all its members understand; it never falls."""
+    level = common_level(state)
+    if level <= state.level:
+        return state
+    return tell(
+        replace(state, level=level), stamp, "cluster", "",
+        f"All controllers understand level {level}", level=level, previous=state.level)
 
 
 def bind_member(state: ClusterState, command: c.BindMember, stamp: c.Stamp) -> Step:

@@ -102,13 +102,17 @@ def next_generation(event_id: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ControllerInfo:
-    """What a controller announces about itself; `api_url` is reachable by clients."""
+    """What a controller announces about itself; `api_url` is reachable by clients.
+
+    `level` is the highest that it understands, see `cluster.state.levels`.
+    """
 
     id: str
     api_url: str
     hostname: str
     version: str
     at_ms: int
+    level: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +214,7 @@ class ClusterState:
     which app an ingress address belongs to; it follows from `apps`. `config` are the keys of
     the configuration that users changed, by path; the others are as each controller's settings.
     `tokens` are by their hash. `audit_head` is the hash of the last event of type audit.
+    `level` is what all members understood at least once, see `cluster.state.levels`.
     """
 
     index: int = 0
@@ -228,6 +233,7 @@ class ClusterState:
     config: Map[str, Any] = field(default_factory=Map)
     tokens: Map[str, Token] = field(default_factory=Map)
     audit_head: str = ""
+    level: int = 1
     releases: Map[str, Release] = field(default_factory=Map)
 
 

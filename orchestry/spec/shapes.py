@@ -104,19 +104,20 @@ def shown(value: object) -> str:
 class Scalar:
     """One value; `check` returns it parsed, or raises ValueError saying what would be right.
 
-    `schema` says in JSON Schema what it can of that.
+    `schema` says in JSON Schema what it can of that. A `secret` value is in no fault.
     """
 
     check: Callable[[Any], Any]
     write: Callable[[Any], Any] = lambda value: value
     schema: Mapping[str, Any] = field(default_factory=dict)
+    secret: bool = False
 
     def read(self, value: object, at: str, faults: Faults) -> Any:
         """See Shape."""
         try:
             return self.check(value)
         except ValueError as error:
-            return faults.add(at, f"{error}, not {shown(value)}")
+            return faults.add(at, str(error) if self.secret else f"{error}, not {shown(value)}")
 
 
 def integer(least: int, most: int) -> Scalar:
@@ -167,7 +168,7 @@ def choice(*allowed: str) -> Scalar:
     return Scalar(check, schema={"type": "string", "enum": list(allowed)})
 
 
-def text(grammar: Callable[[str], str]) -> Scalar:
+def text(grammar: Callable[[str], str], *, secret: bool = False) -> Scalar:
     """Text that `grammar` accepts; it raises ValueError otherwise."""
 
     def check(value: object) -> str:
@@ -175,7 +176,7 @@ def text(grammar: Callable[[str], str]) -> Scalar:
             raise ValueError("must be text (in quotes)")
         return grammar(value)
 
-    return Scalar(check, schema={"type": "string", **SCHEMAS.get(grammar, {})})
+    return Scalar(check, schema={"type": "string", **SCHEMAS.get(grammar, {})}, secret=secret)
 
 
 def did_you_mean(wrong: object, known: tuple[str, ...]) -> str:

@@ -139,7 +139,7 @@ _ENVIRONMENT = ListOf(
         m.EnvVar,
         (
             Key("name", "name", text(g.env_name), required=True),
-            Key("value", "value", text(g.block(g.ENV_VALUE_BYTES_MAX))),
+            Key("value", "value", text(g.block(g.ENV_VALUE_BYTES_MAX), secret=True)),
             Key("source", "source", choice("sdk", "secret"), omit_empty=True),
             Key("key", "key", text(g.secret_name), omit_empty=True),
             Key("field", "field", text(g.secret_name), only=("source", "secret")),
@@ -263,7 +263,7 @@ _HEALTH = Section(dict, (
     Key("headers", "headers", ListOf(
         _Header(_header, (
             Key("name", "name", text(_header_name), required=True),
-            Key("value", "value", text(g.header_value), required=True),
+            Key("value", "value", text(g.header_value, secret=True), required=True),
         )),
         most=HEADERS_MAX,
     )),

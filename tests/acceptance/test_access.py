@@ -12,33 +12,14 @@ from typing import Any
 
 import pytest
 
-from cluster.control.bootstrap import FILE
 from orchestry import Client
 from orchestry.cli import main
 from orchestry.client import ApiError, Forbidden
-from tests.live import LiveCluster, app_spec, call, until
+from tests.asking_cluster import SECRET, AskingCluster
+from tests.live import app_spec, call, until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
-SECRET = "a secret of these tests"
 KNOWN_S = 30.0
-
-
-class AskingCluster(LiveCluster):
-    """Controllers that ask for tokens; `headers` is the first one, once there is one."""
-
-    def files(self) -> list[Path]:
-        """Where first tokens are kept."""
-        return sorted(self.folder.glob(f"*/{FILE}"))
-
-    def acting(self) -> bool:
-        """True once a leader acts and the first token is good."""
-        for file in self.files():
-            self.headers = {"Authorization": f"Bearer {file.read_text().strip()}"}
-        return bool(self.headers) and super().acting()
-
-    def status_of(self, node: str, path: str, token: str) -> int:
-        """What a controller answers to a read with this token."""
-        return call("GET", self.url(node, path), headers={"Authorization": f"Bearer {token}"})[0]
 
 
 @pytest.fixture

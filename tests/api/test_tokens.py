@@ -9,9 +9,11 @@ import pytest
 from flask.testing import FlaskClient
 
 from api import audit
+from api.writes import METHODS
 from cluster.live.tokens import token_hash
 from cluster.state.commands import BeginEpoch, Origin
 from orchestry.audit import Judge
+from tests import bad_input
 from tests.api.callers import ON, REGISTER, asking, bearer, give
 from tests.api.support import SPEC, Node, make, spec
 
@@ -161,3 +163,28 @@ def test_without_tokens_nobody_is_known_and_nothing_is_audited() -> None:
     assert client.post(REGISTER, json=SPEC).status_code == 201
     assert client.get("/api/v1/audit").get_json()["total"] == 0
     assert len(node.log.state().events) == 1
+
+
+def test_every_bad_input_is_in_the_audit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole table of bad input: no refusal of a write is missing from the chain."""
+    node, _, client = make(ON)
+    root = bearer(give(node, "admin", name="root"))
+    assert client.put("/api/v1/config", headers=root, json={"limits": {
+        "images": bad_input.IMAGES, "reserved_hosts": bad_input.RESERVED}}).status_code == 200
+    assert client.post(REGISTER, json=SPEC, headers={
+        **root, "Idempotency-Key": "key-of-shop"}).status_code == 201
+    refused = 0
+    for case in bad_input.cases():
+        answer = client.open(case.path, method=case.method, data=case.body, headers={
+            "Content-Type": "application/json", **root, **case.headers})
+        assert answer.status_code >= 400, (case.what, answer.text)
+        refused += case.method in METHODS
+    now_s = node.clock.monotonic_s()
+    monkeypatch.setattr(node.clock, "monotonic_s", lambda: now_s + audit.WINDOW_S)
+    client.get("/livez")
+    entries = client.get("/api/v1/audit?limit=1000", headers=root).get_json()["entries"]
+    judge = Judge()
+    judge.look(entries)
+    assert judge.faults == []
+    assert sum(entry["count"] for entry in entries if entry["code"] != "OK") == refused
+    assert refused > 500

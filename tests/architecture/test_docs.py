@@ -9,6 +9,7 @@ from tests.architecture.files import ROOT, name, pages
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FRAGMENT = re.compile(r"[a-z0-9-]+\.(added|changed|fixed|removed)\.md")
 BLOCK = re.compile(r"^```(\w*)", re.MULTILINE)
+NAMED_TEST = re.compile(r"`(tests/[a-z0-9_/]+(?:\.py)?)(?:::([a-z0-9_]+))?`")
 LANGUAGES = {"javascript", "shell", "python", "yaml", "text", "json", ""}
 
 
@@ -59,3 +60,16 @@ def test_code_blocks_name_their_language() -> None:
         if (found := set(BLOCK.findall(page.read_text())) - LANGUAGES)
     }
     assert not wrong
+
+
+def test_the_tests_that_a_page_names_exist() -> None:
+    """`tests/file.py::test_name` in a page leads somewhere."""
+    missing, seen = [], 0
+    for page in pages():
+        for path, test in NAMED_TEST.findall(page.read_text()):
+            seen += 1
+            file = ROOT / path
+            if not file.exists() or (test and f"def {test}(" not in file.read_text()):
+                missing.append(f"{name(page)}: {path}::{test}")
+    assert seen
+    assert not missing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,17 @@ import pytest
 from cluster.consensus import transport
 from cluster.consensus.local_log import LocalLog
 from cluster.consensus.log import ReplicatedLog
-from cluster.consensus.syncobj_log import RaftConfig, SyncObjLog
-from cluster.state.commands import Noop, RegisterApp, Stamp
+from cluster.consensus.syncobj_log import ConsensusError, RaftConfig, SyncObjLog
+from cluster.state import levels
+from cluster.state.commands import (
+    AnnounceController,
+    BeginEpoch,
+    ChangeMembers,
+    Noop,
+    RegisterApp,
+    Stamp,
+    StopApp,
+)
 from cluster.state.model import ClusterState
 from orchestry.errors import Code, OrchestryError
 from tests.live import until
@@ -188,6 +198,34 @@ def test_a_command_that_is_too_large_is_refused(tmp_path: Path) -> None:
         with pytest.raises(OrchestryError) as refused:
             logs["c1"].submit(RegisterApp("big", "x" * 3_000_000, 1), stamp()).poll()
         assert refused.value.code is Code.PAYLOAD_TOO_LARGE
+
+
+def test_nothing_above_the_level_of_the_cluster_is_proposed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused by name until all members understand it; then an older version does not start."""
+    monkeypatch.setattr(levels, "LEVEL", 2)
+    monkeypatch.setattr(levels, "KINDS", {**levels.KINDS, "StopApp": 2})
+    with raft_logs(tmp_path, 1) as logs:
+        log = logs["c1"]
+        address = log._config.addresses["c1"]
+        log.submit(BeginEpoch("c1", 1_500, "cluster"), stamp()).wait(WAIT_S)
+        log.submit(ChangeMembers(0, (("c1", address),)), stamp()).wait(WAIT_S)
+        log.submit(AnnounceController("c1", "http://c1", "c1", "1.0.0"), stamp()).wait(WAIT_S)
+        before = log.status().commit_index
+        with pytest.raises(OrchestryError, match=r"first upgrade c1 \(version 1.0.0\)") as refused:
+            log.submit(StopApp("shop"), stamp()).poll()
+        assert refused.value.code is Code.CONFLICT
+        assert log.status().commit_index == before
+        log.submit(AnnounceController("c1", "http://c1", "c1", "1.1.0", 2), stamp()).wait(WAIT_S)
+        outcome = log.submit(StopApp("shop"), stamp()).wait(WAIT_S)
+        assert outcome.rejected is Code.APP_NOT_FOUND
+        node = tmp_path / "c1" / "node.json"
+        until("the level is on disk", lambda: json.loads(node.read_text())["level"] == 2, WAIT_S)
+    monkeypatch.setattr(levels, "LEVEL", 1)
+    older = SyncObjLog(RaftConfig("c1", {"c1": address}, tmp_path / "c1"))
+    with pytest.raises(ConsensusError, match="the cluster has reached level 2"):
+        older.start()
 
 
 def test_before_start_and_after_stop_nothing_is_taken(tmp_path: Path) -> None:

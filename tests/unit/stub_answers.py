@@ -18,9 +18,11 @@ SPEC = {"apiVersion": "v1", "kind": "App", "metadata": {"name": "web"},
         "spec": {"image": "nginx:alpine", "ports": [{"containerPort": 80}]}}
 POINT = {"cpu_percent": 45.2, "memory_percent": 62.1, "rps": 127.5, "latency_p95_ms": 89,
          "active_connections": 234}
-CLUSTER = {"node_id": "c1", "leader_id": "c2", "term": 7, "nodes": [
-    {"node_id": "c1", "hostname": "h1", "state": "follower", "is_healthy": True},
-    {"node_id": "c2", "hostname": "h2", "state": "leader", "is_healthy": False}]}
+CLUSTER = {"node_id": "c1", "leader_id": "c2", "term": 7, "level": 1, "nodes": [
+    {"node_id": "c1", "hostname": "h1", "state": "follower", "is_healthy": True,
+     "version": "1.1.0", "level": 2},
+    {"node_id": "c2", "hostname": "h2", "state": "leader", "is_healthy": False,
+     "version": "1.0.0", "level": 1}]}
 ANSWERS: dict[tuple[str, str], Any] = {
     ("POST", "/api/v1/apps/register"): {"message": "m", "app_name": "web", "status": "registered"},
     ("POST", "/api/v1/apps/web/start"): {"app_name": "web", "replicas": 3, "status": "running"},

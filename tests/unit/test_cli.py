@@ -23,10 +23,10 @@ TIME                  TYPE     APP  MESSAGE
 2026-01-01T00:00:02Z  scaling  web  Scaled
 """
 CLUSTER_TABLE = """\
-Leader: c2   Term: 7   Answered by: c1
-CONTROLLER  STATE     HEALTH   HOST
-c1          follower  healthy  h1
-c2          leader    down     h2
+Leader: c2   Term: 7   Level: 1   Answered by: c1
+CONTROLLER  STATE     HEALTH   HOST  VERSION  LEVEL
+c1          follower  healthy  h1    1.1.0    2
+c2          leader    down     h2    1.0.0    1
 """
 POLICY_TABLE = """\
 KEY           VALUE

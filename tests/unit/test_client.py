@@ -279,7 +279,7 @@ def test_a_leader_that_cannot_be_reached_is_named(connect: Connect) -> None:
     """Redirects to an address that does not answer end with a hint at the setting."""
     gone = free_url()
     with nodes(always(redirect(gone))) as (node,), \
-            connect(node.url, timeout=1) as client, \
+            connect(node.url, timeout=5) as client, \
             pytest.raises(sdk.NoLeader, match="CONTROLLER_API_URL") as caught:
         client.start_app("web", wait=False)
     assert gone in str(caught.value)

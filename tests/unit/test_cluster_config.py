@@ -32,6 +32,8 @@ GOOD: dict[str, Any] = {
     "health.default_timeout": 2, "health.default_failure_threshold": 5,
     "ingress.domain": "apps.example.org", "limits.per_hour": 0, "limits.per_minute": 600,
     "limits.trusted_proxies": ["10.0.0.0/8", "::1"], "retention.raw_hours": 48,
+    "limits.images": ["docker.io/library/*", "registry.example:5000/team/shop"],
+    "limits.reserved_hosts": ["admin.example.org", "*.intern.example.org"],
     "retention.minute_days": 14, "retention.hour_days": 365, "retention.events_days": 30,
 }
 BAD: dict[str, list[Any]] = {
@@ -43,6 +45,8 @@ BAD: dict[str, list[Any]] = {
     "ingress.domain": ["", "Apps.example.org", "a..b", 5], "limits.per_hour": [-1, 1.5],
     "limits.per_minute": [-1, "100"],
     "limits.trusted_proxies": ["10.0.0.0/8", ["10.0.0.1/8"], ["here"], [1], ["::1"] * 65],
+    "limits.images": ["*", ["*/x"], ["a:1"], ["Nginx"], ["a@sha256:1"], [""], ["a/b:1"], ["a*"]],
+    "limits.reserved_hosts": ["a.b", ["*"], ["A.b"], ["10.0.0.1"], ["a.*"], ["*.*.a"]],
     "retention.raw_hours": [0, 745], "retention.minute_days": [0, 367],
     "retention.hour_days": [0, 3_661], "retention.events_days": [0, "90"],
 }

@@ -23,11 +23,12 @@ def status(session: Session) -> None:
     leader_id = answer.get("leader_id")
     session.out.result(printable(
         f"Leader: {leader_id or 'none'}   Term: {answer.get('term', '-')}   "
-        f"Answered by: {answer.get('node_id', '-')}"
+        f"Level: {answer.get('level', '-')}   Answered by: {answer.get('node_id', '-')}"
     ))
-    session.out.table(["CONTROLLER", "STATE", "HEALTH", "HOST"], [
+    session.out.table(["CONTROLLER", "STATE", "HEALTH", "HOST", "VERSION", "LEVEL"], [
         [node["node_id"], node.get("state", "-"),
-         "healthy" if node.get("is_healthy") else "down", node.get("hostname") or "-"]
+         "healthy" if node.get("is_healthy") else "down", node.get("hostname") or "-",
+         node.get("version") or "-", node.get("level") or "-"]
         for node in answer.get("nodes") or []
     ])
 
@@ -65,8 +66,9 @@ def members(session: Session) -> None:
     if session.out.as_json:
         session.out.document(answer)
         return
-    session.out.table(["CONTROLLER", "RAFT", "API", "STATE"], [
-        [row["node_id"], row["raft_address"], row["api_url"] or "-", _state(row)]
+    session.out.table(["CONTROLLER", "RAFT", "API", "STATE", "VERSION", "LEVEL"], [
+        [row["node_id"], row["raft_address"], row["api_url"] or "-", _state(row),
+         row.get("version") or "-", row.get("level") or "-"]
         for row in answer["members"]
     ])
 

@@ -1,0 +1,83 @@
+"""Admission over HTTP: what administrators and a caller's own token allow an app to be.
+
+Asked when a spec comes in and when an app is started, before anything is proposed: what is
+in the log already stands, also when the configuration forbids it later.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from api.access import caller
+from api.here import config_of, here
+from cluster.state.addresses import hosts
+from cluster.state.model import ClusterState
+from orchestry import admission
+from orchestry.access import at_least
+from orchestry.errors import Code, OrchestryError
+from orchestry.spec import parse
+from orchestry.spec.model import AppSpec
+
+
+def must_be_allowed(spec: AppSpec, state: ClusterState) -> None:
+    """Refuse an app that this cluster does not allow, or cannot carry out.
+
+    Raises:
+        OrchestryError: INVALID_SPEC with every field; FORBIDDEN for a name of another's.
+    """
+    config = config_of(state)
+    found = hosts(spec, config.domain)
+    problems = (*parse.unsupported(spec), *admission.objections(
+        spec, found, images=config.images, reserved=config.reserved_hosts))
+    if problems:
+        raise OrchestryError(
+            Code.INVALID_SPEC, [{"field": p.field, "message": p.message} for p in problems])
+    _must_reach_hosts(found, config.domain)
+
+
+def _must_reach_hosts(found: tuple[str, ...], domain: str) -> None:
+    """Below the domain, the first name is that of an app: another team's is not to be had."""
+    who = caller()
+    for host in found if who.apps else ():
+        name = host.removesuffix(f".{domain}")
+        if host == domain or (name != host and not who.reaches(name.rpartition(".")[2])):
+            raise OrchestryError(
+                Code.FORBIDDEN,
+                f"The host {host} belongs to applications that begin otherwise than {who.apps!r}: "
+                "use a host outside that domain, or a name of your own")
+
+
+def as_shown(document: Any) -> Any:
+    """A spec as its reader may see it: who may not change an app sees no secrets of it."""
+    return document if _sees_secrets() else admission.masked(document)
+
+
+def as_registered(document: str) -> bytes:
+    """The stored document, as its reader may see it.
+
+    Not parsed and written again for an owner: the keys keep their order, numbers their form.
+    """
+    if _sees_secrets():
+        return document.encode()
+    return parse.canonical(admission.masked(json.loads(document))).encode()
+
+
+def _sees_secrets() -> bool:
+    role = caller().role
+    return role is not None and at_least(role, "deployer")
+
+
+def image_must_be_allowed(spec: AppSpec) -> None:
+    """Refuse to start an app whose image is not allowed (any more).
+
+    Raises:
+        OrchestryError: FORBIDDEN.
+    """
+    state = here().controller.log.state()
+    patterns = config_of(state).images
+    if not admission.is_image_allowed(spec.image, patterns):
+        raise OrchestryError(
+            Code.FORBIDDEN,
+            f"{admission.repository(spec.image)} is not among the images that this cluster "
+            "allows: ask an administrator to add it to limits.images")

@@ -1,0 +1,86 @@
+"""Levels: from when on a kind of command, or a field, may be written into the log.
+
+Each version of Orchestry understands all levels up to its own. A cluster's level is the lowest
+of its members' and never falls; what needs a higher one is not proposed, so that no member
+meets what it cannot read. Who understands less than its cluster has reached does not start.
+
+The rules for developers: docs/adr/0026-levels.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cluster.state.model import ClusterState
+from cluster.state.step import Refusal
+from orchestry.errors import Code
+
+LEVEL = 1
+"""The highest level that this version understands."""
+
+FIRST = 1
+"""What every version understands."""
+
+KINDS: Mapping[str, int] = {
+    "AnnounceController": FIRST,
+    "AutoScale": FIRST,
+    "BeginEpoch": FIRST,
+    "BindMember": FIRST,
+    "ChangeMembers": FIRST,
+    "CreateToken": FIRST,
+    "DeleteApp": FIRST,
+    "FinishDelete": FIRST,
+    "Noop": FIRST,
+    "RecordEvent": FIRST,
+    "RecordRefusals": FIRST,
+    "RegisterApp": FIRST,
+    "RenewLease": FIRST,
+    "ReportApp": FIRST,
+    "RestorePart": FIRST,
+    "RevokeToken": FIRST,
+    "ScaleApp": FIRST,
+    "SetConfig": FIRST,
+    "SetScaling": FIRST,
+    "StartApp": FIRST,
+    "StopApp": FIRST,
+}
+"""Kind of command -> from which level of the cluster on it may be proposed."""
+
+FIELDS: Mapping[tuple[str, str], int] = {}
+"""(dataclass, field) -> the same, where the field came later than the kind it belongs to.
+
+Such a field has a default; a command in which it has it needs no level.
+"""
+
+
+def common_level(state: ClusterState) -> int:
+    """What all members understand; a member that has not told its level has the first."""
+    infos = (state.controllers.get(name) for name in state.members)
+    return min((FIRST if info is None else info.level for info in infos), default=FIRST)
+
+
+def refusal(state: ClusterState, needed: int) -> Refusal | None:
+    """Why a command that needs a level must not be proposed yet; None when it may."""
+    if needed <= state.level:
+        return None
+    silent = sorted(name for name in state.members if name not in state.controllers)
+    older = [
+        f"{name} (version {info.version})" for name, info in sorted(state.controllers.items())
+        if name in state.members and info.level < needed
+    ]
+    if older:
+        return Refusal(
+            Code.CONFLICT, f"This needs level {needed}, the cluster is at {state.level}: first "
+            f"upgrade {', '.join([*older, *silent])}; `orchestry cluster members` shows all")
+    waits = f"{', '.join(silent)} to tell its version" if silent else "its members"
+    return Refusal(
+        Code.CLUSTER_NOT_READY,
+        f"This needs level {needed}, the cluster is at {state.level} and waits for {waits}")
+
+
+def too_high(level: int) -> str:
+    """Why this version must not read what a cluster of that level wrote; "" when it may."""
+    if level <= LEVEL:
+        return ""
+    return (f"the cluster has reached level {level}, this version understands only level "
+            f"{LEVEL}; start the version that the other controllers run")

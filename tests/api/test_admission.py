@@ -1,0 +1,116 @@
+"""What administrators allow: images, hosts, names of other teams, and who sees secrets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.api.callers import REGISTER, ask, asking, bearer, give
+from tests.api.support import SPEC, Node, make, spec
+
+CONFIG = "/api/v1/config"
+
+
+@pytest.fixture
+def client() -> FlaskClient:
+    """A client of a node without applications."""
+    return make()[2]
+
+
+def limited(client: FlaskClient, **limits: list[str]) -> None:
+    """The node's configuration has these limits."""
+    answer = client.put(CONFIG, json={"limits": limits})
+    assert answer.status_code == 200, answer.get_json()
+
+
+def image(name: str) -> dict[str, Any]:
+    """An app with this image."""
+    return spec(spec={**SPEC["spec"], "image": name})
+
+
+def test_images_are_asked_for_at_registration_and_at_start(client: FlaskClient) -> None:
+    """A refused image changes nothing; a running app stays, and does not start again."""
+    assert client.post(REGISTER, json=image("evil.example/x:1")).status_code == 201
+    limited(client, images=["registry.example/team/*"])
+    found = client.get(CONFIG).get_json()
+    assert found["limits"]["images"] == ["registry.example/team/*"]
+    assert found["sources"]["limits.images"] == "cluster"
+    index = client.get("/livez").headers["X-Orchestry-Index"]
+    answer = client.post(REGISTER, json=image("shop:1"))
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "INVALID_SPEC")
+    (fault,) = answer.get_json()["details"]
+    assert fault["field"] == "spec.image"
+    assert "docker.io/library/shop" in fault["message"]
+    answer = client.post("/api/v1/apps/shop/start", json={"wait": False})
+    assert (answer.status_code, answer.get_json()["code"]) == (403, "FORBIDDEN")
+    assert client.get("/livez").headers["X-Orchestry-Index"] == index
+    limited(client, images=["registry.example/team/*", "evil.example/x"])
+    answer = client.post("/api/v1/apps/shop/start", json={"wait": False})
+    assert answer.status_code == 200
+
+
+def test_an_image_of_the_list_is_taken(client: FlaskClient) -> None:
+    """In whatever way it is written."""
+    limited(client, images=["docker.io/library/shop"])
+    assert client.post(REGISTER, json=image("shop:2")).status_code == 201
+
+
+def test_reserved_hosts_belong_to_nobody(client: FlaskClient) -> None:
+    """Hosts of the spec, and the one that an app without hosts would have."""
+    limited(client, reserved_hosts=["shop.localhost", "*.admin.example.org"])
+    answer = client.post(REGISTER, json=SPEC)
+    assert answer.get_json()["code"] == "INVALID_SPEC"
+    assert [fault["field"] for fault in answer.get_json()["details"]] == ["metadata.name"]
+    hosts = {"hosts": ["free.example.org", "x.admin.example.org"]}
+    answer = client.post(REGISTER, json=spec(spec={**SPEC["spec"], "ingress": hosts}))
+    assert [fault["field"] for fault in answer.get_json()["details"]] == ["spec.ingress.hosts[1]"]
+    hosts = {"hosts": ["free.example.org"]}
+    assert client.post(REGISTER, json=spec(
+        spec={**SPEC["spec"], "ingress": hosts})).status_code == 201
+
+
+@pytest.fixture
+def asks() -> tuple[Node, FlaskClient]:
+    """A node that asks for tokens and has the app `shop`."""
+    return asking()
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("blog.localhost", 403), ("x.blog.localhost", 403), ("localhost", 403),
+     ("team-web.localhost", 201), ("x.team-web.localhost", 201), ("www.example.org", 201)],
+)
+def test_a_team_cannot_take_anothers_name(
+    asks: tuple[Node, FlaskClient], host: str, status: int
+) -> None:
+    """A token of some apps has hosts below the domain only under names of its own."""
+    node, client = asks
+    team = bearer(give(node, "deployer", "team-"))
+    answer = ask(client, "POST", REGISTER, team, spec(
+        "team-shop", spec={**SPEC["spec"], "ingress": {"hosts": [host]}}))
+    assert answer.status_code == status, answer.get_json()
+    assert (answer.get_json().get("code") == "FORBIDDEN") == (status == 403)
+
+
+@pytest.mark.parametrize(("role", "sees"), [("viewer", False), ("deployer", True), ("admin", True)])
+@pytest.mark.parametrize("query", ["", "?resolved=true"])
+def test_a_viewer_sees_no_secrets_of_a_spec(
+    asks: tuple[Node, FlaskClient], role: Any, sees: bool, query: str
+) -> None:
+    """Who may not change an app gets values that are called like secrets masked."""
+    node, client = asks
+    owner = bearer(give(node, "deployer"))
+    variables = [{"name": "DB_PASSWORD", "value": "s3cr3t"}, {"name": "PORT", "value": "80"}]
+    assert ask(client, "POST", REGISTER, owner, spec(
+        "blog", spec={**SPEC["spec"], "environment": variables})).status_code == 201
+    answer = ask(
+        client, "GET", f"/api/v1/apps/blog/spec{query}", bearer(give(node, role, name="reader")))
+    text = answer.get_data(as_text=True)
+    assert ("s3cr3t" in text) == sees
+    assert ("********" in text) != sees
+    found = answer.get_json()["spec"]["environment"]
+    assert [variable["name"] for variable in found] == ["DB_PASSWORD", "PORT"]
+    assert found[1]["value"] == "80"
+    assert answer.headers["ETag"]

@@ -1,0 +1,1 @@
+"""What is written into logs and snapshots, as text that other versions have to read."""
