@@ -109,6 +109,7 @@ def step(conn: Any, context: ssl.SSLContext) -> Step:
                     # It has sent its request in the clear already.
                     _tell(conn.sock, "this port speaks HTTPS only: begin the address with https://")
                 return "closed"
+            conn.sock.getpeername()  # the wrapper of a connection that is gone would be left open
             conn.sock = TlsSocket(context.wrap_socket(
                 conn.sock, server_side=True, do_handshake_on_connect=False))
         return _shake(conn.sock)

@@ -12,6 +12,7 @@ from cluster.clock import Clock, SystemClock
 from cluster.config import Settings, readers
 from cluster.config.effective import Configured, Effective
 from cluster.consensus.log import ReplicatedLog
+from cluster.consensus.secure import RaftTls
 from cluster.consensus.syncobj_log import RaftConfig, SyncObjLog
 from cluster.control.actions import ActionFile
 from cluster.control.bootstrap import Bootstrap
@@ -180,6 +181,8 @@ class Controller:
                 secret=settings.secret or None,
                 durability=settings.durability,
                 joins=settings.joins,
+                tls=None if settings.cluster_tls == "off" else RaftTls(
+                    settings.cluster_tls, identity),
             )
         )
         engine: Engine

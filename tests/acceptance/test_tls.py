@@ -28,7 +28,7 @@ const Orchestry = require('./index.js');
   const client = new Orchestry(process.env.ORCHESTRY_URL.split(','), { ca });
   await client.registerApp(JSON.parse(process.env.SPEC));
   for await (const event of client.streamEvents({ sinceId: 0 })) {
-    if (event.app === 'from-node') break;
+    if (event.app_name === 'from-node') break;
   }
   const { apps } = await client.listApps();
   const stranger = new Orchestry(process.env.ORCHESTRY_URL.split(','), { timeout: 3 });
@@ -48,7 +48,7 @@ class SecureCluster(LiveCluster):
         pair = self.ca.folder / node
         return super().variables(node) | {
             "ORCHESTRY_TLS_CERT": f"{pair}.crt", "ORCHESTRY_TLS_KEY": f"{pair}.key",
-            "ORCHESTRY_TLS_CA": self.ca.file,
+            "ORCHESTRY_TLS_CA": self.ca.file, "CLUSTER_TLS": "on",
         }
 
     def url(self, node: str, path: str = "") -> str:
