@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 import requests
 
-from orchestry.client import Client, ClientError, InvalidRequest, NotReachable
+from orchestry.client import AsyncClient, Client, ClientError, InvalidRequest, NotReachable
 from tests.api.process import ANSWER_S, START_S, STOP_S, Process, everything, serving
 from tests.certificates import Pair, TestCa
 from tests.live import until
@@ -162,6 +163,18 @@ def test_the_client_follows_events(node: Process, ca: TestCa) -> None:
         events.close()
 
 
+def test_the_client_that_does_not_block(node: Process, ca: TestCa) -> None:
+    """AsyncClient verifies as the other does, and says the same."""
+    async def ask(file: str | None) -> Any:
+        async with AsyncClient(f"https://127.0.0.1:{node.port}", ca=file) as client:
+            return await client.list_apps()
+
+    assert len(asyncio.run(ask(ca.file))["apps"]) == 2
+    with pytest.raises(NotReachable) as told:
+        asyncio.run(ask(None))
+    assert "--ca-file" in str(told.value), str(told.value)
+
+
 def test_whom_a_client_believes(tmp_path: Path, ca: TestCa, node: Process) -> None:
     """Another CA, no CA, another host name: each is refused with what is wrong."""
     other = TestCa(tmp_path / "other", "another CA")
@@ -174,7 +187,7 @@ def test_whom_a_client_believes(tmp_path: Path, ca: TestCa, node: Process) -> No
             pytest.raises(NotReachable) as told:
         client.system_health()
     assert "localhost" in str(told.value)
-    with pytest.raises(ValueError, match="no file"):
+    with pytest.raises(ValueError, match="is no file"):
         Client("https://127.0.0.1:1", ca=str(tmp_path / "nowhere"))
 
 
