@@ -38,6 +38,9 @@ class Options:
 
     urls: tuple[str, ...] = ()
     token: str | None = None
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
     as_json: bool = False
     no_color: bool = False
     quiet: bool = False
@@ -47,6 +50,9 @@ class Options:
         return Options(
             later.urls or self.urls,
             self.token if later.token is None else later.token,
+            later.ca_file or self.ca_file,
+            later.cert_file or self.cert_file,
+            later.key_file or self.key_file,
             later.as_json or self.as_json,
             later.no_color or self.no_color,
             later.quiet or self.quiet,
@@ -67,6 +73,19 @@ class Session:
         """The access token, if one is given."""
         return self.options.token or os.environ.get("ORCHESTRY_TOKEN") or None
 
+    @property
+    def ca(self) -> str | None:
+        """The file with the CAs of the controllers, if one is given."""
+        return self.options.ca_file or os.environ.get("ORCHESTRY_CA") or None
+
+    @property
+    def cert(self) -> tuple[str, str] | None:
+        """The files of our certificate and its key; UsageError when only one is given."""
+        cert, key = self.options.cert_file, self.options.key_file
+        if bool(cert) != bool(key):
+            raise UsageError("--cert-file and --key-file belong together")
+        return (cert, key) if cert and key else None
+
     @cached_property
     def client(self) -> Client:
         """The client, made on first use; raises UsageError for a malformed address."""
@@ -74,7 +93,8 @@ class Session:
 
         named = tuple(filter(None, map(str.strip, os.environ.get("ORCHESTRY_URL", "").split(","))))
         try:
-            return Client(self.options.urls or named or DEFAULT_URLS, token=self.token)
+            return Client(self.options.urls or named or DEFAULT_URLS, token=self.token,
+                          ca=self.ca, cert=self.cert)
         except ValueError as error:
             raise UsageError(str(error)) from None
 
@@ -82,7 +102,7 @@ class Session:
         """A client of one controller alone, to be closed by the caller; ValueError if malformed."""
         from orchestry.client import Client
 
-        return Client(url, token=self.token)
+        return Client(url, token=self.token, ca=self.ca, cert=self.cert)
 
     def close(self) -> None:
         """Close the client, if there is one."""
@@ -100,6 +120,11 @@ def shared_options(*, hidden: bool) -> list[click.Parameter]:
         ),
         click.Option(["--token"], metavar="TOKEN", hidden=hidden,
                      help="Access token. Else ORCHESTRY_TOKEN."),
+        click.Option(["--ca-file"], metavar="FILE", hidden=hidden,
+                     help="CAs of the controllers, in PEM. Else ORCHESTRY_CA."),
+        click.Option(["--cert-file"], metavar="FILE", hidden=hidden,
+                     help="Our certificate in PEM, where controllers ask for one."),
+        click.Option(["--key-file"], metavar="FILE", hidden=hidden, help="Its key."),
         click.Option(["--json", "as_json"], is_flag=True,
                      help="Print one JSON document, and nothing else, on standard output."),
         click.Option(["--no-color"], is_flag=True, hidden=hidden, help="No colours."),
