@@ -23,6 +23,7 @@ from api.routes import (
     apps,
     backup,
     cluster,
+    compat,
     config,
     health,
     history,
@@ -86,7 +87,8 @@ def create_app(controller: Controller) -> Flask:
     access.guard(app, controller)
     audit.install(app, controller)
     for part in (apps, scaling, health, metrics, history, logs, cluster, members, actions,
-                 backup, system, config, tokens, audit_routes, peers, stream_routes):
+                 backup, system, config, tokens, audit_routes, peers, stream_routes,
+                 compat):
         app.register_api(part.blueprint)
     docs.install(app)
     app.wsgi_app = TakeOver(app.wsgi_app, streams.hub)  # type: ignore[method-assign]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from api import limits
 from api.roles import TABLE
@@ -233,10 +233,16 @@ def _header(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/headers/{name}"}
 
 
-def file(*content_types: str, headers: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A response that is text of one of these types."""
+def file(
+    *content_types: str, headers: tuple[str, ...] = (), json: type[BaseModel] | None = None
+) -> dict[str, Any]:
+    """A response that is text of one of these types, or a JSON object."""
+    content: dict[str, Any] = {kind: {"schema": {"type": "string"}} for kind in content_types}
+    if json is not None:
+        content["application/json"] = {"schema": json.model_json_schema(
+            ref_template=f"{_SCHEMAS}{{model}}")}
     return {
-        "content": {kind: {"schema": {"type": "string"}} for kind in content_types},
+        "content": content,
         "headers": {name: _header(name) for name in headers},
     }
 

@@ -25,6 +25,7 @@ class Right:
 
 
 _APP = "/api/v1/apps/<app_name>"
+_OLD_APP = "/apps/<app_name>"
 TABLE: dict[tuple[str, str], Right] = {
     ("GET", "/livez"): Right("open", "any"),
     ("GET", "/readyz"): Right("open", "any"),
@@ -67,6 +68,20 @@ TABLE: dict[tuple[str, str], Right] = {
     ("DELETE", _APP): Right("deployer", "app"),
     ("PUT", f"{_APP}/scaling"): Right("deployer", "app"),
     ("POST", f"{_APP}/health/check"): Right("deployer", "app"),
+
+    # The older command line's, see api/routes/compat.py.
+    ("GET", "/apps"): Right("viewer", "filtered"),
+    ("GET", f"{_OLD_APP}/status"): Right("viewer", "app"),
+    ("GET", f"{_OLD_APP}/raw"): Right("viewer", "app"),
+    ("GET", f"{_OLD_APP}/logs"): Right("viewer", "app"),
+    ("GET", f"{_OLD_APP}/metrics"): Right("viewer", "app"),
+    ("GET", "/events"): Right("viewer", "filtered"),
+    ("POST", "/apps/register"): Right("deployer", "filtered"),
+    ("POST", f"{_OLD_APP}/up"): Right("deployer", "app"),
+    ("POST", f"{_OLD_APP}/down"): Right("deployer", "app"),
+    ("POST", f"{_OLD_APP}/scale"): Right("deployer", "app"),
+    ("POST", f"{_OLD_APP}/policy"): Right("deployer", "app"),
+    ("DELETE", _OLD_APP): Right("deployer", "app"),
 
     ("GET", "/api/v1/config"): Right("admin", "all"),
     ("PUT", "/api/v1/config"): Right("admin", "all"),

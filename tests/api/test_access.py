@@ -12,7 +12,7 @@ from cluster.live.relay_mark import HEADER, RelayMark
 from cluster.live.tokens import new_token
 from cluster.state.commands import RevokeToken
 from orchestry.access import Role
-from tests.api.callers import ON, REGISTER, SECRET, ask, asking, bearer, give
+from tests.api.callers import OLD_REGISTER, ON, REGISTER, SECRET, ask, asking, bearer, give
 from tests.api.support import SPEC, Node, Part, make, spec
 
 
@@ -83,7 +83,7 @@ def test_every_route_for_every_caller(asks: tuple[Node, FlaskClient]) -> None:
         path = (rule.replace("<app_name>", "shop").replace("<file_name>", "start.js")
                 .replace("<node_id>", "two").replace("<token_id>", "t1"))
         for persona, headers in shown.items():
-            if rule == REGISTER:
+            if rule in (REGISTER, OLD_REGISTER):
                 answer = ask(client, method, path, headers, SPEC)
             else:
                 answer = ask(client, method, f"{path}{'' if method == 'GET' else '?x=1'}", headers)
@@ -125,7 +125,9 @@ def test_what_is_open_and_what_is_for_admins() -> None:
         ("POST", REGISTER), ("DELETE", "/api/v1/apps/<app_name>"),
         *(("POST", f"/api/v1/apps/<app_name>/{verb}") for verb in (
             "start", "stop", "scale", "health/check", "scaling/simulate")),
-        ("PUT", "/api/v1/apps/<app_name>/scaling")}
+        ("PUT", "/api/v1/apps/<app_name>/scaling"),
+        ("POST", OLD_REGISTER), ("DELETE", "/apps/<app_name>"),
+        *(("POST", f"/apps/<app_name>/{verb}") for verb in ("up", "down", "scale", "policy"))}
     assert all(right.scope == "all" for right in TABLE.values() if right.need in ("admin", "peer"))
 
 
