@@ -24,6 +24,7 @@ from api.routes import (
     backup,
     cluster,
     config,
+    deploys,
     health,
     history,
     logs,
@@ -85,7 +86,7 @@ def create_app(controller: Controller) -> Flask:
     limits.install(app, controller)
     access.guard(app, controller)
     audit.install(app, controller)
-    for part in (apps, scaling, health, metrics, history, logs, cluster, members, actions,
+    for part in (apps, deploys, scaling, health, metrics, history, logs, cluster, members, actions,
                  backup, system, config, tokens, audit_routes, peers, stream_routes):
         app.register_api(part.blueprint)
     docs.install(app)

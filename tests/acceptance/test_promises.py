@@ -25,6 +25,12 @@ ELSEWHERE = {
     ("DELETE", "/api/v1/tokens/{token_id}"): "tests/api/test_tokens.py",
     ("POST", "/api/v1/apps/{app_name}/scaling/simulate"): "tests/api/test_scaling.py",
     ("POST", "/api/v1/apps/{app_name}/health/check"): "tests/api/test_health.py",
+    ("PUT", "/api/v1/apps/{app_name}"): "tests/api/test_deploys.py",
+    ("POST", "/api/v1/apps/{app_name}/rollback"): "tests/api/test_deploys.py",
+    ("POST", "/api/v1/apps/{app_name}/restart"): "tests/api/test_deploys.py",
+    ("POST", "/api/v1/apps/{app_name}/pause"): "tests/api/test_deploys.py",
+    ("POST", "/api/v1/apps/{app_name}/resume"): "tests/api/test_deploys.py",
+    ("POST", "/api/v1/apps/{app_name}/promote"): "tests/api/test_deploys.py",
 }
 """Writes about the cluster itself, whose repeats are shown where they are tested, and
 questions that write nothing."""
