@@ -62,6 +62,7 @@ class Fleet:
         self.records: dict[str, Record] = {}
         self.draining: dict[str, float] = {}
         self.starting: set[Slot] = set()
+        self.deciding: set[str] = set()
         self.stop_refused_s: dict[str, float] = {}
         self.failures: dict[Slot, Failures] = {}
         self.problems: dict[str, Problem] = {}

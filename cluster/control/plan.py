@@ -89,11 +89,9 @@ def _wanted(app: App) -> tuple[Place, ...]:
     """All places that are to be filled, those of the app's own template first."""
     if not app.running or app.deleting:
         return ()
-    own = range(1, app.replicas + 1)
-    if app.rollout is None:
-        return tuple((app.made_from, slot) for slot in own)
-    mine = tuple((app.made_from, slot) for slot in app.rollout.new if slot in own)
-    return mine + app.rollout.old
+    own = range(1, app.replicas + 1) if app.rollout is None else app.rollout.new
+    mine = tuple((app.made_from, slot) for slot in own)
+    return mine if app.rollout is None else mine + app.rollout.old
 
 
 def _stop(app: App, spec: AppSpec, container: Container) -> Stop:

@@ -136,6 +136,8 @@ class Reconciler:
         fleet, slot = self._fleet, (app.name, action.template or app.made_from, action.slot)
         if fleet.engine_fault or not self._room("start", app.name):
             return
+        if app.name in fleet.deciding:
+            return
         if not fleet.may_start(slot, turn.now_s) or self._waits(slot, action):
             return
         order = request(

@@ -84,37 +84,46 @@ def advance(
     """
     template, wanted = app.made_from, app.replicas
     moves = rollout.phase == "running"
-    new = [slot for slot in rollout.new if slot <= wanted]
+    new, before = _split(app, rollout)
     good = proved(app, rollout, seen, min_healthy_s=min_healthy_s)
-    available = sum(one.template == template for one in good)
-    most = len(rollout.old)
+    most = len(before)
     if not moves:
-        most = max(0, len(new) + len(rollout.old) - wanted - limits.surge)
-    leaving = _leaving(rollout, seen, limits, wanted, good, most=most)
-    old = tuple(place for place in rollout.old if place not in leaving)
+        most = max(0, len(new) + len(before) - wanted - limits.surge)
+    leaving = _leaving(before, seen, limits, wanted, good, most=most)
+    old = tuple(place for place in before if place not in leaving)
     notes = [
         f"{_name(app, place)} leaves: {why}" for place, why in sorted(leaving.items())]
 
-    others = {one.place for one in seen if one.template != template} | set(old)
-    mine = {one.slot for one in seen if one.template == template} | set(new)
-    room = wanted + (limits.surge if moves else 0) - len(others) - len(mine)
+    own = {(template, slot) for slot in range(1, wanted + 1)}
+    there = {one.place for one in seen} | set(old) | {(template, slot) for slot in new}
+    others = there - own
+    room = wanted + (limits.surge if moves else 0) - len(there)
     taken = {slot for _, slot in others} if limits.exclusive else set()
     if limits.at_once and others and moves:
         room = 0
-    for slot in range(1, wanted + 1):
-        # One that is not gone yet, of a slot that is wanted again, is not one more.
-        if slot in new or slot in taken or (room <= 0 and slot not in mine):
+    for place in sorted(own):
+        # One that is not gone yet, of a place that is wanted again, is not one more.
+        if place[1] in new or place[1] in taken or (room <= 0 and place not in there):
             continue
-        room -= slot not in mine
-        new.append(slot)
-        notes.append(f"{_name(app, (template, slot))} starts: "
-                     f"{_why_starts(len(others), wanted)}")
+        room -= place not in there
+        new.append(place[1])
+        notes.append(f"{_name(app, place)} starts: {_why_starts(len(others), wanted)}")
+    available = sum(one.place in own for one in good)
     return Next(tuple(sorted(new)), old, available, tuple(notes))
 
 
+def _split(app: App, rollout: Rollout) -> tuple[list[int], list[Place]]:
+    """The new slots, and all others that are wanted still; some of the latter may be of the
+    new template, with a number above those that are wanted.
+    """
+    new = [slot for slot in rollout.new if slot <= app.replicas]
+    above = [(app.made_from, slot) for slot in rollout.new if slot > app.replicas]
+    return new, sorted({*rollout.old, *above})
+
+
 def _leaving(
-    rollout: Rollout, seen: Sequence[Seen], limits: Limits, wanted: int, good: Sequence[Seen],
-    *, most: int,
+    before: Sequence[Place], seen: Sequence[Seen], limits: Limits, wanted: int,
+    good: Sequence[Seen], *, most: int,
 ) -> dict[Place, str]:
     """At most so many old places to give up, and why; those that do not serve first.
 
@@ -122,12 +131,12 @@ def _leaving(
     be missed by nobody: the others that have proved themselves are enough.
     """
     healthy = {one.place for one in seen if one.healthy_s is not None and not one.leaves}
-    old_good = [p for p in rollout.old if p in {one.place for one in good}]
-    young = [p for p in rollout.old if p in healthy and p not in old_good]
-    broken = [p for p in rollout.old if p not in healthy]
+    old_good = [p for p in before if p in {one.place for one in good}]
+    young = [p for p in before if p in healthy and p not in old_good]
+    broken = [p for p in before if p not in healthy]
     least = max(0, wanted - limits.unavailable)
     available = len(good) - len(old_good)
-    spare = min(most, available + len(rollout.old) - least)
+    spare = min(most, available + len(before) - least)
     found = dict.fromkeys(broken[:max(0, spare)], "it is not healthy")
     spare = min(most - len(found), len(good) - least)
     why = "all old ones go first" if limits.at_once else (
@@ -144,8 +153,7 @@ def proved(
 ) -> list[Seen]:
     """The wanted replicas that have been healthy for long enough, and get requests."""
     least_s = 0.0 if rollout.promoted else min_healthy_s
-    wanted = {(app.made_from, slot) for slot in rollout.new if slot <= app.replicas}
-    wanted.update(rollout.old)
+    wanted = {*rollout.old, *((app.made_from, slot) for slot in rollout.new)}
     return [
         one for one in seen
         if one.place in wanted and one.serves and not one.leaves

@@ -68,6 +68,8 @@ class _Case:
 class Rollouts:
     """Proposes the next step of each rollout, and its end.
 
+    No replica of an app starts between a decision and its being in the state (`deciding`): it
+    might be one that is no longer wanted then, and one too many.
     Nothing is decided while too little is known, and such a time does not count: neither does
     the time under another leader, whose clock may differ.
     """
@@ -95,6 +97,7 @@ class Rollouts:
             app.name: app for app in turn.state.apps.values()
             if app.rollout is not None and app.running and not app.deleting
         }
+        self._fleet.deciding.clear()
         if self._fleet.holds(turn.state) or self._fleet.engine_fault:
             self._watched.clear()
             return
@@ -118,6 +121,7 @@ class Rollouts:
         if (found.new, found.old, found.available, app.replicas) != (
             rollout.new, rollout.old, rollout.available, rollout.wanted
         ):
+            self._fleet.deciding.add(app.name)
             turn.propose(f"rollout:{app.name}", StepRollout(
                 app.name, rollout.id, rollout.step, found.new, found.old, found.available,
                 app.replicas, found.notes))

@@ -71,10 +71,11 @@ class RolloutNote:
 class Rollout:
     """How the replicas of an app come to a template; `id` is the revision that it brings about.
 
-    `new` are the slots of the template that are wanted by now, `old` the places of other
-    templates that still are. `step` counts what the leader decided. `available` is how many new
-    replicas had proved themselves. A rollout that `failed` holds what there is; the other phases
-    but `running` and `paused` are over. `promoted` waits for nothing but health.
+    `new` are the slots of the template that are wanted by now, `old` all other places that
+    still are: of other templates, and of slots above the wanted number. `step` counts what the
+    leader decided. `available` is how many new replicas had proved themselves. A rollout that
+    `failed` holds what there is; the other phases but `running` and `paused` are over.
+    `promoted` waits for nothing but health.
     """
 
     id: int

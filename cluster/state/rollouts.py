@@ -236,10 +236,11 @@ def _revise(state: ClusterState, app: App, new: _New, stamp: c.Stamp) -> Step:
 def _begun(app: App, revision: int, template: int, kind: RolloutKind, stamp: c.Stamp) -> Rollout:
     """A rollout from what is wanted now; one with nothing to replace is done at once."""
     places = _places(app)
+    own = {(template, slot) for slot in range(1, app.replicas + 1)}
     rollout = Rollout(
         revision, kind, app.revision, stamp.at_ms, changed_at_ms=stamp.at_ms,
-        new=tuple(slot for made_from, slot in places if made_from == template),
-        old=tuple(place for place in places if place[0] != template),
+        new=tuple(place[1] for place in places if place in own),
+        old=tuple(place for place in places if place not in own),
         wanted=app.replicas if app.running else 0)
     if app.running and (app.rollout is not None or template != app.made_from):
         return rollout
@@ -255,7 +256,7 @@ def _places(app: App) -> tuple[Place, ...]:
         return ()
     if app.rollout is None:
         return tuple((app.made_from, slot) for slot in range(1, app.replicas + 1))
-    mine = ((app.made_from, slot) for slot in app.rollout.new if slot <= app.replicas)
+    mine = ((app.made_from, slot) for slot in app.rollout.new)
     return tuple(sorted({*mine, *app.rollout.old}))
 
 

@@ -40,8 +40,10 @@ def change_something(world: FleetWorld) -> None:
         world.ask(c.RollBackApp(app))
     elif wish == "restart":
         world.ask(c.RestartApp(app))
-    elif wish in ("pause", "promote"):
-        world.ask(c.SteerRollout(app, wish))
+    elif wish == "pause":
+        world.ask(c.SteerRollout(app, "pause"))
+    elif wish == "promote":
+        world.ask(c.SteerRollout(app, "promote"))
     else:
         world.ask(c.RegisterApp(app, document(app), 1))
 
