@@ -176,18 +176,18 @@ class World:
 
 
 @given(
-    replicas=st.integers(0, 5), before=st.integers(0, 5), surge=st.integers(0, 2),
-    unavailable=st.integers(0, 2), exclusive=st.booleans(), at_once=st.booleans(),
+    replicas=st.integers(0, 5), before=st.integers(0, 5), limits=st.builds(
+        Limits, st.integers(0, 2), st.integers(0, 2), st.booleans(), st.booleans()),
     broken=st.booleans(), picks=st.lists(st.integers(0, 30), min_size=60, max_size=60),
 )
 def test_whole_rollouts(
-    replicas: int, before: int, surge: int, unavailable: int, exclusive: bool, at_once: bool,
-    broken: bool, picks: list[int],
+    replicas: int, before: int, limits: Limits, broken: bool, picks: list[int],
 ) -> None:
     """Whatever happens when: never too few serve, never too many are there, and it ends."""
-    if exclusive or at_once:
-        surge, unavailable = 0, replicas if at_once else max(1, unavailable)
-    limits = Limits(surge, max(unavailable, 0 if surge else 1), exclusive, at_once)
+    if limits.exclusive or limits.at_once:
+        limits = replace(limits, surge=0)
+    least_missing = replicas if limits.at_once else 0 if limits.surge else 1
+    limits = replace(limits, unavailable=max(limits.unavailable, least_missing))
     places = wants(*range(1, before + 1))
     world = World(
         replace(APP, replicas=replicas), replace(AT_FIRST, old=places),
