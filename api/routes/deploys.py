@@ -19,6 +19,7 @@ from api.models import (
     UpdateQuery,
     WriteQuery,
 )
+from api.routes import apps
 from api.writes import expected_revision, propose
 from cluster.state.addresses import addresses
 from cluster.state.commands import (
@@ -42,7 +43,8 @@ blueprint = APIBlueprint(
 _SAID = {"created": "registered", "updated": "updated", "unchanged": "already has this spec"}
 
 
-@blueprint.put(
+# A path is described by one blueprint: that of the other calls of this path.
+@apps.blueprint.put(
     "/<app_name>", operation_id="update_app", request_body=describe.SPEC_BODY,
     responses={200: answers.Updated},
 )
