@@ -29,7 +29,6 @@ from cluster.config.keys import spec_defaults
 from cluster.state.addresses import addresses
 from cluster.state.commands import DeleteApp, RegisterApp, ScaleApp, StartApp, StopApp
 from cluster.state.status import app_status
-from orchestry.errors import Code, OrchestryError
 from orchestry.spec import parse
 
 blueprint = APIBlueprint(

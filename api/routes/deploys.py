@@ -7,6 +7,7 @@ from flask_openapi.blueprint import APIBlueprint
 
 from api import answers_deploys as answers
 from api import bodies, describe, views_deploys
+from api.admission import as_shown, image_must_be_allowed, must_be_allowed
 from api.endpoint import checked
 from api.fit import must_fit
 from api.here import answer, app_of, config_of, here, read
@@ -31,6 +32,7 @@ from cluster.state.commands import (
     UpdateApp,
 )
 from cluster.state.machine import apply
+from cluster.state.model import Applied, ClusterState
 from cluster.state.template import template_key
 from orchestry.errors import Code, OrchestryError
 from orchestry.spec import parse
@@ -57,14 +59,12 @@ def update(path: AppPath, query: UpdateQuery, header: AppHeaders) -> Response:
     document = bodies.read_document()
     spec = parse.parse_app(
         document, min_memory_bytes=here().controller.settings.min_memory_bytes)
-    problems = [{"field": p.field, "message": p.message} for p in parse.unsupported(spec)]
     if spec.name != path.app_name:
-        problems.append({
+        raise OrchestryError(Code.INVALID_SPEC, [{
             "field": "metadata.name",
-            "message": f'must be "{path.app_name}", as in the path, not "{spec.name}"'})
-    if problems:
-        raise OrchestryError(Code.INVALID_SPEC, problems)
+            "message": f'must be "{path.app_name}", as in the path, not "{spec.name}"'}])
     state = here().controller.log.state()
+    must_be_allowed(spec, state)
     known = state.apps.get(spec.name)
     if known is not None and known.running:
         must_fit(spec)
@@ -84,10 +84,8 @@ def update(path: AppPath, query: UpdateQuery, header: AppHeaders) -> Response:
 
 def _dry_run(command: UpdateApp, spec: AppSpec) -> Response:
     """What the command would do to the state as it is now; nothing is written."""
-    controller = here().controller
-    state = controller.log.state()
-    stamp = Stamp(controller.clock.wall_ms(), controller.id)
-    after, applied = apply(state, command, stamp, state.index + 1)
+    state = here().controller.log.state()
+    after, applied = _preview(state, command)
     if applied.rejected is not None:
         raise OrchestryError(applied.rejected, applied.details)
     change = applied.get("change")
@@ -101,6 +99,13 @@ def _dry_run(command: UpdateApp, spec: AppSpec) -> Response:
     return _tagged(body)
 
 
+def _preview(state: ClusterState, command: Command) -> tuple[ClusterState, Applied]:
+    """What a command would make of a state."""
+    controller = here().controller
+    stamp = Stamp(controller.clock.wall_ms(), controller.id)
+    return apply(state, command, stamp, state.index + 1)
+
+
 @blueprint.get(
     "/<app_name>/revisions", operation_id="list_revisions", responses={200: answers.Revisions})
 @checked
@@ -108,6 +113,8 @@ def revisions(path: AppPath, query: ReadQuery) -> Response:
     """The specs that an application has and had, newest first."""
     app = app_of(read(query), path.app_name)
     found = views_deploys.revisions(app)
+    for one in found:
+        one["spec"] = as_shown(one["spec"])
     return answer({"app_name": app.name, "revisions": found, "total": len(found)})
 
 
@@ -134,6 +141,9 @@ def restart(path: AppPath, query: WriteQuery, header: AppHeaders) -> Response:
 
 
 def _revised(name: str, command: Command, message: str) -> Response:
+    after, preview = _preview(here().controller.log.state(), command)
+    if preview.rejected is None and name in after.apps:
+        image_must_be_allowed(parse.spec_of(after.apps[name].document))
     applied = propose(command)
     return _tagged({
         "message": message, "app_name": name, "revision": applied.get("revision"),
