@@ -25,6 +25,7 @@ from api.routes import (
     cluster,
     compat,
     config,
+    deploys,
     health,
     history,
     logs,
@@ -86,9 +87,8 @@ def create_app(controller: Controller) -> Flask:
     limits.install(app, controller)
     access.guard(app, controller)
     audit.install(app, controller)
-    for part in (apps, scaling, health, metrics, history, logs, cluster, members, actions,
-                 backup, system, config, tokens, audit_routes, peers, stream_routes,
-                 compat):
+    for part in (apps, deploys, scaling, health, metrics, history, logs, cluster, members, actions,
+                 backup, system, config, tokens, audit_routes, peers, stream_routes, compat):
         app.register_api(part.blueprint)
     docs.install(app)
     app.wsgi_app = TakeOver(app.wsgi_app, streams.hub)  # type: ignore[method-assign]

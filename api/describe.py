@@ -80,7 +80,8 @@ _HEADERS: dict[str, Any] = {
 }
 _ON_ALL = ("X-Orchestry-Node", "X-Orchestry-Leader", "X-Orchestry-Index", "X-Request-Id")
 _ON_LIMITED = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
-_TAGGED = {"register_app", "get_app_status", "get_app_spec"}
+_TAGGED = {
+    "register_app", "get_app_status", "get_app_spec", "update_app", "rollback_app", "restart_app"}
 _WHY = {
     307: "This node does not lead: `NOT_LEADER`",
     400: "The path, the query, a header or the body is wrong, each fault with its field",

@@ -29,6 +29,7 @@ from cluster.control.part_watch import PartWatch
 from cluster.control.probe import HttpProber
 from cluster.control.reconcile import Reconciler
 from cluster.control.report import Reporter
+from cluster.control.rollouts import Rollouts
 from cluster.control.roster import Roster
 from cluster.control.scaler import Scaler
 from cluster.control.telemetry import Telemetry
@@ -94,7 +95,10 @@ def make_loops(
     health = HealthMonitor(prober, fleet, workers, clock, checks)
     scaler = Scaler(
         engine, ingresses, fleet, workers, clock, telemetry=telemetry, configured=configured)
-    return [observer, health, scaler, reconciler, ingress, Reporter(fleet)], observer
+    rollouts = Rollouts(
+        engine, fleet, workers, serves=ingress.serves, is_blind=ingress.is_blind)
+    return [
+        observer, health, scaler, rollouts, reconciler, ingress, Reporter(fleet)], observer
 
 
 class Controller:

@@ -18,12 +18,14 @@ from typing import Any
 
 from cluster.state.codec import encode_part
 from cluster.state.commands import RestorePart
-from cluster.state.model import App, ClusterState
+from cluster.state.model import App, ClusterState, Revision
 
 FORMAT = "orchestry-backup"
 FORMAT_VERSION = 1
 PART_BYTES = 256 * 1024
+REVISIONS_BYTES_MAX = 512 * 1024  # with the document, of one app
 _APP_BYTES = 1024  # what one takes beside its document
+_NOTE_BYTES = 256
 
 
 def parts(state: ClusterState) -> list[RestorePart]:
@@ -37,7 +39,10 @@ def parts(state: ClusterState) -> list[RestorePart]:
         app = state.apps[name]
         if app.deleting:
             continue
-        size = len(json.dumps(app.document)) + _APP_BYTES
+        app = replace(app, revisions=_fitting(app))
+        size = _size(app.document) + sum(_size(one.document) for one in app.revisions) + (
+            _APP_BYTES + _NOTE_BYTES * sum(
+                len(one.notes) + 1 for one in (*app.deployments, app.rollout) if one))
         if groups[-1] and size > room:
             groups.append([])
             room = PART_BYTES
@@ -53,6 +58,21 @@ def parts(state: ClusterState) -> list[RestorePart]:
         )
         for number, apps in enumerate(groups)
     ]
+
+
+def _fitting(app: App) -> tuple[Revision, ...]:
+    """The newest of its revisions that fit into a part beside its document."""
+    found: list[Revision] = []
+    room = REVISIONS_BYTES_MAX - _size(app.document)
+    for one in reversed(app.revisions):
+        if _size(one.document) <= room:
+            room -= _size(one.document)
+            found.insert(0, one)
+    return tuple(found)
+
+
+def _size(document: str) -> int:
+    return len(json.dumps(document))
 
 
 def lines(state: ClusterState, about: dict[str, Any]) -> Iterator[bytes]:

@@ -30,6 +30,12 @@ ELSEWHERE = {
         ("POST", "/apps/{app_name}/down"), ("POST", "/apps/{app_name}/scale"),
         ("POST", "/apps/{app_name}/policy"), ("DELETE", "/apps/{app_name}"),
     ], "tests/api/test_compat.py"),
+    ("PUT", "/api/v1/apps/{app_name}"): "tests/api/test_deploys.py",
+    ("POST", "/api/v1/apps/{app_name}/rollback"): "tests/api/test_deploys.py",
+    ("POST", "/api/v1/apps/{app_name}/restart"): "tests/api/test_deploys.py",
+    ("POST", "/api/v1/apps/{app_name}/pause"): "tests/api/test_deploys.py",
+    ("POST", "/api/v1/apps/{app_name}/resume"): "tests/api/test_deploys.py",
+    ("POST", "/api/v1/apps/{app_name}/promote"): "tests/api/test_deploys.py",
 }
 """Writes about the cluster itself and of the older command line, whose repeats are shown where
 they are tested, and questions that write nothing."""

@@ -124,8 +124,9 @@ def test_what_is_open_and_what_is_for_admins() -> None:
             if right.need in ("viewer", "deployer") and verb != "GET"} == {
         ("POST", REGISTER), ("DELETE", "/api/v1/apps/<app_name>"),
         *(("POST", f"/api/v1/apps/<app_name>/{verb}") for verb in (
-            "start", "stop", "scale", "health/check", "scaling/simulate")),
-        ("PUT", "/api/v1/apps/<app_name>/scaling"),
+            "start", "stop", "scale", "health/check", "scaling/simulate", "rollback",
+            "restart", "pause", "resume", "promote")),
+        ("PUT", "/api/v1/apps/<app_name>"), ("PUT", "/api/v1/apps/<app_name>/scaling"),
         ("POST", OLD_REGISTER), ("DELETE", "/apps/<app_name>"),
         *(("POST", f"/apps/<app_name>/{verb}") for verb in ("up", "down", "scale", "policy"))}
     assert all(right.scope == "all" for right in TABLE.values() if right.need in ("admin", "peer"))
