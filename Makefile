@@ -39,7 +39,7 @@ images: ## build the images of the controller and of the ingress
 secrets: ## write .env with random secrets for docker-compose.cluster.yml, unless it is there
 	@tools/secrets.sh .env
 
-long: ## what takes too long for every build: compose, virtual addresses, a dying Redis
+long: ## what takes too long for every build: compose, virtual addresses, a dying Redis, ...
 	@tools/bootstrap.sh test
 	@tools/dockerd.sh status >/dev/null 2>&1 || tools/dockerd.sh start
 	$(BIN)/pytest -q -s -m long tests/acceptance tests/faults

@@ -50,7 +50,7 @@ def _must_reach_hosts(found: tuple[str, ...], domain: str) -> None:
 
 def as_shown(document: Any) -> Any:
     """A spec as its reader may see it: who may not change an app sees no secrets of it."""
-    return document if _sees_secrets() else admission.masked(document)
+    return document if sees_secrets() else admission.masked(document)
 
 
 def as_registered(document: str) -> bytes:
@@ -58,12 +58,13 @@ def as_registered(document: str) -> bytes:
 
     Not parsed and written again for an owner: the keys keep their order, numbers their form.
     """
-    if _sees_secrets():
+    if sees_secrets():
         return document.encode()
     return parse.canonical(admission.masked(json.loads(document))).encode()
 
 
-def _sees_secrets() -> bool:
+def sees_secrets() -> bool:
+    """Whether who asks may change apps, and so may see what they are given."""
     role = caller().role
     return role is not None and at_least(role, "deployer")
 

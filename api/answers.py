@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cluster.state.model import Health, Phase
+from cluster.state.model import Health, Phase, RolloutKind, RolloutPhase
 from cluster.state.status import Status
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
@@ -131,6 +131,16 @@ class Problem(Answer):
     message: str
 
 
+class UnderWay(Answer):
+    """The deployment that is under way; `available` new replicas have proved themselves."""
+
+    id: Count
+    kind: RolloutKind
+    phase: RolloutPhase
+    wanted: Count
+    available: Count
+
+
 class AppStatus(Answer):
     """One application."""
 
@@ -145,6 +155,7 @@ class AppStatus(Answer):
     revision: Count
     image: str
     problem: Problem | None
+    deployment: UnderWay | None
 
 
 class AppRow(Answer):

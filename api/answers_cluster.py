@@ -249,6 +249,12 @@ class RaftComponent(Component):
     applied_index: Count
 
 
+class TlsComponent(Component):
+    """The certificate of a node; `expires_at` is null without one."""
+
+    expires_at: Time | None
+
+
 class Components(Answer):
     """The parts of a node."""
 
@@ -257,6 +263,7 @@ class Components(Answer):
     nginx: NginxComponent
     raft: RaftComponent
     redis: Component
+    tls: TlsComponent
 
 
 class AppCounts(Answer):

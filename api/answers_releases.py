@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from api.answers import Answer, Count, Time
 from cluster.state.releases import Change
 from cluster.state.status import Status
@@ -68,7 +70,7 @@ class ReleaseAppStatus(Answer):
 class Release(ReleaseSummary):
     """A release with what is kept of its past, oldest first."""
 
-    values: dict[str, Any]
+    values: dict[str, Any] | None = Field(description="Null for who may not change it")
     status: list[ReleaseAppStatus]
     revisions: list[ReleaseRevision]
 
@@ -77,7 +79,7 @@ class ReleaseRevisionFull(ReleaseRevision):
     """A revision, and how it differs from `against`, 0 for none."""
 
     release: str
-    values: dict[str, Any]
+    values: dict[str, Any] | None = Field(description="Null for who may not change it")
     specs: list[dict[str, Any]]
     against: Count
     changes: list[ReleaseChange]

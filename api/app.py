@@ -23,13 +23,16 @@ from api.routes import (
     apps,
     backup,
     cluster,
+    compat,
     config,
+    deploys,
     health,
     history,
     logs,
     members,
     metrics,
     peers,
+    releases,
     scaling,
     system,
     tokens,
@@ -85,8 +88,9 @@ def create_app(controller: Controller) -> Flask:
     limits.install(app, controller)
     access.guard(app, controller)
     audit.install(app, controller)
-    for part in (apps, scaling, health, metrics, history, logs, cluster, members, actions,
-                 backup, system, config, tokens, audit_routes, peers, stream_routes):
+    for part in (apps, deploys, scaling, health, metrics, history, logs, cluster, members, actions,
+                 backup, system, config, tokens, audit_routes, peers, stream_routes, compat,
+                 releases):
         app.register_api(part.blueprint)
     docs.install(app)
     app.wsgi_app = TakeOver(app.wsgi_app, streams.hub)  # type: ignore[method-assign]

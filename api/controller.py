@@ -18,6 +18,7 @@ from cluster.engine.base import Engine, EngineInfo
 from cluster.history.history import History
 from cluster.live.bus import Bus
 from cluster.live.sharing import Limits
+from cluster.tls.identity import Identity
 
 
 class Component(Protocol):
@@ -54,6 +55,10 @@ class Controller(Protocol):
     @property
     def configured(self) -> Configured:
         """What holds of the configuration, from what its users changed."""
+
+    @property
+    def identity(self) -> Identity:
+        """Its certificate, and whom it believes."""
 
     @property
     def log(self) -> ReplicatedLog:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from api import limits
 from api.roles import TABLE
@@ -80,7 +80,8 @@ _HEADERS: dict[str, Any] = {
 }
 _ON_ALL = ("X-Orchestry-Node", "X-Orchestry-Leader", "X-Orchestry-Index", "X-Request-Id")
 _ON_LIMITED = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
-_TAGGED = {"register_app", "get_app_status", "get_app_spec"}
+_TAGGED = {
+    "register_app", "get_app_status", "get_app_spec", "update_app", "rollback_app", "restart_app"}
 _WHY = {
     307: "This node does not lead: `NOT_LEADER`",
     400: "The path, the query, a header or the body is wrong, each fault with its field",
@@ -233,10 +234,16 @@ def _header(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/headers/{name}"}
 
 
-def file(*content_types: str, headers: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A response that is text of one of these types."""
+def file(
+    *content_types: str, headers: tuple[str, ...] = (), json: type[BaseModel] | None = None
+) -> dict[str, Any]:
+    """A response that is text of one of these types, or a JSON object."""
+    content: dict[str, Any] = {kind: {"schema": {"type": "string"}} for kind in content_types}
+    if json is not None:
+        content["application/json"] = {"schema": json.model_json_schema(
+            ref_template=f"{_SCHEMAS}{{model}}")}
     return {
-        "content": {kind: {"schema": {"type": "string"}} for kind in content_types},
+        "content": content,
         "headers": {name: _header(name) for name in headers},
     }
 

@@ -82,7 +82,8 @@ class Hosts:
         return None if info is None else self._ask(info.api_url)
 
     def _ask(self, url: str) -> dict[str, Any] | None:
-        found = relay.fetch(f"{url}{PATH}", {}, self._mark, timeout_s=ASK_S)
+        found = relay.fetch(f"{url}{PATH}", {}, self._mark, self._controller.identity,
+                            timeout_s=ASK_S)
         if found is None or found[0] != 200:
             return None
         try:

@@ -59,7 +59,7 @@ class ReleaseBody(Body):
         min_length=1, max_length=APPS_MAX, description="The specs of its applications")
 
 
-class RollbackBody(Body):
+class ReleaseRollbackBody(Body):
     """Where a release goes back to."""
 
     revision: int | None = Field(

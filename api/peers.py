@@ -40,13 +40,15 @@ class BoundedUnreader(SocketUnreader):  # type: ignore[misc]
         if self.given_up or time.monotonic() > self._deadline_s:
             self.given_up = True
             return b""
-        try:
-            # Most requests lie there as a whole: one system call, and no wait for the GIL.
-            return bytes(self.sock.recv(self.mxchunk, socket.MSG_DONTWAIT))
-        except BlockingIOError:
-            pass
-        self.given_up = not self._waited() or time.monotonic() > self._deadline_s
-        return b"" if self.given_up else bytes(self.sock.recv(self.mxchunk))
+        while True:
+            try:
+                # Most requests lie there as a whole: one system call, and no wait for the GIL.
+                return bytes(self.sock.recv(self.mxchunk, socket.MSG_DONTWAIT))
+            except BlockingIOError:
+                pass  # also when half a record of TLS has come
+            if not self._waited() or time.monotonic() > self._deadline_s:
+                self.given_up = True
+                return b""
 
     def _waited(self) -> bool:
         if not _places.acquire(timeout=PLACE_WAIT_S):

@@ -15,7 +15,9 @@ from flask import Response, request
 from api import measured
 from api.controller import Controller
 from api.here import here
+from cluster.history.http import connect
 from cluster.live.relay_mark import HEADER, RelayMark
+from cluster.tls.identity import Identity
 
 TIMEOUT_S = 2.0
 BYTES_MAX = 64 * 1024**2
@@ -42,7 +44,8 @@ def relayed() -> Response | None:
     if url is None:
         return None
     query = f"?{request.query_string.decode('latin-1')}" if request.query_string else ""
-    found = fetch(f"{url}{request.path}{query}", dict(request.headers), here().mark)
+    found = fetch(f"{url}{request.path}{query}", dict(request.headers), here().mark,
+                  here().controller.identity)
     if found is None:
         return None
     status, content_type, body = found
@@ -55,7 +58,8 @@ def from_leader(path: str) -> dict[str, Any] | None:
     None on the leader, for a request that was relayed already, and when there is no answer.
     """
     url = None if request.headers.get(HEADER) else _leader_url(here().controller)
-    found = None if url is None else fetch(f"{url}{path}", dict(request.headers), here().mark)
+    found = None if url is None else fetch(
+        f"{url}{path}", dict(request.headers), here().mark, here().controller.identity)
     if found is None or found[0] != 200:
         return None
     try:
@@ -74,14 +78,14 @@ def _leader_url(controller: Controller) -> str | None:
 
 
 def fetch(
-    url: str, headers: Mapping[str, str], mark: RelayMark, *, timeout_s: float = TIMEOUT_S
+    url: str, headers: Mapping[str, str], mark: RelayMark, identity: Identity, *,
+    timeout_s: float = TIMEOUT_S,
 ) -> tuple[int, str, bytes] | None:
     """Status, content type and body of a GET at another controller; None when it fails."""
     parts = urlsplit(url)
     if not parts.hostname or not _places.acquire(timeout=timeout_s):
         return None
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname, parts.port, timeout=timeout_s)
+    connection = connect(parts, timeout_s, identity.for_call)
     try:
         target = f"{parts.path}{'?' if parts.query else ''}{parts.query}"
         sent = {**mark.headers(parts.path), "Accept": headers.get("Accept", "*/*")}
@@ -158,7 +162,8 @@ class Latest:
         url = _leader_url(self._controller)
         if url is None:
             return measured.latest(self._controller)
-        found = fetch(f"{url}/cluster/measurements", {}, self._mark, timeout_s=ASK_S)
+        found = fetch(f"{url}/cluster/measurements", {}, self._mark, self._controller.identity,
+                      timeout_s=ASK_S)
         if found is None or found[0] != 200:
             return None
         try:

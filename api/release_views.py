@@ -1,4 +1,4 @@
-"""Releases as JSON; pure."""
+"""Releases as JSON, as far as who asks may see them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from api.admission import as_shown, sees_secrets
 from api.times import rfc3339
 from cluster.state.model import App, Release, ReleaseRevision
 from cluster.state.releases import Change
@@ -31,7 +32,7 @@ def full(release: Release, apps: Mapping[str, App]) -> dict[str, Any]:
     """A release with its applications and revisions."""
     last = release.revisions[-1]
     return {
-        **summary(release), "values": json.loads(last.values),
+        **summary(release), "values": _values(last),
         "status": [_status(app.name, apps.get(app.name)) for app in last.apps],
         "revisions": [_short(one) for one in release.revisions],
     }
@@ -52,8 +53,8 @@ def revision(
         else:
             what[name] = "unchanged" if before[name] == after[name] else "updated"
     return {
-        "release": release.name, **_short(this), "values": json.loads(this.values),
-        "specs": [json.loads(app.document) for app in this.apps],
+        "release": release.name, **_short(this), "values": _values(this),
+        "specs": [as_shown(json.loads(app.document)) for app in this.apps],
         "against": other.number if other is not None else 0,
         "changes": changed(what, before, after),
     }
@@ -80,8 +81,14 @@ def diff(before: str, after: str) -> list[str]:
 def _lines(document: str) -> list[str]:
     if not document:
         return []
-    text: str = yaml.safe_dump(json.loads(document), sort_keys=False, allow_unicode=True)
+    text: str = yaml.safe_dump(as_shown(json.loads(document)), sort_keys=False, allow_unicode=True)
     return text.splitlines()
+
+
+def _values(one: ReleaseRevision) -> dict[str, Any] | None:
+    """What the user gave, in which secrets may be under any key."""
+    found: dict[str, Any] = json.loads(one.values)
+    return found if sees_secrets() else None
 
 
 def _status(name: str, app: App | None) -> dict[str, Any]:

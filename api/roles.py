@@ -25,6 +25,7 @@ class Right:
 
 
 _APP = "/api/v1/apps/<app_name>"
+_OLD_APP = "/apps/<app_name>"
 TABLE: dict[tuple[str, str], Right] = {
     ("GET", "/livez"): Right("open", "any"),
     ("GET", "/readyz"): Right("open", "any"),
@@ -46,6 +47,9 @@ TABLE: dict[tuple[str, str], Right] = {
     ("GET", f"{_APP}/scaling"): Right("viewer", "app"),
     ("GET", f"{_APP}/scaling/decisions"): Right("viewer", "app"),
     ("POST", f"{_APP}/scaling/simulate"): Right("viewer", "app"),
+    ("GET", f"{_APP}/revisions"): Right("viewer", "app"),
+    ("GET", f"{_APP}/deployments"): Right("viewer", "app"),
+    ("GET", f"{_APP}/deployments/<deployment_id>"): Right("viewer", "app"),
     ("GET", f"{_APP}/health"): Right("viewer", "app"),
     ("GET", f"{_APP}/metrics"): Right("viewer", "app"),
     ("GET", f"{_APP}/metrics/stream"): Right("viewer", "app"),
@@ -65,6 +69,12 @@ TABLE: dict[tuple[str, str], Right] = {
     ("POST", f"{_APP}/stop"): Right("deployer", "app"),
     ("POST", f"{_APP}/scale"): Right("deployer", "app"),
     ("DELETE", _APP): Right("deployer", "app"),
+    ("PUT", _APP): Right("deployer", "app"),
+    ("POST", f"{_APP}/rollback"): Right("deployer", "app"),
+    ("POST", f"{_APP}/restart"): Right("deployer", "app"),
+    ("POST", f"{_APP}/pause"): Right("deployer", "app"),
+    ("POST", f"{_APP}/resume"): Right("deployer", "app"),
+    ("POST", f"{_APP}/promote"): Right("deployer", "app"),
     ("PUT", f"{_APP}/scaling"): Right("deployer", "app"),
     ("POST", f"{_APP}/health/check"): Right("deployer", "app"),
 
@@ -74,6 +84,19 @@ TABLE: dict[tuple[str, str], Right] = {
     ("PUT", "/api/v1/releases/<release>"): Right("deployer", "filtered"),
     ("POST", "/api/v1/releases/<release>/rollback"): Right("deployer", "filtered"),
     ("DELETE", "/api/v1/releases/<release>"): Right("deployer", "filtered"),
+    # The older command line's, see api/routes/compat.py.
+    ("GET", "/apps"): Right("viewer", "filtered"),
+    ("GET", f"{_OLD_APP}/status"): Right("viewer", "app"),
+    ("GET", f"{_OLD_APP}/raw"): Right("viewer", "app"),
+    ("GET", f"{_OLD_APP}/logs"): Right("viewer", "app"),
+    ("GET", f"{_OLD_APP}/metrics"): Right("viewer", "app"),
+    ("GET", "/events"): Right("viewer", "filtered"),
+    ("POST", "/apps/register"): Right("deployer", "filtered"),
+    ("POST", f"{_OLD_APP}/up"): Right("deployer", "app"),
+    ("POST", f"{_OLD_APP}/down"): Right("deployer", "app"),
+    ("POST", f"{_OLD_APP}/scale"): Right("deployer", "app"),
+    ("POST", f"{_OLD_APP}/policy"): Right("deployer", "app"),
+    ("DELETE", _OLD_APP): Right("deployer", "app"),
 
     ("GET", "/api/v1/config"): Right("admin", "all"),
     ("PUT", "/api/v1/config"): Right("admin", "all"),

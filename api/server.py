@@ -24,16 +24,21 @@ import orjson
 from gunicorn import glogging, util
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.http import get_parser
+from gunicorn.sock import ssl_context
+from gunicorn.workers.gthread import _DEFER, ThreadWorker
 
-from api import errors, logs
+from api import errors, logs, secure
 from api.affinity import share_a_core
 from api.app import create_app
 from api.controller import Controller
 from api.here import EXTENSION
 from api.peers import BoundedUnreader
 from api.waiting import WAITERS_MAX
+from cluster.clock import SystemClock
 from cluster.config import Settings
+from cluster.tls.errors import TlsError
+from cluster.tls.identity import Identity
 from orchestry.errors import Code
 
 logger = logging.getLogger(__name__)
@@ -89,19 +94,31 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.poller.register(
             conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
 
-    def handle(self, conn: Any) -> bool:
+    def handle(self, conn: Any) -> Any:
         """Answer a request, and those that came with it in the same packets.
 
         gunicorn would wait for the socket to become readable, while they lie in its buffer.
         """
         if not conn.initialized:
-            conn.init()
+            if self.cfg.is_ssl:
+                found = secure.step(conn, ssl_context(self.cfg))
+                if found != "open":
+                    return _DEFER if found == "wait" else False
+                conn.sock.setblocking(True)
+                conn.parser = get_parser(self.cfg, conn.sock, conn.client)
+                conn.initialized = True
+            elif secure.refused(conn.sock):
+                return False
+            else:
+                conn.init()
             conn.parser.unreader = BoundedUnreader(conn.sock)
+            if self.cfg.is_ssl and not conn.sock.waiting():
+                return _DEFER  # no request yet: that needs no thread
         reader = conn.parser.unreader
         while True:
             reader.begin()
             keep = super().handle(conn) and not reader.given_up
-            if not keep or not self.alive or not reader.buf.tell():
+            if not keep or not self.alive or not (reader.buf.tell() or secure.unread(conn.sock)):
                 return keep
 
     def handle_request(self, req: Any, conn: Any) -> bool:
@@ -206,8 +223,17 @@ class Server(BaseApplication):  # type: ignore[misc]
             chosen["worker_tmp_dir"] = "/dev/shm"  # noqa: S108
         if "control_socket_disable" in self.cfg.settings:
             chosen["control_socket_disable"] = True
+        if self._settings.tls_cert:
+            # That the first two are set is what tells gunicorn of HTTPS.
+            chosen["certfile"] = self._settings.tls_cert
+            chosen["keyfile"] = self._settings.tls_key
+            chosen["ssl_context"] = self._ssl_context
         for name, value in chosen.items():
             self.cfg.set(name, value)
+
+    def _ssl_context(self, config: Any, default: Callable[[], Any]) -> Any:
+        assert self._controller is not None
+        return self._controller.identity.contexts.api
 
     def load(self) -> Any:
         """The WSGI application; called in the worker."""
@@ -233,7 +259,8 @@ class Server(BaseApplication):  # type: ignore[misc]
             self._give_up(error)
         self._started = True
         share_a_core(self._settings.node_id)
-        logger.info("serving on http://%s:%s", self._settings.host, self._settings.port)
+        scheme = "https" if self._settings.tls_cert else "http"
+        logger.info("serving on %s://%s:%s", scheme, self._settings.host, self._settings.port)
 
     def _give_up(self, error: Exception) -> NoReturn:
         reason = getattr(error, "reason", None)
@@ -253,6 +280,11 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def serve(self) -> int:
         """Run until a signal; 0, or 1 when the controller could not start."""
+        try:
+            Identity(self._settings, SystemClock())  # gunicorn would look for the files, too
+        except TlsError as error:
+            logger.critical("the controller cannot start: %s", error.reason)
+            return 1
         parent = os.getpid()
         try:
             self.run()

@@ -32,8 +32,26 @@ def app(app: App, measured: Mapping[str, Any] | None = None) -> dict[str, Any]:
         "containers": [_container(app.name, replica) for replica in app.reports],
         "revision": app.revision,
         "image": spec_of(app.document).image,
-        "problem": {"code": app.problem_code, "message": app.problem} if app.problem else None,
+        "problem": _problem(app),
+        "deployment": _deployment(app),
     }
+
+
+def _problem(app: App) -> dict[str, str] | None:
+    if app.problem:
+        return {"code": app.problem_code, "message": app.problem}
+    if app.rollout is not None and app.rollout.phase == "failed":
+        return {"code": "DEPLOYMENT_FAILED", "message": app.rollout.reason}
+    return None
+
+
+def _deployment(app: App) -> dict[str, Any] | None:
+    """What is under way, in short."""
+    if app.rollout is None:
+        return None
+    rollout = app.rollout
+    return {"id": rollout.id, "kind": rollout.kind, "phase": rollout.phase,
+            "wanted": rollout.wanted, "available": rollout.available}
 
 
 def listing(apps: Iterable[App], *, summary: bool = False) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from cluster.clock import Clock, SystemClock
 from cluster.config import Settings, readers
 from cluster.config.effective import Configured, Effective
 from cluster.consensus.log import ReplicatedLog
+from cluster.consensus.secure import RaftTls
 from cluster.consensus.syncobj_log import RaftConfig, SyncObjLog
 from cluster.control.actions import ActionFile
 from cluster.control.bootstrap import Bootstrap
@@ -28,10 +29,11 @@ from cluster.control.part_watch import PartWatch
 from cluster.control.probe import HttpProber
 from cluster.control.reconcile import Reconciler
 from cluster.control.report import Reporter
+from cluster.control.rollouts import Rollouts
 from cluster.control.roster import Roster
 from cluster.control.scaler import Scaler
 from cluster.control.telemetry import Telemetry
-from cluster.control.vitals import Component, Vitals
+from cluster.control.vitals import Component, Vitals, certificate_part
 from cluster.control.workers import ThreadWorkers, Workers
 from cluster.engine.base import Engine, EngineInfo
 from cluster.engine.docker import DockerEngine
@@ -46,6 +48,7 @@ from cluster.live.sharing import Limits
 from cluster.state.commands import AnnounceController, Stamp
 from cluster.state.levels import LEVEL
 from cluster.state.model import ClusterState
+from cluster.tls.identity import Identity
 from orchestry import __version__
 
 logger = logging.getLogger(__name__)
@@ -92,7 +95,10 @@ def make_loops(
     health = HealthMonitor(prober, fleet, workers, clock, checks)
     scaler = Scaler(
         engine, ingresses, fleet, workers, clock, telemetry=telemetry, configured=configured)
-    return [observer, health, scaler, reconciler, ingress, Reporter(fleet)], observer
+    rollouts = Rollouts(
+        engine, fleet, workers, serves=ingress.serves, is_blind=ingress.is_blind)
+    return [
+        observer, health, scaler, rollouts, reconciler, ingress, Reporter(fleet)], observer
 
 
 class Controller:
@@ -106,9 +112,10 @@ class Controller:
         ingresses: Sequence[Ingress],
         clock: Clock,
         *,
-        history: History | None = None,
+        history: History | None = None, identity: Identity | None = None,
     ) -> None:
         self.id = settings.node_id
+        self.identity = identity or Identity(settings, clock)
         self.settings = settings
         self.log = log
         self.engine = engine
@@ -166,8 +173,10 @@ class Controller:
 
         Raises:
             ConsensusError: the data folder or the addresses cannot be used.
+            TlsError: a certificate, its key or a CA cannot be used.
         """
         clock = SystemClock()
+        identity = Identity(settings, clock)
         log = SyncObjLog(
             RaftConfig(
                 controller_id=settings.node_id,
@@ -176,6 +185,8 @@ class Controller:
                 secret=settings.secret or None,
                 durability=settings.durability,
                 joins=settings.joins,
+                tls=None if settings.cluster_tls == "off" else RaftTls(
+                    settings.cluster_tls, identity),
             )
         )
         engine: Engine
@@ -199,10 +210,12 @@ class Controller:
             settings.data_dir, settings.node_id, log, clock,
             database_url=settings.database_url, pool_size=live.pool_size,
             bytes_max=settings.history_max_bytes,
-            fetch=make_fetch(RelayMark(settings.secret, clock).headers),
+            fetch=make_fetch(
+                RelayMark(settings.secret, clock).headers, identity.for_call),
             retention=live.retention,
         )
-        return cls(settings, log, engine, ingresses, clock, history=history)
+        return cls(
+            settings, log, engine, ingresses, clock, history=history, identity=identity)
 
     def start(self) -> None:
         """Join the cluster.
@@ -293,7 +306,9 @@ class Controller:
     def components(self) -> Mapping[str, Component]:
         """How database, docker, nginx, raft and redis do."""
         return {
-            "database": self._database(), **self._vitals.components(), "redis": self._redis()}
+            "database": self._database(), **self._vitals.components(), "redis": self._redis(),
+            "tls": certificate_part(self.identity),
+        }
 
     def _redis(self) -> Component:
         found = self.limits.answers()
@@ -351,9 +366,12 @@ class Controller:
     def _watch_parts(self) -> None:
         """Tell the cluster about parts of this controller that fail or are back."""
         now_s = self.clock.monotonic_s()
-        if now_s < self._watched_s or self.log.leader_id() is None:
+        if now_s < self._watched_s:
             return
         self._watched_s = now_s + WATCH_S
+        self.identity.refresh()
+        if self.log.leader_id() is None:
+            return
         for event in self._parts.step(self.components(), now_s):
             self.log.submit(event, Stamp(self.clock.wall_ms(), self.id))
 

@@ -24,6 +24,7 @@ READY_S = 90.0
 SETTLED_S = 60.0
 PROBE_TIMEOUT_S = 0.3
 PROBE_GAP_S = 0.01
+TOKEN = "a-token-of-these-tests-" + "t" * 24
 API, INGRESS = "api", "ingress"
 CONTROLLER, BALANCER, INGRESS_PROCESS, KEEPALIVED = (
     "controller", "balancer", "ingress", "keepalived")
@@ -99,7 +100,10 @@ class VipHosts:
             elif program == CONTROLLER:
                 command = [sys.executable, "-m", "api.node"]
                 environ = _environment(files / f"controller-{number}.env") | _environment(
-                    files / "secrets.env") | {"ORCHESTRY_ENGINE": "fake"}
+                    files / "secrets.env") | {
+                        "ORCHESTRY_ENGINE": "fake", "ORCHESTRY_BOOTSTRAP_TOKEN": TOKEN,
+                        "CLUSTER_LIMITS_MIN_MEMORY": "4Mi",
+                        "RATE_LIMIT_PER_MINUTE": "0", "RATE_LIMIT_PER_HOUR": "0"}
             else:
                 unit = (files / f"systemd/orchestry-{program}.service").read_text()
                 command = shlex.split(re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)[0])

@@ -37,6 +37,7 @@ TAIL = """
 - `CLUSTER_PEERS` may include this controller; its port there is then `CLUSTER_RAFT_PORT`.
   Where it is left out, its address is the host of `CONTROLLER_API_URL` with `CLUSTER_RAFT_PORT`, and must be what the others list.
 - `CLUSTER_MODE` is `single` without peers and `cluster` with peers; the other combinations are errors.
+- `ORCHESTRY_TLS_CERT` and `ORCHESTRY_TLS_KEY` belong together, and `CONTROLLER_API_URL` then begins with `https://`. `CLUSTER_TLS` needs both, and `ORCHESTRY_TLS_CA`. More in [tls.md](tls.md).
 - `CLUSTER_LEASE_TTL` is more than the Raft timeout of 0.6 s.
 - `CONTROLLER_API_URL` is what clients are redirected to, so they must reach it.
 """

@@ -9,6 +9,7 @@ from api import answers, bodies, converging, describe, views
 from api.access import caller, must_reach
 from api.admission import as_registered, as_shown, image_must_be_allowed, must_be_allowed
 from api.endpoint import checked
+from api.fit import must_fit
 from api.here import answer, app_of, config_of, here, read
 from api.models import (
     AppHeaders,
@@ -27,11 +28,8 @@ from api.writes import expected_revision, propose
 from cluster.config.keys import spec_defaults
 from cluster.state.addresses import addresses
 from cluster.state.commands import DeleteApp, RegisterApp, ScaleApp, StartApp, StopApp
-from cluster.state.model import App
 from cluster.state.status import app_status
-from orchestry.errors import Code, OrchestryError
 from orchestry.spec import parse
-from orchestry.spec.model import AppSpec
 
 blueprint = APIBlueprint(
     "apps", __name__, url_prefix="/api/v1/apps",
@@ -71,7 +69,7 @@ def start(path: AppPath, query: WriteQuery, header: AppHeaders, body: StartBody)
     name = path.app_name
     known = here().controller.log.state().apps.get(name)
     if known is not None:
-        _must_fit(known)
+        must_fit(parse.spec_of(known.document))
         image_must_be_allowed(parse.spec_of(known.document))
     command = StartApp(name, body.replicas, expected_revision())
     if not body.wait:
@@ -112,7 +110,7 @@ def scale(path: AppPath, query: WriteQuery, header: AppHeaders, body: ScaleBody)
     name, clock = path.app_name, here().controller.clock
     known = here().controller.log.state().apps.get(name)
     if known is not None and body.replicas:
-        _must_fit(known)
+        must_fit(parse.spec_of(known.document))
     command = ScaleApp(
         name, body.replicas, body.timeout, expected_revision=expected_revision()
     )
@@ -196,22 +194,3 @@ def _stop_timeout_s(name: str, *, grace_s: int | None, force: bool) -> float:
         return converging.STOP_MARGIN_S
     return converging.stop_timeout_s(parse.spec_of(app.document), grace_s=grace_s, force=force)
 
-
-def _must_fit(app: App) -> None:
-    """Refuse what not even an empty host could run."""
-    capacity = here().controller.capacity()
-    if capacity is None:
-        return
-    asked: AppSpec = parse.spec_of(app.document)
-    if asked.resources.cpu_millicores > capacity.cpus * 1000:
-        raise OrchestryError(
-            Code.INSUFFICIENT_RESOURCES,
-            f"spec.resources.cpu asks for {asked.resources.cpu_millicores}m a replica; "
-            f"the host has {capacity.cpus * 1000}m",
-        )
-    if asked.resources.memory_bytes > capacity.memory_bytes:
-        raise OrchestryError(
-            Code.INSUFFICIENT_RESOURCES,
-            f"spec.resources.memory asks for {asked.resources.memory_bytes} bytes a replica; "
-            f"the host has {capacity.memory_bytes}",
-        )

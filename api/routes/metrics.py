@@ -7,12 +7,13 @@ from typing import Any
 from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
 
+from api import answers_compat, describe, errors, measured, prometheus, relay, views
 from api import answers_scaling as answers
-from api import describe, errors, measured, prometheus, relay, views
 from api.access import caller
 from api.endpoint import checked
 from api.here import answer, app_of, here, read
 from api.models import AppPath, MetricsQuery, SystemMetricsQuery, WriteQuery
+from api.routes import compat
 from api.times import rfc3339
 from cluster.history.base import Point
 from cluster.live.relay_mark import HEADER
@@ -146,11 +147,16 @@ def measurements(query: WriteQuery) -> Response:
 
 @blueprint.get(
     "/metrics", operation_id="get_prometheus_metrics",
-    responses={200: describe.file(*prometheus.CONTENT_TYPES)},
+    responses={200: describe.file(*prometheus.CONTENT_TYPES, json=answers_compat.CompatSystem)},
 )
 @checked
 def exposition(query: WriteQuery) -> Response:
-    """Everything for Prometheus, as text; applications and ingress on the leader only."""
+    """Everything for Prometheus, as text; applications and ingress on the leader only.
+
+    With `Accept: application/json` numbers of the cluster, for the older command line.
+    """
+    if compat.wants_json():
+        return compat.system_metrics()
     body, content_type = prometheus.exposition(request.headers.get("Accept", ""))
     return Response(body, 200, content_type=content_type)
 

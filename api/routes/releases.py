@@ -12,16 +12,18 @@ from flask_openapi.blueprint import APIBlueprint
 from api import answers_releases as answers
 from api import errors, release_views, writes
 from api.access import caller, must_reach
+from api.admission import must_be_allowed
 from api.endpoint import checked
+from api.fit import must_fit
 from api.here import answer, config_of, here, read
-from api.models import ReadQuery, WriteHeaders, WriteQuery
+from api.models import ReadQuery, WriteHeaders
 from api.models_releases import (
     ApplyQuery,
     DiffQuery,
     ReleaseBody,
     ReleasePath,
+    ReleaseRollbackBody,
     RevisionPath,
-    RollbackBody,
     UninstallQuery,
 )
 from cluster.state.addresses import addresses
@@ -31,6 +33,7 @@ from cluster.state.releases import changes, current
 from cluster.state.template import template_key
 from orchestry.errors import Code, OrchestryError
 from orchestry.spec import parse
+from orchestry.spec.model import AppSpec
 
 blueprint = APIBlueprint(
     "releases", __name__, url_prefix="/api/v1/releases",
@@ -99,7 +102,7 @@ def apply(path: ReleasePath, query: ApplyQuery, header: WriteHeaders,
     200: answers.ReleaseApplied})
 @checked
 def rollback(path: ReleasePath, query: ApplyQuery, header: WriteHeaders,
-             body: RollbackBody) -> Response:
+             body: ReleaseRollbackBody) -> Response:
     """Make a release what it was in an earlier revision, as a new one."""
     state = here().controller.log.state()
     found = _found(state, path.release)
@@ -150,28 +153,38 @@ def _checked_specs(documents: Sequence[dict[str, Any]]) -> tuple[UpdateApp, ...]
     """The specs as commands; every fault of all of them is told at once.
 
     Raises:
-        OrchestryError: INVALID_SPEC, or FORBIDDEN for an application that is not the caller's.
+        OrchestryError: INVALID_SPEC, FORBIDDEN for what is not the caller's, or
+            INSUFFICIENT_RESOURCES.
     """
-    floor = here().controller.settings.min_memory_bytes
-    domain = config_of(here().controller.log.state()).domain
+    state = here().controller.log.state()
+    domain = config_of(state).domain
     faults: list[dict[str, str]] = []
     found: dict[str, UpdateApp] = {}
     for number, document in enumerate(documents):
         try:
-            spec = parse.parse_app(document, min_memory_bytes=floor)
-        except parse.SpecError as error:
-            faults += [_placed(number, p.field, p.message) for p in error.problems]
+            spec = _allowed_spec(document, state)
+        except OrchestryError as error:
+            if error.code is not Code.INVALID_SPEC or not isinstance(error.details, list):
+                raise
+            faults += [_placed(number, one["field"], one["message"]) for one in error.details]
             continue
-        faults += [_placed(number, p.field, p.message) for p in parse.unsupported(spec)]
         if spec.name in found:
             faults.append(_placed(number, "metadata.name", f"{spec.name!r} is given twice"))
-        must_reach(spec.name)
         found[spec.name] = UpdateApp(
             spec.name, parse.canonical(document), template_key(spec),
             spec.scaling.min_replicas, addresses(spec, domain))
     if faults:
         raise OrchestryError(Code.INVALID_SPEC, faults)
     return tuple(found.values())
+
+
+def _allowed_spec(document: dict[str, Any], state: ClusterState) -> AppSpec:
+    spec = parse.parse_app(
+        document, min_memory_bytes=here().controller.settings.min_memory_bytes)
+    must_reach(spec.name)
+    must_be_allowed(spec, state)
+    must_fit(spec)
+    return spec
 
 
 def _placed(number: int, field: str, message: str) -> dict[str, str]:

@@ -6,12 +6,14 @@ import asyncio
 import logging
 import resource
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from api.streams.peer import Budget, Feed, Peer
+from api.streams.tls import TlsTransport
 from api.streams.wire import GOING_AWAY, TOO_SLOW, Wire
 
 logger = logging.getLogger(__name__)
@@ -152,7 +154,10 @@ class Hub:
     async def _connect(self, peer: Peer, sock: socket.socket, place: Place) -> None:
         assert self._loop is not None
         try:
-            await self._loop.connect_accepted_socket(lambda: peer, sock)
+            if isinstance(sock, ssl.SSLSocket):
+                TlsTransport(self._loop, sock, peer)
+            else:
+                await self._loop.connect_accepted_socket(lambda: peer, sock)
         except BaseException:
             self._peers.discard(peer)
             place.release()

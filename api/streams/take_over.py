@@ -2,7 +2,8 @@
 
 gunicorn shuts a connection down after its response, so the hub gets a duplicate of the
 socket, and gunicorn's descriptor is turned into a dead one, to which it writes an empty
-response. Source: docs/adr/0017-streams-on-one-thread.md.
+response. A TLS connection has no duplicate: gunicorn has it in a wrapper, which lets it go.
+Source: docs/adr/0017-streams-on-one-thread.md.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from api.secure import TlsSocket
 from api.streams.hub import Begin, Hub, Place
 from api.streams.wire import Wire
 
@@ -81,11 +83,14 @@ class TakeOver:
         return []
 
 
-def _take(held: socket.socket) -> socket.socket:
-    taken = held.dup()
-    ours, dead = socket.socketpair()
-    with ours, dead:
-        os.dup2(dead.fileno(), held.fileno(), inheritable=False)
+def _take(held: socket.socket | TlsSocket) -> socket.socket:
+    if isinstance(held, TlsSocket):
+        taken: socket.socket = held.take()
+    else:
+        taken = held.dup()
+        ours, dead = socket.socketpair()
+        with ours, dead:
+            os.dup2(dead.fileno(), held.fileno(), inheritable=False)
     taken.setblocking(False)
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     if taken.family in (socket.AF_INET, socket.AF_INET6):

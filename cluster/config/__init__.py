@@ -20,7 +20,7 @@ RATE_LIMIT_MAX = 1_000_000_000
 _PREFIXES = ("ORCHESTRY_", "CLUSTER_", "CONTROLLER_", "INGRESS_", "RATE_LIMIT_")
 # Variables with our prefix that belong to the command line and the ingress, not to a controller.
 _OTHERS = frozenset({
-    "ORCHESTRY_URL", "ORCHESTRY_TOKEN", "INGRESS_ADMIN_TOKEN", "INGRESS_BASE_IMAGE",
+    "ORCHESTRY_URL", "ORCHESTRY_TOKEN", "ORCHESTRY_CA", "INGRESS_ADMIN_TOKEN", "INGRESS_BASE_IMAGE",
 })
 
 
@@ -93,6 +93,20 @@ class Settings:
     bootstrap_token_file: str = _setting(
         "ORCHESTRY_BOOTSTRAP_TOKEN_FILE", readers.text, "",
         "File that holds the first admin token.")
+    tls_cert: str = _setting(
+        "ORCHESTRY_TLS_CERT", readers.path, "",
+        "File in PEM with this controller's certificate and those between it and its CA; the API"
+        " then speaks HTTPS only.")
+    tls_key: str = _setting(
+        "ORCHESTRY_TLS_KEY", readers.path, "", "File in PEM with the key of that certificate.")
+    tls_ca: str = _setting(
+        "ORCHESTRY_TLS_CA", readers.path, "",
+        "File in PEM with the CAs by which controllers know one another; by default those of the"
+        " system.")
+    tls_client_ca: str = _setting(
+        "ORCHESTRY_TLS_CLIENT_CA", readers.path, "",
+        "File in PEM with CAs: clients of the API then need a certificate of one of them, or of"
+        " ORCHESTRY_TLS_CA.")
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
         "ORCHESTRY_LOG_LEVEL", readers.log_level, "info", "debug, info, warning or error.")
     data_dir: Path = _setting(  # noqa: RUF009 - a field, as all of them
@@ -106,7 +120,8 @@ class Settings:
         "Id of this controller, unique in the cluster.")
     api_url: str = _setting(
         "CONTROLLER_API_URL", readers.http_url, "",
-        "Where clients reach this controller; by default http://host:port of the API.")
+        "Where clients reach this controller; by default http://host:port of the API, with"
+        " ORCHESTRY_TLS_CERT https://host:port.")
     mode: Literal["cluster", "single"] = _setting(
         "CLUSTER_MODE", readers.one_of("cluster", "single"), "",
         "cluster or single; by default single when there are no peers.")
@@ -125,6 +140,10 @@ class Settings:
         secret=True)
     secret_file: str = _setting(
         "CLUSTER_SECRET_FILE", readers.text, "", "File that holds the shared secret.")
+    cluster_tls: Literal["off", "both", "on"] = _setting(
+        "CLUSTER_TLS", readers.one_of("off", "both", "on"), "off",
+        "on: controllers talk to one another over mutual TLS only; both: with or without, to"
+        " switch one controller after the other; off: without.")
     raft_port: int = _setting(
         "CLUSTER_RAFT_PORT", readers.port, 9000,
         "Port for the other controllers; by default the one in CLUSTER_PEERS, else 9000.")

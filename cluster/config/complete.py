@@ -28,7 +28,8 @@ def complete(values: dict[str, Any], sources: dict[str, str], wrong: Wrong) -> N
     if not values["api_url"]:
         host = values["host"]
         host = socket.gethostname() if host in ("0.0.0.0", "[::]") else host  # noqa: S104
-        values["api_url"] = f"http://{host}:{values['port']}"
+        scheme = "https" if values["tls_cert"] else "http"
+        values["api_url"] = f"{scheme}://{host}:{values['port']}"
     if not values["mode"]:
         values["mode"] = "cluster" if set(peers) - {node} else "single"
     elif values["mode"] == "cluster" and not set(peers) - {node}:
@@ -54,8 +55,23 @@ def complete(values: dict[str, Any], sources: dict[str, str], wrong: Wrong) -> N
     if values["lease_ttl_s"] <= RAFT_TIMEOUT_MAX_S:
         wrong("CLUSTER_LEASE_TTL", f"must be more than the Raft timeout, {RAFT_TIMEOUT_MAX_S} s")
     _secret(values, wrong)
+    _tls(values, wrong)
     _access(values, wrong)
     _database(values, wrong)
+
+
+def _tls(values: dict[str, Any], wrong: Wrong) -> None:
+    cert, key = values["tls_cert"], values["tls_key"]
+    if bool(cert) != bool(key):
+        missing, there = ("KEY", "CERT") if cert else ("CERT", "KEY")
+        wrong(f"ORCHESTRY_TLS_{missing}", f"is needed with ORCHESTRY_TLS_{there}")
+    if cert and not values["api_url"].startswith("https://"):
+        wrong("CONTROLLER_API_URL", "must begin with https://, since ORCHESTRY_TLS_CERT is set")
+    if values["tls_client_ca"] and not cert:
+        wrong("ORCHESTRY_TLS_CLIENT_CA", "needs ORCHESTRY_TLS_CERT and ORCHESTRY_TLS_KEY")
+    if values["cluster_tls"] != "off" and not (cert and key and values["tls_ca"]):
+        wrong("CLUSTER_TLS", f"{values['cluster_tls']} needs ORCHESTRY_TLS_CERT,"
+              " ORCHESTRY_TLS_KEY and ORCHESTRY_TLS_CA")
 
 
 def _access(values: dict[str, Any], wrong: Wrong) -> None:

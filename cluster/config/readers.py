@@ -31,6 +31,11 @@ def folder(value: str) -> Path:
     return Path(text(value)).absolute()
 
 
+def path(value: str) -> str:
+    """A file, as an absolute path."""
+    return str(Path(text(value)).absolute())
+
+
 def host(value: str) -> str:
     if _HOST.fullmatch(value) is None:
         raise ValueError(f"{value!r} is not a host name or an IP address")

@@ -29,9 +29,25 @@ REPLACED_NAMES = (
 )
 
 
-def unread_bytes(connection: Any) -> int:
-    """How much of an incomplete message a TcpConnection holds."""
-    return len(connection._TcpConnection__readBuffer)
+def unread(connection: Any) -> bytes:
+    """What a TcpConnection holds of an incomplete message."""
+    found: bytes = connection._TcpConnection__readBuffer
+    return found
+
+
+def socket_of(connection: Any) -> Any:
+    """The socket of a TcpConnection, or what was put in its place."""
+    return connection._TcpConnection__socket
+
+
+def put_socket(connection: Any, link: Any) -> None:
+    """Let a TcpConnection use something else that has the same descriptor."""
+    connection._TcpConnection__socket = link
+
+
+def flush(connection: Any) -> None:
+    """Send what a TcpConnection still has to send."""
+    connection._TcpConnection__trySendBuffer()
 
 
 def lost_its_port(server: Any) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cluster.consensus.disk import Durability
 from cluster.consensus.errors import ConsensusError
+from cluster.consensus.secure import RaftTls
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +18,9 @@ class RaftConfig:
 
     Once the log names members, those count instead. `joins` waits for that from the start.
 
-    `bind_host` is where to listen, by default the host of our own address. The election
-    timeout is drawn between `raft_min_timeout_s` and `raft_max_timeout_s`.
+    Without `tls` controllers talk without TLS. `bind_host` is where to listen, by default the
+    host of our own address. The election timeout is drawn between `raft_min_timeout_s` and
+    `raft_max_timeout_s`.
     """
 
     controller_id: str
@@ -36,6 +38,7 @@ class RaftConfig:
     snapshot_min_entries: int = 5000
     durability: Durability = "fsync"
     joins: bool = False
+    tls: RaftTls | None = None
 
     @property
     def address(self) -> str:

@@ -251,7 +251,7 @@ class SyncObjLog:
         config = self._config
         guard = Guard(
             config.controller_id, self._peers, wire.Cipher(config.secret),
-            data_dir.cluster_id, data_dir.incarnation,
+            data_dir.cluster_id, data_dir.incarnation, tls=config.tls,
         )
         snapshots = Snapshots(
             self._disk, data_dir.snapshot, self._clock.monotonic_s, self._run_job

@@ -16,10 +16,12 @@ from pysyncobj.node import TCPNode
 from pysyncobj.tcp_connection import CONNECTION_STATE
 from pysyncobj.transport import TCPTransport
 
-from cluster.consensus.hooks import lost_its_port, unread_bytes
+from cluster.consensus.hooks import flush, lost_its_port, put_socket, socket_of, unread
 from cluster.consensus.peers import Peers
+from cluster.consensus.secure import RaftTls, TlsLink, begins_tls
 from cluster.consensus.wire import Cipher, Seal
 from cluster.state import levels
+from cluster.tls.certificates import Facts, unnamed
 
 PROTOCOL = 1
 PING_EVERY_S = 0.5
@@ -34,6 +36,9 @@ _FIELDS: Mapping[str, Mapping[str, tuple[type, Any]]] = {
     "refused": {"reason": (str, None), "outcast": (bool, False), "members_index": (int, 0)},
 }
 """Our own messages: the type of each field, and what holds without it; None: it must be there."""
+SILENT = (
+    "it does not answer our TLS handshake; is its CLUSTER_TLS off, or another program at its port?"
+)
 EMPTIED = (
     "the data folder is not the one that this member was first seen with: what it promised "
     "is lost; remove the controller and add it again"
@@ -56,6 +61,7 @@ class Guard:
     cluster_id: str = ""
     incarnation: str = ""
     bound: Mapping[str, str] = field(default_factory=dict)
+    tls: RaftTls | None = None
     outcasts: dict[str, str] = field(default_factory=dict)
     members_index: int = 0
     members: Mapping[str, str] = field(default_factory=dict)
@@ -79,6 +85,7 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
         self._guard: Guard = node.guard
         self._admitted: set[TCPNode] = set()
         self._strangers: dict[Any, float] = {}
+        self._plain: set[TCPNode] = set()
         self._ping_due_s = 0.0
         super().__init__(node, self_node, others)
 
@@ -100,6 +107,38 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
         super()._onNewIncomingConnection(conn)
         conn.encryptor = self._seal(conn)
         self._strangers[conn] = raft.monotonicTime()
+        self._secure(conn, None)
+
+    def _onOutgoingConnected(self, conn: Any) -> None:
+        node = self._connToNode(conn)
+        self._admitted.discard(node)
+        if node not in self._plain:
+            self._secure(conn, node)
+        if conn.state != CONNECTION_STATE.DISCONNECTED:
+            super()._onOutgoingConnected(conn)
+
+    def _secure(self, conn: Any, node: TCPNode | None) -> None:
+        """Let a new connection speak TLS, where that is wanted; `node` is whom we dialled."""
+        tls = self._guard.tls
+        if tls is None:
+            return
+        peers = self._guard.peers
+
+        def opened(facts: Facts) -> str:
+            # Who dials us tells later who it is.
+            return "" if node is None else unnamed(facts, (node.host, peers.name(node.id)))
+
+        def failed(reason: str) -> None:
+            peers.refuse("" if node is None else peers.name(node.id), reason)
+
+        try:
+            link = TlsLink(
+                socket_of(conn), tls, server_side=node is None, opened=opened, failed=failed,
+                ready=lambda: flush(conn))
+        except OSError:
+            conn.disconnect()  # the peer is gone already
+        else:
+            put_socket(conn, link)
 
     def _seal(self, conn: Any) -> Seal:
         def refused(claimed: str, reason: str) -> None:
@@ -112,6 +151,9 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
                 conn.send("refused")  # the other side cannot open it, and so learns why
 
         return Seal(self._guard.controller_id, self._guard.cipher, refused)
+
+    def _dialled_at_s(self, node: TCPNode) -> float:
+        return float(self._lastConnectAttempt.get(node, 0.0))
 
     def _hold_off(self, node: TCPNode) -> None:
         retry_s = self._syncObj.conf.connectionRetryTime
@@ -143,6 +185,13 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
                 "members_index": self._guard.members_index,
             })
             return
+        facts = getattr(socket_of(conn), "facts", None)
+        reason = "" if facts is None else unnamed(
+            facts, (node.host, self._guard.peers.name(node.id)))
+        if reason:
+            self._guard.peers.refuse(self._guard.peers.name(node.id), reason)
+            conn.disconnect()
+            return
         before = self._connections.get(node)
         self._strangers.pop(conn, None)
         super()._onIncomingMessageReceived(conn, message)
@@ -151,6 +200,10 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
 
     def _onDisconnected(self, conn: Any) -> None:
         self._strangers.pop(conn, None)
+        node = self._connToNode(conn)
+        if self._guard.tls is not None and self._guard.tls.mode == "both" \
+                and node is not None and node not in self._admitted:
+            self._plain ^= {node}  # perhaps it speaks the other way only
         super()._onDisconnected(conn)
 
     def _onNodeConnected(self, node: TCPNode) -> None:
@@ -245,10 +298,21 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
             return
         self._ping_due_s = now_s + PING_EVERY_S
         for node in list(self._nodes):
-            self._ping(node)
+            conn = self._connections.get(node)
+            if conn is None or conn.state != CONNECTION_STATE.CONNECTED:
+                continue
+            if conn.sendRandKey:
+                self._ping(node)
+            elif now_s > self._dialled_at_s(node) + self._syncObj.conf.connectionTimeout:
+                if self._guard.tls is not None and self._guard.tls.mode == "on":
+                    self._guard.peers.refuse(self._guard.peers.name(node.id), SILENT)
+                conn.disconnect()
         for conn, since_s in list(self._strangers.items()):
             overdue = now_s > since_s + STRANGER_TIMEOUT_S
-            if overdue or unread_bytes(conn) > STRANGER_BYTES_MAX:
+            waiting = unread(conn)
+            if begins_tls(waiting):
+                self._guard.peers.refuse("", "it speaks TLS, we do not; set CLUSTER_TLS alike")
+            if overdue or len(waiting) > STRANGER_BYTES_MAX or begins_tls(waiting):
                 conn.disconnect()
 
 

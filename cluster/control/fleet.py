@@ -40,7 +40,13 @@ class Problem:
     text: str
 
 
-Slot = tuple[str, int]
+Slot = tuple[str, int, int]
+"""App, template and slot."""
+
+
+def slot_of(container: Container) -> Slot:
+    """The slot that a container has."""
+    return container.app, container.revision, container.slot
 
 
 class Fleet:
@@ -55,10 +61,12 @@ class Fleet:
         self.containers: dict[str, Container] = {}
         self.records: dict[str, Record] = {}
         self.draining: dict[str, float] = {}
+        self.starting: set[Slot] = set()
+        self.deciding: set[str] = set()
         self.stop_refused_s: dict[str, float] = {}
         self.failures: dict[Slot, Failures] = {}
         self.problems: dict[str, Problem] = {}
-        self.frozen: set[str] = set()
+        self.frozen: set[tuple[str, int]] = set()
         self.to_replace: set[str] = set()
         self.observed_from_s: float | None = None
         self.engine_fault = ""
@@ -137,7 +145,7 @@ class Fleet:
         """Believe the last leader's report about what still runs."""
         for app in state.apps.values():
             for report in app.reports:
-                slot = (app.name, report.slot)
+                slot = (app.name, report.revision, report.slot)
                 if report.restarts:
                     self.failures[slot] = Failures(0, now_s, report.restarts)
                 container = self.containers.get(report.container_id)
@@ -207,7 +215,7 @@ class Fleet:
     def _failed(self, container: Container, now_s: float) -> None:
         if container.id in self.draining:
             return  # we asked for it
-        self.count_failure(container.app, container.slot, now_s)
+        self.count_failure(slot_of(container), now_s)
         self.tell(
             "error", container.app, f"Container {container.app}-{container.slot} died",
             container_id=container.id[:12], container=container.name,
@@ -215,32 +223,30 @@ class Fleet:
 
     # -- failures ----------------------------------------------------------------------
 
-    def count_failure(self, app: str, slot: int, now_s: float) -> None:
+    def count_failure(self, slot: Slot, now_s: float) -> None:
         """One more failure of a slot: the next start waits longer."""
-        before = self.failures.get((app, slot), Failures(0, now_s, 0))
+        before = self.failures.get(slot, Failures(0, now_s, 0))
         count = before.count + 1
-        self.failures[(app, slot)] = Failures(
-            count, now_s + restart_delay_s(count), before.total + 1
-        )
+        self.failures[slot] = Failures(count, now_s + restart_delay_s(count), before.total + 1)
 
-    def may_start(self, app: str, slot: int, now_s: float) -> bool:
+    def may_start(self, slot: Slot, now_s: float) -> bool:
         """False while the slot backs off."""
-        failures = self.failures.get((app, slot))
+        failures = self.failures.get(slot)
         return failures is None or now_s >= failures.not_before_s
 
-    def restarts(self, app: str, slot: int) -> int:
+    def restarts(self, slot: Slot) -> int:
         """How often this slot has failed so far."""
-        failures = self.failures.get((app, slot))
+        failures = self.failures.get(slot)
         return failures.total if failures else 0
 
-    def is_failing(self, app: str, slot: int) -> bool:
+    def is_failing(self, slot: Slot) -> bool:
         """True when a slot has failed lately, and was not healthy for long since."""
-        failures = self.failures.get((app, slot))
+        failures = self.failures.get(slot)
         return failures is not None and failures.count > 0
 
     def settle(self, container: Container, record: Record, now_s: float) -> None:
         """Forgive a slot whose replica has been healthy long enough."""
-        slot = (container.app, container.slot)
+        slot = slot_of(container)
         failures = self.failures.get(slot)
         if failures is None or record.health != "healthy" or failures.count == 0:
             return
@@ -291,10 +297,12 @@ class Fleet:
         by_app = self.by_app()
         for app in apps:
             if app.running and not app.deleting:
-                running.add(app.name)
+                running.add((app.name, app.made_from))
+                if app.rollout is not None:
+                    running.update((app.name, place[0]) for place in app.rollout.old)
             if app.running or app.deleting or app.name in by_app:
                 busy.add(app.name)
-        for slot in [s for s in self.failures if s[0] not in running]:
+        for slot in [s for s in self.failures if s[:2] not in running]:
             del self.failures[slot]
         for name in [name for name in self.problems if name not in busy]:
             self.solved(name)

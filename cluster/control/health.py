@@ -9,10 +9,10 @@ from typing import Protocol
 from cluster.clock import Clock
 from cluster.config.keys import spec_defaults
 from cluster.control.checks import Check, Checked, HealthChecks
-from cluster.control.fleet import Fleet
+from cluster.control.fleet import Fleet, slot_of
 from cluster.control.judge import Probe, Record, judge, verdict
 from cluster.control.loop import Turn
-from cluster.control.specs import spec_for
+from cluster.control.specs import old_specs, spec_for
 from cluster.control.workers import Outcome, Workers
 from cluster.engine.base import Container
 from cluster.state.model import App
@@ -55,24 +55,26 @@ class HealthMonitor:
         defaults = self._now_default(turn)
         due: list[tuple[bool, float, Container, AppSpec]] = []
         demanded = self._checks.open()
-        checkable: dict[str, tuple[AppSpec, list[Container]]] = {}
+        checkable: dict[str, list[tuple[Container, AppSpec]]] = {}
         for app in turn.state.apps.values():
             spec = spec_for(app, defaults)
             if spec is None or not app.running or app.deleting:
                 continue
-            mine = [
-                c for c in by_app.get(app.name, ())
-                if c.revision == app.revision and c.id in self._fleet.records
-                and c.id not in self._fleet.draining
-            ]
-            if demanded:
-                checkable[app.name] = spec, mine
-            for container in mine:
-                record = self._fleet.records[container.id]
-                self._fleet.settle(container, record, turn.now_s)
-                if turn.now_s >= record.next_s:
-                    due.append((record.health != "starting", record.next_s, container, spec))
-            self._conclude(app, spec, mine, turn.now_s)
+            older = old_specs(app, defaults)
+            for template, of in ((app.made_from, spec), *older.items()):
+                mine = [
+                    c for c in by_app.get(app.name, ())
+                    if c.revision == template and c.id in self._fleet.records
+                    and c.id not in self._fleet.draining
+                ]
+                if demanded:
+                    checkable.setdefault(app.name, []).extend((one, of) for one in mine)
+                for container in mine:
+                    record = self._fleet.records[container.id]
+                    self._fleet.settle(container, record, turn.now_s)
+                    if turn.now_s >= record.next_s:
+                        due.append((record.health != "starting", record.next_s, container, of))
+                self._conclude(template, app, of, mine, turn.now_s)
         if demanded and self._fleet.observed_from_s is not None:
             for check in demanded:
                 self._carry_out(check, checkable.get(check.app), turn.now_s)
@@ -94,10 +96,10 @@ class HealthMonitor:
         return defaults
 
     def _carry_out(
-        self, check: Check, found: tuple[AppSpec, list[Container]] | None, now_s: float
+        self, check: Check, found: list[tuple[Container, AppSpec]] | None, now_s: float
     ) -> None:
         """Ask those that are left and have no check under way, and finish when all answered."""
-        by_id = {c.id: c for c in found[1] if c.ip} if found is not None else {}
+        by_id = {one.id: (one, spec) for one, spec in found or () if one.ip}
         if check.left is None:
             self._checks.begin(check, by_id)
         assert check.left is not None
@@ -105,9 +107,10 @@ class HealthMonitor:
         check.asked &= self._fleet.records.keys()
         for container_id in sorted(check.left):
             # What was asked before the demand came does not answer it.
-            if found is None or self._workers.running(f"probe:{container_id}"):
+            if self._workers.running(f"probe:{container_id}"):
                 continue
-            if not self._ask(by_id[container_id], found[0], now_s, check):
+            container, spec = by_id[container_id]
+            if not self._ask(container, spec, now_s, check):
                 break
             check.left.discard(container_id)
             check.asked.add(container_id)
@@ -161,19 +164,19 @@ class HealthMonitor:
             self._fleet.touch()
 
     def _conclude(
-        self, app: App, spec: AppSpec, mine: list[Container], now_s: float
+        self, template: int, app: App, spec: AppSpec, mine: list[Container], now_s: float
     ) -> None:
         records = {c.id: self._fleet.records[c.id] for c in mine}
         decided = verdict(records, spec.health_check, now_s)
         for container_id in decided.ask:
             if self._workers.running(f"probe:{container_id}") == 0:
                 self._fleet.records[container_id] = replace(records[container_id], next_s=now_s)
-        if decided.frozen != (app.name in self._fleet.frozen):
-            self._freeze(app.name, records, frozen=decided.frozen)
+        if decided.frozen != ((app.name, template) in self._fleet.frozen):
+            self._freeze(app.name, template, records, frozen=decided.frozen)
         for container in mine:
             if container.id in decided.replace and container.id not in self._fleet.to_replace:
                 self._fleet.to_replace.add(container.id)
-                self._fleet.count_failure(app.name, container.slot, now_s)
+                self._fleet.count_failure(slot_of(container), now_s)
                 self._fleet.tell(
                     "health", app.name,
                     f"Container {app.name}-{container.slot} is replaced: it failed its checks",
@@ -181,10 +184,12 @@ class HealthMonitor:
                 )
                 self._fleet.touch()
 
-    def _freeze(self, app: str, records: dict[str, Record], *, frozen: bool) -> None:
+    def _freeze(
+        self, app: str, template: int, records: dict[str, Record], *, frozen: bool
+    ) -> None:
         failing = sum(1 for record in records.values() if record.failures)
         if frozen:
-            self._fleet.frozen.add(app)
+            self._fleet.frozen.add((app, template))
             self._fleet.tell(
                 "health", app,
                 f"{failing} of {len(records)} replicas fail their checks at once: the check, "
@@ -193,6 +198,6 @@ class HealthMonitor:
                 failing=failing, replicas=len(records),
             )
         else:
-            self._fleet.frozen.discard(app)
+            self._fleet.frozen.discard((app, template))
             self._fleet.tell("health", app, "Most replicas pass their checks again")
         self._fleet.touch()

@@ -11,7 +11,7 @@ from cluster.config.keys import spec_defaults
 from cluster.control.fleet import Fleet
 from cluster.control.loop import Effect, Fenced, Turn
 from cluster.control.routes import route, serving
-from cluster.control.specs import spec_for
+from cluster.control.specs import old_specs, spec_for
 from cluster.control.workers import Outcome, Workers
 from cluster.engine.base import Container
 from cluster.ingress.base import Ingress, IngressError, IngressState, Route, Table
@@ -79,6 +79,20 @@ class IngressSync:
             for held in self._held.values()
         )
 
+    def serves(self, container_id: str) -> bool:
+        """True when every ingress that answers is known to send this container requests."""
+        return all(
+            held.peers is not None and container_id in held.peers
+            for held in self._held.values() if not held.fault
+        )
+
+    def is_blind(self) -> bool:
+        """True while it is not known what the ingresses hold; never without any."""
+        held = self._held.values()
+        return bool(held) and (
+            all(one.fault for one in held)
+            or any(one.peers is None for one in held if not one.fault))
+
     def drained(self, container_id: str) -> bool:
         """True when no ingress waits for an answer of a container that is out of them all."""
         return all(
@@ -136,7 +150,8 @@ class IngressSync:
             if spec is None:
                 continue
             peers = self._peers(app, by_app.get(app.name, []))
-            made = route(app, spec, peers, domain=domain)
+            made = route(
+                app, spec, peers, domain=domain, old_specs=old_specs(app, defaults))
             if made is not None:
                 routes.append(made)
         wanted.made_from = made_from
@@ -148,8 +163,8 @@ class IngressSync:
         if not app.running:
             return []
         return list(serving(
-            app, observed, self._fleet.records,
-            draining=self._fleet.draining, frozen=app.name in self._fleet.frozen,
+            observed, self._fleet.records, draining=self._fleet.draining,
+            frozen={revision for name, revision in self._fleet.frozen if name == app.name},
         ))
 
     def _push(self, turn: Turn, ingress: Ingress, held: _Held) -> None:

@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from cluster.control.rollout import has_own_volumes
 from cluster.engine.base import Container, Mount, RunRequest
-from cluster.state.model import App
+from cluster.state.model import App, Place
 from orchestry.spec.model import AppSpec, EnvVar
 
+NO_SPECS: Mapping[int, AppSpec] = {}
 RESTART_DELAY_MAX_S = 60.0
 HEALTHY_RESET_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Run the replica in this slot; `replaces` is the dead container that had it."""
+    """Run the replica in this slot; `replaces` is the dead container that had it.
+
+    `template` is 0 for the app's own; else the one of an older revision that a rollout keeps.
+    """
 
     slot: int
     replaces: str = ""
+    template: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,40 +49,70 @@ def plan(
     observed: Sequence[Container],
     *,
     replace: Collection[str] = (),
+    old_specs: Mapping[int, AppSpec] = NO_SPECS,
 ) -> tuple[Action, ...]:
     """Actions that bring `observed` to what `app` wants; empty when nothing is to do.
 
     `observed` are the app's containers. `app` is None for containers whose app is gone.
-    `replace` are the ids of replicas that failed their checks.
+    `replace` are the ids of replicas that failed their checks; `old_specs` those of the older
+    templates whose replicas a rollout wants.
     """
     if app is None or spec is None:
         return tuple(Stop(o.id, 10, "its application is gone") for o in observed)
-    wanted = app.replicas if app.running and not app.deleting else 0
+    wanted = _wanted(app)
+    actions: list[Action] = []
+    alive: set[Place] = set()
+    dead: dict[Place, Container] = {}
+    for container in observed:
+        place = container.revision, container.slot
+        if place not in wanted:
+            actions.append(_stop(app, spec, container))
+        elif container.phase == "running":
+            alive.add(place)
+            if container.id in replace:
+                actions.append(Stop(
+                    container.id, spec.termination.grace_period_s, "failed its health checks"))
+        else:
+            dead[place] = container
+    for place in wanted:
+        of = spec if place[0] == app.made_from else old_specs.get(place[0])
+        if of is None or place in alive or (place in dead and not restarts(of, dead[place])):
+            continue
+        if _is_taken(place, of, observed):
+            continue
+        template = 0 if place[0] == app.made_from else place[0]
+        actions.append(Start(place[1], dead[place].id if place in dead else "", template))
+    return tuple(actions)
+
+
+def _wanted(app: App) -> tuple[Place, ...]:
+    """All places that are to be filled, those of the app's own template first."""
+    if not app.running or app.deleting:
+        return ()
+    own = range(1, app.replicas + 1) if app.rollout is None else app.rollout.new
+    mine = tuple((app.made_from, slot) for slot in own)
+    return mine if app.rollout is None else mine + app.rollout.old
+
+
+def _stop(app: App, spec: AppSpec, container: Container) -> Stop:
     grace_s = spec.termination.grace_period_s
     drain_s = 0 if app.stop_force else spec.termination.drain_s
-    stop_grace_s = 0 if app.stop_force else grace_s
-    if app.stop_grace_s is not None and not app.stop_force:
-        stop_grace_s = app.stop_grace_s
-    actions: list[Action] = []
-    alive: set[int] = set()
-    dead: dict[int, Container] = {}
-    for container in observed:
-        if container.revision != app.revision:
-            actions.append(Stop(container.id, grace_s, "of an older revision", drain_s))
-        elif container.slot > wanted:
-            why = "scaled in" if wanted else "stopped"
-            grace = stop_grace_s if not wanted else grace_s
-            actions.append(Stop(container.id, grace, why, drain_s))
-        elif container.phase == "running":
-            alive.add(container.slot)
-            if container.id in replace:
-                actions.append(Stop(container.id, grace_s, "failed its health checks"))
-        else:
-            dead[container.slot] = container
-    for slot in range(1, wanted + 1):
-        if slot not in alive and (slot not in dead or restarts(spec, dead[slot])):
-            actions.append(Start(slot, dead[slot].id if slot in dead else ""))
-    return tuple(actions)
+    runs = app.running and not app.deleting and app.replicas
+    if container.revision != app.made_from and runs:
+        return Stop(container.id, grace_s, "of an older revision", drain_s)
+    if runs:
+        return Stop(container.id, grace_s, "scaled in", drain_s)
+    if app.stop_force:
+        grace_s = 0
+    elif app.stop_grace_s is not None:
+        grace_s = app.stop_grace_s
+    return Stop(container.id, grace_s, "stopped", drain_s)
+
+
+def _is_taken(place: Place, spec: AppSpec, observed: Sequence[Container]) -> bool:
+    """Whether a replica of another template still writes to the slot's own volume."""
+    return has_own_volumes(spec) and any(
+        one.slot == place[1] and one.revision != place[0] for one in observed)
 
 
 def restarts(spec: AppSpec, container: Container) -> bool:
@@ -95,14 +131,16 @@ def restart_delay_s(failures: int) -> float:
 
 
 def request(
-    app: App, spec: AppSpec, slot: int, *, cluster_id: str, epoch: int
+    app: App, spec: AppSpec, slot: int, *, cluster_id: str, epoch: int, template: int = 0
 ) -> RunRequest:
-    """The order for one replica."""
+    """The order for one replica of a template, 0 for the app's own; `spec` is the template's."""
+    template = template or app.made_from
     return RunRequest(
-        cluster_id=cluster_id, app=app.name, slot=slot, revision=app.revision, epoch=epoch,
+        cluster_id=cluster_id, app=app.name, slot=slot, revision=template, epoch=epoch,
         image=spec.image, command=spec.command, args=spec.args, working_dir=spec.working_dir,
         environment=tuple(
-            (variable.name, _value(variable, app, spec, slot)) for variable in spec.environment
+            (variable.name, _value(variable, app, spec, slot, template))
+            for variable in spec.environment
         ),
         cpu_millicores=spec.resources.cpu_millicores, memory_bytes=spec.resources.memory_bytes,
         mounts=tuple(
@@ -119,11 +157,11 @@ def request(
     )
 
 
-def _value(variable: EnvVar, app: App, spec: AppSpec, slot: int) -> str:
+def _value(variable: EnvVar, app: App, spec: AppSpec, slot: int, template: int) -> str:
     if variable.source != "sdk":
         return variable.value or ""
     known: Mapping[str, object] = {
-        "app.name": app.name, "app.replicas": app.replicas, "app.revision": app.revision,
+        "app.name": app.name, "app.replicas": app.replicas, "app.revision": template,
         "instance.id": f"{app.name}-{slot}", "instance.port": spec.ports[0].container_port,
     }
     return str(known.get(variable.key, ""))

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from cluster.clock import Clock
 from cluster.config.effective import Configured
 from cluster.config.keys import spec_defaults
-from cluster.control.fleet import Fleet
+from cluster.control.fleet import Fleet, Slot
 from cluster.control.loop import Effect, Fenced, Turn
 from cluster.control.plan import Start, Stop, plan, request
-from cluster.control.specs import spec_for
+from cluster.control.specs import old_specs, spec_for
 from cluster.control.workers import Outcome, Workers
 from cluster.engine.base import Container, Engine, EngineError
 from cluster.state.commands import FinishDelete
@@ -86,7 +86,9 @@ class Reconciler:
             if app is not None and spec is None:
                 continue
             observed = by_app.get(name, [])
-            actions = plan(app, spec, observed, replace=self._fleet.to_replace)
+            older = old_specs(app, defaults) if app is not None else {}
+            actions = plan(
+                app, spec, observed, replace=self._fleet.to_replace, old_specs=older)
             if not actions and not (app is not None and app.deleting):
                 self._fleet.solved(name)
             self._keep(name, observed, {a.container_id for a in actions if isinstance(a, Stop)})
@@ -94,7 +96,7 @@ class Reconciler:
                 if isinstance(action, Stop):
                     self._stop(turn, name, action)
                 elif app is not None and spec is not None:
-                    self._start(turn, app, spec, action)
+                    self._start(turn, app, older.get(action.template, spec), action)
             if app is not None and app.deleting:
                 self._finish(turn, app, observed)
 
@@ -112,14 +114,14 @@ class Reconciler:
         most = min(ACTIONS_PER_APP_MAX, max(1, self._workers.free(lane) // 2))
         return self._workers.running(f"{lane}:{app}:") < most
 
-    def _waits(self, app: str, action: Start) -> bool:
+    def _waits(self, slot: Slot, action: Start) -> bool:
         """Whether this start waits for those of other apps; the repair of a failed replica never.
 
         An app is under way while one of its starts is, so that the first by name is done first.
         """
-        if not self._scales_max or action.replaces or self._fleet.is_failing(app, action.slot):
+        if not self._scales_max or action.replaces or self._fleet.is_failing(slot):
             return False
-        return app not in self._starting and len(self._starting) >= self._scales_max
+        return slot[0] not in self._starting and len(self._starting) >= self._scales_max
 
     def _keep(self, app: str, observed: Sequence[Container], stopping: set[str]) -> None:
         """What is wanted again before its stop was carried out serves on."""
@@ -131,15 +133,16 @@ class Reconciler:
                 self._fleet.touch()
 
     def _start(self, turn: Turn, app: App, spec: AppSpec, action: Start) -> None:
-        fleet = self._fleet
+        fleet, slot = self._fleet, (app.name, action.template or app.made_from, action.slot)
         if fleet.engine_fault or not self._room("start", app.name):
             return
-        if not fleet.may_start(app.name, action.slot, turn.now_s):
+        if app.name in fleet.deciding:
             return
-        if self._waits(app.name, action):
+        if not fleet.may_start(slot, turn.now_s) or self._waits(slot, action):
             return
         order = request(
-            app, spec, action.slot, cluster_id=turn.state.cluster_id, epoch=turn.lease.epoch
+            app, spec, action.slot, cluster_id=turn.state.cluster_id, epoch=turn.lease.epoch,
+            template=action.template,
         )
 
         def job() -> Container:
@@ -147,6 +150,7 @@ class Reconciler:
                 return self._engine.run(order, guard=turn.guard)
 
         def done(outcome: Outcome) -> None:
+            fleet.starting.discard(slot)
             if outcome.error is None:
                 if action.replaces and action.replaces != outcome.value.id:
                     fleet.removed(action.replaces)
@@ -157,20 +161,22 @@ class Reconciler:
                     "starting %s-%s failed: %s", app.name, action.slot, outcome.error.reason
                 )
                 fleet.engine_failed(outcome.error, app.name)
-                self._back_off(app.name, action.slot)
+                self._back_off(slot)
             elif not isinstance(outcome.error, Fenced):
                 logger.error("starting %s failed", app.name, exc_info=outcome.error)
-                self._back_off(app.name, action.slot)
+                self._back_off(slot)
 
-        if self._workers.start("start", f"start:{app.name}:{action.slot}", job, done):
+        key = f"start:{app.name}:{action.slot}:{slot[1]}"
+        if self._workers.start("start", key, job, done):
             self._starting.add(app.name)
+            fleet.starting.add(slot)
 
-    def _back_off(self, app: str, slot: int) -> None:
+    def _back_off(self, slot: Slot) -> None:
         """Count from now, not from when the start was asked for: it may have taken a minute."""
         now_s = self._clock.monotonic_s()
-        self._fleet.count_failure(app, slot, now_s)
-        if self._fleet.may_start(app, slot, now_s):
-            self._fleet.count_failure(app, slot, now_s)  # a start is never repeated at once
+        self._fleet.count_failure(slot, now_s)
+        if self._fleet.may_start(slot, now_s):
+            self._fleet.count_failure(slot, now_s)  # a start is never repeated at once
 
     def _stop(self, turn: Turn, app: str, action: Stop) -> None:
         fleet, container_id = self._fleet, action.container_id

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cluster.control.fleet import Fleet
+from cluster.control.fleet import Fleet, slot_of
 from cluster.control.judge import Health, Record
 from cluster.control.loop import Turn
-from cluster.control.specs import spec_for
+from cluster.control.specs import spec_for, spec_of_template
 from cluster.engine.base import Container
 from cluster.state.commands import ReportApp
 from cluster.state.model import App, Replica
@@ -56,7 +56,7 @@ class Reporter:
             self._reported = made_from
 
     def _report(self, app: App, observed: Sequence[Container]) -> ReportApp:
-        spec = spec_for(app)  # of which only the port counts
+        spec = spec_for(app)
         problem = self._fleet.problems.get(app.name)
         text, code = (problem.text, problem.code) if problem else ("", "")
         if self._fleet.engine_fault:
@@ -67,16 +67,15 @@ class Reporter:
         if spec is None:
             text = "A newer version wrote its spec: upgrade this controller"
             code = "INVALID_SPEC"
-        port = spec.ports[0].container_port if spec else 0
         return ReportApp(
             app=app.name, revision=app.revision, problem=text, problem_code=code,
-            replicas=tuple(self._replica(container, port) for container in observed),
+            replicas=tuple(self._replica(one, _port(app, one)) for one in observed),
         )
 
     def _replica(self, container: Container, port: int) -> Replica:
         record = self._fleet.records.get(container.id)
         health: Health = record.health if record else "unhealthy"
-        last_error = _why(container, record)
+        last_error = why_not_healthy(container, record)
         if container.phase == "created":
             health = "starting"
         if container.id in self._fleet.draining:
@@ -86,12 +85,18 @@ class Reporter:
             container_name=container.name, ip=container.ip, port=port, phase=container.phase,
             health=health,
             started_at_ms=container.started_at_ms,
-            restarts=self._fleet.restarts(container.app, container.slot),
+            restarts=self._fleet.restarts(slot_of(container)),
             last_error=last_error,
         )
 
 
-def _why(container: Container, record: Record | None) -> str:
+def _port(app: App, container: Container) -> int:
+    spec = spec_of_template(app, container.revision) or spec_for(app)
+    return spec.ports[0].container_port if spec else 0
+
+
+def why_not_healthy(container: Container, record: Record | None) -> str:
+    """What a user may read about a replica; "" when there is nothing to say."""
     if record is not None:
         return "" if record.health == "healthy" else record.last_error
     if container.oom_killed:

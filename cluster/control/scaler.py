@@ -277,7 +277,8 @@ class Scaler:
         now = self._decided
         assert now is not None
         policy = spec.scaling
-        replicas = [c for c in observed if c.phase == "running" and c.revision == app.revision
+        replicas = [c for c in observed if c.phase == "running"
+                    and (c.revision == app.made_from or app.rollout is not None)
                     and c.id not in self._fleet.draining]
         healthy = [c for c in replicas if self._is_healthy(c)]
         seen = self._seen(now, app, spec, replicas)
@@ -394,4 +395,4 @@ def _hold(app: App, now_ms: int, minimum: int) -> Reason | None:
 
 
 def _rolls(app: App, observed: Sequence[Container]) -> bool:
-    return any(c.revision != app.revision for c in observed)
+    return app.rollout is not None or any(c.revision != app.made_from for c in observed)

@@ -25,6 +25,30 @@ def spec_for(app: App, defaults: Defaults = DEFAULTS) -> AppSpec | None:
         return None
 
 
+def spec_of_template(
+    app: App, template: int, defaults: Defaults = DEFAULTS
+) -> AppSpec | None:
+    """The spec that containers of this template are made from; None when it is not known."""
+    if template == app.made_from:
+        return spec_for(app, defaults)
+    found = next((one for one in reversed(app.revisions) if one.template == template), None)
+    try:
+        return spec_of(found.document, defaults) if found is not None else None
+    except (OrchestryError, ValueError, TypeError):
+        return None
+
+
+def old_specs(app: App, defaults: Defaults = DEFAULTS) -> dict[int, AppSpec]:
+    """Those of the older templates whose replicas a rollout still wants."""
+    if app.rollout is None:
+        return {}
+    found = {
+        template: spec_of_template(app, template, defaults)
+        for template in {place[0] for place in app.rollout.old}
+    }
+    return {template: spec for template, spec in found.items() if spec is not None}
+
+
 @lru_cache(STORED_SPECS_MAX)
 def _spec(document: str, scaling: str, defaults: Defaults) -> AppSpec:
     return replace(

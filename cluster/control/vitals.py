@@ -11,6 +11,8 @@ from cluster.clock import Clock
 from cluster.consensus.log import ReplicatedLog
 from cluster.engine.base import Engine, EngineError, EngineInfo
 from cluster.ingress.base import Ingress, IngressError
+from cluster.tls.certificates import shown_time
+from cluster.tls.identity import Identity
 
 PERIOD_S = 2.0
 
@@ -23,6 +25,15 @@ class Component:
     detail: str = ""
     response_time_ms: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def certificate_part(identity: Identity) -> Component:
+    """How the certificate of this controller does; unlike the others it is at hand."""
+    status = identity.status()
+    extra = {"expires_at": None if status.ends_ms is None else shown_time(status.ends_ms)}
+    if not identity.on:
+        return Component("disabled", "ORCHESTRY_TLS_CERT is not set", extra=extra)
+    return Component("degraded" if status.fault else "healthy", status.fault, extra=extra)
 
 
 class Vitals:

@@ -18,12 +18,14 @@ from typing import Any
 
 from cluster.state.codec import encode_part
 from cluster.state.commands import RestorePart
-from cluster.state.model import App, ClusterState, Release
+from cluster.state.model import App, ClusterState, Release, Revision
 
 FORMAT = "orchestry-backup"
 FORMAT_VERSION = 1
 PART_BYTES = 256 * 1024
+REVISIONS_BYTES_MAX = 512 * 1024  # with the document, of one app
 _APP_BYTES = 1024  # what one takes beside its document
+_NOTE_BYTES = 256
 
 
 def parts(state: ClusterState) -> list[RestorePart]:
@@ -31,7 +33,8 @@ def parts(state: ClusterState) -> list[RestorePart]:
 
     An app is never split. The log had room for its spec, so it has room for its part.
     """
-    groups: list[list[App | Release]] = [[], []] if state.events and (state.apps or state.releases) else [[]]
+    several = state.events and (state.apps or state.releases)
+    groups: list[list[App | Release]] = [[], []] if several else [[]]
     room = PART_BYTES
     for item, size in _items(state):
         if groups[-1] and size > room:
@@ -55,14 +58,33 @@ def parts(state: ClusterState) -> list[RestorePart]:
 def _items(state: ClusterState) -> Iterator[tuple[App | Release, int]]:
     """What is never split, with about how many bytes it takes."""
     for _, app in sorted(state.apps.items()):
-        if not app.deleting:
-            kept = replace(
-                app, reports=(), reached=False, problem="", problem_code="", scaling_until_ms=0)
-            yield kept, len(json.dumps(app.document)) + _APP_BYTES
+        if app.deleting:
+            continue
+        kept = replace(
+            app, revisions=_fitting(app), reports=(), reached=False, problem="",
+            problem_code="", scaling_until_ms=0)
+        yield kept, _size(kept.document) + sum(_size(one.document) for one in kept.revisions) + (
+            _APP_BYTES + _NOTE_BYTES * sum(
+                len(one.notes) + 1 for one in (*kept.deployments, kept.rollout) if one))
     for _, release in sorted(state.releases.items()):
         texts = [text for revision in release.revisions
                  for text in (revision.values, *(app.document for app in revision.apps))]
-        yield release, sum(len(json.dumps(text)) + _APP_BYTES for text in texts)
+        yield release, sum(_size(text) + _APP_BYTES for text in texts)
+
+
+def _fitting(app: App) -> tuple[Revision, ...]:
+    """The newest of its revisions that fit into a part beside its document."""
+    found: list[Revision] = []
+    room = REVISIONS_BYTES_MAX - _size(app.document)
+    for one in reversed(app.revisions):
+        if _size(one.document) <= room:
+            room -= _size(one.document)
+            found.insert(0, one)
+    return tuple(found)
+
+
+def _size(document: str) -> int:
+    return len(json.dumps(document))
 
 
 def lines(state: ClusterState, about: dict[str, Any]) -> Iterator[bytes]:

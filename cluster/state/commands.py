@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cluster.state.model import App, EventRecord, Release, Replica, Token
+from cluster.state.model import App, EventRecord, Place, Release, Replica, Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,77 @@ class RegisterApp:
     document: str
     min_replicas: int
     addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateApp:
+    """Give the app another spec, or register it; like RegisterApp, with the new template's key.
+
+    Replicas are replaced one by one where the template changed; see docs/deploys.md.
+    """
+
+    app: str
+    document: str
+    template_key: str
+    min_replicas: int
+    addresses: tuple[str, ...] = ()
+    expected_revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RollBackApp:
+    """Give the app the spec of an earlier revision: of the last healthy one when None is given."""
+
+    app: str
+    revision: int | None = None
+    expected_revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RestartApp:
+    """Replace all replicas by new ones of the same spec."""
+
+    app: str
+    expected_revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SteerRollout:
+    """Pause the rollout that is under way, let it go on, or let it wait for nothing but health."""
+
+    app: str
+    verb: Literal["pause", "resume", "promote"]
+    expected_revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRollout:
+    """Leader: which replicas are wanted from now on, decided when `step` steps were done."""
+
+    app: str
+    id: int
+    step: int
+    new: tuple[int, ...]
+    old: tuple[Place, ...]
+    available: int
+    wanted: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EndRollout:
+    """Leader: a rollout is done, has failed, or (a rollback, which goes on) takes too long.
+
+    `lines` are the last ones of a replica that never got healthy. With `roll_back` the last
+    healthy revision comes back.
+    """
+
+    app: str
+    id: int
+    outcome: Literal["done", "failed", "overdue"]
+    reason: str = ""
+    lines: tuple[str, ...] = ()
+    roll_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,5 +377,6 @@ Command = (
     Noop | RegisterApp | StartApp | StopApp | ScaleApp | SetScaling | SetConfig | AutoScale
     | DeleteApp | FinishDelete | ReportApp | RecordEvent | AnnounceController | ChangeMembers
     | BindMember | RestorePart | BeginEpoch | RenewLease | CreateToken | RevokeToken
-    | RecordRefusals | ApplyRelease | UninstallRelease
+    | RecordRefusals | UpdateApp | RollBackApp | RestartApp | SteerRollout | StepRollout
+    | EndRollout | ApplyRelease | UninstallRelease
 )

@@ -9,7 +9,7 @@ from typing import Any
 from cluster.config.keys import DOMAIN
 from cluster.state import commands as c
 from cluster.state.addresses import addresses
-from cluster.state.model import App, ClusterState, owners_of
+from cluster.state.model import App, ClusterState, Revision, owners_of
 from cluster.state.step import Refusal, Step, tell
 from orchestry.errors import Code, OrchestryError
 from orchestry.spec.parse import spec_of
@@ -51,8 +51,9 @@ def _moved(state: ClusterState, domain: str) -> ClusterState | Refusal:
     apps = state.apps
     for app in state.apps.values():
         found = _addresses(app, domain)
-        if found != app.addresses:
-            apps = apps.set(app.name, replace(app, addresses=found))
+        past = tuple(replace(one, addresses=_addresses(one, domain)) for one in app.revisions)
+        if (found, past) != (app.addresses, app.revisions):
+            apps = apps.set(app.name, replace(app, addresses=found, revisions=past))
     owners: dict[str, str] = {}
     for name in sorted(apps):
         for address in set(apps[name].addresses):
@@ -65,7 +66,9 @@ def _moved(state: ClusterState, domain: str) -> ClusterState | Refusal:
     return replace(state, apps=apps, owners=owners_of(apps))
 
 
-def settled_addresses(state: ClusterState, command: c.RegisterApp) -> tuple[str, ...]:
+def settled_addresses(
+    state: ClusterState, command: c.RegisterApp | c.UpdateApp
+) -> tuple[str, ...]:
     """The addresses of a new app: the domain may have changed since it was proposed."""
     domain = state.config.get(DOMAIN)
     if not command.addresses or not isinstance(domain, str):
@@ -76,7 +79,7 @@ def settled_addresses(state: ClusterState, command: c.RegisterApp) -> tuple[str,
         return command.addresses
 
 
-def _addresses(app: App, domain: str) -> tuple[str, ...]:
+def _addresses(app: App | Revision, domain: str) -> tuple[str, ...]:
     try:
         return addresses(spec_of(app.document), domain) if app.addresses else ()
     except (OrchestryError, ValueError, TypeError):

@@ -23,12 +23,14 @@ FIRST = 1
 
 KINDS: Mapping[str, int] = {
     "AnnounceController": FIRST,
+    "ApplyRelease": FIRST,
     "AutoScale": FIRST,
     "BeginEpoch": FIRST,
     "BindMember": FIRST,
     "ChangeMembers": FIRST,
     "CreateToken": FIRST,
     "DeleteApp": FIRST,
+    "EndRollout": FIRST,
     "FinishDelete": FIRST,
     "Noop": FIRST,
     "RecordEvent": FIRST,
@@ -36,17 +38,36 @@ KINDS: Mapping[str, int] = {
     "RegisterApp": FIRST,
     "RenewLease": FIRST,
     "ReportApp": FIRST,
+    "RestartApp": FIRST,
     "RestorePart": FIRST,
     "RevokeToken": FIRST,
+    "RollBackApp": FIRST,
     "ScaleApp": FIRST,
     "SetConfig": FIRST,
     "SetScaling": FIRST,
     "StartApp": FIRST,
+    "SteerRollout": FIRST,
+    "StepRollout": FIRST,
     "StopApp": FIRST,
+    "UninstallRelease": FIRST,
+    "UpdateApp": FIRST,
 }
 """Kind of command -> from which level of the cluster on it may be proposed."""
 
-FIELDS: Mapping[tuple[str, str], int] = {}
+FIELDS: Mapping[tuple[str, str], int] = {
+    ("App", "template"): FIRST,
+    ("App", "template_key"): FIRST,
+    ("App", "cause"): FIRST,
+    ("App", "revised_at_ms"): FIRST,
+    ("App", "good"): FIRST,
+    ("App", "revisions"): FIRST,
+    ("App", "rollout"): FIRST,
+    ("App", "deployments"): FIRST,
+    ("App", "release"): FIRST,
+    ("ClusterState", "releases"): FIRST,
+    ("Restore", "releases"): FIRST,
+    ("RestorePart", "releases"): FIRST,
+}
 """(dataclass, field) -> the same, where the field came later than the kind it belongs to.
 
 Such a field has a default; a command in which it has it needs no level.

@@ -9,18 +9,24 @@ from typing import Any
 
 from cluster.state import commands as c
 from cluster.state.audit import record_refusals, recorded
-from cluster.state.config import set_config, settled_addresses
+from cluster.state.config import set_config
 from cluster.state.members import announce, bind_member, change_members
 from cluster.state.memory import Outcome
-from cluster.state.model import (
-    App,
-    Applied,
-    ClusterState,
-    Leadership,
-)
+from cluster.state.model import Applied, ClusterState, Leadership
+from cluster.state.register import register
 from cluster.state.releases import AppSteps, apply_release, uninstall_release
 from cluster.state.restore import restore_part
+from cluster.state.rollouts import (
+    end_rollout,
+    restart,
+    roll_back,
+    steer,
+    step_rollout,
+    stopped,
+    update,
+)
 from cluster.state.scaling import auto_scale, scale, set_scaling
+from cluster.state.status import converged
 from cluster.state.step import REPLICAS_MAX, Refusal, Step, leaving, tell, wanted_app, with_app
 from cluster.state.tokens import create_token, revoke_token
 from orchestry.errors import Code
@@ -77,36 +83,6 @@ def _noop(state: ClusterState, command: c.Noop, stamp: c.Stamp) -> Step:
     return state, ()
 
 
-def _register(state: ClusterState, command: c.RegisterApp, stamp: c.Stamp) -> Step:
-    there = state.apps.get(command.name)
-    if there is not None:
-        what = "is still being deleted" if there.deleting else "already exists"
-        return Refusal(Code.APP_ALREADY_EXISTS, f"Application '{command.name}' {what}")
-    if state.awaiting_restore:
-        return Refusal(
-            Code.CONFLICT, "This cluster waits for the backup of the cluster that it adopts: "
-            "run `orchestry cluster restore FILE --adopt` first")
-    addresses = settled_addresses(state, command)
-    for address in addresses:
-        if address in state.owners:
-            return Refusal(
-                Code.CONFLICT,
-                f"{address} already leads to application '{state.owners[address]}': "
-                "choose another host or path in `spec.ingress`",
-            )
-    app = App(
-        name=command.name, document=command.document, revision=state.index, running=False,
-        addresses=addresses,
-        replicas=command.min_replicas, created_at_ms=stamp.at_ms, updated_at_ms=stamp.at_ms,
-    )
-    state = tell(state, stamp, "config", app.name, "Application registered",
-                  revision=app.revision)
-    # A restore needs an empty cluster, so one that was abandoned takes no more room.
-    owners = state.owners.update(dict.fromkeys(app.addresses, app.name))
-    state = replace(state, restore=None, owners=owners)
-    return with_app(state, app), (("revision", app.revision),)
-
-
 def _start(state: ClusterState, command: c.StartApp, stamp: c.Stamp) -> Step:
     app = wanted_app(state, command)
     if isinstance(app, Refusal):
@@ -135,7 +111,8 @@ def _stop(state: ClusterState, command: c.StopApp, stamp: c.Stamp) -> Step:
     if isinstance(app, Refusal):
         return app
     after = replace(
-        app, running=False, updated_at_ms=stamp.at_ms, reached=False, scaling_until_ms=0,
+        stopped(app, stamp), running=False, updated_at_ms=stamp.at_ms, reached=False,
+        scaling_until_ms=0,
         stop_grace_s=command.grace_s, stop_force=command.force, problem="", problem_code="",
         reports=leaving(app, above=0),
     )
@@ -177,13 +154,12 @@ def _report(state: ClusterState, command: c.ReportApp, stamp: c.Stamp) -> Step:
     app = state.apps.get(command.app)
     if app is None or app.revision != command.revision:
         return state, ()
-    healthy = sum(1 for r in command.replicas if r.health == "healthy")
-    settled = app.running and healthy >= app.replicas and len(command.replicas) == app.replicas
     after = replace(
         app, reports=command.replicas, problem=command.problem,
-        problem_code=command.problem_code, reached=app.reached or settled,
-        scaling_until_ms=0 if settled else app.scaling_until_ms,
-    )
+        problem_code=command.problem_code)
+    if converged(after):
+        after = replace(
+            after, reached=True, good=app.good or app.replicas > 0, scaling_until_ms=0)
     return with_app(state, after), ()
 
 
@@ -218,7 +194,13 @@ def _renew(state: ClusterState, command: c.RenewLease, stamp: c.Stamp) -> Step:
 _OF_APPS = AppSteps(update=update, start=_start, delete=_delete)
 _STEPS: dict[type[Any], Callable[[ClusterState, Any, c.Stamp], Step]] = {
     c.Noop: _noop,
-    c.RegisterApp: _register,
+    c.RegisterApp: register,
+    c.UpdateApp: update,
+    c.RollBackApp: roll_back,
+    c.RestartApp: restart,
+    c.SteerRollout: steer,
+    c.StepRollout: step_rollout,
+    c.EndRollout: end_rollout,
     c.StartApp: _start,
     c.StopApp: _stop,
     c.ScaleApp: scale,

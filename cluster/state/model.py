@@ -35,6 +35,67 @@ class Replica:
     last_error: str = ""
 
 
+Place = tuple[int, int]
+"""(template, slot): what one replica is known by within its app."""
+
+RolloutKind = Literal["update", "rollback", "restart"]
+RolloutPhase = Literal["running", "paused", "failed", "done", "superseded", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A spec that an app had: `revision` is its number, `cause` why it came to be.
+
+    `healthy` says that all replicas of it were healthy at once.
+    """
+
+    revision: int
+    document: str
+    template: int
+    at_ms: int
+    template_key: str = ""
+    cause: str = ""
+    healthy: bool = False
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutNote:
+    """One thing that a rollout did, and why."""
+
+    at_ms: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """How the replicas of an app come to a template; `id` is the revision that it brings about.
+
+    `new` are the slots of the template that are wanted by now, `old` all other places that
+    still are: of other templates, and of slots above the wanted number. `step` counts what the
+    leader decided. `available` is how many new replicas had proved themselves. A rollout that
+    `failed` holds what there is; the other phases but `running` and `paused` are over.
+    `promoted` waits for nothing but health.
+    """
+
+    id: int
+    kind: RolloutKind
+    from_revision: int
+    began_at_ms: int
+    phase: RolloutPhase = "running"
+    new: tuple[int, ...] = ()
+    old: tuple[Place, ...] = ()
+    step: int = 0
+    available: int = 0
+    wanted: int = 0
+    promoted: bool = False
+    overdue: bool = False
+    changed_at_ms: int = 0
+    ended_at_ms: int = 0
+    reason: str = ""
+    notes: tuple[RolloutNote, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class App:
     """An app as the cluster knows it.
@@ -48,6 +109,11 @@ class App:
     changes to the spec's scaling policy, as JSON text; `by_hand` says that a user set the
     number of replicas last. `last_scaling` is (from, to, why) at `last_scaled_at_ms`.
     `release` is the one that it belongs to, "" for none.
+
+    `template` is the revision that the containers carry: the one in which what they are made
+    from changed last, 0 for `revision`; `template_key` tells two templates apart. `good` says
+    that all replicas of this revision were healthy at once. `revisions` are those before this
+    one, `deployments` the rollouts that are over, both oldest first.
     """
 
     name: str
@@ -73,6 +139,19 @@ class App:
     by_hand: bool = False
     last_scaling: tuple[int, int, str] | None = None
     release: str = ""
+    template: int = 0
+    template_key: str = ""
+    cause: str = ""
+    revised_at_ms: int = 0
+    good: bool = False
+    revisions: tuple[Revision, ...] = ()
+    rollout: Rollout | None = None
+    deployments: tuple[Rollout, ...] = ()
+
+    @property
+    def made_from(self) -> int:
+        """The revision that this app's own containers carry."""
+        return self.template or self.revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +323,6 @@ def owners_of(apps: Map[str, App]) -> Map[str, str]:
 
 __all__ = [
     "App", "Applied", "ClusterState", "ControllerInfo", "EventRecord", "Health", "Leadership",
-    "Member", "Phase", "Release", "ReleaseApp", "ReleaseRevision", "Replica", "Restore", "Token",
-    "owners_of",
+    "Member", "Phase", "Place", "Release", "ReleaseApp", "ReleaseRevision", "Replica", "Restore",
+    "Revision", "Rollout", "RolloutNote", "Token", "owners_of",
 ]

@@ -43,7 +43,7 @@ def changes(
     found: dict[str, Change] = {}
     for app in apps:
         there = state.apps.get(app.name)
-        if there is None or there.deleting:
+        if there is None:
             found[app.name] = "created"
         else:
             found[app.name] = "unchanged" if there.document == app.document else "updated"
@@ -76,7 +76,7 @@ def apply_release(
             return Refusal(step.code, f"Application '{one.app}': {step.details}")
         state = step[0]
         owned = replace(state.apps[one.app], release=command.release)
-        state = replace(state, apps=state.apps.set(one.name, owned))
+        state = replace(state, apps=state.apps.set(one.app, owned))
     for name in (name for name, change in what.items() if change == "removed"):
         step = steps.delete(state, c.DeleteApp(name, keep_data=command.keep_data), stamp)
         if isinstance(step, Refusal):
@@ -134,6 +134,10 @@ def _refused(
             f"{REVISION_CHARACTERS_MAX} characters; these have {size}")
     for one in command.apps:
         there = state.apps.get(one.app)
+        if there is not None and there.deleting:
+            return Refusal(
+                Code.CONFLICT,
+                f"Application '{one.app}' is still being removed: try again when it is gone")
         if there is not None and not _belongs(there, name):
             whose = f"release '{there.release}'" if there.release else "no release"
             return Refusal(

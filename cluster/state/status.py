@@ -13,13 +13,16 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 def healthy_replicas(app: App) -> int:
-    """Replicas of the current revision that are healthy."""
-    return sum(r.health == "healthy" and r.revision == app.revision for r in app.reports)
+    """Replicas of the current template that are healthy."""
+    return sum(r.health == "healthy" and r.revision == app.made_from for r in app.reports)
 
 
 def converged(app: App) -> bool:
-    """True when exactly the wanted replicas are there, of this revision and healthy."""
-    return app.running and healthy_replicas(app) == app.replicas == len(app.reports)
+    """True when exactly the wanted replicas are there, of this template and healthy."""
+    return (
+        app.running and app.rollout is None
+        and healthy_replicas(app) == app.replicas == len(app.reports)
+    )
 
 
 def app_status(app: App) -> Status:
@@ -28,12 +31,14 @@ def app_status(app: App) -> Status:
         return "stopping"
     if not app.running:
         return "stopped" if app.started_at_ms else "registered"
+    if app.rollout is not None:
+        return "error" if app.rollout.phase == "failed" else "updating"
     healthy = healthy_replicas(app)
     if healthy >= app.replicas or (healthy and app.reached):
         return "running"
     if not any(r.health == "healthy" for r in app.reports) and (app.problem or app.reached):
         return "error"
-    if any(r.revision != app.revision for r in app.reports):
+    if any(r.revision != app.made_from for r in app.reports):
         return "updating"
     return "starting"
 

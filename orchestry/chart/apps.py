@@ -40,6 +40,7 @@ def check_output(chart: Chart, files: Mapping[str, str]) -> dict[str, dict[str, 
                 continue
             if name in found:
                 problems.append((place, f"is a second app named {name}"))
+            assert isinstance(document, dict)  # else it had been refused
             found[name] = document
     if not found and not problems:
         problems.append(("templates", "render no app at all"))

@@ -10,14 +10,17 @@ from orchestry import __version__
 from orchestry.cli.commands import (
     access,
     cluster,
+    contexts,
     files,
     health,
     history,
+    info,
     local,
     releases,
     run,
     scaling,
     show,
+    start,
 )
 from orchestry.cli.session import Options, shared_options
 
@@ -43,6 +46,7 @@ app = click.Group(
 )
 click.version_option(__version__, message="orchestry %(version)s")(app)
 
-for _module in (local, files, run, scaling, show, health, history, cluster, access, releases):
+for _module in (local, files, run, scaling, show, health, history, cluster, access, releases,
+                contexts, info, start):
     for _command in _module.COMMANDS:
         app.add_command(_command)

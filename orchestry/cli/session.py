@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from orchestry.cli import contexts
 from orchestry.cli.output import Output, abandon
 from orchestry.errors import OrchestryError
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 # `orchestry dev` listens on the first three, a load balancer before a cluster on the last.
 DEFAULT_URLS = tuple(f"http://127.0.0.1:{port}" for port in (8001, 8002, 8003, 8000))
 INTERRUPTED = 130
+COMPLETION_S = 2.0
+"""Who presses Tab waits no longer, whatever the cluster does."""
 
 class UsageError(Exception):
     """The command line asks for something that makes no sense."""
@@ -38,6 +41,9 @@ class Options:
 
     urls: tuple[str, ...] = ()
     token: str | None = None
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
     as_json: bool = False
     no_color: bool = False
     quiet: bool = False
@@ -47,6 +53,9 @@ class Options:
         return Options(
             later.urls or self.urls,
             self.token if later.token is None else later.token,
+            later.ca_file or self.ca_file,
+            later.cert_file or self.cert_file,
+            later.key_file or self.key_file,
             later.as_json or self.as_json,
             later.no_color or self.no_color,
             later.quiet or self.quiet,
@@ -62,27 +71,67 @@ class Session:
             as_json=options.as_json, color=not options.no_color, quiet=options.quiet
         )
 
+    @cached_property
+    def target(self) -> tuple[tuple[str, ...], str | None]:
+        """Addresses and token: options beat the environment, which beats the current context.
+
+        The token of a context goes to its own addresses only. Raises CommandError when the
+        contexts cannot be read.
+        """
+        named = tuple(filter(None, map(str.strip, os.environ.get("ORCHESTRY_URL", "").split(","))))
+        urls = self.options.urls or named
+        token = self.options.token or os.environ.get("ORCHESTRY_TOKEN") or None
+        if urls:
+            return urls, token
+        try:
+            current = contexts.load().active()
+        except contexts.ContextsError as error:
+            raise CommandError(str(error), "Or name the cluster with --url.") from None
+        if current is None:
+            return DEFAULT_URLS, token
+        return current.urls, token or current.token
+
     @property
     def token(self) -> str | None:
-        """The access token, if one is given."""
-        return self.options.token or os.environ.get("ORCHESTRY_TOKEN") or None
+        """The access token, if one is given; raises CommandError as `target`."""
+        return self.target[1]
+
+    @property
+    def ca(self) -> str | None:
+        """The file with the CAs of the controllers, if one is given."""
+        return self.options.ca_file or os.environ.get("ORCHESTRY_CA") or None
+
+    @property
+    def cert(self) -> tuple[str, str] | None:
+        """The files of our certificate and its key; UsageError when only one is given."""
+        cert, key = self.options.cert_file, self.options.key_file
+        if bool(cert) != bool(key):
+            raise UsageError("--cert-file and --key-file belong together")
+        return (cert, key) if cert and key else None
 
     @cached_property
     def client(self) -> Client:
         """The client, made on first use; raises UsageError for a malformed address."""
+        return self._made()
+
+    def _made(self, **options: Any) -> Client:
         from orchestry.client import Client
 
-        named = tuple(filter(None, map(str.strip, os.environ.get("ORCHESTRY_URL", "").split(","))))
+        urls, token = self.target
         try:
-            return Client(self.options.urls or named or DEFAULT_URLS, token=self.token)
+            return Client(urls, token=token, ca=self.ca, cert=self.cert, **options)
         except ValueError as error:
             raise UsageError(str(error)) from None
+
+    def hasty(self) -> Client:
+        """A client for who waits at a prompt, to be closed by the caller."""
+        return self._made(timeout=COMPLETION_S)
 
     def at(self, url: str) -> Client:
         """A client of one controller alone, to be closed by the caller; ValueError if malformed."""
         from orchestry.client import Client
 
-        return Client(url, token=self.token)
+        return Client(url, token=self.token, ca=self.ca, cert=self.cert)
 
     def close(self) -> None:
         """Close the client, if there is one."""
@@ -96,10 +145,16 @@ def shared_options(*, hidden: bool) -> list[click.Parameter]:
         click.Option(
             ["--url", "-u", "urls"], metavar="URL", multiple=True, hidden=hidden,
             help="Address of a controller; repeatable. Else ORCHESTRY_URL (comma-separated), "
-            "else ports 8001, 8002, 8003 and 8000 of this machine.",
+            "else the current cluster of `config`, else ports 8001, 8002, 8003 and 8000 of this "
+            "machine.",
         ),
         click.Option(["--token"], metavar="TOKEN", hidden=hidden,
                      help="Access token. Else ORCHESTRY_TOKEN."),
+        click.Option(["--ca-file"], metavar="FILE", hidden=hidden,
+                     help="CAs of the controllers, in PEM. Else ORCHESTRY_CA."),
+        click.Option(["--cert-file"], metavar="FILE", hidden=hidden,
+                     help="Our certificate in PEM, where controllers ask for one."),
+        click.Option(["--key-file"], metavar="FILE", hidden=hidden, help="Its key."),
         click.Option(["--json", "as_json"], is_flag=True,
                      help="Print one JSON document, and nothing else, on standard output."),
         click.Option(["--no-color"], is_flag=True, hidden=hidden, help="No colours."),
@@ -136,6 +191,9 @@ def perform(session: Session, work: Callable[[Session], int | None]) -> int:
     except CommandError as error:
         out.failure(str(error), error.next_step, code="FAILED")
         return 1
+    except contexts.ContextsError as error:
+        out.failure(str(error), "See `orchestry config list`.", code="FAILED")
+        return 1
     except OrchestryError as error:
         return out.error(error)
     except KeyboardInterrupt:
@@ -157,12 +215,11 @@ def app_names(
     """Names of apps for shell completion; none when the cluster does not answer."""
     session = Session(context.find_object(Options) or Options())
     try:
-        apps = session.client.list_apps()["apps"]
+        with session.hasty() as client:
+            apps = client.list_apps()["apps"]
         return [app["name"] for app in apps if app["name"].startswith(incomplete)]
-    except (OrchestryError, UsageError, KeyError, TypeError):
+    except (OrchestryError, CommandError, UsageError, KeyError, TypeError):
         return []
-    finally:
-        session.close()
 
 
 app_argument = click.argument("name", metavar="NAME", shell_complete=app_names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from http.cookiejar import DefaultCookiePolicy
@@ -17,6 +18,7 @@ except ImportError as missing:
         "orchestry.AsyncClient needs httpx: pip install 'orchestry[async]'", name=missing.name
     ) from missing
 
+from orchestry.client import trust
 from orchestry.client.errors import InvalidRequest, NotFound
 from orchestry.client.exchange import (
     CONNECT_TIMEOUT_S,
@@ -32,6 +34,7 @@ from orchestry.client.exchange import (
     last_cause,
 )
 from orchestry.client.streams import Following, Source
+from orchestry.client.trust import Trust
 
 Stream = httpx.Response
 CONNECTIONS_MAX = 100
@@ -52,13 +55,17 @@ def _keep_alive() -> list[tuple[int, int, int]]:
     return [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), *probes]
 
 
-def _session(user_agent: str, limits: httpx.Limits) -> httpx.AsyncClient:
+def _session(
+    user_agent: str, limits: httpx.Limits, context: ssl.SSLContext | None
+) -> httpx.AsyncClient:
+    verify = True if context is None else context
     # A transport of one's own would turn the proxies of the environment off.
     proxied = {"http", "https", "all"} & set(getproxies())
     transport = None if proxied else httpx.AsyncHTTPTransport(
-        limits=limits, socket_options=_keep_alive())
+        verify=verify, limits=limits, socket_options=_keep_alive())
     session = httpx.AsyncClient(
-        headers={"User-Agent": user_agent}, limits=limits, transport=transport)
+        headers={"User-Agent": user_agent}, limits=limits, transport=transport,
+        verify=verify)
     session.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     return session
 
@@ -66,13 +73,14 @@ def _session(user_agent: str, limits: httpx.Limits) -> httpx.AsyncClient:
 class AsyncTransport:
     """Sends calls until one is final; tasks of one event loop may share it."""
 
-    def __init__(self, known: Known[httpx.Response], user_agent: str) -> None:
+    def __init__(self, known: Known[httpx.Response], user_agent: str, trusted: Trust) -> None:
         self._known = known
+        context = trusted.context()
         self._calls = _session(user_agent, httpx.Limits(
-            max_connections=CONNECTIONS_MAX, max_keepalive_connections=KEPT_MAX))
+            max_connections=CONNECTIONS_MAX, max_keepalive_connections=KEPT_MAX), context)
         # A stream holds its connection, and must not take it from the calls.
         self._streams = _session(user_agent, httpx.Limits(
-            max_connections=None, max_keepalive_connections=0))
+            max_connections=None, max_keepalive_connections=0), context)
 
     async def close(self) -> None:
         """Close the kept connections."""
@@ -166,4 +174,4 @@ def _reason(node: str, error: Exception) -> str:
         cause = inner
     if isinstance(cause, ConnectionError) and cause.errno:
         return f"{node}: {os.strerror(cause.errno)}"
-    return last_cause(node, cause)
+    return trust.reason(node, cause) or last_cause(node, cause)

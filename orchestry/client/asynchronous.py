@@ -10,6 +10,7 @@ from orchestry.client.async_transport import AsyncTransport, Stream
 from orchestry.client.basis import TIMEOUT_S
 from orchestry.client.calls import Calls, event_source, log_source, metric_source
 from orchestry.client.exchange import Answer, Request
+from orchestry.client.trust import Trust
 
 
 class AsyncClient(Calls[Coroutine[Any, Any, Answer], Stream]):
@@ -20,16 +21,18 @@ class AsyncClient(Calls[Coroutine[Any, Any, Answer], Stream]):
     is cancelled may have been carried out, as one that timed out: repeat a write under the
     same `idempotency_key` to find out.
 
-    Raises ValueError for a malformed address, token or timeout.
+    Raises ValueError for a malformed address, token or timeout, or a file that is not there.
     """
 
     def __init__(
         self, url: str | Sequence[str], token: str | None = None, timeout: float = TIMEOUT_S,
+        *, ca: str | None = None, cert: tuple[str, str] | None = None,
     ) -> None:
         from orchestry import __version__
 
         super().__init__(url, token, timeout)
-        self._transport = AsyncTransport(self._known, f"orchestry-python/{__version__}")
+        self._transport = AsyncTransport(
+            self._known, f"orchestry-python/{__version__}", Trust(ca, cert))
 
     async def __aenter__(self) -> Self:
         return self

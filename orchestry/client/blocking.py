@@ -12,6 +12,7 @@ from orchestry.client.basis import TIMEOUT_S
 from orchestry.client.calls import Calls, event_source, log_source, metric_source
 from orchestry.client.exchange import Answer, Request
 from orchestry.client.transport import Transport
+from orchestry.client.trust import Trust
 
 
 class Client(Calls[Answer, requests.Response]):
@@ -21,16 +22,21 @@ class Client(Calls[Answer, requests.Response]):
     `timeout` on top. Answers are the JSON objects of the REST API. Errors are
     `orchestry.client.ClientError` and its kinds. Threads may share a client.
 
-    Raises ValueError for a malformed address, token or timeout.
+    `ca` is a file in PEM with the CAs of the controllers, else those of the system hold; `cert`
+    are the files of a certificate and its key, where controllers ask for one.
+
+    Raises ValueError for a malformed address, token or timeout, or a file that is not there.
     """
 
     def __init__(
         self, url: str | Sequence[str], token: str | None = None, timeout: float = TIMEOUT_S,
+        *, ca: str | None = None, cert: tuple[str, str] | None = None,
     ) -> None:
         from orchestry import __version__
 
         super().__init__(url, token, timeout)
-        self._transport = Transport(self._known, f"orchestry-python/{__version__}")
+        self._transport = Transport(
+            self._known, f"orchestry-python/{__version__}", Trust(ca, cert))
 
     def __enter__(self) -> Self:
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -16,6 +17,7 @@ import requests.exceptions
 import urllib3.exceptions
 from urllib3.connection import HTTPConnection
 
+from orchestry.client import trust
 from orchestry.client.errors import InvalidRequest, NotFound
 from orchestry.client.exchange import (
     CONNECT_TIMEOUT_S,
@@ -31,6 +33,7 @@ from orchestry.client.exchange import (
     last_cause,
 )
 from orchestry.client.streams import Following, Source
+from orchestry.client.trust import Trust
 
 _CHUNK_BYTES = 64 * 1024
 
@@ -59,8 +62,10 @@ class _KeepAlive(requests.adapters.HTTPAdapter):
 class Transport:
     """Sends calls until one is final; threads may share it."""
 
-    def __init__(self, known: Known[requests.Response], user_agent: str) -> None:
+    def __init__(self, known: Known[requests.Response], user_agent: str, trusted: Trust) -> None:
         self._known = known
+        trusted.context()  # tells of files that cannot be used, which `requests` reads too late
+        self._trust = trusted
         self._session = requests.Session()
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, _KeepAlive())
@@ -138,7 +143,8 @@ class Transport:
             headers=step.headers(), data=request.body, auth=_NoNetrc(),
             timeout=(min(CONNECT_TIMEOUT_S, step.left_s),
                      min(request.read_timeout_s, step.left_s)),
-            allow_redirects=False, stream=True,
+            allow_redirects=False, stream=True, verify=self._trust.ca or True,
+            cert=self._trust.cert,
         )
         if step.streams(response.status_code, response.headers):
             return Reply(response.status_code, response.headers, None, response)
@@ -156,6 +162,8 @@ def _pieces(response: requests.Response) -> Iterator[bytes]:
 
 
 def _may_have_been_sent(error: Exception) -> bool:
+    if isinstance(_innermost(error), ssl.SSLEOFError):
+        return True
     if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.SSLError
                   | requests.exceptions.ProxyError):
         return False
@@ -168,10 +176,13 @@ def _may_have_been_sent(error: Exception) -> bool:
 def _reason(node: str, error: Exception) -> str:
     if isinstance(error, requests.exceptions.Timeout):
         return f"{node} did not answer in time"
-    cause: object = error
-    while isinstance(cause, BaseException):
-        inner = getattr(cause, "reason", None) or (cause.args[0] if cause.args else None)
+    cause = _innermost(error)
+    return trust.reason(node, cause) or last_cause(node, cause)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while True:
+        inner = getattr(error, "reason", None) or (error.args[0] if error.args else None)
         if not isinstance(inner, BaseException):
-            break
-        cause = inner
-    return last_cause(node, cause)
+            return error
+        error = inner

@@ -180,6 +180,11 @@ def unknown_zones(scaling: Scaling) -> tuple[Problem, ...]:
 def unsupported(spec: AppSpec) -> tuple[Problem, ...]:
     """What `spec` asks for and this version does not carry out yet."""
     found = list(unknown_zones(spec.scaling))
+    if spec.deploy.strategy == "canary":
+        found.append(Problem(
+            "deploy.strategy",
+            "canary is not carried out by this version: use rolling or recreate",
+        ))
     for i, variable in enumerate(spec.environment):
         if variable.source == "secret":
             found.append(Problem(

@@ -65,6 +65,12 @@ declare namespace Orchestry {
     token?: string | null;
     /** Bounds each call in seconds with all its tries; 30 by default. */
     timeout?: number;
+    /** CAs of the controllers in PEM; those of Node by default. */
+    ca?: string | Uint8Array;
+    /** Our certificate in PEM, where controllers ask for one. */
+    cert?: string | Uint8Array;
+    /** Its key. */
+    key?: string | Uint8Array;
   }
   interface WriteOptions {
     /** For repeating a write from another process: 1 to 128 visible ASCII characters. */

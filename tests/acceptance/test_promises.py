@@ -25,9 +25,23 @@ ELSEWHERE = {
     ("DELETE", "/api/v1/tokens/{token_id}"): "tests/api/test_tokens.py",
     ("POST", "/api/v1/apps/{app_name}/scaling/simulate"): "tests/api/test_scaling.py",
     ("POST", "/api/v1/apps/{app_name}/health/check"): "tests/api/test_health.py",
+    **dict.fromkeys([
+        ("POST", "/apps/register"), ("POST", "/apps/{app_name}/up"),
+        ("POST", "/apps/{app_name}/down"), ("POST", "/apps/{app_name}/scale"),
+        ("POST", "/apps/{app_name}/policy"), ("DELETE", "/apps/{app_name}"),
+    ], "tests/api/test_compat.py"),
+    ("PUT", "/api/v1/releases/{release}"): "tests/api/test_releases.py",
+    ("DELETE", "/api/v1/releases/{release}"): "tests/api/test_releases.py",
+    ("POST", "/api/v1/releases/{release}/rollback"): "tests/api/test_releases.py",
+    ("PUT", "/api/v1/apps/{app_name}"): "tests/api/test_deploys.py",
+    ("POST", "/api/v1/apps/{app_name}/rollback"): "tests/api/test_deploys.py",
+    ("POST", "/api/v1/apps/{app_name}/restart"): "tests/api/test_deploys.py",
+    ("POST", "/api/v1/apps/{app_name}/pause"): "tests/api/test_deploys.py",
+    ("POST", "/api/v1/apps/{app_name}/resume"): "tests/api/test_deploys.py",
+    ("POST", "/api/v1/apps/{app_name}/promote"): "tests/api/test_deploys.py",
 }
-"""Writes about the cluster itself, whose repeats are shown where they are tested, and
-questions that write nothing."""
+"""Writes about the cluster itself and of the older command line, whose repeats are shown where
+they are tested, and questions that write nothing."""
 
 _OF_ITS_TIME = {"timestamp", "scaling_time"}
 

@@ -18,6 +18,7 @@ from tests.api.support import SPEC, Node, make
 SECRET = "correct horse battery"
 ON = {"ORCHESTRY_AUTH": "on", "CLUSTER_SECRET": SECRET}
 REGISTER = "/api/v1/apps/register"
+OLD_REGISTER = "/apps/register"
 _addresses = (f"10.{a}.{b}.{c}" for a, b, c in itertools.product(range(256), repeat=3))
 
 

@@ -22,6 +22,7 @@ from cluster.control.checks import Check, HealthChecks
 from cluster.control.driver import Timing
 from cluster.control.judge import Record
 from cluster.control.telemetry import Telemetry
+from cluster.control.vitals import Component, certificate_part
 from cluster.engine.base import Engine, EngineError, EngineInfo, LogLine
 from cluster.history.connect import sqlite_engine
 from cluster.history.history import History
@@ -30,6 +31,7 @@ from cluster.live.bus import Bus
 from cluster.live.sharing import Limits
 from cluster.state.commands import AnnounceController, BeginEpoch, FinishDelete, ReportApp, Stamp
 from cluster.state.model import Applied, Health, Replica
+from cluster.tls.identity import Identity
 
 HEALTHY: tuple[Health, ...] = ("healthy",)
 SPEC: dict[str, Any] = {
@@ -91,6 +93,7 @@ class Node:
             **(environ or {})})
         self.id = self.settings.node_id
         self.configured = Effective(self.settings)
+        self.identity = Identity(self.settings, SystemClock())
         self.local = LocalLog(self.id)
         self.log = self.local
         self.text_engine = TextEngine()
@@ -140,8 +143,9 @@ class Node:
         """Nobody takes over."""
         return None
 
-    def components(self) -> Mapping[str, Part]:
-        return self.parts
+    def components(self) -> Mapping[str, Part | Component]:
+        self.identity.refresh()
+        return {**self.parts, "tls": certificate_part(self.identity)}
 
     def capacity(self) -> EngineInfo | None:
         return self.host

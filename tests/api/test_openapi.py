@@ -116,7 +116,8 @@ def test_what_is_no_json_is_described_as_such(document: dict[str, Any]) -> None:
     def kinds(path: str) -> set[str]:
         return set(paths[path]["get"]["responses"]["200"]["content"])
 
-    assert kinds("/metrics") == {"text/plain", "application/openmetrics-text"}
+    assert kinds("/metrics") == {
+        "text/plain", "application/openmetrics-text", "application/json"}
     assert kinds("/docs") == {"text/html"}
     assert kinds("/api/v1/events/stream") == {"text/event-stream"}
     assert kinds("/cluster/backup") == {"application/x-ndjson"}

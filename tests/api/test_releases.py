@@ -131,7 +131,7 @@ def test_a_token_for_some_apps_sees_and_changes_only_theirs() -> None:
     assert client.put(WEB, json=body("web-b"), headers=viewer).status_code == 403
     for method, path in (("GET", other), ("DELETE", other), ("POST", f"{other}/rollback"),
                          ("GET", f"{other}/revisions/1")):
-        sent = {} if method == "POST" else None
+        sent: dict[str, Any] | None = {} if method == "POST" else None
         assert client.open(path, method=method, headers=mine, json=sent).status_code == 403
     listed = client.get("/api/v1/releases", headers=mine).get_json()
     assert [row["release"] for row in listed["releases"]] == ["web"]

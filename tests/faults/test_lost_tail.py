@@ -48,6 +48,7 @@ def restarted(files: Files, seed: int) -> World:
     return world
 
 
+@pytest.mark.beside
 @pytest.mark.parametrize("victim", ["c1", "c2", "c3"])
 def test_tail_lost_at_any_byte(victim: str) -> None:
     """Wherever one journal ends, all ten acknowledged apps are there on all three again."""

@@ -135,6 +135,7 @@ def test_reads_of_an_isolated_leader_are_caught(hosts: Hosts, tmp_path: Path) ->
     print(f"\nthe broken build was caught:\n{found.value}")
 
 
+@pytest.mark.long
 def test_verify_tells_a_sound_build_from_one_that_acts_on(hosts: Hosts, tmp_path: Path) -> None:
     """A leader that is cut off stops in time; one that does not is found by its record."""
     for name, broken in (("sound", ()), ("broken", ("--endless-lease",))):

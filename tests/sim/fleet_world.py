@@ -12,19 +12,29 @@ from cluster.engine.base import Container
 from cluster.engine.fake import FakeEngine
 from cluster.ingress.fake import FakeIngress
 from cluster.state import commands as c
+from cluster.state.model import App
+from cluster.state.template import key_of
 from tests.sim.parts import SimController
 from tests.sim.world import World
 
 
-def document(name: str) -> str:
-    """A spec whose checks are quick, as stored text."""
+def document(name: str, image: str = "", **deploy: Any) -> str:
+    """A spec whose checks are quick, as stored text; `deploy` are keys of its section."""
     return json.dumps({
         "apiVersion": "v1", "kind": "App", "metadata": {"name": name},
-        "spec": {"image": f"{name}:1", "ports": [{"containerPort": 80, "protocol": "HTTP"}]},
+        "spec": {"image": image or f"{name}:1",
+                 "ports": [{"containerPort": 80, "protocol": "HTTP"}]},
+        **({"deploy": deploy} if deploy else {}),
         "healthCheck": {"periodSeconds": 1, "timeoutSeconds": 1, "initialDelaySeconds": 2,
                         "failureThreshold": 2},
         "termination": {"terminationGracePeriodSeconds": 1, "drainSeconds": 0},
     })
+
+
+def update(name: str, image: str, **deploy: Any) -> c.UpdateApp:
+    """The command that gives an app another image."""
+    text = document(name, image, **deploy)
+    return c.UpdateApp(name, text, key_of(text), 1)
 
 
 class FleetWorld(World):
@@ -95,7 +105,7 @@ class FleetWorld(World):
             assert epoch >= self._epoch_of_pushes, f"stale push of epoch {epoch}"
             self._epoch_of_pushes = epoch
         self._pushes_seen = len(self.ingress.pushes)
-        slots = [(o.app, o.slot) for o in self.ours() if o.phase == "running"]
+        slots = [(o.app, o.revision, o.slot) for o in self.ours() if o.phase == "running"]
         assert len(slots) == len(set(slots)), f"two containers in one slot: {sorted(slots)}"
         assert self.engine.exists(self.foreign), "a foreign container was touched"
 
@@ -103,16 +113,33 @@ class FleetWorld(World):
         """Containers of this cluster, as they are."""
         return [o for o in self.engine.containers() if o.id != self.foreign]
 
+    def app(self, name: str) -> App:
+        """The app as the controller that has applied the most knows it."""
+        return max(
+            (log.state() for log in self.logs.values()), key=lambda state: state.index,
+        ).apps[name]
+
+    def serving(self, app: str) -> list[Container]:
+        """Its containers that answer, and that the ingress sends requests to."""
+        table = self.ingress.table
+        peers = {p.id for route in table.routes if route.app == app
+                 for p in route.peers} if table else set()
+        return [o for o in self.ours()
+                if o.id in peers and o.phase == "running" and self.engine.healthy(o)]
+
     def unfinished(self) -> str:
         """Why the world is not yet as wanted, "" when it is."""
         if not self.settled() or len(self.acting()) != 1:
             return "no settled leader"
         state = next(iter(self.logs.values())).state()
+        rolling = [app.name for app in state.apps.values() if app.rollout is not None]
+        if rolling:
+            return f"rollouts of {rolling}"
         wanted = {
-            (app.name, slot) for app in state.apps.values() if app.running
+            (app.name, app.made_from, slot) for app in state.apps.values() if app.running
             for slot in range(1, app.replicas + 1)
         }
-        there = {(o.app, o.slot): o for o in self.ours() if o.phase == "running"}
+        there = {(o.app, o.revision, o.slot): o for o in self.ours() if o.phase == "running"}
         if set(there) != wanted or len(self.ours()) != len(there):
             return f"wanted {sorted(wanted)}, there {sorted(there)} of {len(self.ours())}"
         for app in state.apps.values():

@@ -6,8 +6,9 @@ import os
 
 import pytest
 
+from cluster.engine.fake_parts import ImageBehaviour
 from cluster.state import commands as c
-from tests.sim.fleet_world import FleetWorld, document
+from tests.sim.fleet_world import FleetWorld, document, update
 from tests.sim.regressions import seeds
 
 SEEDS = int(os.environ.get("SEEDS", "200"))
@@ -20,7 +21,9 @@ RATE_OFF = 0.01
 def change_something(world: FleetWorld) -> None:
     """One random wish of a user."""
     app = world.dice.choice(APPS)
-    wish = world.dice.choice(("scale", "scale", "stop", "start", "delete", "register"))
+    wish = world.dice.choice((
+        "scale", "scale", "stop", "start", "delete", "register", "update", "update", "roll back",
+        "restart", "pause", "promote"))
     replicas = world.dice.randint(0, 4)
     if wish == "scale":
         world.ask(c.ScaleApp(app, replicas, 30))
@@ -30,6 +33,17 @@ def change_something(world: FleetWorld) -> None:
         world.ask(c.StartApp(app, replicas))
     elif wish == "delete":
         world.ask(c.DeleteApp(app))
+    elif wish == "update":
+        world.ask(update(app, world.dice.choice((f"{app}:1", f"{app}:2", "broken:1")),
+                         minHealthySeconds=1, progressDeadlineSeconds=10))
+    elif wish == "roll back":
+        world.ask(c.RollBackApp(app))
+    elif wish == "restart":
+        world.ask(c.RestartApp(app))
+    elif wish == "pause":
+        world.ask(c.SteerRollout(app, "pause"))
+    elif wish == "promote":
+        world.ask(c.SteerRollout(app, "promote"))
     else:
         world.ask(c.RegisterApp(app, document(app), 1))
 
@@ -104,6 +118,7 @@ def test_random_walk(seed: int) -> None:
 def walk(seed: int) -> None:
     """One history."""
     with FleetWorld(seed, loss=0.02 * (seed % 2), rate_off=RATE_OFF) as world:
+        world.engine.behaviours["broken:1"] = ImageBehaviour(healthy=False)
         world.run_until(world.acting, 10)
         for app in APPS[:2]:
             world.ask(c.RegisterApp(app, document(app), 1))
@@ -120,6 +135,10 @@ def walk(seed: int) -> None:
         repair(world)
         for container in world.ours():
             world.engine.set_sick(container.id, sick=False)
+        world.run_until(world.leader, HEAL_S)
+        for app in APPS:
+            world.ask(c.SteerRollout(app, "resume"))
+            world.ask(update(app, f"{app}:1", minHealthySeconds=1))
         deadline_s = world.clock.now_s + HEAL_S
         while world.unfinished() and world.clock.now_s < deadline_s:
             world.run(0.25)

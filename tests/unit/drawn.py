@@ -35,12 +35,38 @@ _TOKENS = st.builds(
     apps=st.sampled_from(["", "a"]), expires_at_ms=_TIMES)
 _ORIGINS = st.builds(
     c.Origin, token=_TEXTS, name=_TEXTS, client=_TEXTS, method=st.just("PUT"), path=_TEXTS)
+_UPDATES = st.builds(
+    c.UpdateApp, app=_APPS, document=_TEXTS | st.sampled_from(["{}", "[]"]),
+    template_key=st.sampled_from(["", "k1", "k2"]), addresses=_ADDRESSES,
+    min_replicas=st.integers(0, REPLICAS_MAX))
+_RELEASES = st.sampled_from(["r1", "r2"])
 COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
     c.Noop: st.builds(c.Noop),
     c.RegisterApp: st.builds(
         c.RegisterApp, name=_APPS, document=_TEXTS, addresses=_ADDRESSES,
         min_replicas=st.integers(0, REPLICAS_MAX),
     ),
+    c.UpdateApp: _UPDATES,
+    c.ApplyRelease: st.builds(
+        c.ApplyRelease, release=_RELEASES, expected=_COUNTS, chart=_TEXTS, chart_version=_TEXTS,
+        values=st.just("{}"), note=_TEXTS, keep_data=st.booleans(),
+        apps=st.lists(_UPDATES, max_size=2, unique_by=lambda one: one.app).map(tuple)),
+    c.UninstallRelease: st.builds(
+        c.UninstallRelease, release=_RELEASES, force=st.booleans(), keep_data=st.booleans()),
+    c.RollBackApp: st.builds(
+        c.RollBackApp, app=_APPS, revision=st.none() | st.integers(1, 8)),
+    c.RestartApp: st.builds(c.RestartApp, app=_APPS),
+    c.SteerRollout: st.builds(
+        c.SteerRollout, app=_APPS, verb=st.sampled_from(["pause", "resume", "promote"])),
+    c.StepRollout: st.builds(
+        c.StepRollout, app=_APPS, id=st.integers(1, 8), step=_COUNTS,
+        new=st.lists(_COUNTS, max_size=3).map(tuple), available=_COUNTS, wanted=_COUNTS,
+        old=st.lists(st.tuples(st.integers(1, 8), _COUNTS), max_size=3).map(tuple),
+        notes=st.lists(_TEXTS, max_size=2).map(tuple)),
+    c.EndRollout: st.builds(
+        c.EndRollout, app=_APPS, id=st.integers(1, 8), reason=_TEXTS,
+        outcome=st.sampled_from(["done", "failed", "overdue"]), roll_back=st.booleans(),
+        lines=st.lists(_TEXTS, max_size=2).map(tuple)),
     c.StartApp: st.builds(
         c.StartApp, app=_APPS, replicas=st.none() | st.integers(-5, REPLICAS_MAX + 5)
     ),

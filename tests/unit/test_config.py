@@ -56,7 +56,10 @@ GOOD = {
     "ORCHESTRY_HOST": "0.0.0.0", "ORCHESTRY_PORT": "8001", "ORCHESTRY_LOG_LEVEL": "DEBUG",
     "ORCHESTRY_STREAMS_MAX": "10", "ORCHESTRY_ORIGINS": "https://ops.example.org",
     "ORCHESTRY_AUTH": "on", "ORCHESTRY_BOOTSTRAP_TOKEN": "0123456789abcdef" * 2,
-    "ORCHESTRY_DATA_DIR": "/srv/data", "ORCHESTRY_ENGINE": "fake", "CONTROLLER_NODE_ID": "a",
+    "ORCHESTRY_TLS_CERT": "/etc/a.crt", "ORCHESTRY_TLS_KEY": "/etc/a.key",
+    "ORCHESTRY_TLS_CA": "/etc/ca.crt", "ORCHESTRY_TLS_CLIENT_CA": "/etc/people.crt",
+    "CLUSTER_TLS": "both", "ORCHESTRY_DATA_DIR": "/srv/data",
+    "ORCHESTRY_ENGINE": "fake", "CONTROLLER_NODE_ID": "a",
     "CONTROLLER_API_URL": "https://a.example:8001/", "CLUSTER_MODE": "cluster",
     "CLUSTER_PEERS": FAR, "CLUSTER_SECRET": SECRET, "CLUSTER_RAFT_PORT": "9001",
     "CLUSTER_JOIN": "true", "CLUSTER_ADOPT": "0123456789abcdef" * 2, "CLUSTER_LEASE_TTL": "5",
@@ -230,6 +233,18 @@ def test_contradictions() -> None:
     assert "must differ from ORCHESTRY_PORT" in same["CLUSTER_RAFT_PORT"]
     taken = faults({"CONTROLLER_NODE_ID": "x", "CLUSTER_PEERS": "a=127.0.0.1:9000"})
     assert "this node's address" in taken["CLUSTER_PEERS"]
+
+
+def test_certificates_need_their_keys_and_https() -> None:
+    """A certificate without its key, http:// beside one, and TLS of Raft without a CA."""
+    pair = {"ORCHESTRY_TLS_CERT": "/a.crt", "ORCHESTRY_TLS_KEY": "/a.key"}
+    assert config.load(pair).api_url == "https://127.0.0.1:8000"
+    assert "ORCHESTRY_TLS_KEY" in faults({"ORCHESTRY_TLS_CERT": "/a.crt"})
+    assert "ORCHESTRY_TLS_CERT" in faults({"ORCHESTRY_TLS_KEY": "/a.key"})
+    assert "https://" in faults({**pair, "CONTROLLER_API_URL": "http://a:1"})["CONTROLLER_API_URL"]
+    assert "ORCHESTRY_TLS_CA" in faults({**pair, "CLUSTER_TLS": "on"})["CLUSTER_TLS"]
+    assert "both" in faults({"CLUSTER_TLS": "both"})["CLUSTER_TLS"]
+    assert list(faults({"ORCHESTRY_TLS_CLIENT_CA": "/b"})) == ["ORCHESTRY_TLS_CLIENT_CA"]
 
 
 def test_secret_is_mandatory_off_loopback(tmp_path: Path) -> None:

@@ -99,8 +99,8 @@ def test_an_app_that_was_removed_by_hand_comes_back() -> None:
     assert dict(applied.get("changes")) == {"one": "created", "two": "unchanged"}
     assert state.apps["one"].running
     state, [_, applied] = after(state, c.DeleteApp("one"), release(2, app("one")))
-    assert applied.rejected is Code.APP_ALREADY_EXISTS
-    assert "still being deleted" in applied.details
+    assert applied.rejected is Code.CONFLICT
+    assert "still being removed" in applied.details
 
 
 def test_kept_revisions_are_bounded() -> None:

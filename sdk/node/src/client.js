@@ -28,11 +28,13 @@ class Orchestry {
 
   /**
    * @param {string | string[]} url one controller, a load balancer, or all controllers
-   * @param {{token?: string, timeout?: number}} [options] `timeout` bounds each call in seconds
-   *   with all its tries; a call that waits has its own `timeout` on top
+   * @param {{token?: string, timeout?: number, ca?: string | Buffer, cert?: string | Buffer,
+   *   key?: string | Buffer}} [options] `timeout` bounds each call in seconds with all its
+   *   tries; a call that waits has its own `timeout` on top. `ca` is PEM with the CAs of the
+   *   controllers, else those of Node hold; `cert` and `key` are ours, where they ask for them
    * @throws {TypeError} a malformed address, token or timeout
    */
-  constructor(url, { token = null, timeout = TIMEOUT_S } = {}) {
+  constructor(url, { token = null, timeout = TIMEOUT_S, ca, cert, key } = {}) {
     if (token !== null && !(typeof token === 'string' && VISIBLE_ASCII.test(token))) {
       throw new TypeError('token must be visible ASCII characters without spaces');
     }
@@ -41,7 +43,7 @@ class Orchestry {
     }
     this.#timeoutS = timeout;
     this.#transport = new Transport(
-      Array.isArray(url) ? url : [url], token, `orchestry-node/${version}`);
+      Array.isArray(url) ? url : [url], token, `orchestry-node/${version}`, { ca, cert, key });
   }
 
   /** The controllers that this client knows. */

@@ -14,10 +14,13 @@ class TooLarge extends Error {}
 
 /** Kept connections; an idle one does not keep the process alive. */
 class Connections {
-  constructor() {
+  /** @param {{ca?: string | Buffer, cert?: string | Buffer, key?: string | Buffer}} tls */
+  constructor(tls = {}) {
     // `localhost` is two addresses, and a controller may listen on one of them only.
     const options = { keepAlive: true, maxFreeSockets: FREE_SOCKETS_MAX, autoSelectFamily: true };
-    this.agents = { 'http:': new http.Agent(options), 'https:': new https.Agent(options) };
+    this.agents = {
+      'http:': new http.Agent(options), 'https:': new https.Agent({ ...options, ...tls }),
+    };
   }
 
   close() {

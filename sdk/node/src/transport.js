@@ -15,6 +15,10 @@ const READ_TIMEOUT_S = 10;
 const LEARN_TIMEOUT_S = 2;
 const LEFT_MIN_S = 0.05;
 const NODES_MAX = 64;
+const UNKNOWN_CA = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT', 'SELF_SIGNED_CERT_IN_CHAIN', 'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+]);
 const KEY = /^[\x21-\x7e]{1,128}$/;
 
 /**
@@ -44,18 +48,19 @@ function nodeUrl(text) {
  * those that a member names in `/cluster/status`.
  */
 class Transport {
-  #connections = new Connections();
+  #connections;
   #token;
   #agent;
   #preferred;
   #leader = null;
   #indexFloor = 0;
 
-  constructor(urls, token, userAgent) {
+  constructor(urls, token, userAgent, tls = {}) {
     if (urls.length < 1 || urls.length > NODES_MAX) {
       throw new TypeError(`give between 1 and ${NODES_MAX} controller addresses`);
     }
     this.members = [...new Set(urls.map(nodeUrl))];
+    this.#connections = new Connections(tls);
     this.#token = token;
     this.#agent = userAgent;
     this.#preferred = this.members[0];
@@ -270,6 +275,9 @@ function tooLarge(node) {
 }
 
 function reasonOf(error) {
+  if (UNKNOWN_CA.has(error.code)) {
+    return `its certificate is of no known CA: ${error.message}; give the CA with the option ca`;
+  }
   // An attempt at several addresses of one name fails with a list and no message.
   return (error.errors?.[0] ?? error).message || error.code || String(error);
 }

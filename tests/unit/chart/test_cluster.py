@@ -177,7 +177,7 @@ def test_the_app_chart_renders_what_its_values_say() -> None:
     chart = load_chart(ROOT / "helm-like/web-app")
     values = merged(chart.values, {"env": {"items": "a: b", "X": '"'}, "hosts": ["a.example"]})
     files = rendered(chart, values)
-    assert check_output(chart, files) == ["web"]
+    assert list(check_output(chart, files)) == ["web"]
     spec = yaml.safe_load(files["app.yaml"])["spec"]
     assert spec["environment"] == [{"name": "items", "value": "a: b"}, {"name": "X", "value": '"'}]
     assert spec["ingress"]["hosts"] == ["a.example"]

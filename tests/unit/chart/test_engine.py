@@ -241,7 +241,7 @@ def test_files_are_not_forged_nor_doubled() -> None:
 def test_app_charts_render_app_specs() -> None:
     """Each document is checked as `orchestry validate` does; notes may say what they like."""
     chart = of(app__yaml__j2=SPEC, NOTES__txt="Hello", kind=APP)
-    assert check_output(chart, rendered(chart, {"name": "web"})) == ["web"]
+    assert list(check_output(chart, rendered(chart, {"name": "web"}))) == ["web"]
     with pytest.raises(ChartError, match=r"app\.yaml: metadata\.name"):
         check_output(chart, rendered(chart, {"name": "'A B'"}))
     with pytest.raises(ChartError, match=r"app\.yaml: line"):

@@ -105,6 +105,12 @@ LOG: tuple[tuple[c.Command, dict[str, Any]], ...] = (
     (c.FinishDelete("gone", 17, 0), {"epoch": 1}),
     (c.RenewLease(1_500), {"epoch": 1}),
     (c.RenewLease(1_500), {"epoch": 9}),
+    (c.UpdateApp("shop", '{"spec":{"image":"x:2"}}', "key", 1, ("shop.localhost/",)), {}),
+    (c.StepRollout("shop", 22, 0, (1,), ((7, 1), (7, 2), (7, 3)), 0, 3, ("why",)), {"epoch": 1}),
+    (c.SteerRollout("shop", "pause"), {}),
+    (c.EndRollout("shop", 22, "failed", "why", ("line",), roll_back=True), {"epoch": 1}),
+    (c.RollBackApp("shop", 7), {}),
+    (c.RestartApp("shop"), {}),
     (c.StopApp("shop", 5), {}),
     (c.ChangeMembers(2, (("n1", "h1:9000"), ("n2", "h2:9000"))), {}),
 )

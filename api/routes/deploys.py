@@ -1,0 +1,217 @@
+"""Deployments: update, roll back, restart, and what comes of it."""
+
+from __future__ import annotations
+
+from flask import Response
+from flask_openapi.blueprint import APIBlueprint
+
+from api import answers_deploys as answers
+from api import bodies, describe, views_deploys
+from api.admission import as_shown, image_must_be_allowed, must_be_allowed
+from api.endpoint import checked
+from api.fit import must_fit
+from api.here import answer, app_of, config_of, here, read
+from api.models import (
+    AppHeaders,
+    AppPath,
+    DeploymentPath,
+    ReadQuery,
+    RollbackBody,
+    UpdateQuery,
+    WriteQuery,
+)
+from api.routes import apps
+from api.writes import expected_revision, propose
+from cluster.state.addresses import addresses
+from cluster.state.commands import (
+    Command,
+    RestartApp,
+    RollBackApp,
+    Stamp,
+    SteerRollout,
+    UpdateApp,
+)
+from cluster.state.machine import apply
+from cluster.state.model import Applied, ClusterState
+from cluster.state.template import template_key
+from orchestry.errors import Code, OrchestryError
+from orchestry.spec import parse
+from orchestry.spec.model import AppSpec
+
+blueprint = APIBlueprint(
+    "deploys", __name__, url_prefix="/api/v1/apps", abp_tags=[{"name": "Deployments"}],
+)
+
+_SAID = {"created": "registered", "updated": "updated", "unchanged": "already has this spec"}
+
+
+# A path is described by one blueprint: that of the other calls of this path.
+@apps.blueprint.put(
+    "/<app_name>", operation_id="update_app", request_body=describe.SPEC_BODY,
+    responses={200: answers.Updated},
+)
+@checked
+def update(path: AppPath, query: UpdateQuery, header: AppHeaders) -> Response:
+    """Give an application this spec, or register it; replicas are replaced without a gap.
+
+    Answers when it is accepted: `GET .../deployments/{deployment_id}` tells how it goes on.
+    """
+    document = bodies.read_document()
+    spec = parse.parse_app(
+        document, min_memory_bytes=here().controller.settings.min_memory_bytes)
+    if spec.name != path.app_name:
+        raise OrchestryError(Code.INVALID_SPEC, [{
+            "field": "metadata.name",
+            "message": f'must be "{path.app_name}", as in the path, not "{spec.name}"'}])
+    state = here().controller.log.state()
+    must_be_allowed(spec, state)
+    known = state.apps.get(spec.name)
+    if known is not None and known.running:
+        must_fit(spec)
+    command = UpdateApp(
+        spec.name, parse.canonical(document), template_key(spec), spec.scaling.min_replicas,
+        addresses(spec, config_of(state).domain), expected_revision())
+    if query.dry_run:
+        return _dry_run(command, spec)
+    applied = propose(command)
+    change = applied.get("change")
+    return _tagged({
+        "message": f"Application {_SAID[change]}", "app_name": spec.name, "status": change,
+        "revision": applied.get("revision"), "deployment": applied.get("deployment") or None,
+        "dry_run": False, "plan": None,
+    })
+
+
+def _dry_run(command: UpdateApp, spec: AppSpec) -> Response:
+    """What the command would do to the state as it is now; nothing is written."""
+    state = here().controller.log.state()
+    after, applied = _preview(state, command)
+    if applied.rejected is not None:
+        raise OrchestryError(applied.rejected, applied.details)
+    change = applied.get("change")
+    known = state.apps.get(spec.name)
+    revision = known.revision if known is not None else 0
+    body = {
+        "message": "Nothing was changed: this was a dry run", "app_name": spec.name,
+        "status": change, "revision": revision, "deployment": None, "dry_run": True,
+        "plan": views_deploys.plan(known, after.apps[spec.name]),
+    }
+    return _tagged(body)
+
+
+def _preview(state: ClusterState, command: Command) -> tuple[ClusterState, Applied]:
+    """What a command would make of a state."""
+    controller = here().controller
+    stamp = Stamp(controller.clock.wall_ms(), controller.id)
+    return apply(state, command, stamp, state.index + 1)
+
+
+@blueprint.get(
+    "/<app_name>/revisions", operation_id="list_revisions", responses={200: answers.Revisions})
+@checked
+def revisions(path: AppPath, query: ReadQuery) -> Response:
+    """The specs that an application has and had, newest first."""
+    app = app_of(read(query), path.app_name)
+    found = views_deploys.revisions(app)
+    for one in found:
+        one["spec"] = as_shown(one["spec"])
+    return answer({"app_name": app.name, "revisions": found, "total": len(found)})
+
+
+@blueprint.post(
+    "/<app_name>/rollback", operation_id="rollback_app", responses={200: answers.Revised})
+@checked
+def rollback(
+    path: AppPath, query: WriteQuery, header: AppHeaders, body: RollbackBody
+) -> Response:
+    """Go back to an earlier revision, by default to the last one that was healthy."""
+    return _revised(
+        path.app_name, RollBackApp(path.app_name, body.revision, expected_revision()),
+        "Application is rolled back")
+
+
+@blueprint.post(
+    "/<app_name>/restart", operation_id="restart_app", responses={200: answers.Revised})
+@checked
+def restart(path: AppPath, query: WriteQuery, header: AppHeaders) -> Response:
+    """Replace all replicas by new ones of the same spec, without a gap."""
+    return _revised(
+        path.app_name, RestartApp(path.app_name, expected_revision()),
+        "Application is restarted")
+
+
+def _revised(name: str, command: Command, message: str) -> Response:
+    after, preview = _preview(here().controller.log.state(), command)
+    if preview.rejected is None and name in after.apps:
+        image_must_be_allowed(parse.spec_of(after.apps[name].document))
+    applied = propose(command)
+    return _tagged({
+        "message": message, "app_name": name, "revision": applied.get("revision"),
+        "deployment": applied.get("deployment"),
+    })
+
+
+@blueprint.post(
+    "/<app_name>/pause", operation_id="pause_app", responses={200: answers.Steered})
+@checked
+def pause(path: AppPath, query: WriteQuery, header: AppHeaders) -> Response:
+    """Hold the deployment that is under way where it is."""
+    return _steered(SteerRollout(path.app_name, "pause", expected_revision()), "paused")
+
+
+@blueprint.post(
+    "/<app_name>/resume", operation_id="resume_app", responses={200: answers.Steered})
+@checked
+def resume(path: AppPath, query: WriteQuery, header: AppHeaders) -> Response:
+    """Let a deployment that is paused or has failed go on."""
+    return _steered(SteerRollout(path.app_name, "resume", expected_revision()), "resumed")
+
+
+@blueprint.post(
+    "/<app_name>/promote", operation_id="promote_app", responses={200: answers.Steered})
+@checked
+def promote(path: AppPath, query: WriteQuery, header: AppHeaders) -> Response:
+    """Let the deployment that is under way wait for nothing but healthy replicas."""
+    return _steered(SteerRollout(path.app_name, "promote", expected_revision()), "promoted")
+
+
+def _steered(command: SteerRollout, said: str) -> Response:
+    applied = propose(command)
+    return answer({
+        "message": f"Deployment {said}", "app_name": command.app,
+        "deployment": applied.get("deployment"), "phase": applied.get("phase"),
+    })
+
+
+@blueprint.get(
+    "/<app_name>/deployments", operation_id="list_deployments",
+    responses={200: answers.Deployments},
+)
+@checked
+def deployments(path: AppPath, query: ReadQuery) -> Response:
+    """The last deployments of an application, newest first."""
+    app = app_of(read(query), path.app_name)
+    found = [views_deploys.deployment(app, one) for one in views_deploys.deployments(app)]
+    return answer({"app_name": app.name, "deployments": found, "total": len(found)})
+
+
+@blueprint.get(
+    "/<app_name>/deployments/<deployment_id>", operation_id="get_deployment",
+    responses={200: answers.DeploymentDetail},
+)
+@checked
+def deployment(path: DeploymentPath, query: ReadQuery) -> Response:
+    """One deployment, with each replica and why it is not healthy."""
+    app = app_of(read(query), path.app_name)
+    for one in views_deploys.deployments(app):
+        if one.id == path.deployment_id:
+            return answer(views_deploys.detail(app, one))
+    raise OrchestryError(
+        Code.NOT_FOUND, f"Application '{app.name}' has no deployment {path.deployment_id}; "
+        f"GET /api/v1/apps/{app.name}/deployments lists those that are known")
+
+
+def _tagged(body: dict[str, object]) -> Response:
+    response = answer(body)
+    response.headers.add("ETag", f'"{body["revision"]}"')
+    return response

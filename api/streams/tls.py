@@ -1,0 +1,139 @@
+"""TlsTransport: a TLS connection that begun elsewhere, for a protocol of asyncio.
+
+asyncio's own transport would want a handshake of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Any
+
+from api.secure import say_goodbye
+
+RECEIVE_BYTES = 64 * 1024
+
+
+class TlsTransport(asyncio.Transport):
+    """Owns the socket; every method belongs to the loop's thread."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, sock: ssl.SSLSocket, protocol: asyncio.Protocol
+    ) -> None:
+        super().__init__()
+        self._loop = loop
+        self._sock = sock
+        self._protocol = protocol
+        self._waiting = bytearray()
+        self._high, self._low = 64 * 1024, 16 * 1024
+        self._paused = False
+        self._closing = False
+        self._lost = False
+        sock.setblocking(False)
+        loop.call_soon(self._begin)
+
+    def _begin(self) -> None:
+        self._protocol.connection_made(self)
+        if not self._closing:
+            self._loop.add_reader(self._sock.fileno(), self._readable)
+            self._readable()  # of what was decrypted already no poll tells
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Nothing but the socket."""
+        return self._sock if name == "socket" else default
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """When the protocol is paused, and when it goes on."""
+        self._high = self._high if high is None else high
+        self._low = self._high // 4 if low is None else low
+
+    def get_write_buffer_size(self) -> int:
+        """How much waits for the system."""
+        return len(self._waiting)
+
+    def is_closing(self) -> bool:
+        """Nothing more is taken."""
+        return self._closing
+
+    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        """Send now what the system takes, the rest when it takes more."""
+        if self._closing or not data:
+            return
+        first = not self._waiting
+        self._waiting += data
+        if first:
+            self._send()
+            if self._waiting and not self._lost:
+                self._loop.add_writer(self._sock.fileno(), self._writable)
+        if len(self._waiting) > self._high and not self._paused and not self._lost:
+            self._paused = True
+            self._protocol.pause_writing()
+
+    def close(self) -> None:
+        """Send what waits, and end."""
+        if self._closing:
+            return
+        self._closing = True
+        self._loop.remove_reader(self._sock.fileno())
+        if not self._waiting:
+            self._lose(None)
+
+    def abort(self) -> None:
+        """End at once."""
+        self._lose(None)
+
+    def _send(self) -> None:
+        sent = 0
+        try:
+            with memoryview(self._waiting) as view:
+                while sent < len(view):
+                    sent += self._sock.send(view[sent:])
+        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            pass
+        except OSError as error:
+            self._lose(error)
+        del self._waiting[:sent]
+
+    def _writable(self) -> None:
+        self._send()
+        if self._lost:
+            return
+        if not self._waiting:
+            self._loop.remove_writer(self._sock.fileno())
+        if self._paused and len(self._waiting) <= self._low:
+            self._paused = False
+            self._protocol.resume_writing()
+        if self._closing and not self._waiting:
+            self._lose(None)
+
+    def _readable(self) -> None:
+        while not self._closing:
+            try:
+                data = self._sock.recv(RECEIVE_BYTES)
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                return
+            except OSError as error:
+                self._lose(error)
+                return
+            if not data:
+                if not self._protocol.eof_received():
+                    self.close()
+                return
+            self._protocol.data_received(data)
+            if not self._lost and not self._sock.pending():
+                return
+
+    def _lose(self, error: OSError | None) -> None:
+        if self._lost:
+            return
+        self._lost = self._closing = True
+        self._loop.remove_reader(self._sock.fileno())
+        self._loop.remove_writer(self._sock.fileno())
+        self._loop.call_soon(self._end, error)
+
+    def _end(self, error: OSError | None) -> None:
+        self._waiting.clear()
+        if error is None:
+            say_goodbye(self._sock)
+        self._sock.close()
+        self._protocol.connection_lost(error)

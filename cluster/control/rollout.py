@@ -1,0 +1,179 @@
+"""rollout: which replicas of the old and of the new template are wanted next; pure.
+
+One decision at a time: the leader writes it into the state before the reconciler carries it
+out, so that a successor goes on from it. Nothing is remembered but what is in the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from cluster.state.model import App, Place, Rollout
+from cluster.state.replicas import name_of_slot
+from orchestry.spec.model import AppSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One container of the app, of whatever template.
+
+    `healthy_s` is for how long its checks have proved it healthy, None when it is not.
+    `serves` says that every ingress sends it requests; `leaves` that it is on its way out.
+    """
+
+    template: int
+    slot: int
+    healthy_s: float | None = None
+    serves: bool = True
+    leaves: bool = False
+
+    @property
+    def place(self) -> Place:
+        """What it is known by."""
+        return self.template, self.slot
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How far a rollout may depart from the wanted number of replicas.
+
+    `exclusive`: a slot is free before it is taken again. `at_once`: all old ones go first.
+    """
+
+    surge: int
+    unavailable: int
+    exclusive: bool = False
+    at_once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """What is wanted from now on; `notes` say what is different, and why."""
+
+    new: tuple[int, ...]
+    old: tuple[Place, ...]
+    available: int
+    notes: tuple[str, ...] = ()
+
+
+def has_own_volumes(spec: AppSpec) -> bool:
+    """True when two replicas of one slot would write to the same volume."""
+    return any(volume.per_replica for volume in spec.volumes)
+
+
+def limits_of(spec: AppSpec, replicas: int, *, own_volumes: bool) -> Limits:
+    """The limits by the spec's strategy; `own_volumes` when old or new replicas have them."""
+    deploy = spec.deploy
+    if deploy.strategy == "recreate":
+        return Limits(0, replicas, exclusive=own_volumes, at_once=True)
+    if own_volumes:
+        return Limits(0, max(1, deploy.max_unavailable), exclusive=True)
+    surge = deploy.max_surge
+    return Limits(surge, deploy.max_unavailable if surge else max(1, deploy.max_unavailable))
+
+
+def advance(
+    app: App, rollout: Rollout, seen: Sequence[Seen], limits: Limits, *, min_healthy_s: float
+) -> Next:
+    """The next step of a rollout; equal to the record when there is nothing to do but wait.
+
+    Old replicas leave while at least `replicas - unavailable` others serve; new ones begin
+    while there are at most `replicas + surge` with all that are still there. A rollout that
+    is paused or has failed only follows the number of replicas.
+    """
+    template, wanted = app.made_from, app.replicas
+    moves = rollout.phase == "running"
+    new, before = _split(app, rollout)
+    good = proved(app, rollout, seen, min_healthy_s=min_healthy_s)
+    most = len(before)
+    if not moves:
+        most = max(0, len(new) + len(before) - wanted - limits.surge)
+    leaving = _leaving(before, seen, limits, wanted, good, most=most)
+    old = tuple(place for place in before if place not in leaving)
+    notes = [
+        f"{_name(app, place)} leaves: {why}" for place, why in sorted(leaving.items())]
+
+    own = {(template, slot) for slot in range(1, wanted + 1)}
+    there = {one.place for one in seen} | set(old) | {(template, slot) for slot in new}
+    others = there - own
+    room = wanted + (limits.surge if moves else 0) - len(there)
+    taken = {slot for _, slot in others} if limits.exclusive else set()
+    if limits.at_once and others and moves:
+        room = 0
+    for place in sorted(own):
+        # One that is not gone yet, of a place that is wanted again, is not one more.
+        if place[1] in new or place[1] in taken or (room <= 0 and place not in there):
+            continue
+        room -= place not in there
+        new.append(place[1])
+        notes.append(f"{_name(app, place)} starts: {_why_starts(len(others), wanted)}")
+    available = sum(one.place in own for one in good)
+    return Next(tuple(sorted(new)), old, available, tuple(notes))
+
+
+def _split(app: App, rollout: Rollout) -> tuple[list[int], list[Place]]:
+    """The new slots, and all others that are wanted still; some of the latter may be of the
+    new template, with a number above those that are wanted.
+    """
+    new = [slot for slot in rollout.new if slot <= app.replicas]
+    above = [(app.made_from, slot) for slot in rollout.new if slot > app.replicas]
+    return new, sorted({*rollout.old, *above})
+
+
+def _leaving(
+    before: Sequence[Place], seen: Sequence[Seen], limits: Limits, wanted: int,
+    good: Sequence[Seen], *, most: int,
+) -> dict[Place, str]:
+    """At most so many old places to give up, and why; those that do not serve first.
+
+    One that is not healthy may go as long as another may take its place. One that is has to
+    be missed by nobody: the others that have proved themselves are enough.
+    """
+    healthy = {one.place for one in seen if one.healthy_s is not None and not one.leaves}
+    old_good = [p for p in before if p in {one.place for one in good}]
+    young = [p for p in before if p in healthy and p not in old_good]
+    broken = [p for p in before if p not in healthy]
+    least = max(0, wanted - limits.unavailable)
+    available = len(good) - len(old_good)
+    spare = min(most, available + len(before) - least)
+    found = dict.fromkeys(broken[:max(0, spare)], "it is not healthy")
+    spare = min(most - len(found), len(good) - least)
+    why = "all old ones go first" if limits.at_once else (
+        f"{len(good)} serve and {least} have to")
+    if spare >= 0:
+        found.update(dict.fromkeys(young[:most - len(found)], why))
+    spare = min(most - len(found), spare)
+    found.update(dict.fromkeys(old_good[:max(0, spare)], why))
+    return found
+
+
+def proved(
+    app: App, rollout: Rollout, seen: Iterable[Seen], *, min_healthy_s: float
+) -> list[Seen]:
+    """The wanted replicas that have been healthy for long enough, and get requests."""
+    least_s = 0.0 if rollout.promoted else min_healthy_s
+    wanted = {*rollout.old, *((app.made_from, slot) for slot in rollout.new)}
+    return [
+        one for one in seen
+        if one.place in wanted and one.serves and not one.leaves
+        and one.healthy_s is not None and one.healthy_s >= least_s
+    ]
+
+
+def is_complete(
+    app: App, rollout: Rollout, seen: Sequence[Seen], *, min_healthy_s: float
+) -> bool:
+    """True when exactly the wanted replicas are there, all of the new template and proved."""
+    good = proved(app, rollout, seen, min_healthy_s=min_healthy_s)
+    return not rollout.old and len(good) == app.replicas == len(seen)
+
+
+def _why_starts(others: int, wanted: int) -> str:
+    if others:
+        return f"beside {others} older of {wanted} wanted"
+    return f"{wanted} are wanted"
+
+
+def _name(app: App, place: Place) -> str:
+    return f"{name_of_slot(app.name, place[1])} of revision {place[0]}"

@@ -1,0 +1,209 @@
+"""Rollouts: the leader's decisions about updates, each written into the state before it holds."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from cluster.config.keys import spec_defaults
+from cluster.control.fleet import Fleet
+from cluster.control.loop import Turn
+from cluster.control.report import why_not_healthy
+from cluster.control.rollout import (
+    Seen,
+    advance,
+    has_own_volumes,
+    is_complete,
+    limits_of,
+    proved,
+)
+from cluster.control.specs import old_specs, spec_for
+from cluster.control.workers import Outcome, Workers
+from cluster.engine.base import Container, Engine, EngineError
+from cluster.state.commands import EndRollout, StepRollout
+from cluster.state.model import App, Rollout
+from cluster.state.replicas import name_of_slot
+from orchestry.spec.model import AppSpec
+
+logger = logging.getLogger(__name__)
+
+LINES = 5
+LINE_CHARACTERS_MAX = 300
+
+
+@dataclass(slots=True)
+class _Watched:
+    """How a rollout stands, and since when under this lease (monotonic).
+
+    `best` is how many new replicas proved themselves at most.
+    """
+
+    mark: tuple[object, ...]
+    since_s: float
+    best: int
+    lines: tuple[str, ...] | None = None
+    """Of a replica that is not healthy, once they were asked for because time is up."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One rollout at one moment."""
+
+    app: App
+    rollout: Rollout
+    spec: AppSpec
+    observed: Sequence[Container]
+    seen: Sequence[Seen]
+
+    def late(self) -> Container | None:
+        """The new replica that keeps it from going on; one that has ended tells the most."""
+        good = {one.place for one in proved(
+            self.app, self.rollout, self.seen, min_healthy_s=self.spec.deploy.min_healthy_s)}
+        mine = [one for one in self.observed if one.revision == self.app.made_from
+                and (one.revision, one.slot) not in good]
+        return min(mine, key=lambda one: (one.phase != "exited", one.slot), default=None)
+
+
+class Rollouts:
+    """Proposes the next step of each rollout, and its end.
+
+    No replica of an app starts between a decision and its being in the state (`deciding`): it
+    might be one that is no longer wanted then, and one too many.
+    Nothing is decided while too little is known, and such a time does not count: neither does
+    the time under another leader, whose clock may differ.
+    """
+
+    name = "rollout"
+
+    def __init__(
+        self, engine: Engine, fleet: Fleet, workers: Workers, *,
+        serves: Callable[[str], bool], is_blind: Callable[[], bool],
+    ) -> None:
+        self._engine = engine
+        self._fleet = fleet
+        self._workers = workers
+        self._serves = serves
+        self._is_blind = is_blind
+        self._watched: dict[str, _Watched] = {}
+
+    def reset(self) -> None:
+        """Each rollout has its whole time again."""
+        self._watched = {}
+
+    def step(self, turn: Turn) -> None:
+        """Look at each rollout that is under way."""
+        rolling = {
+            app.name: app for app in turn.state.apps.values()
+            if app.rollout is not None and app.running and not app.deleting
+        }
+        self._fleet.deciding.clear()
+        if self._fleet.holds(turn.state) or self._fleet.engine_fault:
+            self._watched.clear()
+            return
+        self._watched = {n: one for n, one in self._watched.items() if n in rolling}
+        defaults, by_app = spec_defaults(turn.state.config), self._fleet.by_app()
+        for name, app in sorted(rolling.items()):
+            spec = spec_for(app, defaults)
+            if spec is None or (spec.type == "http" and self._is_blind()):
+                self._watched.pop(name, None)
+                continue
+            self._one(turn, app, spec, by_app.get(name, []))
+
+    def _one(self, turn: Turn, app: App, spec: AppSpec, observed: Sequence[Container]) -> None:
+        rollout, deploy = app.rollout, spec.deploy
+        assert rollout is not None
+        seen = [self._look(one, spec, turn.now_s) for one in observed]
+        seen += self._on_their_way(app, seen)
+        own = has_own_volumes(spec) or any(map(has_own_volumes, old_specs(app).values()))
+        limits = limits_of(spec, app.replicas, own_volumes=own)
+        found = advance(app, rollout, seen, limits, min_healthy_s=deploy.min_healthy_s)
+        if (found.new, found.old, found.available, app.replicas) != (
+            rollout.new, rollout.old, rollout.available, rollout.wanted
+        ):
+            self._fleet.deciding.add(app.name)
+            turn.propose(f"rollout:{app.name}", StepRollout(
+                app.name, rollout.id, rollout.step, found.new, found.old, found.available,
+                app.replicas, found.notes))
+            return
+        if rollout.phase == "failed":
+            return
+        if is_complete(app, rollout, seen, min_healthy_s=deploy.min_healthy_s):
+            turn.propose(f"rollout:{app.name}", EndRollout(app.name, rollout.id, "done"))
+        elif rollout.phase == "running" and not rollout.overdue:
+            self._watch(turn, _Case(app, rollout, spec, observed, seen))
+
+    def _on_their_way(self, app: App, seen: Sequence[Seen]) -> list[Seen]:
+        """Containers that may be there any moment, also where they are no longer wanted."""
+        there = {one.place for one in seen}
+        return [
+            Seen(template, slot) for name, template, slot in sorted(self._fleet.starting)
+            if name == app.name and (template, slot) not in there
+        ]
+
+    def _look(self, container: Container, spec: AppSpec, now_s: float) -> Seen:
+        """How it does; it has been healthy only for as long as its checks have proved."""
+        record = self._fleet.records.get(container.id)
+        healthy_s = None
+        if container.phase == "running" and record is not None and record.health == "healthy":
+            healthy_s = 0.0 if record.failures else max(0.0, record.checked_s - record.changed_s)
+            due_s = record.changed_s + spec.deploy.min_healthy_s
+            if record.checked_s < due_s <= now_s < record.next_s and not record.failures:
+                self._fleet.records[container.id] = replace(record, next_s=now_s)
+        return Seen(
+            container.revision, container.slot, healthy_s,
+            serves=spec.type != "http" or self._serves(container.id),
+            leaves=container.id in self._fleet.draining
+            or container.id in self._fleet.to_replace,
+        )
+
+    def _watch(self, turn: Turn, case: _Case) -> None:
+        """Fail a rollout that does not move, with the reason and what its replica wrote last."""
+        app, rollout, deploy = case.app, case.rollout, case.spec.deploy
+        # A replica that comes and goes, again and again, is no progress.
+        mark = (rollout.id, rollout.phase, rollout.new, rollout.old)
+        watched = self._watched.get(app.name)
+        if watched is None or watched.mark != mark or rollout.available > watched.best:
+            watched = _Watched(mark, turn.now_s, rollout.available)
+            self._watched[app.name] = watched
+        if turn.now_s - watched.since_s < deploy.progress_deadline_s:
+            return
+        late = case.late()
+        if watched.lines is None:
+            self._ask(app, watched, late)
+            return
+        reason = self._reason(app, late, deploy.progress_deadline_s)
+        again = rollout.kind == "rollback"  # nothing better is known than what it goes back to
+        turn.propose(f"rollout:{app.name}", EndRollout(
+            app.name, rollout.id, "overdue" if again else "failed", reason, watched.lines,
+            roll_back=deploy.auto_rollback and not again))
+
+    def _ask(self, app: App, watched: _Watched, late: Container | None) -> None:
+        if late is None:
+            watched.lines = ()
+            return
+
+        def job() -> tuple[str, ...]:
+            lines = self._engine.logs(late.id, tail=LINES)
+            return tuple(line.text[:LINE_CHARACTERS_MAX] for line in lines)
+
+        def done(outcome: Outcome) -> None:
+            watched.lines = outcome.value if outcome.error is None else ()
+            if outcome.error is not None and not isinstance(outcome.error, EngineError):
+                logger.error("reading the last lines failed", exc_info=outcome.error)
+
+        self._workers.start("stats", f"lines:{app.name}", job, done)
+
+    def _reason(self, app: App, late: Container | None, deadline_s: int) -> str:
+        text = f"no progress in {deadline_s} s"
+        problem = self._fleet.problems.get(app.name)
+        if problem is not None:
+            return f"{text}: {problem.text}"
+        if late is None:
+            return text
+        record = self._fleet.records.get(late.id)
+        why = why_not_healthy(late, record) or (
+            "it was healthy for too short a time" if record and record.health == "healthy"
+            else "it is not healthy yet")
+        return f"{text}: {name_of_slot(app.name, late.slot)} of revision {late.revision}: {why}"
+

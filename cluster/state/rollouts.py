@@ -1,0 +1,335 @@
+"""Steps that give an app another revision, and carry a rollout on.
+
+What a rollout wants is in the state: a leader that takes over goes on where the one before was.
+
+Source: docs/adr/0025-rollouts-in-the-state.md.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cluster.state import commands as c
+from cluster.state.config import settled_addresses
+from cluster.state.model import (
+    App,
+    ClusterState,
+    Place,
+    Revision,
+    Rollout,
+    RolloutKind,
+    RolloutNote,
+    RolloutPhase,
+)
+from cluster.state.register import register
+from cluster.state.step import Refusal, Step, tell, wanted_app, with_app
+from cluster.state.template import key_of
+from orchestry.errors import Code
+
+REVISIONS_MAX = 10
+REVISIONS_CHARACTERS_MAX = 512 * 1024
+DEPLOYMENTS_MAX = 10
+NOTES_MAX = 60
+NOTES_KEPT = 20
+"""Of a rollout that is over."""
+LINES_MAX = 10
+TEXT_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class _New:
+    """What an app is to be from now on; `template` 0 stands for the new revision itself."""
+
+    document: str
+    template: int
+    template_key: str
+    addresses: tuple[str, ...]
+    kind: RolloutKind
+    cause: str
+
+
+# -- what users ask for ----------------------------------------------------------------
+
+
+def update(state: ClusterState, command: c.UpdateApp, stamp: c.Stamp) -> Step:
+    """Take another spec; an app that is not there is registered."""
+    if command.app not in state.apps:
+        return _create(state, command, stamp)
+    app = wanted_app(state, command)
+    if isinstance(app, Refusal):
+        return app
+    addresses = settled_addresses(state, command)
+    if command.document == app.document:
+        return state, _value(app, "unchanged", 0)
+    key = command.template_key
+    new = _New(command.document, _template_of(app, key), key, addresses, "update", "updated")
+    if not app.started_at_ms:
+        app = replace(app, replicas=command.min_replicas)
+    return _revise(state, app, new, stamp)
+
+
+def _create(state: ClusterState, command: c.UpdateApp, stamp: c.Stamp) -> Step:
+    if command.expected_revision is not None:
+        return Refusal(
+            Code.CONFLICT, f"If-Match: application '{command.app}' does not exist")
+    step = register(state, c.RegisterApp(
+        command.app, command.document, command.min_replicas, command.addresses), stamp)
+    if isinstance(step, Refusal):
+        return step
+    return step[0], (*step[1], ("change", "created"), ("deployment", 0))
+
+
+def roll_back(state: ClusterState, command: c.RollBackApp, stamp: c.Stamp) -> Step:
+    """Take the spec of an earlier revision again."""
+    app = wanted_app(state, command)
+    if isinstance(app, Refusal):
+        return app
+    if command.revision is not None:
+        found = next((r for r in app.revisions if r.revision == command.revision), None)
+        if found is None:
+            return Refusal(
+                Code.CONFLICT, f"Application '{app.name}' has no earlier revision "
+                f"{command.revision}; GET /api/v1/apps/{app.name}/revisions lists them")
+    else:
+        found = _last_good(app)
+        if found is None:
+            return Refusal(
+                Code.CONFLICT, f"Application '{app.name}' has no earlier revision that was "
+                f"healthy; name one of GET /api/v1/apps/{app.name}/revisions")
+    return _revise(state, app, _again(app, found), stamp)
+
+
+def restart(state: ClusterState, command: c.RestartApp, stamp: c.Stamp) -> Step:
+    """Take the same spec as another template."""
+    app = wanted_app(state, command)
+    if isinstance(app, Refusal):
+        return app
+    if not app.running:
+        return Refusal(Code.CONFLICT, f"Application '{app.name}' does not run: start it")
+    new = _New(app.document, 0, app.template_key, app.addresses, "restart", "restarted")
+    return _revise(state, app, new, stamp)
+
+
+def steer(state: ClusterState, command: c.SteerRollout, stamp: c.Stamp) -> Step:
+    """Pause, resume or promote what is under way; saying it twice changes nothing."""
+    app = wanted_app(state, command)
+    if isinstance(app, Refusal):
+        return app
+    rollout = app.rollout
+    if rollout is None:
+        return Refusal(
+            Code.CONFLICT, f"No deployment of application '{app.name}' is under way")
+    if command.verb == "pause" and rollout.phase == "failed":
+        return Refusal(
+            Code.CONFLICT, f"Deployment {rollout.id} of application '{app.name}' has failed: it "
+            "waits already; resume it, roll back or update")
+    phase: RolloutPhase = "paused" if command.verb == "pause" else "running"
+    promoted = rollout.promoted or command.verb == "promote"
+    value = (("revision", app.revision), ("deployment", rollout.id), ("phase", phase))
+    if (phase, promoted) == (rollout.phase, rollout.promoted):
+        return state, value
+    said = {"pause": "paused", "resume": "resumed", "promote": "promoted"}[command.verb]
+    after = replace(
+        rollout, phase=phase, promoted=promoted, reason="", overdue=False,
+        changed_at_ms=stamp.at_ms, notes=_noted(rollout, stamp, f"{said} by request"))
+    state = tell(state, stamp, "config", app.name, f"Deployment {rollout.id} {said}",
+                 deployment=rollout.id)
+    return with_app(state, replace(app, rollout=after)), value
+
+
+# -- what the leader decides -----------------------------------------------------------
+
+
+def step_rollout(state: ClusterState, command: c.StepRollout, stamp: c.Stamp) -> Step:
+    """Want other replicas from now on, unless the decision is about what is no more."""
+    app = state.apps.get(command.app)
+    rollout = app.rollout if app is not None else None
+    if app is None or rollout is None or (rollout.id, rollout.step) != (command.id, command.step):
+        return state, ()
+    after = replace(
+        rollout, new=command.new, old=command.old, step=rollout.step + 1,
+        available=command.available, wanted=command.wanted, changed_at_ms=stamp.at_ms,
+        notes=_noted(rollout, stamp, *command.notes))
+    return with_app(state, replace(app, rollout=after)), ()
+
+
+def end_rollout(state: ClusterState, command: c.EndRollout, stamp: c.Stamp) -> Step:
+    """Close a rollout, or hold it where it failed; the last healthy revision may come back."""
+    app = state.apps.get(command.app)
+    rollout = app.rollout if app is not None else None
+    if app is None or rollout is None or rollout.id != command.id:
+        return state, ()
+    reason = command.reason[:TEXT_MAX]
+    if command.outcome == "done":
+        state = tell(state, stamp, "config", app.name, f"Deployment {rollout.id} is complete",
+                     deployment=rollout.id, revision=app.revision)
+        good = app.replicas > 0
+        after = replace(
+            _closed(app, "done", stamp), good=app.good or good, reached=app.reached or good)
+        return with_app(state, after), ()
+    lines = tuple(line[:TEXT_MAX] for line in command.lines[-LINES_MAX:])
+    if command.outcome == "overdue":
+        state = tell(state, stamp, "error", app.name,
+                     f"Deployment {rollout.id} takes too long and goes on: {reason}",
+                     deployment=rollout.id, reason=reason, lines=lines)
+        return with_app(state, replace(app, rollout=replace(rollout, overdue=True))), ()
+    state = tell(state, stamp, "error", app.name, f"Deployment {rollout.id} failed: {reason}",
+                 deployment=rollout.id, revision=app.revision, reason=reason, lines=lines)
+    failed = replace(
+        rollout, phase="failed", reason=reason, changed_at_ms=stamp.at_ms,
+        notes=_noted(rollout, stamp, f"failed: {reason}"))
+    app = replace(app, rollout=failed)
+    found = _last_good(app) if command.roll_back and rollout.kind != "rollback" else None
+    if found is not None:
+        step = _revise(state, app, _again(app, found), stamp)
+        if not isinstance(step, Refusal):
+            return step
+    return with_app(state, app), ()
+
+
+def stopped(app: App, stamp: c.Stamp) -> App:
+    """The app without its rollout: when it starts again, all its replicas are new ones."""
+    return _closed(app, "stopped", stamp) if app.rollout is not None else app
+
+
+# -- parts -----------------------------------------------------------------------------
+
+
+def _revise(state: ClusterState, app: App, new: _New, stamp: c.Stamp) -> Step:
+    """The app with another revision, and the rollout that brings its replicas there."""
+    for address in new.addresses:
+        owner = state.owners.get(address, app.name)
+        if owner != app.name:
+            return Refusal(
+                Code.CONFLICT, f"{address} already leads to application '{owner}': choose "
+                "another host or path in `spec.ingress`")
+    template = new.template or state.index
+    rollout = _begun(app, state.index, template, new.kind, stamp)
+    past = _revisions(app)
+    rolls = rollout.phase == "running"
+    before = app
+    if app.rollout is not None:
+        phase: RolloutPhase = "failed" if app.rollout.phase == "failed" else "superseded"
+        app = _closed(app, phase, stamp)
+    after = replace(
+        app, document=new.document, revision=state.index, template=template,
+        template_key=new.template_key, addresses=new.addresses, cause=new.cause,
+        updated_at_ms=stamp.at_ms, revised_at_ms=stamp.at_ms, revisions=past,
+        good=_is_good(before) and template == before.made_from, problem="", problem_code="",
+        scaling=app.scaling if _same_policy(app.document, new.document) else "",
+        rollout=rollout if rolls else None,
+        deployments=app.deployments if rolls else _kept(app, rollout),
+    )
+    owners = state.owners
+    for address in set(app.addresses):
+        owners = owners.delete(address)
+    owners = owners.update(dict.fromkeys(new.addresses, app.name))
+    state = tell(
+        state, stamp, "config", app.name, f"Application {new.cause}",
+        revision=after.revision, previous_revision=app.revision, deployment=rollout.id)
+    state = replace(state, owners=owners)
+    return with_app(state, after), _value(after, "updated", rollout.id)
+
+
+def _begun(app: App, revision: int, template: int, kind: RolloutKind, stamp: c.Stamp) -> Rollout:
+    """A rollout from what is wanted now; one with nothing to replace is done at once."""
+    places = _places(app)
+    own = {(template, slot) for slot in range(1, app.replicas + 1)}
+    rollout = Rollout(
+        revision, kind, app.revision, stamp.at_ms, changed_at_ms=stamp.at_ms,
+        new=tuple(place[1] for place in places if place in own),
+        old=tuple(place for place in places if place not in own),
+        wanted=app.replicas if app.running else 0)
+    if app.running and (app.rollout is not None or template != app.made_from):
+        return rollout
+    why = "no replica has to be replaced" if app.running else "the application does not run"
+    return replace(
+        rollout, phase="done", ended_at_ms=stamp.at_ms, available=len(rollout.new),
+        notes=(RolloutNote(stamp.at_ms, why),))
+
+
+def _places(app: App) -> tuple[Place, ...]:
+    """All replicas that are wanted now."""
+    if not app.running:
+        return ()
+    if app.rollout is None:
+        return tuple((app.made_from, slot) for slot in range(1, app.replicas + 1))
+    mine = ((app.made_from, slot) for slot in app.rollout.new)
+    return tuple(sorted({*mine, *app.rollout.old}))
+
+
+def _template_of(app: App, key: str) -> int:
+    """The template with this key, the newest first, so that its containers are taken over."""
+    mine = app.template_key or key_of(app.document)
+    if key and key == mine:
+        return app.made_from
+    for one in reversed(app.revisions):
+        if key and key == one.template_key:
+            return one.template
+    return 0
+
+
+def _again(app: App, found: Revision) -> _New:
+    return _New(found.document, found.template, found.template_key, found.addresses,
+                "rollback", f"rolled back to revision {found.revision}")
+
+
+def _last_good(app: App) -> Revision | None:
+    """The last healthy revision whose containers differ from those that are wanted."""
+    return next(
+        (r for r in reversed(app.revisions) if r.healthy and r.template != app.made_from), None)
+
+
+def _is_good(app: App) -> bool:
+    return app.rollout is None and (app.good or (app.reached and app.replicas > 0))
+
+
+def _revisions(app: App) -> tuple[Revision, ...]:
+    """Those before the next one; what a rollout or a rollback needs stays the longest."""
+    mine = Revision(
+        app.revision, app.document, app.made_from, app.revised_at_ms or app.created_at_ms,
+        app.template_key or key_of(app.document), app.cause or "registered", _is_good(app),
+        app.addresses)
+    found = [*app.revisions, mine]
+    good = next((r for r in reversed(found) if r.healthy), mine)
+    while len(found) > 1 and (
+        len(found) > REVISIONS_MAX or sum(len(r.document) for r in found)
+        > REVISIONS_CHARACTERS_MAX
+    ):
+        oldest = next((r for r in found if r not in (good, mine)), None)
+        if oldest is None:
+            break
+        found.remove(oldest)
+    return tuple(found)
+
+
+def _closed(app: App, phase: RolloutPhase, stamp: c.Stamp) -> App:
+    assert app.rollout is not None
+    over = replace(app.rollout, phase=phase, ended_at_ms=stamp.at_ms)
+    if phase == "done":
+        over = replace(over, available=app.replicas, wanted=app.replicas)
+    return replace(app, rollout=None, deployments=_kept(app, over))
+
+
+def _kept(app: App, rollout: Rollout) -> tuple[Rollout, ...]:
+    over = replace(rollout, notes=rollout.notes[-NOTES_KEPT:])
+    return (*app.deployments, over)[-DEPLOYMENTS_MAX:]
+
+
+def _noted(rollout: Rollout, stamp: c.Stamp, *texts: str) -> tuple[RolloutNote, ...]:
+    more = (RolloutNote(stamp.at_ms, text[:TEXT_MAX]) for text in texts)
+    return (*rollout.notes, *more)[-NOTES_MAX:]
+
+
+def _value(app: App, change: str, deployment: int) -> tuple[tuple[str, Any], ...]:
+    return ("revision", app.revision), ("change", change), ("deployment", deployment)
+
+
+def _same_policy(before: str, after: str) -> bool:
+    """Whether the owner left the policy as it was, so that changes made to it since stay."""
+    try:
+        return bool(json.loads(before).get("scaling") == json.loads(after).get("scaling"))
+    except (ValueError, AttributeError, RecursionError):
+        return False

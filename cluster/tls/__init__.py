@@ -1,0 +1,1 @@
+"""TLS: certificates of a controller, from files that may change while it runs."""

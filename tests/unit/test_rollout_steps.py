@@ -1,0 +1,244 @@
+"""Revisions and rollouts in the state: which containers a revision takes over, and what ends."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cluster.state import commands as c
+from cluster.state.backup import lines
+from cluster.state.codec import decode_snapshot, encode_snapshot
+from cluster.state.machine import apply
+from cluster.state.model import App, Applied, ClusterState, Replica
+from cluster.state.rollouts import DEPLOYMENTS_MAX, REVISIONS_MAX
+from cluster.state.status import app_status, converged
+from cluster.state.template import key_of
+from orchestry.errors import Code
+
+
+def document(image: str = "shop:1", **sections: Any) -> str:
+    """A spec of the shop."""
+    return json.dumps({
+        "apiVersion": "v1", "kind": "App", "metadata": {"name": "shop"},
+        "spec": {"image": image, "ports": [{"containerPort": 80}], **sections.pop("spec", {})},
+        **sections})
+
+
+class Shop:
+    """A state with the shop, two replicas of which are healthy."""
+
+    def __init__(self) -> None:
+        self.state = ClusterState()
+        self.do(c.RegisterApp("shop", document(), 1, ("shop.localhost/",)))
+        self.do(c.StartApp("shop", 2))
+        self.report(2)
+
+    @property
+    def app(self) -> App:
+        return self.state.apps["shop"]
+
+    def ask(self, command: c.Command) -> Applied:
+        index = self.state.index + 1
+        self.state, applied = apply(self.state, command, c.Stamp(index * 1000, "n1"), index)
+        return applied
+
+    def do(self, command: c.Command) -> Applied:
+        applied = self.ask(command)
+        assert applied.rejected is None, applied
+        return applied
+
+    def update(self, image: str = "shop:2", **sections: Any) -> int:
+        text = document(image, **sections)
+        applied = self.do(c.UpdateApp("shop", text, key_of(text), 1, ("shop.localhost/",)))
+        return int(applied.get("revision"))
+
+    def report(self, count: int) -> None:
+        self.do(c.ReportApp("shop", self.app.revision, tuple(
+            Replica(slot, self.app.made_from, f"c{slot}", f"shop.{slot}", "10.0.0.2", 80,
+                    "running", "healthy") for slot in range(1, count + 1))))
+
+    def finish(self, outcome: Any = "done", *, roll_back: bool = False) -> None:
+        assert self.app.rollout is not None
+        self.do(c.EndRollout("shop", self.app.rollout.id, outcome, "why", roll_back=roll_back))
+        if outcome == "done":
+            self.report(2)
+
+
+@pytest.mark.parametrize(("sections", "rolls"), [
+    ({"scaling": {"maxReplicas": 9}}, False),
+    ({"metadata": {"name": "shop", "labels": {"tier": "web"}, "annotations": {"a": "b"}}}, False),
+    ({"termination": {"drainSeconds": 1}}, False),
+    ({"deploy": {"maxSurge": 2}}, False),
+    ({"healthCheck": {"protocol": "TCP", "periodSeconds": 3, "failureThreshold": 5}}, False),
+    ({"spec": {"ingress": {"hosts": ["shop.localhost"]}}}, False),
+    ({"spec": {"restartPolicy": "Never"}}, False),
+    ({"healthCheck": {"path": "/other"}}, True),
+    ({"spec": {"environment": [{"name": "A", "value": "b"}]}}, True),
+    ({"spec": {"command": ["x"]}}, True), ({"spec": {"args": ["x"]}}, True),
+    ({"spec": {"workingDir": "/x"}}, True),
+    ({"spec": {"resources": {"cpu": "200m"}}}, True),
+    ({"spec": {"volumes": [{"name": "d", "mountPath": "/d"}]}}, True),
+    ({"spec": {"security": {"user": "1"}}}, True),
+    ({"spec": {"ports": [{"containerPort": 81}]}}, True),
+])
+def test_what_rolls(sections: dict[str, Any], rolls: bool) -> None:
+    """Only what containers are made from, and what is asked of them, replaces them."""
+    shop = Shop()
+    before = shop.app.made_from
+    revision = shop.update("shop:1", **sections)
+    assert (shop.app.rollout is not None) is rolls
+    assert shop.app.made_from == (revision if rolls else before)
+    assert app_status(shop.app) == ("updating" if rolls else "running")
+
+
+def test_an_old_document_comes_back_with_its_containers() -> None:
+    """In the middle of an update: what is left of them is taken over."""
+    shop = Shop()
+    first = shop.app.made_from
+    second = shop.update()
+    shop.do(c.StepRollout("shop", second, 0, (1,), ((first, 2),), 1, 2))
+    shop.update("shop:1")
+    rollout = shop.app.rollout
+    assert rollout is not None
+    assert (shop.app.made_from, rollout.new, rollout.old) == (first, (2,), ((second, 1),))
+    assert [one.phase for one in shop.app.deployments] == ["superseded"]
+
+
+def test_slots_above_the_wanted_number_are_old() -> None:
+    """They serve until others do."""
+    shop = Shop()
+    first = shop.app.made_from
+    shop.update()
+    shop.do(c.ScaleApp("shop", 1, 1))
+    shop.do(c.RollBackApp("shop"))
+    rollout = shop.app.rollout
+    assert rollout is not None
+    assert (rollout.new, rollout.old) == ((1,), ((first, 2),))
+
+
+def test_a_step_that_is_about_something_else_changes_nothing() -> None:
+    """Of another rollout, or decided before another step."""
+    shop = Shop()
+    second = shop.update()
+    shop.do(c.StepRollout("shop", second, 0, (1,), (), 0, 2))
+    before = shop.app
+    for stale in (c.StepRollout("shop", second, 0, (2,), (), 0, 2),
+                  c.StepRollout("shop", second + 1, 1, (2,), (), 0, 2),
+                  c.EndRollout("shop", second + 1, "failed")):
+        shop.do(stale)
+        assert shop.app == before
+
+
+def test_a_failure_goes_back_to_the_last_healthy_revision() -> None:
+    """Over one that never was healthy; and a rollback is not rolled back."""
+    shop = Shop()
+    first = shop.app.made_from
+    shop.update("shop:2")
+    shop.update("shop:3")
+    shop.finish("failed", roll_back=True)
+    assert (shop.app.document, shop.app.made_from) == (document("shop:1"), first)
+    rollout = shop.app.rollout
+    assert rollout is not None
+    assert rollout.kind == "rollback"
+    shop.finish("failed", roll_back=True)
+    assert shop.app.rollout is not None
+    assert (shop.app.rollout.id, shop.app.rollout.phase) == (rollout.id, "failed")
+
+
+def test_a_rollback_that_takes_long_is_told_and_goes_on() -> None:
+    """There is nothing better to do."""
+    shop = Shop()
+    shop.update()
+    shop.finish("failed", roll_back=True)
+    shop.finish("overdue")
+    assert shop.app.rollout is not None
+    assert (shop.app.rollout.phase, shop.app.rollout.overdue) == ("running", True)
+    assert "takes too long" in shop.state.events[-1].message
+
+
+def test_healthy_revisions_are_those_that_were_complete() -> None:
+    """And the present one once it is."""
+    shop = Shop()
+    shop.update("shop:2")
+    shop.finish()
+    assert shop.app.good
+    assert converged(shop.app)
+    shop.update("shop:3")
+    assert [one.healthy for one in shop.app.revisions] == [True, True]
+    shop.update("shop:4")
+    assert [one.healthy for one in shop.app.revisions] == [True, True, False]
+
+
+def test_the_policy_that_was_changed_since_stays_unless_the_owner_changes_it() -> None:
+    """An update of the image leaves the changes; one of the policy is the last word."""
+    shop = Shop()
+    shop.do(c.SetScaling("shop", '{"maxReplicas":8}'))
+    shop.update("shop:2")
+    assert json.loads(shop.app.scaling) == {"maxReplicas": 8}
+    shop.update("shop:2", scaling={"maxReplicas": 6})
+    assert shop.app.scaling == ""
+
+
+def test_an_app_that_does_not_run_has_nothing_to_roll() -> None:
+    """It begins with the new spec when it starts; a stop ends what is under way."""
+    shop = Shop()
+    shop.update("shop:2")
+    shop.do(c.StopApp("shop"))
+    assert shop.app.rollout is None
+    shop.update("shop:3")
+    assert [one.phase for one in shop.app.deployments] == ["stopped", "done"]
+    assert shop.app.deployments[-1].notes[0].text == "the application does not run"
+
+
+def test_addresses_move_with_the_spec_and_are_nobody_elses() -> None:
+    """The new ones are taken, the old ones free; one of another app is refused."""
+    shop = Shop()
+    text = document(spec={"ingress": {"hosts": ["new.example"]}})
+    shop.do(c.UpdateApp("shop", text, key_of(text), 1, ("new.example/",)))
+    assert dict(shop.state.owners) == {"new.example/": "shop"}
+    shop.do(c.RegisterApp("blog", document(), 1, ("shop.localhost/",)))
+    taken = shop.ask(c.UpdateApp("shop", document(), "k", 1, ("shop.localhost/",)))
+    assert (taken.rejected, "'blog'" in taken.details) == (Code.CONFLICT, True)
+    back = shop.ask(c.RollBackApp("shop", shop.app.revisions[0].revision))
+    assert back.rejected is Code.CONFLICT
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """The last ones, and always the last healthy one."""
+    shop = Shop()
+    first = shop.app.revision
+    for number in range(2, 30):
+        shop.update(f"shop:{number}")
+    assert len(shop.app.revisions) == REVISIONS_MAX
+    assert shop.app.revisions[0].revision == first
+    assert len(shop.app.deployments) == DEPLOYMENTS_MAX
+
+
+def test_snapshots_from_before_have_no_revisions() -> None:
+    """An app of an older version is its own template, and can be updated and rolled back."""
+    shop = Shop()
+    old = replace(shop.state, apps=shop.state.apps.set("shop", replace(
+        shop.app, template=0, template_key="", good=False)))
+    written = json.loads(encode_snapshot(old))
+    names = set(written["state"]["apps"]["shop"])
+    assert not names & {"template", "template_key", "revisions", "rollout", "deployments", "good"}
+    shop.state = decode_snapshot(json.dumps(written))
+    shop.update("shop:1", scaling={"maxReplicas": 9})
+    assert shop.app.rollout is None
+    shop.update("shop:2")
+    shop.finish("failed", roll_back=True)
+    assert shop.app.made_from == 1
+
+
+def test_a_backup_keeps_a_rollout_within_its_parts() -> None:
+    """With the specs that it needs; those of large specs that need too much room are left out."""
+    shop = Shop()
+    for number in range(2, 6):
+        shop.update(f"shop:{number}", metadata={
+            "name": "shop", "annotations": {"note": "x" * 200_000}})
+    found = list(lines(shop.state, {}))
+    assert max(map(len, found)) < 600_000
+    assert any(b'"rollout"' in line for line in found)
