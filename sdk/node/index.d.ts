@@ -154,10 +154,7 @@ declare namespace Orchestry {
   }
   interface Plan {
     changes: { field: string; before: unknown; after: unknown }[];
-    rolls: boolean;
-    start: string[];
-    stop: string[];
-    keep: string[];
+    rolls: boolean; start: string[]; stop: string[]; keep: string[];
   }
   interface Updated {
     message: string;
@@ -185,13 +182,9 @@ declare namespace Orchestry {
     app_name: string;
     kind: 'update' | 'rollback' | 'restart';
     phase: Phase;
-    revision: number;
-    previous_revision: number;
-    started_at: string;
-    changed_at: string;
-    ended_at: string | null;
-    wanted: number;
-    available: number;
+    revision: number; previous_revision: number;
+    started_at: string; changed_at: string; ended_at: string | null;
+    wanted: number; available: number;
     reason: string | null;
     steps: { timestamp: string; message: string }[];
   }
@@ -233,9 +226,8 @@ declare namespace Orchestry {
     image: string;
     problem: { code: string; message: string } | null;
     /** What is under way. */
-    deployment: {
-      id: number; kind: string; phase: Phase; wanted: number; available: number;
-    } | null;
+    deployment:
+      { id: number; kind: string; phase: Phase; wanted: number; available: number } | null;
   }
   interface AppCounts { total: number; running: number; stopped: number; error: number }
   interface AppList extends AppCounts {

@@ -63,5 +63,5 @@ def test_calls_and_types_have_the_names_of_the_contract() -> None:
                           re.MULTILINE)
     assert set(declared) - {"constructor"} == names
     streams = {"streamEvents", "streamLogs", "streamMetrics"}
-    assert names - streams <= {camel_case(name) for name in vars(orchestry.Client)}
+    assert names - streams <= {camel_case(name) for name in dir(orchestry.Client)}
     assert {camel_case(name) for name in CONTRACT} | streams <= names
