@@ -11,6 +11,7 @@ from orchestry.cli.commands import (
     access,
     cluster,
     contexts,
+    deploys,
     files,
     health,
     history,
@@ -46,7 +47,7 @@ app = click.Group(
 )
 click.version_option(__version__, message="orchestry %(version)s")(app)
 
-for _module in (local, files, run, scaling, show, health, history, cluster, access, releases,
-                contexts, info, start):
+for _module in (local, files, run, deploys, scaling, show, health, history, cluster, access,
+                releases, contexts, info, start):
     for _command in _module.COMMANDS:
         app.add_command(_command)

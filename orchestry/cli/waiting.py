@@ -62,7 +62,7 @@ def follow(session: Session, name: str, call: Callable[[], Answer], *, leaving: 
     work = _Work(call)
     shown = ""
     try:
-        with _display(session) as (show, bar_columns):
+        with display(session) as (show, bar_columns):
             work.start()
             looks = itertools.count()
             while not work.done.wait(pause_s(session, POLL_PERIOD_S, next(looks))):
@@ -145,7 +145,7 @@ def _status(session: Session, name: str) -> Answer | None:
 
 
 @contextmanager
-def _display(session: Session) -> Iterator[tuple[Callable[[str], None], int]]:
+def display(session: Session) -> Iterator[tuple[Callable[[str], None], int]]:
     """How to show a line, and the room for a bar in it.
 
     A terminal gets one line that is redrawn, anything else a line for each change.

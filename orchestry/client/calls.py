@@ -90,6 +90,56 @@ class Calls(ReleaseCalls[R, S]):
         """The spec as registered; `resolved` fills the defaults in."""
         return self._read(app_path(app_name, "/spec"), resolved="true" if resolved else None)
 
+    # Updates
+
+    def update_app(
+        self, spec: Mapping[str, Any], *, dry_run: bool = False,
+        idempotency_key: str | None = None,
+    ) -> R:
+        """Give the app of this name this spec, or register it.
+
+        Answers with the id of the deployment, for `get_deployment`; `dry_run` only tells the
+        plan. Raises InvalidRequest with every fault.
+        """
+        name = str((spec.get("metadata") or {}).get("name", ""))
+        query = {"dry_run": "true"} if dry_run else None
+        return self._write("PUT", app_path(name), dict(spec), query=query, key=idempotency_key)
+
+    def list_revisions(self, app_name: str) -> R:
+        """The specs that an app has and had, newest first."""
+        return self._read(app_path(app_name, "/revisions"))
+
+    def rollback_app(
+        self, app_name: str, revision: int | None = None, *, idempotency_key: str | None = None
+    ) -> R:
+        """Go back to a revision, by default to the last one that was healthy."""
+        body = {} if revision is None else {"revision": revision}
+        return self._write("POST", app_path(app_name, "/rollback"), body, key=idempotency_key)
+
+    def restart_app(self, app_name: str, *, idempotency_key: str | None = None) -> R:
+        """Replace all replicas by new ones of the same spec, without a gap."""
+        return self._write("POST", app_path(app_name, "/restart"), None, key=idempotency_key)
+
+    def pause_app(self, app_name: str, *, idempotency_key: str | None = None) -> R:
+        """Hold the deployment that is under way; raises Conflict when none is."""
+        return self._write("POST", app_path(app_name, "/pause"), None, key=idempotency_key)
+
+    def resume_app(self, app_name: str, *, idempotency_key: str | None = None) -> R:
+        """Let a deployment that is paused or has failed go on."""
+        return self._write("POST", app_path(app_name, "/resume"), None, key=idempotency_key)
+
+    def promote_app(self, app_name: str, *, idempotency_key: str | None = None) -> R:
+        """Let the deployment that is under way wait for nothing but healthy replicas."""
+        return self._write("POST", app_path(app_name, "/promote"), None, key=idempotency_key)
+
+    def list_deployments(self, app_name: str) -> R:
+        """The last deployments of an app, newest first."""
+        return self._read(app_path(app_name, "/deployments"))
+
+    def get_deployment(self, app_name: str, deployment: int) -> R:
+        """One deployment: its steps with their reasons, and its replicas."""
+        return self._read(app_path(app_name, f"/deployments/{deployment:d}"))
+
     # Scaling and metrics
 
     def get_scaling_policy(self, app_name: str) -> R:

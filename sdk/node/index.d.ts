@@ -23,6 +23,20 @@ declare class Orchestry {
   listApps(options?: Orchestry.ListOptions): Promise<Orchestry.AppList>;
   getAppSpec(appName: string, options?: { resolved?: boolean }): Promise<Orchestry.AppSpec>;
 
+  /** Give the app of this name this spec, or register it. */
+  updateApp(spec: Orchestry.AppSpec, options?: Orchestry.WriteOptions & { dryRun?: boolean }):
+    Promise<Orchestry.Updated>;
+  listRevisions(appName: string): Promise<Orchestry.Revisions>;
+  /** By default to the last revision that was healthy. */
+  rollbackApp(appName: string, options?: Orchestry.WriteOptions & { revision?: number }):
+    Promise<Orchestry.Revised>;
+  restartApp(appName: string, options?: Orchestry.WriteOptions): Promise<Orchestry.Revised>;
+  pauseApp(appName: string, options?: Orchestry.WriteOptions): Promise<Orchestry.Steered>;
+  resumeApp(appName: string, options?: Orchestry.WriteOptions): Promise<Orchestry.Steered>;
+  promoteApp(appName: string, options?: Orchestry.WriteOptions): Promise<Orchestry.Steered>;
+  listDeployments(appName: string): Promise<Orchestry.Deployments>;
+  getDeployment(appName: string, deployment: number): Promise<Orchestry.DeploymentDetail>;
+
   getAppMetrics(appName: string, options?: Orchestry.MetricsOptions):
     Promise<Orchestry.AppMetrics>;
   getAppEvents(appName: string, options?: Orchestry.EventsOptions): Promise<Orchestry.AppEvents>;
@@ -138,6 +152,49 @@ declare namespace Orchestry {
     containers_removed: number;
     volumes_removed: number;
   }
+  interface Plan {
+    changes: { field: string; before: unknown; after: unknown }[];
+    rolls: boolean; start: string[]; stop: string[]; keep: string[];
+  }
+  interface Updated {
+    message: string;
+    app_name: string;
+    status: 'created' | 'updated' | 'unchanged';
+    revision: number;
+    deployment: number | null;
+    dry_run: boolean;
+    /** Only of a dry run. */
+    plan: Plan | null;
+  }
+  interface Revised { message: string; app_name: string; revision: number; deployment: number }
+  interface Steered { message: string; app_name: string; deployment: number; phase: Phase }
+  type Phase = 'running' | 'paused' | 'failed' | 'done' | 'superseded' | 'stopped';
+  interface Revisions {
+    app_name: string;
+    revisions: {
+      revision: number; current: boolean; healthy: boolean; cause: string; created_at: string;
+      image: string | null; template: number; spec: AppSpec;
+    }[];
+    total: number;
+  }
+  interface Deployment {
+    id: number;
+    app_name: string;
+    kind: 'update' | 'rollback' | 'restart';
+    phase: Phase;
+    revision: number; previous_revision: number;
+    started_at: string; changed_at: string; ended_at: string | null;
+    wanted: number; available: number;
+    reason: string | null;
+    steps: { timestamp: string; message: string }[];
+  }
+  interface DeploymentDetail extends Deployment {
+    replicas: {
+      name: string; revision: number; role: 'new' | 'old' | 'leaving'; status: string;
+      health: string; reason: string | null;
+    }[];
+  }
+  interface Deployments { app_name: string; deployments: Deployment[]; total: number }
   /** Null where nothing was measured. */
   interface Load {
     cpu_percent: number | null;
@@ -168,6 +225,9 @@ declare namespace Orchestry {
     revision: number;
     image: string;
     problem: { code: string; message: string } | null;
+    /** What is under way. */
+    deployment:
+      { id: number; kind: string; phase: Phase; wanted: number; available: number } | null;
   }
   interface AppCounts { total: number; running: number; stopped: number; error: number }
   interface AppList extends AppCounts {

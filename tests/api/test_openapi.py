@@ -19,6 +19,8 @@ SDK = {
     "list_apps", "get_app_spec", "get_app_metrics", "get_app_events", "get_app_logs",
     "get_scaling_policy", "update_scaling_policy", "get_health", "system_health",
     "system_metrics", "cluster_status", "cluster_leader", "cluster_health", "check_health",
+    "update_app", "list_revisions", "rollback_app", "restart_app", "pause_app", "resume_app",
+    "promote_app", "list_deployments", "get_deployment",
     "get_config", "update_config", "stream_logs", "stream_metrics", "stream_events",
 }
 """Methods of the SDKs with a call of their own: the operations carry the same names."""

@@ -23,6 +23,11 @@ CLUSTER = {"node_id": "c1", "leader_id": "c2", "term": 7, "level": 1, "nodes": [
      "version": "1.1.0", "level": 2},
     {"node_id": "c2", "hostname": "h2", "state": "leader", "is_healthy": False,
      "version": "1.0.0", "level": 1}]}
+DEPLOYMENT = {
+    "id": 9, "app_name": "web", "kind": "update", "phase": "done", "revision": 9,
+    "previous_revision": 7, "started_at": None, "changed_at": "2026-01-01T00:00:02Z",
+    "ended_at": "2026-01-01T00:00:02Z", "wanted": 3, "available": 1, "reason": None,
+    "steps": [{"timestamp": "2026-01-01T00:00:01Z", "message": "web-1 starts"}]}
 ANSWERS: dict[tuple[str, str], Any] = {
     ("POST", "/api/v1/apps/register"): {"message": "m", "app_name": "web", "status": "registered"},
     ("POST", "/api/v1/apps/web/start"): {"app_name": "web", "replicas": 3, "status": "running"},
@@ -60,6 +65,22 @@ ANSWERS: dict[tuple[str, str], Any] = {
                     "avg_response_time_ms": 95},
         "applications": [{"name": "web", "cpu_percent": 15.2, "memory_mb": 256, "replicas": 3,
                           "rps": 127.5, "latency_p95_ms": 89}]},
+    ("PUT", "/api/v1/apps/web"): {
+        "message": "m", "app_name": "web", "status": "updated", "revision": 9, "deployment": 9,
+        "dry_run": False, "plan": {
+            "rolls": True, "start": ["web-1"], "stop": ["web-1"], "keep": ["web-2"], "changes": [
+                {"field": "spec.image", "before": "nginx:1", "after": "nginx:2"}]}},
+    ("POST", "/api/v1/apps/web/rollback"): {
+        "message": "m", "app_name": "web", "revision": 9, "deployment": 9},
+    ("POST", "/api/v1/apps/web/restart"): {
+        "message": "m", "app_name": "web", "revision": 9, "deployment": 9},
+    **{("POST", f"/api/v1/apps/web/{verb}"): {
+        "message": "m", "app_name": "web", "deployment": 9, "phase": phase}
+       for verb, phase in (("pause", "paused"), ("resume", "running"), ("promote", "running"))},
+    ("GET", "/api/v1/apps/web/deployments"): {
+        "app_name": "web", "deployments": [{**DEPLOYMENT, "phase": "running", "ended_at": None}],
+        "total": 1},
+    ("GET", "/api/v1/apps/web/deployments/9"): {**DEPLOYMENT, "replicas": []},
     ("GET", "/api/v1/apps/web"): APP,
     ("GET", "/api/v1/apps"): APPS,
     ("GET", "/api/v1/apps/web/spec"): SPEC,

@@ -16,7 +16,9 @@ CONTRACT = (
     "list_apps", "get_app_spec", "get_app_metrics", "get_app_events", "get_app_logs",
     "get_scaling_policy", "update_scaling_policy", "get_health", "check_health",
     "system_health", "system_metrics", "get_config", "update_config", "cluster_status",
-    "cluster_leader", "cluster_health",
+    "cluster_leader", "cluster_health", "update_app", "list_revisions", "rollback_app",
+    "restart_app", "pause_app", "resume_app", "promote_app", "list_deployments",
+    "get_deployment",
 )
 SDK = ROOT / "sdk" / "node"
 RUN_S = 240
@@ -61,5 +63,5 @@ def test_calls_and_types_have_the_names_of_the_contract() -> None:
                           re.MULTILINE)
     assert set(declared) - {"constructor"} == names
     streams = {"streamEvents", "streamLogs", "streamMetrics"}
-    assert names - streams <= {camel_case(name) for name in vars(orchestry.Client)}
+    assert names - streams <= {camel_case(name) for name in dir(orchestry.Client)}
     assert {camel_case(name) for name in CONTRACT} | streams <= names

@@ -31,7 +31,7 @@ def register(session: Session, file: tuple[str, ...]) -> int:
             session.out.result(f"{answer['app_name']}: registered")
         return answer
 
-    return _each(session, file, work)
+    return each(session, file, work)
 
 
 @click.command(cls=Command)
@@ -46,10 +46,10 @@ def validate(session: Session, file: tuple[str, ...]) -> int:
             session.out.result(f"{spec.name}: valid")
         return {"app_name": spec.name, "valid": True}
 
-    return _each(session, file, work)
+    return each(session, file, work)
 
 
-def _each(
+def each(
     session: Session, paths: tuple[str, ...], work: Callable[[Any], dict[str, Any]]
 ) -> int:
     """Work on every document of every file; a bad one does not stop the others.

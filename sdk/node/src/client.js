@@ -109,6 +109,58 @@ class Orchestry {
     return this.#read(app(appName, '/spec'), { resolved: resolved || undefined });
   }
 
+  // Updates
+
+  /**
+   * Give the app of this name this spec, or register it; `deployment` of the answer is for
+   * `getDeployment`. `dryRun` only tells the plan.
+   */
+  async updateApp(spec, { dryRun = false, idempotencyKey } = {}) {
+    return this.#write('PUT', app(String(spec?.metadata?.name ?? ''), ''), spec, {
+      query: { dry_run: dryRun || undefined }, key: idempotencyKey,
+    });
+  }
+
+  /** The specs that an app has and had, newest first. */
+  async listRevisions(appName) {
+    return this.#read(app(appName, '/revisions'));
+  }
+
+  /** Go back to `revision`, by default to the last one that was healthy. */
+  async rollbackApp(appName, { revision, idempotencyKey } = {}) {
+    return this.#write('POST', app(appName, '/rollback'), { revision }, { key: idempotencyKey });
+  }
+
+  /** Replace all replicas by new ones of the same spec, without a gap. */
+  async restartApp(appName, { idempotencyKey } = {}) {
+    return this.#write('POST', app(appName, '/restart'), undefined, { key: idempotencyKey });
+  }
+
+  /** Hold the deployment that is under way; Conflict when none is. */
+  async pauseApp(appName, { idempotencyKey } = {}) {
+    return this.#write('POST', app(appName, '/pause'), undefined, { key: idempotencyKey });
+  }
+
+  /** Let a deployment that is paused or has failed go on. */
+  async resumeApp(appName, { idempotencyKey } = {}) {
+    return this.#write('POST', app(appName, '/resume'), undefined, { key: idempotencyKey });
+  }
+
+  /** Let the deployment that is under way wait for nothing but healthy replicas. */
+  async promoteApp(appName, { idempotencyKey } = {}) {
+    return this.#write('POST', app(appName, '/promote'), undefined, { key: idempotencyKey });
+  }
+
+  /** The last deployments of an app, newest first. */
+  async listDeployments(appName) {
+    return this.#read(app(appName, '/deployments'));
+  }
+
+  /** One deployment: its steps with their reasons, and its replicas. */
+  async getDeployment(appName, deployment) {
+    return this.#read(app(appName, `/deployments/${Number(deployment)}`));
+  }
+
   // Measurements, events, logs
 
   /** Current measurements and the last `history` points, means over `interval` if given. */

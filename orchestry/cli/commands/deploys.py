@@ -1,0 +1,215 @@
+"""`apply`, `deploys`, `rollback`, `restart`, `pause`, `resume`, `promote`: updates of apps."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from click.exceptions import Exit
+
+from orchestry.cli.commands.files import each, files_argument
+from orchestry.cli.output import age, printable
+from orchestry.cli.session import INTERRUPTED, Command, CommandError, Session, app_argument
+from orchestry.cli.waiting import POLL_PERIOD_S, display, pause_s
+
+WAIT_S = 600
+TIMED_OUT = 5
+VALUE_CHARACTERS_MAX = 60
+wait_option = click.option(
+    "--wait/--no-wait", default=False, show_default=True,
+    help="Wait until the deployment is over; one that failed is an error.")
+timeout_option = click.option(
+    "--timeout", metavar="SECONDS", type=click.IntRange(1, 86_400), default=WAIT_S,
+    show_default=True, help="How long to wait.")
+
+
+@click.command(cls=Command)
+@files_argument
+@wait_option
+@timeout_option
+@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
+def apply(
+    session: Session, *, file: tuple[str, ...], wait: bool, timeout: int, dry_run: bool
+) -> int:
+    """Register or update the apps of the files, and show the plan of each.
+
+    The files are YAML or JSON and may hold several documents; `-` is standard input.
+    """
+    def work(document: Any) -> dict[str, Any]:
+        planned = session.client.update_app(document, dry_run=True)
+        show = session.out.result if dry_run else session.out.progress
+        if not session.out.as_json:
+            for line in plan_lines(planned):
+                show(line)
+        if dry_run:
+            return planned
+        answer = session.client.update_app(document)
+        name = answer["app_name"]
+        if not session.out.as_json:
+            session.out.result(f"{name}: {answer['status']}, revision {answer['revision']}")
+        if wait and answer.get("deployment"):
+            answer["outcome"] = follow(session, name, answer["deployment"], timeout)
+        return answer
+
+    return each(session, file, work)
+
+
+@click.command(cls=Command)
+@app_argument
+def deploys(session: Session, *, name: str) -> None:
+    """Show the last deployments of an app, and the steps of the one under way."""
+    answer = session.client.list_deployments(name)
+    if session.out.as_json:
+        session.out.document(answer)
+        return
+    found = answer["deployments"]
+    session.out.table(
+        ("DEPLOYMENT", "KIND", "PHASE", "AVAILABLE", "STARTED", "REASON"),
+        [(one["id"], one["kind"], one["phase"], f"{one['available']}/{one['wanted']}",
+          age(one["started_at"]), one["reason"] or "-") for one in found])
+    if found and found[0]["ended_at"] is None:
+        for step in found[0]["steps"]:
+            session.out.result(printable(f"{step['timestamp']}  {step['message']}"))
+
+
+@click.command(cls=Command)
+@app_argument
+@click.option("--to", "revision", metavar="REVISION", type=click.IntRange(1),
+              help="Which one; by default the last that was healthy.")
+@wait_option
+@timeout_option
+def rollback(
+    session: Session, *, name: str, revision: int | None, wait: bool, timeout: int
+) -> None:
+    """Go back to an earlier revision."""
+    answer = session.client.rollback_app(name, revision)
+    _done(session, answer, "rolled back", wait=wait, timeout_s=timeout)
+
+
+@click.command(cls=Command)
+@app_argument
+@wait_option
+@timeout_option
+def restart(session: Session, *, name: str, wait: bool, timeout: int) -> None:
+    """Replace all replicas by new ones of the same spec, without a gap."""
+    _done(session, session.client.restart_app(name), "restarts", wait=wait, timeout_s=timeout)
+
+
+@click.command(cls=Command)
+@app_argument
+def pause(session: Session, *, name: str) -> None:
+    """Hold the deployment of an app where it is."""
+    _steered(session, session.client.pause_app(name))
+
+
+@click.command(cls=Command)
+@app_argument
+def resume(session: Session, *, name: str) -> None:
+    """Let a deployment go on that is paused or has failed."""
+    _steered(session, session.client.resume_app(name))
+
+
+@click.command(cls=Command)
+@app_argument
+def promote(session: Session, *, name: str) -> None:
+    """Let the deployment of an app wait for nothing but healthy replicas."""
+    _steered(session, session.client.promote_app(name))
+
+
+def _steered(session: Session, answer: Mapping[str, Any]) -> None:
+    if session.out.as_json:
+        session.out.document(answer)
+    else:
+        session.out.result(
+            f"{answer['app_name']}: deployment {answer['deployment']} is {answer['phase']}")
+
+
+def _done(
+    session: Session, answer: dict[str, Any], said: str, *, wait: bool, timeout_s: int
+) -> None:
+    name = answer["app_name"]
+    if not session.out.as_json:
+        session.out.result(f"{name}: {said}, revision {answer['revision']}")
+    if wait:
+        answer["outcome"] = follow(session, name, answer["deployment"], timeout_s)
+    if session.out.as_json:
+        session.out.document(answer)
+
+
+def follow(session: Session, name: str, deployment: int, timeout_s: int) -> str:
+    """Show how a deployment goes on until it is over; its last phase.
+
+    Raises:
+        CommandError: it failed, or another took its place.
+    """
+    until_s = time.monotonic() + timeout_s
+    shown = ""
+    try:
+        with display(session) as (show, columns):
+            for looks in itertools.count():
+                found = session.client.get_deployment(name, deployment)
+                line = describe(found, name, columns)
+                if line != shown:
+                    show(line)
+                    shown = line
+                if found["ended_at"] is not None or found["phase"] == "failed":
+                    break
+                if time.monotonic() > until_s:
+                    session.out.complain(
+                        f"{name}: not over after {timeout_s} s; it goes on",
+                        f"Follow it with `orchestry deploys {name}`.")
+                    raise Exit(TIMED_OUT)
+                time.sleep(pause_s(session, POLL_PERIOD_S, looks))
+    except KeyboardInterrupt:
+        session.out.progress("Not waiting any longer; the deployment goes on.")
+        session.out.progress(f"Next: Follow it with `orchestry deploys {name}`.")
+        raise Exit(INTERRUPTED) from None
+    if found["phase"] != "done":
+        why = f": {found['reason']}" if found["reason"] else ""
+        raise CommandError(f"Deployment {deployment} of {name} is {found['phase']}{why}",
+                           f"See `orchestry deploys {name}` and `orchestry events {name}`.")
+    return "done"
+
+
+def describe(deployment: Mapping[str, Any], name: str, columns: int = 0) -> str:
+    """One line: how far it is, the replicas that are not healthy and why, the last step."""
+    available, wanted = deployment["available"], deployment["wanted"]
+    full = columns * min(available, wanted) // wanted if wanted else columns
+    bar = f"[{'#' * full}{'-' * (columns - full)}] " if columns else ""
+    line = f"{name}: {bar}{available}/{wanted} new replicas, {deployment['phase']}"
+    waits = [
+        f"{one['name']} is {one['health']}" + (f": {one['reason']}" if one["reason"] else "")
+        for one in deployment.get("replicas", ())
+        if one["role"] == "new" and one["health"] != "healthy"
+    ]
+    last = deployment["steps"][-1:]
+    told = waits or [step["message"] for step in last]
+    return printable(f"{line} ({'; '.join(told)})" if told else line)
+
+
+def plan_lines(answer: Mapping[str, Any]) -> list[str]:
+    """A plan for people: what differs, and what becomes of the replicas."""
+    name, plan = answer["app_name"], answer["plan"]
+    lines = [f"{name}: {_PLANNED[answer['status']]}"]
+    lines += [
+        f"  {one['field']}: {_short(one['before'])} -> {_short(one['after'])}"
+        for one in plan["changes"]]
+    lines += [
+        f"  {verb} {', '.join(plan[key])}"
+        for verb, key in (("start", "start"), ("stop", "stop"), ("keep", "keep")) if plan[key]]
+    return [printable(line) for line in lines]
+
+
+_PLANNED = {"created": "to be registered", "updated": "to be updated", "unchanged": "unchanged"}
+
+
+def _short(value: Any) -> str:
+    text = "-" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= VALUE_CHARACTERS_MAX else f"{text[:VALUE_CHARACTERS_MAX - 3]}..."
+
+
+COMMANDS = (apply, deploys, rollback, restart, pause, resume, promote)
