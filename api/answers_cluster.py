@@ -155,6 +155,23 @@ class Transferred(Answer):
     transfer_time: Amount = Field(description="Seconds")
 
 
+class DrillBegun(Answer):
+    """A leader fails on purpose; `seconds` is null when it ends only with its next start."""
+
+    message: str
+    fault: Literal["leader-kill", "partition", "db-down"]
+    node_id: str
+    term: Count
+    seconds: Count | None
+
+
+class Probed(Answer):
+    """An entry that changes nothing is committed, at `index`."""
+
+    message: str
+    index: Count
+
+
 class Restored(Answer):
     """A part of a backup is taken; `apps` is a number with the last one, else null."""
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -26,6 +29,7 @@ from api.routes import (
     compat,
     config,
     deploys,
+    drill,
     health,
     history,
     logs,
@@ -50,6 +54,10 @@ from cluster.live.relay_mark import RelayMark
 from orchestry import __version__
 
 
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 class _Json(JSONProvider):
     """orjson, three times as fast as the standard library on a list of applications."""
 
@@ -60,8 +68,8 @@ class _Json(JSONProvider):
         return orjson.loads(s)
 
 
-def create_app(controller: Controller) -> Flask:
-    """The API of one controller."""
+def create_app(controller: Controller, *, die: Callable[[], None] = _die) -> Flask:
+    """The API of one controller; `die` ends its process at once."""
     app = OpenAPI(
         "api", doc_ui=False, info={"title": "Orchestry", "version": __version__},
         validation_error_status=400, validation_error_model=models.Error, static_folder=None,
@@ -79,7 +87,7 @@ def create_app(controller: Controller) -> Flask:
     requests.streams(streams.hub)
     app.extensions[EXTENSION] = Here(
         controller, Waiting(controller.log, controller.clock), Cache(), latest, requests,
-        streams, reader, mark, Hosts(controller, mark),
+        streams, reader, mark, Hosts(controller, mark), die,
     )
     errors.install(app)
     _mark_responses(app, controller)
@@ -89,7 +97,7 @@ def create_app(controller: Controller) -> Flask:
     access.guard(app, controller)
     audit.install(app, controller)
     for part in (apps, deploys, scaling, health, metrics, history, logs, cluster, members, actions,
-                 backup, system, config, tokens, audit_routes, peers, stream_routes, compat,
+                 backup, drill, system, config, tokens, audit_routes, peers, stream_routes, compat,
                  releases):
         app.register_api(part.blueprint)
     docs.install(app)

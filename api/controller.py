@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from cluster.clock import Clock
 from cluster.config import Settings
@@ -116,6 +116,9 @@ class Controller(Protocol):
 
     def transfer(self, to: str | None = None) -> str | None:
         """Let `to` lead, or who is best prepared; the new leader's id, None when none is."""
+
+    def cut_off(self, fault: Literal["partition", "db-down"], seconds: float) -> None:
+        """Do for so long as if the other controllers, or PostgreSQL, could not be reached."""
 
     def capacity(self) -> EngineInfo | None:
         """The size of the host; None while the engine has never answered."""

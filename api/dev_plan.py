@@ -100,6 +100,7 @@ def node_programs(
         f"{name}=127.0.0.1:{port}" for name, port in zip(options.ids, raft_ports, strict=True))
     common = _inherited(environ) | {
         "ORCHESTRY_HOST": "127.0.0.1",
+        "ORCHESTRY_DRILL": "on",
         "ORCHESTRY_ENGINE": options.engine,
         "CLUSTER_MODE": "cluster" if options.nodes > 1 else "single",
         "CLUSTER_PEERS": peers,

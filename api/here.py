@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -45,6 +45,8 @@ class Here:
     logs: LogReader
     mark: RelayMark
     hosts: Hosts
+    die: Callable[[], None]
+    """Ends this controller as `kill -9` does."""
 
 
 class Cache:

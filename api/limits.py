@@ -22,6 +22,9 @@ EXEMPT = frozenset({
 })
 """What load balancers, supervisors and Prometheus ask all the time."""
 
+PROBE = "/cluster/drill/probe"
+"""What a drill measures with; exempt where drills are allowed."""
+
 _CLIENT = "orchestry.client"
 _VERDICT = "orchestry.verdict"
 _SENT_ON = "orchestry.sent_on"
@@ -35,10 +38,11 @@ def install(app: Flask, controller: Controller) -> None:
     follower refuses it only if it knows already that the client is over its limit.
     """
     limits, log, node = controller.limits, controller.log, controller.id
+    also = frozenset({PROBE} if controller.settings.drill == "on" else ())
 
     @app.before_request
     def before() -> Response | None:
-        if not limits.on or _exempt():
+        if not limits.on or request.path in also or _exempt():
             return None
         environ = request.environ
         client = environ[_CLIENT] = _client(limits)

@@ -360,6 +360,16 @@ class TransferBody(Body):
     to: str | None = Field(None, pattern=NAME_PATTERN, description="Id of the next leader")
 
 
+class DrillBody(Body):
+    """Let the leader fail on purpose; it ends by itself."""
+
+    fault: Literal["leader-kill", "partition", "db-down"] = Field(
+        description="leader-kill: the leader dies; partition: it is cut off from the other "
+        "controllers; db-down: it takes PostgreSQL for unreachable")
+    term: int = Field(ge=0, le=INDEX_MAX, description="The term of the leader that is meant")
+    seconds: int = Field(10, ge=1, le=60, description="How long; a dead leader stays dead")
+
+
 class RestoreBody(Body):
     """A part of a backup."""
 

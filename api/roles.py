@@ -107,6 +107,8 @@ TABLE: dict[tuple[str, str], Right] = {
     ("POST", "/cluster/members"): Right("admin", "all"),
     ("DELETE", "/cluster/members/<node_id>"): Right("admin", "all"),
     ("POST", "/cluster/transfer"): Right("admin", "all"),
+    ("POST", "/cluster/drill"): Right("admin", "all"),
+    ("POST", "/cluster/drill/probe"): Right("admin", "all"),
     ("GET", "/cluster/backup"): Right("admin", "all"),
     ("POST", "/cluster/restore"): Right("admin", "all"),
     ("GET", "/cluster/actions"): Right("admin", "all"),

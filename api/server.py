@@ -5,6 +5,7 @@ Source: docs/adr/0005-one-gunicorn-worker.md.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -191,6 +192,15 @@ def _linger(client: socket.socket) -> None:
         left -= read
 
 
+def _die() -> None:
+    """End the worker and its arbiter as `kill -9` does; what supervises them starts them again."""
+    arbiter = os.getppid()
+    os.kill(arbiter, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(arbiter, signal.SIGQUIT)  # the first process of a container survives SIGKILL
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Server(BaseApplication):  # type: ignore[misc]
     """Runs one controller and its API until a signal ends it."""
 
@@ -242,7 +252,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         except Exception as error:
             self._give_up(error)
         logs.tell_raft(self._controller.log)
-        return create_app(self._controller)
+        return create_app(self._controller, die=_die)
 
     def _forked(self, arbiter: Any, worker: Any) -> None:
         # Of the worker's time to stop, HTTP gets a part; the rest is for handing over.
@@ -277,6 +287,10 @@ class Server(BaseApplication):  # type: ignore[misc]
         if self._controller is not None and self._started:
             self._controller.stop()
             logger.info("stopped")
+            logging.shutdown()
+            # Taking the interpreter down costs a second of processor time, for which clients
+            # whose connections were not closed yet would wait.
+            os._exit(0)
 
     def serve(self) -> int:
         """Run until a signal; 0, or 1 when the controller could not start."""

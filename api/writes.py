@@ -86,8 +86,8 @@ def origin_of(controller: Controller) -> Origin:
     return Origin(who.id, who.name, client, request.method, request.path[:PATH_MAX])
 
 
-def propose(command: Command) -> Applied:
-    """Commit one command and return its accepted outcome.
+def propose(command: Command, *, audited: bool = True) -> Applied:
+    """Commit one command and return its accepted outcome; `audited` where users are known.
 
     Raises:
         OrchestryError: the refusal, CLUSTER_NOT_READY, or UNKNOWN_OUTCOME with the key
@@ -96,7 +96,7 @@ def propose(command: Command) -> Applied:
     controller = here().controller
     key, fingerprint = key_and_fingerprint()
     request.environ[_KEY_USED] = key
-    origin = origin_of(controller) if controller.settings.auth_on else None
+    origin = origin_of(controller) if audited and controller.settings.auth_on else None
     stamp = Stamp(
         controller.clock.wall_ms(), controller.id, key, fingerprint=fingerprint, origin=origin)
     request.environ[AUDITED] = True

@@ -7,6 +7,7 @@ import logging
 import socket
 import threading
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from cluster.clock import Clock, SystemClock
 from cluster.config import Settings, readers
@@ -280,6 +281,13 @@ class Controller:
         self.limits.stop()
         if self.bus is not None:
             self.bus.stop()
+
+    def cut_off(self, fault: Literal["partition", "db-down"], seconds: float) -> None:
+        """Do for so long as if the other controllers, or PostgreSQL, could not be reached."""
+        if fault == "db-down":
+            self.history.cut_off(seconds)
+        elif isinstance(self.log, SyncObjLog):
+            self.log.cut_off(seconds)
 
     def lease_valid(self) -> bool:
         """True while this controller may act for the cluster."""

@@ -107,6 +107,9 @@ class Settings:
         "ORCHESTRY_TLS_CLIENT_CA", readers.path, "",
         "File in PEM with CAs: clients of the API then need a certificate of one of them, or of"
         " ORCHESTRY_TLS_CA.")
+    drill: Literal["on", "off"] = _setting(
+        "ORCHESTRY_DRILL", readers.one_of("on", "off"), "off",
+        "on: an admin may let this controller fail on purpose, for `orchestry cluster drill`.")
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
         "ORCHESTRY_LOG_LEVEL", readers.log_level, "info", "debug, info, warning or error.")
     data_dir: Path = _setting(  # noqa: RUF009 - a field, as all of them

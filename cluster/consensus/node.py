@@ -158,12 +158,26 @@ class RaftNode(Follower):
             self._poller.poll(0.0)
         if self.persist():
             self.ask_for_votes()
+            led = self.role() == LEADER
             super()._onTick(0.0 if self._behind else timeToWait)
+            if led and self.role() != LEADER and self.leader_node is None:
+                self._give_up_waiting()
         else:
             self._stand_aside(timeToWait)
         self.flush_acks()
         self.let_go()
         self._ticked_at_s = raft.monotonicTime()
+
+    def _give_up_waiting(self) -> None:
+        """A leader that lost its majority will not soon know what comes of its last entries.
+
+        Who repeats them at the next leader, under the same key, need not wait for that.
+        """
+        waiting, open_ones = self.waiting_commit, []
+        for index in list(waiting):
+            open_ones += [callback for _, callback in waiting.pop(index)]
+        for callback in open_ones:
+            callback(None, FAIL_REASON.LEADER_CHANGED)
 
     def persist(self) -> bool:
         """Sync the journal; False while the disk refuses."""

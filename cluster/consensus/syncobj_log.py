@@ -33,7 +33,7 @@ from cluster.consensus.node import RaftNode
 from cluster.consensus.peers import Peers
 from cluster.consensus.raft_config import RaftConfig
 from cluster.consensus.snapshots import Snapshots, run_in_thread
-from cluster.consensus.tickets import SyncObjTicket, TicketBook, failed
+from cluster.consensus.tickets import NOT_COMMITTED, SyncObjTicket, TicketBook, failed
 from cluster.consensus.transport import Guard, GuardedTransport
 from cluster.state import codec, levels
 from cluster.state.commands import ChangeMembers, Command, Stamp
@@ -52,14 +52,6 @@ HOUSEKEEPING_S = 0.25
 TICK_FAILURES_MAX = 100
 SWITCH_INTERVAL_S = 0.0005  # a busy request thread may delay a heartbeat by no more
 _ROLES = ("follower", "candidate", "leader")
-
-_NOT_COMMITTED = {
-    FAIL_REASON.QUEUE_FULL: "too many writes are waiting",
-    FAIL_REASON.MISSING_LEADER: "no leader is known",
-    FAIL_REASON.DISCARDED: "another leader's write took its place",
-    FAIL_REASON.NOT_LEADER: "the leader has just changed",
-    FAIL_REASON.REQUEST_DENIED: "the leader refused it",
-}
 
 
 class SyncObjLog:
@@ -143,7 +135,7 @@ class SyncObjLog:
             return failed(early.code, early.details)
         issued = self._tickets.issue()
         if issued is None:
-            return failed(Code.CLUSTER_NOT_READY, _NOT_COMMITTED[FAIL_REASON.QUEUE_FULL])
+            return failed(Code.CLUSTER_NOT_READY, NOT_COMMITTED[FAIL_REASON.QUEUE_FULL])
         number, ticket = issued
 
         def done(applied: Any, reason: int) -> None:
@@ -158,6 +150,12 @@ class SyncObjLog:
         else:
             node.submit(entry, done)
         return ticket
+
+    def cut_off(self, seconds: float) -> None:
+        """Let no message through from or to other controllers for so long."""
+        node = self._node
+        if node is not None:
+            node.guard.cut_until_s = raft.monotonicTime() + seconds
 
     def incarnations(self) -> Mapping[str, str]:
         """The data folders of this controller and of those that it is connected to, by id."""
@@ -203,8 +201,8 @@ class SyncObjLog:
             return
         if reason == FAIL_REASON.SUCCESS and applied is not None:
             ticket.settle(applied)
-        elif reason in _NOT_COMMITTED:
-            ticket.fail(Code.CLUSTER_NOT_READY, _NOT_COMMITTED[reason])
+        elif reason in NOT_COMMITTED:
+            ticket.fail(Code.CLUSTER_NOT_READY, NOT_COMMITTED[reason])
         else:
             ticket.fail(Code.UNKNOWN_OUTCOME, "the leader changed before it answered")
 

@@ -5,11 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from pysyncobj import FAIL_REASON
+
 from cluster.state.model import Applied
 from orchestry.errors import Code, OrchestryError
 
 OUTSTANDING_MAX = 4096
 TICKET_TTL_S = 30.0
+NOT_COMMITTED = {
+    FAIL_REASON.QUEUE_FULL: "too many writes are waiting",
+    FAIL_REASON.MISSING_LEADER: "no leader is known",
+    FAIL_REASON.DISCARDED: "another leader's write took its place",
+    FAIL_REASON.NOT_LEADER: "the leader has just changed",
+    FAIL_REASON.REQUEST_DENIED: "the leader refused it",
+}
+"""The library's reasons with which a command surely is not in the log."""
 
 
 class SyncObjTicket:

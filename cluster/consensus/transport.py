@@ -52,7 +52,8 @@ class Guard:
     `incarnation` names our data folder, `bound` those of the members, as far as the state
     has them. `outcasts` tells by peer why it takes us for no member; while one does, this
     node asks for no votes. `members` are those of our log, which each ping tells. `level` is
-    the cluster's, which every peer has to understand.
+    the cluster's, which every peer has to understand. Until `cut_until_s`, in the library's
+    time, nothing comes in and nothing goes out.
     """
 
     controller_id: str
@@ -66,6 +67,11 @@ class Guard:
     members_index: int = 0
     members: Mapping[str, str] = field(default_factory=dict)
     level: int = levels.FIRST
+    cut_until_s: float = 0.0
+
+    def cut_off(self) -> bool:
+        """A drill keeps all messages away, as a network that drops them would."""
+        return bool(raft.monotonicTime() < self.cut_until_s)
 
     @property
     def outcast(self) -> str:
@@ -213,7 +219,12 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
 
     # Messages
 
+    def send(self, node: TCPNode, message: Any) -> bool:
+        return not self._guard.cut_off() and bool(super().send(node, message))
+
     def _ping(self, node: TCPNode) -> None:
+        if self._guard.cut_off():
+            return
         # Past the node's own gate, for which the first ping of a connection is too early.
         super().send(node, {
             "type": "ping", "id": self._guard.controller_id, "protocol": PROTOCOL,
@@ -223,7 +234,7 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
         })
 
     def _onMessageReceived(self, node: TCPNode, message: Any) -> None:
-        if not isinstance(message, dict):
+        if not isinstance(message, dict) or self._guard.cut_off():
             return
         kind = message.get("type")
         if not _is_readable(message):

@@ -92,6 +92,7 @@ class History:
         """Connections to PostgreSQL at most; None while it is not used."""
         self._local_fault, self._remote_fault = "", remote_fault
         self._response_ms: float | None = None
+        self._cut_until_s = 0.0
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._recorder = Recorder(self._wake.set)
@@ -109,6 +110,10 @@ class History:
     def measured(self, app: str, point: Point) -> None:
         """A measurement by this controller, which leads; never waits."""
         self._recorder.measured(Sample(app, point))
+
+    def cut_off(self, seconds: float) -> None:
+        """Take PostgreSQL for unreachable for so long: a drill."""
+        self._cut_until_s = self._clock.monotonic_s() + seconds
 
     # -- what is asked -----------------------------------------------------------------
 
@@ -309,6 +314,8 @@ class History:
             return RETRY_S
         began_s = self._clock.monotonic_s()
         try:
+            if began_s < self._cut_until_s:
+                raise HistoryError("is taken for unreachable by a drill")
             self._remote.ping()
             self._response_ms = round((self._clock.monotonic_s() - began_s) * 1000, 1)
             if leads:

@@ -59,7 +59,7 @@ def decode_envelope(text: str) -> tuple[c.Command, c.Stamp]:
 def level_of(command: c.Command, stamp: c.Stamp) -> int:
     """From which level of the cluster on this entry may be proposed."""
     level = levels.KINDS[type(command).__name__]
-    if not levels.FIELDS:
+    if max(levels.FIELDS.values(), default=levels.FIRST) <= level:
         return level
     return max(level, _level_within(command), _level_within(stamp))
 

@@ -127,6 +127,10 @@ class Session:
         """A client for who waits at a prompt, to be closed by the caller."""
         return self._made(timeout=COMPLETION_S)
 
+    def fresh(self) -> Client:
+        """Another client like it, to be closed by the caller."""
+        return self._made()
+
     def at(self, url: str) -> Client:
         """A client of one controller alone, to be closed by the caller; ValueError if malformed."""
         from orchestry.client import Client

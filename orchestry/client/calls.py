@@ -270,6 +270,17 @@ class Calls(ReleaseCalls[R, S]):
         path = f"/cluster/members/{path_part('node_id', node_id)}"
         return self._write("DELETE", path, None, key=key)
 
+    def begin_drill(
+        self, fault: str, *, term: int, seconds: int = 10, key: str | None = None
+    ) -> R:
+        """Let the leader of `term` fail on purpose: leader-kill, partition or db-down."""
+        body = {"fault": fault, "term": term, "seconds": seconds}
+        return self._write("POST", "/cluster/drill", body, key=key)
+
+    def probe_drill(self, *, key: str | None = None) -> R:
+        """Commit an entry that changes nothing."""
+        return self._write("POST", "/cluster/drill/probe", None, key=key)
+
     def transfer_leadership(self, to: str | None = None, *, key: str | None = None) -> R:
         """Hand leadership over, to controller `to` or to the one that is best prepared."""
         return self._write("POST", "/cluster/transfer", {} if to is None else {"to": to}, key=key)

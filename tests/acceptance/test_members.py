@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
+from orchestry import Client
 from tests.live import LiveCluster, app_spec, call, free_ports, until
+from tests.sdk_load import goes_on, writing
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
@@ -141,6 +143,45 @@ def test_from_one_to_three_and_a_dead_one_replaced(tmp_path: Path) -> None:
         assert status["cluster_size"] == 3
         cluster.kill("controller-1")
         assert cluster.write("POST", "/api/v1/apps/register", app_spec("late", "x:1"))[0] == 201
+
+
+@pytest.mark.long
+def test_from_one_to_three_to_five_and_back(tmp_path: Path) -> None:
+    """No call of the SDK fails meanwhile, and what was acknowledged is with all that are left."""
+    nodes = [f"controller-{number}" for number in range(1, 6)]
+    with GrowingCluster(tmp_path, 1) as cluster:
+        for node in nodes[1:]:
+            cluster.api_ports[node], cluster.raft_ports[node] = free_ports(2)
+        done: list[str] = []
+
+        def register(client: Client, writer: int, turn: int) -> None:
+            name = f"app-{writer}-{turn}"
+            client.register_app(app_spec(name, "x:1"))
+            done.append(name)
+
+        urls = [cluster.url(node) for node in nodes]
+        with writing(urls, register, rate=40) as load:
+            goes_on(load)
+            for load.step in nodes[1:]:
+                assert cluster.add(load.step, first=load.step == nodes[1])[0] == 201
+                goes_on(load)
+            until("all know the five", lambda: all(
+                cluster.members(node) == nodes for node in nodes), 60)
+            leader = str(cluster.leader())
+            rest = list(nodes)
+            for load.step in (leader, next(node for node in nodes if node != leader)):
+                assert cluster.remove(load.step)[0] == 200
+                process = cluster.processes.pop(load.step)
+                process.terminate()
+                assert process.wait(30) == 0
+                rest.remove(load.step)
+                goes_on(load)
+        print(f"from 1 to 5 to 3 controllers: {load.figures()}")
+        assert not load.failed
+        cluster.agree(rest)
+        apps = call("GET", cluster.url(rest[0], "/api/v1/apps"))[1]["apps"]
+        names = {row["name"] for row in apps}
+        assert set(done) <= names
 
 
 def test_the_leader_is_removed_and_comes_back(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ ELSEWHERE = {
     ("POST", "/cluster/members"): "tests/acceptance/test_members.py",
     ("DELETE", "/cluster/members/{node_id}"): "tests/acceptance/test_members.py",
     ("POST", "/cluster/transfer"): "tests/acceptance/test_members.py",
+    ("POST", "/cluster/drill"): "tests/api/test_drill.py",
+    ("POST", "/cluster/drill/probe"): "tests/api/test_drill.py",
     ("POST", "/cluster/restore"): "tests/acceptance/test_backup.py",
     ("PUT", "/api/v1/config"): "tests/acceptance/test_config.py",
     ("POST", "/api/v1/tokens"): "tests/api/test_tokens.py",

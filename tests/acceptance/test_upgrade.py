@@ -2,81 +2,24 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from orchestry import Client
-from orchestry.client import ApiError, ClientError, Conflict
+from orchestry.client import ApiError, Conflict
 from tests import builds
 from tests.live import app_spec, until
+from tests.sdk_load import WRITERS, goes_on, writing
 
 pytestmark = pytest.mark.acceptance
 
-RATE = 100
-WRITERS = 4
 CHANGE = {"scaling": {"default_cooldown": 200}}
 
 
-@dataclass
-class Load:
-    """What the writers saw: seconds of each call, what failed, and the worst of each step."""
-
-    took_s: list[float] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-    step: str = "before"
-    worst_s: dict[str, float] = field(default_factory=dict)
-    began_s: float = field(default_factory=time.monotonic)
-
-    def figures(self) -> str:
-        """One line for people."""
-        took = sorted(self.took_s)
-        rate = len(took) / (time.monotonic() - self.began_s)
-        return (f"{len(took)} SDK writes at {rate:.0f}/s, {len(self.failed)} failed; median "
-                f"{took[len(took) // 2] * 1000:.0f} ms, worst of each step: "
-                + ", ".join(f"{step} {worst * 1000:.0f} ms"
-                            for step, worst in self.worst_s.items()))
-
-
-@contextmanager
-def writing(urls: list[str]) -> Iterator[Load]:
-    """RATE writes a second by the SDK, each at its time, by WRITERS clients."""
-    load, stop = Load(), threading.Event()
-
-    def write(number: int) -> None:
-        client, due_s = Client(urls), time.monotonic() + number / RATE
-        while not stop.wait(max(0.0, due_s - time.monotonic())):
-            due_s = max(due_s + WRITERS / RATE, time.monotonic() - 1.0)
-            begun_s, step = time.monotonic(), load.step
-            try:
-                client.update_scaling_policy(f"app-{number}", {"max_replicas": 3 + number % 5})
-            except ClientError as error:
-                load.failed.append(repr(error))
-            took_s = time.monotonic() - begun_s
-            load.took_s.append(took_s)
-            load.worst_s[step] = max(took_s, load.worst_s.get(step, 0.0))
-
-    threads = [threading.Thread(target=write, args=(n,), daemon=True) for n in range(WRITERS)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield load
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(60)
-    assert not any(thread.is_alive() for thread in threads)
-
-
-def goes_on(load: Load) -> None:
-    """Wait for a second's worth of writes."""
-    count = len(load.took_s)
-    until("writes go on", lambda: len(load.took_s) > count + RATE, 30)
+def change_policy(client: Client, writer: int, turn: int) -> None:
+    """A write that makes nothing grow."""
+    client.update_scaling_policy(f"app-{writer}", {"max_replicas": 3 + turn % 5})
 
 
 @pytest.mark.beside
@@ -115,7 +58,7 @@ def test_three_controllers_are_upgraded_one_by_one_under_load(tmp_path: Path) ->
         before = cluster.levels().pop()
         leader = str(cluster.leader())
         followers = [node for node in cluster.ids if node != leader]
-        with writing(urls) as load:
+        with writing(urls, change_policy) as load:
             goes_on(load)
             for load.step in ("first follower", "second follower"):
                 node = followers[load.step == "second follower"]

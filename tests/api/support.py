@@ -115,6 +115,7 @@ class Node:
         self.acts = True
         self.checks = HealthChecks()
         self.records: dict[str, Record] = {}
+        self.cut: list[tuple[str, float]] = []
         self.host: EngineInfo | None = EngineInfo("1", 4, 8 * 1024**3, 0)
 
     def keep_history(self) -> None:
@@ -142,6 +143,10 @@ class Node:
     def transfer(self, to: str | None = None) -> str | None:
         """Nobody takes over."""
         return None
+
+    def cut_off(self, fault: str, seconds: float) -> None:
+        """Note it."""
+        self.cut.append((fault, seconds))
 
     def components(self) -> Mapping[str, Part | Component]:
         self.identity.refresh()

@@ -14,6 +14,7 @@ from cluster.consensus import transport
 from cluster.consensus.local_log import LocalLog
 from cluster.consensus.log import ReplicatedLog
 from cluster.consensus.syncobj_log import ConsensusError, RaftConfig, SyncObjLog
+from cluster.consensus.tickets import TICKET_TTL_S
 from cluster.state import levels
 from cluster.state.commands import (
     AnnounceController,
@@ -167,6 +168,25 @@ def test_without_a_majority_no_outcome_is_claimed(tmp_path: Path) -> None:
             logs[leader].submit(Noop(), stamp()).wait(WAIT_S)
         assert refused.value.code is Code.CLUSTER_NOT_READY
         assert "lost" not in logs[leader].state().apps
+
+
+def test_a_leader_that_is_cut_off_says_so_at_once(tmp_path: Path) -> None:
+    """Its open writes end as unknown when it loses its majority; the others elect, it follows."""
+    with raft_logs(tmp_path, 3) as logs:
+        old = str(one_leader(logs))
+        logs[old].submit(Noop(), stamp()).wait(WAIT_S)
+        logs[old].cut_off(3600.0)
+        ticket = logs[old].submit(RegisterApp("late", "{}", 1), stamp())
+        with pytest.raises(OrchestryError, match="the leader changed") as unknown:
+            ticket.wait(TICKET_TTL_S)
+        assert unknown.value.code is Code.UNKNOWN_OUTCOME
+        assert not logs[old].is_raft_leader()
+        others = {name: log for name, log in logs.items() if name != old}
+        until("the others have a leader", lambda: one_leader(others) in others, WAIT_S)
+        others[str(one_leader(others))].submit(RegisterApp("kept", "{}", 1), stamp()).wait(WAIT_S)
+        logs[old].cut_off(0.0)
+        until("it follows again", lambda: "kept" in logs[old].state().apps, WAIT_S)
+        assert "late" not in logs[old].state().apps
 
 
 def test_a_leader_that_stops_hands_over(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_environment_beats_file_beats_default(tmp_path: Path) -> None:
 
 GOOD = {
     "ORCHESTRY_HOST": "0.0.0.0", "ORCHESTRY_PORT": "8001", "ORCHESTRY_LOG_LEVEL": "DEBUG",
-    "ORCHESTRY_STREAMS_MAX": "10", "ORCHESTRY_ORIGINS": "https://ops.example.org",
+    "ORCHESTRY_DRILL": "on", "ORCHESTRY_STREAMS_MAX": "10", "ORCHESTRY_ORIGINS": "https://ops.example.org",
     "ORCHESTRY_AUTH": "on", "ORCHESTRY_BOOTSTRAP_TOKEN": "0123456789abcdef" * 2,
     "ORCHESTRY_TLS_CERT": "/etc/a.crt", "ORCHESTRY_TLS_KEY": "/etc/a.key",
     "ORCHESTRY_TLS_CA": "/etc/ca.crt", "ORCHESTRY_TLS_CLIENT_CA": "/etc/people.crt",

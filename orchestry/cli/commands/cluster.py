@@ -8,6 +8,7 @@ import click
 
 from orchestry.cli.commands.backup import backup, recover, restore
 from orchestry.cli.commands.config import config
+from orchestry.cli.commands.drill import drill
 from orchestry.cli.commands.verify import verify
 from orchestry.cli.output import printable
 from orchestry.cli.session import Command, Session
@@ -127,7 +128,7 @@ def transfer(session: Session, to: str | None) -> None:
 
 PARTS: tuple[click.Command, ...] = (
     status, leader, health, members, add, remove, transfer, verify, backup, restore, recover,
-    config,
+    config, drill,
 )
 COMMANDS = (
     click.Group("cluster", {part.name or "": part for part in PARTS},
