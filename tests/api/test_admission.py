@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+import api.admission
 from tests.api.callers import REGISTER, ask, asking, bearer, give
 from tests.api.support import SPEC, Node, make, spec
 
@@ -69,6 +70,18 @@ def test_reserved_hosts_belong_to_nobody(client: FlaskClient) -> None:
     hosts = {"hosts": ["free.example.org"]}
     assert client.post(REGISTER, json=spec(
         spec={**SPEC["spec"], "ingress": hosts})).status_code == 201
+
+
+def test_nobody_fills_the_ingress_for_the_others(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table of an ingress holds all apps or takes no change: the last one is refused."""
+    room = len("one.localhost/") + len("two.localhost/")
+    monkeypatch.setattr(api.admission, "ADDRESSES_CHARACTERS_MAX", room)
+    assert client.post(REGISTER, json=spec("one")).status_code == 201
+    answer = client.post(REGISTER, json=spec("four"))
+    assert (answer.status_code, answer.get_json()["code"]) == (503, "INSUFFICIENT_RESOURCES")
+    assert client.post(REGISTER, json=spec("two")).status_code == 201
 
 
 @pytest.fixture
