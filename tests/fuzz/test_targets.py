@@ -99,3 +99,16 @@ def test_length_prefixes(length: int) -> None:
     listener.feed(struct.pack("i", length) + b"x" * 40)
     assert not listener.heard
     assert not listener.transport._admitted
+
+
+def test_a_replayed_conversation_admits_nobody() -> None:
+    """All that a member said, sent again by somebody who only listened, proves nothing."""
+    member = wires.Listener(wires.SEALED)
+    for message in (b"nonce", wires.MEMBER, wires.PING, {"type": "append_entries", "term": 1}):
+        member.say(message)
+    assert member.heard == [{"type": "append_entries", "term": 1}]
+    thief = wires.Listener(wires.SEALED)
+    for data in member.fed:
+        thief.feed(data)
+    assert thief.heard == []
+    assert not thief.transport._admitted

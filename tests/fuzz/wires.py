@@ -109,6 +109,7 @@ class Listener:
         self.transport._onNewIncomingConnection(self.connection)
         self.seal = wire.Seal("c2", cipher, lambda claimed, reason: None)
         self.at_s = 0
+        self.fed: list[bytes] = []
 
     def _hear(self, node: Any, message: Any) -> None:
         assert node in self.transport._admitted, "a message came through before a proof"
@@ -116,6 +117,7 @@ class Listener:
 
     def feed(self, data: bytes) -> None:
         """Let bytes come in, as the poll of a tick would."""
+        self.fed.append(data)
         self.socket.incoming += data
         for descriptor, callback in tuple(self.poller.callbacks.items()):
             callback(descriptor, POLL_EVENT_TYPE.READ)
