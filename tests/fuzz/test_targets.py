@@ -7,11 +7,14 @@ import logging
 import random
 import struct
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pysyncobj.transport import TCPTransport
 
+from cluster.consensus import transport
 from cluster.consensus.errors import ConsensusError
 from cluster.consensus.journal import _ENTRY, Journal, _frame, _header, _record
 from tests.fuzz import charts, journals, specs, wires
@@ -112,3 +115,18 @@ def test_a_replayed_conversation_admits_nobody() -> None:
         thief.feed(data)
     assert thief.heard == []
     assert not thief.transport._admitted
+
+
+def test_every_field_of_a_ping_is_checked_and_fuzzed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new field without a type here could stop the Raft thread of whoever gets a wrong one."""
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(TCPTransport, "send", lambda self, node, message: sent.append(message))
+    listener = wires.Listener(wires.SEALED)
+    listener.transport._ping(next(iter(listener.transport._nodes)))
+    (ping,) = sent
+    assert set(ping) == set(wires.PING) == {"type", *transport._FIELDS["ping"]}
+    for field in transport._FIELDS["ping"]:
+        member = wires.Listener(wires.SEALED)
+        for message in (b"nonce", wires.MEMBER, {**wires.PING, field: [1]}):
+            member.say(message)
+        assert not member.transport._admitted, field

@@ -27,7 +27,7 @@ ME, MEMBER = "127.0.0.1:7001", "127.0.0.1:7002"
 OPEN, SEALED = wire.Cipher(None), wire.Cipher("the secret of the fuzzed cluster")
 PING: dict[str, Any] = {
     "type": "ping", "id": "c2", "protocol": PROTOCOL, "cluster": "", "incarnation": "i",
-    "members": {}, "members_index": 0,
+    "members": {}, "members_index": 0, "level": 1,
 }
 WORDS = (*PING, "refused", "reason", "outcast", "append_entries", "term", "entries", "readonly",
          "prevLogIdx", "commit_index", "serialized", ME, MEMBER, "c1", "c2", "add", "status")
