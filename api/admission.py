@@ -11,7 +11,7 @@ from typing import Any
 
 from api.access import caller
 from api.here import config_of, here
-from cluster.state.addresses import hosts
+from cluster.state.addresses import addresses, hosts
 from cluster.state.model import ClusterState
 from orchestry import admission
 from orchestry.access import at_least
@@ -19,12 +19,16 @@ from orchestry.errors import Code, OrchestryError
 from orchestry.spec import parse
 from orchestry.spec.model import AppSpec
 
+ADDRESSES_CHARACTERS_MAX = 4_000_000
+"""Of all apps together: the table of an ingress has 8 MiB, and is pushed whole or not at all."""
+
 
 def must_be_allowed(spec: AppSpec, state: ClusterState) -> None:
     """Refuse an app that this cluster does not allow, or cannot carry out.
 
     Raises:
-        OrchestryError: INVALID_SPEC with every field; FORBIDDEN for a name of another's.
+        OrchestryError: INVALID_SPEC with every field; FORBIDDEN for a name of another's;
+            INSUFFICIENT_RESOURCES when the ingress has no room for its addresses.
     """
     config = config_of(state)
     found = hosts(spec, config.domain)
@@ -34,6 +38,11 @@ def must_be_allowed(spec: AppSpec, state: ClusterState) -> None:
         raise OrchestryError(
             Code.INVALID_SPEC, [{"field": p.field, "message": p.message} for p in problems])
     _must_reach_hosts(found, config.domain)
+    others = sum(len(address) for address, app in state.owners.items() if app != spec.name)
+    if others + sum(map(len, addresses(spec, config.domain))) > ADDRESSES_CHARACTERS_MAX:
+        raise OrchestryError(
+            Code.INSUFFICIENT_RESOURCES, "All applications together have hosts and paths of more "
+            f"than {ADDRESSES_CHARACTERS_MAX} characters: use fewer or shorter ones")
 
 
 def _must_reach_hosts(found: tuple[str, ...], domain: str) -> None:

@@ -32,7 +32,8 @@ STRANGER_BYTES_MAX = 16 * 1024
 UNREADABLE = "it sent a message that cannot be read; run the same version on all controllers"
 _FIELDS: Mapping[str, Mapping[str, tuple[type, Any]]] = {
     "ping": {"id": (str, None), "protocol": (int, None), "cluster": (str, None),
-             "incarnation": (str, ""), "members": (dict, {}), "members_index": (int, 0)},
+             "incarnation": (str, ""), "members": (dict, {}), "members_index": (int, 0),
+             "level": (int, levels.FIRST)},
     "refused": {"reason": (str, None), "outcast": (bool, False), "members_index": (int, 0)},
 }
 """Our own messages: the type of each field, and what holds without it; None: it must be there."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,6 +30,8 @@ FILE = "bootstrap-token"
 NAME = "bootstrap"
 PERIOD_S = 1.0
 FILE_BYTES_MAX = 1024
+CONSOLE = Path("/dev/console")
+"""In a container started with a terminal, that is this one, and Docker keeps it in a log file."""
 
 
 class Ticket(Protocol):
@@ -38,17 +41,38 @@ class Ticket(Protocol):
         """The outcome, None while it is not known; raises OrchestryError when it never will be."""
 
 
+def on_terminal(text: str) -> bool:
+    """Show a token to whoever sits at this process's terminal; False where nobody does."""
+    if not sys.stdout.isatty() or _is_console(sys.stdout.fileno()):
+        return False
+    sys.stdout.write(
+        f"\nThe first admin token, shown here this once:\n\n    {text}\n\n"
+        "Use it as ORCHESTRY_TOKEN; make tokens with roles, and revoke it.\n\n")
+    sys.stdout.flush()
+    return True
+
+
+def _is_console(descriptor: int) -> bool:
+    with contextlib.suppress(OSError):
+        return os.fstat(descriptor).st_rdev == CONSOLE.stat().st_rdev
+    return False
+
+
 class Bootstrap:
-    """Makes the first token while this controller leads; stepped by the control thread."""
+    """Makes the first token while this controller leads; stepped by the control thread.
+
+    `show` puts a new token before somebody's eyes, and in no log; False when it could not.
+    """
 
     def __init__(
         self, settings: Settings, clock: Clock, *, acting: Callable[[], Lease | None],
-        submit: Callable[[Command, Stamp], Ticket],
+        submit: Callable[[Command, Stamp], Ticket], show: Callable[[str], bool] = on_terminal,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._acting = acting
         self._submit = submit
+        self._show = show
         self._file = settings.data_dir / FILE
         self._next_s = 0.0
         self._asked: Ticket | None = None
@@ -87,12 +111,22 @@ class Bootstrap:
                 return True
         self._asked = None
         if applied is not None and applied.rejected is None:
-            logger.warning("==== FIRST ADMIN TOKEN ==== it is %s", (
-                "the one in ORCHESTRY_BOOTSTRAP_TOKEN" if self._settings.bootstrap_token
-                else f"in {self._file}: use it as ORCHESTRY_TOKEN"))
+            self._tell()
         elif applied is not None:
             logger.warning("the first token was not made: %s", applied.details)
         return False
+
+    def _tell(self) -> None:
+        """Where the token is goes to the log, the token itself to a terminal at most."""
+        if self._settings.bootstrap_token:
+            place = "the one in ORCHESTRY_BOOTSTRAP_TOKEN"
+        else:
+            place = f"in {self._file}: use it as ORCHESTRY_TOKEN"
+            with contextlib.suppress(OSError):
+                text = read(self._file)
+                if text and self._show(text):
+                    place += "; it was shown on the terminal"
+        logger.warning("==== FIRST ADMIN TOKEN ==== it is %s", place)
 
     def _made(self) -> str:
         text = new_token()

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import pty
 import stat
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +16,12 @@ from typing import Any
 
 import pytest
 
+from cluster.control.bootstrap import FILE, read
 from orchestry import Client
 from orchestry.cli import main
 from orchestry.client import ApiError, Forbidden
 from tests.asking_cluster import SECRET, AskingCluster
-from tests.live import app_spec, call, until
+from tests.live import app_spec, call, free_ports, until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 KNOWN_S = 30.0
@@ -143,3 +148,48 @@ def test_controllers_serve_one_another(cluster: AskingCluster) -> None:
         return any(line.startswith(f'{name}200"') for line in lines)
 
     until("followers copied what the leader measured", answered, KNOWN_S)
+
+
+def test_the_first_token_on_a_terminal(tmp_path: Path) -> None:
+    """Who starts a controller by hand sees it once; the log, and a second start, do not have it."""
+    (port,) = free_ports(1)
+    environ = {
+        "PATH": os.environ["PATH"], "ORCHESTRY_AUTH": "on", "ORCHESTRY_ENGINE": "fake",
+        "ORCHESTRY_PORT": str(port), "ORCHESTRY_DATA_DIR": str(tmp_path / "data")}
+
+    def started() -> str:
+        ours, theirs = pty.openpty()
+        with (tmp_path / "log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "api.node"], env=environ, stdin=subprocess.DEVNULL,
+                stdout=theirs, stderr=log, start_new_session=True)
+        os.close(theirs)
+        os.set_blocking(ours, False)
+        seen = b""
+
+        def good() -> bool:
+            nonlocal seen
+            with contextlib.suppress(BlockingIOError):
+                seen += os.read(ours, 65_536)
+            text = read(tmp_path / "data" / FILE)
+            return bool(text) and call("GET", f"http://127.0.0.1:{port}/api/v1/tokens", headers={
+                "Authorization": f"Bearer {text}"})[0] == 200
+
+        try:
+            until("the token is good", good, KNOWN_S)
+            until("the log tells of it", lambda: good() and (
+                "FIRST ADMIN TOKEN" in (tmp_path / "log").read_text()), KNOWN_S)
+        finally:
+            process.terminate()
+            process.wait(KNOWN_S)
+        with contextlib.suppress(OSError):  # nobody holds the other end any more
+            seen += os.read(ours, 65_536)
+        os.close(ours)
+        return seen.decode()
+
+    token = ""
+    for start in (1, 2):
+        seen = started()
+        token = read(tmp_path / "data" / FILE)
+        assert seen.count(token) == (1 if start == 1 else 0), seen
+    assert token not in (tmp_path / "log").read_text()

@@ -112,7 +112,9 @@ def known(cluster: AskingCluster) -> dict[str, Any]:
                                       headers=cluster.headers, timeout_s=ANSWER_S)
         assert status == 200, found[path]
     found["/api/v1/config"].pop("node_id")
-    found["/cluster/members"].pop("index", None)
+    members = found["/cluster/members"]  # besides, who was heard of when
+    found["/cluster/members"] = [members["members_index"], sorted(
+        (one["node_id"], one["raft_address"]) for one in members["members"])]
     for token in found["/api/v1/tokens"]["tokens"]:
         token.pop("last_used", None)
     return found

@@ -7,11 +7,14 @@ import logging
 import random
 import struct
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pysyncobj.transport import TCPTransport
 
+from cluster.consensus import transport
 from cluster.consensus.errors import ConsensusError
 from cluster.consensus.journal import _ENTRY, Journal, _frame, _header, _record
 from tests.fuzz import charts, journals, specs, wires
@@ -99,3 +102,31 @@ def test_length_prefixes(length: int) -> None:
     listener.feed(struct.pack("i", length) + b"x" * 40)
     assert not listener.heard
     assert not listener.transport._admitted
+
+
+def test_a_replayed_conversation_admits_nobody() -> None:
+    """All that a member said, sent again by somebody who only listened, proves nothing."""
+    member = wires.Listener(wires.SEALED)
+    for message in (b"nonce", wires.MEMBER, wires.PING, {"type": "append_entries", "term": 1}):
+        member.say(message)
+    assert member.heard == [{"type": "append_entries", "term": 1}]
+    thief = wires.Listener(wires.SEALED)
+    for data in member.fed:
+        thief.feed(data)
+    assert thief.heard == []
+    assert not thief.transport._admitted
+
+
+def test_every_field_of_a_ping_is_checked_and_fuzzed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new field without a type here could stop the Raft thread of whoever gets a wrong one."""
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(TCPTransport, "send", lambda self, node, message: sent.append(message))
+    listener = wires.Listener(wires.SEALED)
+    listener.transport._ping(next(iter(listener.transport._nodes)))
+    (ping,) = sent
+    assert set(ping) == set(wires.PING) == {"type", *transport._FIELDS["ping"]}
+    for field in transport._FIELDS["ping"]:
+        member = wires.Listener(wires.SEALED)
+        for message in (b"nonce", wires.MEMBER, {**wires.PING, field: [1]}):
+            member.say(message)
+        assert not member.transport._admitted, field

@@ -27,7 +27,7 @@ ME, MEMBER = "127.0.0.1:7001", "127.0.0.1:7002"
 OPEN, SEALED = wire.Cipher(None), wire.Cipher("the secret of the fuzzed cluster")
 PING: dict[str, Any] = {
     "type": "ping", "id": "c2", "protocol": PROTOCOL, "cluster": "", "incarnation": "i",
-    "members": {}, "members_index": 0,
+    "members": {}, "members_index": 0, "level": 1,
 }
 WORDS = (*PING, "refused", "reason", "outcast", "append_entries", "term", "entries", "readonly",
          "prevLogIdx", "commit_index", "serialized", ME, MEMBER, "c1", "c2", "add", "status")
@@ -109,6 +109,7 @@ class Listener:
         self.transport._onNewIncomingConnection(self.connection)
         self.seal = wire.Seal("c2", cipher, lambda claimed, reason: None)
         self.at_s = 0
+        self.fed: list[bytes] = []
 
     def _hear(self, node: Any, message: Any) -> None:
         assert node in self.transport._admitted, "a message came through before a proof"
@@ -116,6 +117,7 @@ class Listener:
 
     def feed(self, data: bytes) -> None:
         """Let bytes come in, as the poll of a tick would."""
+        self.fed.append(data)
         self.socket.incoming += data
         for descriptor, callback in tuple(self.poller.callbacks.items()):
             callback(descriptor, POLL_EVENT_TYPE.READ)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +44,8 @@ class World:
         self.clock = Clock()
         self.leader = "one"
         self.lost = False
+        self.shown: list[str] = []
+        self.terminal = True
         self.begin("one")
 
     def begin(self, node: str) -> None:
@@ -63,7 +69,13 @@ class World:
             epoch = self.log.state().leadership.epoch
             return Lease(epoch, self.clock.now_s, 1.5) if self.leader == node else None
 
-        return Bootstrap(settings, self.clock, acting=acting, submit=self.submit)
+        return Bootstrap(
+            settings, self.clock, acting=acting, submit=self.submit, show=self.show)
+
+    def show(self, text: str) -> bool:
+        """A terminal, if there is one."""
+        self.shown += [text] if self.terminal else []
+        return self.terminal
 
     def step(self, *parts: Bootstrap) -> None:
         """Some seconds in the life of controllers."""
@@ -181,3 +193,56 @@ def test_a_folder_that_takes_no_file_is_told(
     world.step(one)
     assert world.tokens() == set()
     assert "cannot be kept" in caplog.text
+
+
+def test_it_is_shown_once_where_somebody_looks(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the controller that made it, when it is good; never again, and never in the log."""
+    one, two = world.controller("one"), world.controller("two")
+    world.step(one, two)
+    world.step(one, two, world.controller("one"))
+    token = world.file("one")
+    assert world.shown == [token]
+    assert "it was shown on the terminal" in caplog.text
+    assert token not in caplog.text
+
+
+def test_without_a_terminal_the_log_tells_of_the_file(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And of a token that was given, of which the user knows, nothing is shown."""
+    world.terminal = False
+    world.step(world.controller("one"))
+    assert FILE in caplog.text
+    assert "shown on the terminal" not in caplog.text
+    assert world.file("one") not in caplog.text
+
+
+def test_a_token_that_was_given_is_not_shown(world: World) -> None:
+    """Who set it knows it."""
+    world.step(world.controller("one", ORCHESTRY_BOOTSTRAP_TOKEN="0123456789abcdef" * 2))
+    assert world.tokens()
+    assert world.shown == []
+
+
+@pytest.mark.parametrize(("terminal", "console", "shown"), [
+    (True, False, True), (False, False, False), (True, True, False)])
+def test_what_counts_as_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool, console: bool, shown: bool
+) -> None:
+    """No file, and no console, which in a container is a log file of Docker."""
+    ours, theirs = pty.openpty()
+    try:
+        with open(os.ttyname(theirs) if terminal else tmp_path / "out", "w") as out:
+            monkeypatch.setattr(sys, "stdout", out)
+            place = Path(os.ttyname(theirs)) if console else tmp_path / "console"
+            monkeypatch.setattr(bootstrap, "CONSOLE", place)
+            assert bootstrap.on_terminal("s3cr3t") is shown
+        os.set_blocking(ours, False)
+        with contextlib.suppress(BlockingIOError):
+            assert (b"s3cr3t" in os.read(ours, 4096)) is shown
+        assert terminal or (tmp_path / "out").read_bytes() == b""
+    finally:
+        os.close(ours)
+        os.close(theirs)
