@@ -204,6 +204,20 @@ class Settings:
         "Seconds between two measurements of all applications, each with a decision.")
     ingress_port: int = _setting(
         "INGRESS_PORT", readers.port, 8080, "Port on which the ingress serves the applications.")
+    ingress_certs: str = _setting(
+        "INGRESS_CERTS", readers.path, "",
+        "Folder with certificates of applications' hosts as NAME.crt and NAME.key in PEM; all"
+        " controllers need the same.")
+    ingress_tls_port: int = _setting(
+        "INGRESS_TLS_PORT", readers.port, 443,
+        "Port at which clients reach the ingress over HTTPS; redirects go there.")
+    ingress_redirect: bool = _setting(
+        "INGRESS_HTTPS_REDIRECT", readers.flag, False,
+        "true: requests in the clear for a host with a certificate are sent to HTTPS.")
+    ingress_hsts_s: int = _setting(
+        "INGRESS_HSTS", readers.whole(0, 63_072_000), 0,
+        "Seconds for which browsers shall use HTTPS only for a host that they reached over it;"
+        " 0: they are not told.")
     ingress_domain: str = _setting(
         "INGRESS_DOMAIN", readers.domain, "localhost",
         "An application without hosts is reachable as its name under this domain.")

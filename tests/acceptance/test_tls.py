@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -11,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from cluster.ingress.local import LocalNginx
 from orchestry.client import Client
 from tests.architecture.files import ROOT
 from tests.certificates import TestCa
-from tests.live import LiveCluster, app_spec, call, until
+from tests.ingress_parts import ask, short_directory
+from tests.live import LiveCluster, app_spec, call, free_ports, until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
@@ -133,3 +137,61 @@ def test_certificates_change_while_it_runs(cluster: SecureCluster) -> None:
     assert f"{broken}.crt" in told["detail"]
     status, _ = cluster.write("POST", "/api/v1/apps/register", app_spec("shop", "shop:1"))
     assert status == 201
+
+
+class IngressCluster(LiveCluster):
+    """One controller whose ingress speaks HTTPS too."""
+
+    tls_port = 0
+
+    def start_ingress(self) -> None:
+        self.tls_port = free_ports(1)[0]
+        self.nginx = LocalNginx(
+            self.folder / "ingress", self.ingress_port, tls_port=self.tls_port)
+        self.nginx.start()
+
+    def variables(self, node: str) -> dict[str, str]:
+        return super().variables(node) | {
+            "INGRESS_CERTS": str(self.folder / "certs"), "INGRESS_TLS_PORT": str(self.tls_port),
+            "INGRESS_HTTPS_REDIRECT": "true", "INGRESS_HSTS": "60",
+        }
+
+
+@pytest.mark.nginx
+def test_files_of_hosts_reach_the_ingress(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of certificates is served by name, and again when it changes; faults are told."""
+    with short_directory() as folder:
+        ca = TestCa(folder / "certs")
+        Path(ca.file).rename(tmp_path / "ca.pem")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        ca.issue("shop", "shop.localhost", file="shop")
+        with IngressCluster(folder, size=1, engine="fake") as live:
+            live.write("POST", "/api/v1/apps/register", app_spec("shop", "shop:1"))
+
+            def served() -> str:
+                plain = socket.create_connection(("127.0.0.1", live.tls_port), WAIT_S)
+                secure = ssl.create_default_context().wrap_socket(
+                    plain, server_hostname="shop.localhost")
+                with secure:
+                    secure.sendall(b"GET / HTTP/1.1\r\nHost: shop.localhost\r\n"
+                                   b"Connection: close\r\n\r\n")
+                    head = secure.recv(65536)
+                    assert b"max-age=60" in head
+                    names: Any = secure.getpeercert()
+                    return str(names["subject"][0][0][1])
+
+            until("the certificate is served", lambda: served() == "shop", WAIT_S)
+            location = f"https://shop.localhost:{live.tls_port}/x"
+            redirected = ask(live.ingress_port, "shop.localhost", "/x")
+            assert (redirected.status, redirected.headers["Location"]) == (308, location)
+            ca.issue("newer", "shop.localhost", file="shop")
+            until("the new one is served", lambda: served() == "newer", WAIT_S)
+            (folder / "certs" / "shop.key").write_text("nonsense")
+            url = live.url(live.ids[0], "/health")
+            part = until("it tells", lambda: (
+                found := call("GET", url)[1]["components"]["tls"])["status"] == "degraded"
+                and found, WAIT_S)
+            assert "shop.key" in part["detail"]
+            assert served() == "newer"

@@ -67,6 +67,8 @@ GOOD = {
     "DOCKER_HOST": "unix:///run/docker.sock", "DOCKER_NETWORK": "apps",
     "DOCKER_SUBNET": "10.88.0.0/16", "DOCKER_TIMEOUT": "2.5", "SCALING_INTERVAL": "5",
     "INGRESS_PORT": "80", "INGRESS_DOMAIN": "apps.example.org",
+    "INGRESS_CERTS": "/etc/certs", "INGRESS_TLS_PORT": "8443", "INGRESS_HTTPS_REDIRECT": "true",
+    "INGRESS_HSTS": "600",
     "DATABASE_URL": "postgresql://me:s3cret@db.example/orchestry",
     "POSTGRES_PORT": "5433", "POSTGRES_DB": "history",
     "POSTGRES_USER": "me", "POSTGRES_PASSWORD": "s3cret", "POSTGRES_POOL_SIZE": "9",
