@@ -21,6 +21,7 @@ from api.replica_logs import LogReader
 from api.routes import (
     actions,
     apps,
+    authority,
     backup,
     cluster,
     compat,
@@ -88,7 +89,8 @@ def create_app(controller: Controller) -> Flask:
     access.guard(app, controller)
     audit.install(app, controller)
     for part in (apps, deploys, scaling, health, metrics, history, logs, cluster, members, actions,
-                 backup, system, config, tokens, audit_routes, peers, stream_routes, compat):
+                 backup, system, config, tokens, audit_routes, peers, stream_routes, compat,
+                 authority):
         app.register_api(part.blueprint)
     docs.install(app)
     app.wsgi_app = TakeOver(app.wsgi_app, streams.hub)  # type: ignore[method-assign]

@@ -20,7 +20,8 @@ RATE_LIMIT_MAX = 1_000_000_000
 _PREFIXES = ("ORCHESTRY_", "CLUSTER_", "CONTROLLER_", "INGRESS_", "RATE_LIMIT_")
 # Variables with our prefix that belong to the command line and the ingress, not to a controller.
 _OTHERS = frozenset({
-    "ORCHESTRY_URL", "ORCHESTRY_TOKEN", "ORCHESTRY_CA", "INGRESS_ADMIN_TOKEN", "INGRESS_BASE_IMAGE",
+    "ORCHESTRY_URL", "ORCHESTRY_TOKEN", "ORCHESTRY_CA", "ORCHESTRY_JOIN_TOKEN",
+    "INGRESS_ADMIN_TOKEN", "INGRESS_BASE_IMAGE",
 })
 
 
@@ -103,6 +104,10 @@ class Settings:
         "ORCHESTRY_TLS_CA", readers.path, "",
         "File in PEM with the CAs by which controllers know one another; by default those of the"
         " system.")
+    tls_ca_key: str = _setting(
+        "ORCHESTRY_TLS_CA_KEY", readers.path, "",
+        "File in PEM with the key of the cluster's own CA: this controller then renews its"
+        " certificate, and signs those of controllers with a join token.")
     tls_client_ca: str = _setting(
         "ORCHESTRY_TLS_CLIENT_CA", readers.path, "",
         "File in PEM with CAs: clients of the API then need a certificate of one of them, or of"

@@ -58,6 +58,7 @@ GOOD = {
     "ORCHESTRY_AUTH": "on", "ORCHESTRY_BOOTSTRAP_TOKEN": "0123456789abcdef" * 2,
     "ORCHESTRY_TLS_CERT": "/etc/a.crt", "ORCHESTRY_TLS_KEY": "/etc/a.key",
     "ORCHESTRY_TLS_CA": "/etc/ca.crt", "ORCHESTRY_TLS_CLIENT_CA": "/etc/people.crt",
+    "ORCHESTRY_TLS_CA_KEY": "/etc/ca.key",
     "CLUSTER_TLS": "both", "ORCHESTRY_DATA_DIR": "/srv/data",
     "ORCHESTRY_ENGINE": "fake", "CONTROLLER_NODE_ID": "a",
     "CONTROLLER_API_URL": "https://a.example:8001/", "CLUSTER_MODE": "cluster",
