@@ -252,16 +252,16 @@ class IngressSync:
 
 def host_https(settings: Settings, hosts: HostCertificates) -> Callable[[], Https]:
     """What ingresses need for HTTPS, as the settings and the files of certificates say."""
-    made: list[tuple[object, Https]] = []
+    made: list[tuple[object, object, Https]] = []
 
     def https() -> Https:
-        current = hosts.current
-        if not made or made[0][0] is not current:
-            made[:] = [(current, Https(
+        current, challenges = hosts.current, hosts.challenges
+        if not made or made[0][0] is not current or made[0][1] != challenges:
+            made[:] = [(current, challenges, Https(
                 tuple(Certificate(one.hosts, one.chain, one.key) for one in current),
                 settings.ingress_tls_port if settings.ingress_redirect else 0,
-                settings.ingress_hsts_s,
+                settings.ingress_hsts_s, challenges or (), challenges is not None,
             ))]
-        return made[0][1]
+        return made[0][2]
 
     return https

@@ -48,13 +48,15 @@ class Https:
 
     With `redirect_port`, requests in the clear for a host with a certificate are sent there.
     `hsts_s` is for how long browsers shall remember that; 0: they are not told. `challenges`
-    are answers below /.well-known/acme-challenge/, by token.
+    are answers below /.well-known/acme-challenge/, by token; with `acme` a request for another
+    token there waits some seconds for its answer before it goes its usual way.
     """
 
     certificates: tuple[Certificate, ...] = ()
     redirect_port: int = 0
     hsts_s: int = 0
     challenges: tuple[tuple[str, str], ...] = ()
+    acme: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,7 @@ def _table_json(table: Table) -> dict[str, object]:
             ],
             "redirect_port": table.https.redirect_port,
             "hsts_s": table.https.hsts_s,
+            "acme": table.https.acme,
             "challenges": [
                 {"token": token, "answer": answer} for token, answer in table.https.challenges
             ],

@@ -7,6 +7,7 @@ hosts it is, it says itself. A pair that cannot be used is left out, or stays as
 from __future__ import annotations
 
 import logging
+import re
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,11 @@ from cluster.tls.errors import TlsError
 
 logger = logging.getLogger(__name__)
 
+CHALLENGES = ".well-known/acme-challenge"
+CHALLENGES_MAX = 1000
+ANSWER_BYTES_MAX = 512
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,256}")
+_ANSWER = re.compile(rf"[A-Za-z0-9._-]{{1,{ANSWER_BYTES_MAX}}}")
 PAIRS_MAX = 500
 PEM_BYTES_MAX = 65_536
 
@@ -42,6 +48,8 @@ class HostCertificates:
         self._found: dict[str, HostCertificate] = {}
         self._faults: dict[str, str] = {}
         self.current: tuple[HostCertificate, ...] = ()
+        self.challenges: tuple[tuple[str, str], ...] | None = None
+        """Answers to ACME's HTTP-01 by token; None without a folder for them."""
 
     def fault(self) -> str:
         """What cannot be used, and what has expired; "" when all is well."""
@@ -53,6 +61,7 @@ class HostCertificates:
         """Look at the folder again, and read what is new."""
         if self._folder is None:
             return
+        self.challenges = _challenges(self._folder / CHALLENGES)
         try:
             files = sorted(self._folder.glob("*.crt"))
             signature = [self._sign(path) for path in files]
@@ -118,6 +127,24 @@ class HostCertificates:
         except (OSError, ValueError) as error:
             raise TlsError(f"{key_path} is not the key of {path}, or has a pass phrase") from error
         return HostCertificate(path.stem, tuple(sorted(facts.names)), chain, key, facts.ends_ms)
+
+
+def _challenges(folder: Path) -> tuple[tuple[str, str], ...] | None:
+    """What an ACME client has put into its webroot; None when it has none there."""
+    found: list[tuple[str, str]] = []
+    try:
+        for path in sorted(folder.iterdir())[:CHALLENGES_MAX]:
+            if not path.is_file():
+                continue
+            answer = path.read_bytes()[:ANSWER_BYTES_MAX + 1].decode("ascii", "replace").strip()
+            if _NAME.fullmatch(path.name) and _ANSWER.fullmatch(answer):
+                found.append((path.name, answer))
+    except FileNotFoundError:
+        # The folder is not there, or a file of it just went: the next look tells.
+        return tuple(found) if folder.is_dir() else None
+    except OSError as error:
+        logger.error("%s cannot be read: %s", folder, error.strerror)
+    return tuple(found)
 
 
 def _text(path: Path) -> str:

@@ -6,6 +6,7 @@ import http.client
 import socket
 import ssl
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,18 @@ def test_challenges_are_answered_before_redirects(
             assert (answer.status, answer.text) == (200, "tok-1.print")
         assert ask(nginx.port, "shop.localhost", f"{path}tok-2").status == 308
         assert ask(nginx.port, "blog.localhost", f"{path}tok-2").text == "r"
+
+
+def test_a_challenge_is_waited_for(nginx: LocalNginx, versions: Versions) -> None:
+    """Who asks before the answer has come gets it when it comes; what never comes goes on."""
+    path = "/.well-known/acme-challenge/"
+    with replicas("r") as (replica,), ThreadPoolExecutor(1) as pool:
+        route = one_route(replica.peer)
+        versions.push(Https(acme=True), route)
+        early = pool.submit(ask, nginx.port, "shop.localhost", f"{path}tok-9")
+        versions.push(Https(challenges=(("tok-9", "tok-9.print"),), acme=True), route)
+        assert early.result(DEADLINE_S).text == "tok-9.print"
+        assert ask(nginx.port, "shop.localhost", f"{path}other").text == "r"
 
 
 @pytest.mark.parametrize("https", [

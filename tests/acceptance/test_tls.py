@@ -195,3 +195,48 @@ def test_files_of_hosts_reach_the_ingress(
                 and found, WAIT_S)
             assert "shop.key" in part["detail"]
             assert served() == "newer"
+
+
+class StubAcme:
+    """What an ACME server does for HTTP-01: asks the host, then issues; no JWS, no accounts."""
+
+    def __init__(self, ca: TestCa, ingress_port: int) -> None:
+        self._ca = ca
+        self._port = ingress_port
+
+    def issue(self, host: str, token: str, expected: str) -> bool:
+        """Whether the host answered, and so has its certificate."""
+        found = ask(self._port, host, f"/.well-known/acme-challenge/{token}")
+        if found.status != 200 or found.text != expected:
+            return False
+        self._ca.issue(host, host, file=host)
+        return True
+
+
+@pytest.mark.nginx
+def test_an_acme_client_with_a_webroot_gets_its_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer is there when the server asks at once, and the certificate is served."""
+    with short_directory() as folder:
+        ca = TestCa(folder / "certs")
+        Path(ca.file).rename(tmp_path / "ca.pem")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        webroot = folder / "certs" / ".well-known" / "acme-challenge"
+        webroot.mkdir(parents=True)
+        with IngressCluster(folder, size=1, engine="fake") as live:
+            live.write("POST", "/api/v1/apps/register", app_spec("shop", "shop:1"))
+            until("routes are there", lambda: ask(live.ingress_port, "shop.localhost").status
+                  == 503, WAIT_S)
+            acme = StubAcme(ca, live.ingress_port)
+            assert not acme.issue("shop.localhost", "token-0", "token-0.print")
+            (webroot / "token-1").write_text("token-1.print")
+            assert acme.issue("shop.localhost", "token-1", "token-1.print")
+
+            def served() -> bool:
+                with socket.create_connection(("127.0.0.1", live.tls_port), WAIT_S) as plain:
+                    ssl.create_default_context().wrap_socket(
+                        plain, server_hostname="shop.localhost").close()
+                    return True
+
+            until("the certificate is served", served, WAIT_S)

@@ -64,6 +64,28 @@ def test_what_cannot_be_used_is_left_out_and_told(ca: TestCa) -> None:
     assert found.current == ()
 
 
+def test_answers_of_an_acme_client(ca: TestCa) -> None:
+    """What it writes below its webroot is told; what is no token or no answer is not."""
+    found = HostCertificates(str(ca.folder), SystemClock())
+    https = host_https(config.load({}), found)
+    found.refresh()
+    assert found.challenges is None
+    assert not https().acme
+    webroot = ca.folder / ".well-known" / "acme-challenge"
+    webroot.mkdir(parents=True)
+    found.refresh()
+    assert https().acme
+    (webroot / "tok-1").write_text("tok-1.print\n")
+    (webroot / "tok.2").write_text("tok.print")
+    (webroot / "tok-3").write_text("two words")
+    (webroot / "tok-0").mkdir()
+    found.refresh()
+    assert https().challenges == (("tok-1", "tok-1.print"),)
+    (webroot / "tok-1").unlink()
+    found.refresh()
+    assert https().challenges == ()
+
+
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     """And one that was not asked for is no fault."""
     missing = HostCertificates(str(tmp_path / "nowhere"), SystemClock())

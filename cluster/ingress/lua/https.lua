@@ -5,8 +5,13 @@ local M = {}
 
 local CHALLENGE = "/.well-known/acme-challenge/"
 
+local WAIT_S = 3              -- an answer is on its way for a second or two
+local PAUSE_S = 0.1
+local MAX_WAITING = 100       -- of one worker
+
 local by_host, parsed = {}, {}
-local challenges, has_challenges = {}, false
+local challenges, acme = {}, false
+local waiting = 0
 local redirect_port, hsts = 0, nil
 
 local function parse(one)
@@ -36,10 +41,9 @@ function M.install(new)
         end
     end
     by_host, parsed = hosts, kept
-    challenges, has_challenges = {}, false
+    challenges, acme = {}, new.acme or #new.challenges > 0
     for _, one in ipairs(new.challenges) do
         challenges[one.token] = one.answer
-        has_challenges = true
     end
     redirect_port = new.redirect_port
     hsts = new.hsts_s > 0 and "max-age=" .. new.hsts_s or nil
@@ -74,7 +78,7 @@ function M.certificate()
 end
 
 local function is_challenge(uri)
-    return has_challenges and uri:sub(1, #CHALLENGE) == CHALLENGE
+    return acme and uri:sub(1, #CHALLENGE) == CHALLENGE
 end
 
 local function to_https(var, host)
@@ -83,13 +87,29 @@ end
 
 -- Whether `answer` has something to say to this request.
 function M.concerns(var, host, uri)
-    return (has_challenges and is_challenge(uri)) or (redirect_port > 0 and to_https(var, host))
+    return (acme and is_challenge(uri)) or (redirect_port > 0 and to_https(var, host))
+end
+
+-- The answer to a token, waited for: who asks was often sent here a moment ago.
+local function awaited(token)
+    local found, deadline_s = challenges[token], ngx.now() + WAIT_S
+    if found or waiting >= MAX_WAITING then
+        return found
+    end
+    waiting = waiting + 1
+    repeat
+        ngx.sleep(PAUSE_S)
+        require("orchestry_ingress.held").hosts()
+        found = challenges[token]
+    until found or ngx.now() >= deadline_s
+    waiting = waiting - 1
+    return found
 end
 
 -- Answers a challenge, or sends the client to HTTPS; returns when neither is called for.
 function M.answer(var, host, uri)
     if is_challenge(uri) then
-        local found = challenges[uri:sub(#CHALLENGE + 1)]
+        local found = awaited(uri:sub(#CHALLENGE + 1))
         if found then
             ngx.req.discard_body()
             ngx.header["Content-Type"] = "text/plain"

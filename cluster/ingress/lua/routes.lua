@@ -94,6 +94,9 @@ local function https_fault(https)
     elseif not whole(https.redirect_port, 0, 65535) or not whole(https.hsts_s, 0, MAX_NUMBER) then
         return ".redirect_port or .hsts_s is no whole number"
     end
+    if https.acme ~= nil and type(https.acme) ~= "boolean" then
+        return ".acme is not true or false"
+    end
     for i, one in ipairs(https.certificates) do
         if type(one) ~= "table" or not list(one.hosts, MAX_HOSTS)
             or not text(one.chain, "^%-%-%-%-%-BEGIN ", MAX_PEM_BYTES)
