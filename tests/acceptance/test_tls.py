@@ -99,10 +99,14 @@ def test_clients_follow_redirects_and_leaders_that_die(cluster: SecureCluster) -
         cluster.wait_ready()
         names = {app["name"] for app in client.list_apps()["apps"]}
     assert names == {"shop", *(f"app-{number}" for number in range(20))}
-    # What only the leader knows comes through any controller, over a verified connection.
+    # Controllers ask one another over verified connections.
     for node in cluster.ids:
         rows = call("GET", cluster.url(node, "/cluster/status"))[1]["nodes"]
         assert all(row["api_url"].startswith("https://") for row in rows)
+        reached = until("all controllers ask all", lambda node=node: (  # type: ignore[misc]
+            rows := call("GET", cluster.url(node, "/api/v1/metrics"))[1]["nodes"])
+            and all(row["reachable"] for row in rows) and rows, WAIT_S)
+        assert len(reached) == 3
 
 
 def test_the_node_client(cluster: SecureCluster) -> None:
