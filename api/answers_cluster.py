@@ -272,6 +272,21 @@ class TlsComponent(Component):
     expires_at: Time | None
 
 
+class Ca(Answer):
+    """The cluster's own CA in PEM; `pin` is the SHA-256 of its public key."""
+
+    ca: str
+    pin: str
+
+
+class Signed(Answer):
+    """A certificate for a new controller, with the CA and its key, in PEM."""
+
+    certificate: str
+    ca: str
+    ca_key: str
+
+
 class Components(Answer):
     """The parts of a node."""
 

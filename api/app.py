@@ -24,6 +24,7 @@ from api.replica_logs import LogReader
 from api.routes import (
     actions,
     apps,
+    authority,
     backup,
     cluster,
     compat,
@@ -98,7 +99,7 @@ def create_app(controller: Controller, *, die: Callable[[], None] = _die) -> Fla
     audit.install(app, controller)
     for part in (apps, deploys, scaling, health, metrics, history, logs, cluster, members, actions,
                  backup, drill, system, config, tokens, audit_routes, peers, stream_routes, compat,
-                 releases):
+                 releases, authority):
         app.register_api(part.blueprint)
     docs.install(app)
     app.wsgi_app = TakeOver(app.wsgi_app, streams.hub)  # type: ignore[method-assign]

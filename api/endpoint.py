@@ -30,7 +30,9 @@ def checked(view: View) -> View:
     header_model = hints.get("header")
     body_model = hints.get("body")
     bytes_max = getattr(body_model, "bytes_max", bodies.BODY_BYTES_MAX)
-    no_query = query_model() if query_model is not None else None
+    required = query_model is not None and any(
+        one.is_required() for one in query_model.model_fields.values())
+    no_query = None if query_model is None or required else query_model()
 
     @functools.wraps(view)
     def wrapper(**variables: Any) -> Response:
@@ -43,7 +45,7 @@ def checked(view: View) -> View:
         if path_model is not None:
             given["path"] = _read(path_model, variables, faults)
         if query_model is not None:
-            if request.query_string:
+            if request.query_string or required:
                 given["query"] = _read(query_model, _query(faults), faults)
             else:
                 given["query"] = no_query

@@ -103,6 +103,13 @@ class AppHeaders(WriteHeaders):
         description="Only if the application has this revision: the `ETag` of a read")
 
 
+class SigningQuery(WriteQuery):
+    """What a certificate is asked for with."""
+
+    request: str = Field(
+        pattern=r"^[A-Za-z0-9_=-]{1,4000}$", description="A signing request in PEM, in base64url")
+
+
 class ReadQuery(BaseModel):
     """What every read accepts."""
 

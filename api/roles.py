@@ -32,6 +32,9 @@ TABLE: dict[tuple[str, str], Right] = {
     ("GET", "/health"): Right("open", "any"),
     ("GET", "/cluster/health"): Right("open", "any"),
     ("GET", "/cluster/is-leader"): Right("open", "any"),
+    # The second asks for a join token itself.
+    ("GET", "/cluster/ca"): Right("open", "any"),
+    ("GET", "/cluster/ca/certificate"): Right("open", "any"),
     ("GET", "/docs"): Right("open", "any"),
     ("GET", "/docs/<file_name>"): Right("open", "any"),
     ("GET", "/openapi.json"): Right("open", "any"),

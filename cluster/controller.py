@@ -6,7 +6,7 @@ import gc
 import logging
 import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from cluster.clock import Clock, SystemClock
@@ -22,7 +22,7 @@ from cluster.control.driver import Driver, Timing
 from cluster.control.fleet import Fleet
 from cluster.control.follow import Follower, LiveConfig, limiting, set_log_level
 from cluster.control.health import HealthMonitor, Prober
-from cluster.control.ingress_sync import IngressSync
+from cluster.control.ingress_sync import IngressSync, host_https
 from cluster.control.judge import Record
 from cluster.control.loop import Loop
 from cluster.control.observe import Observer
@@ -41,7 +41,7 @@ from cluster.engine.docker import DockerEngine
 from cluster.history.history import History
 from cluster.history.http import make_fetch
 from cluster.history.open import open_history
-from cluster.ingress.base import Ingress
+from cluster.ingress.base import Https, Ingress
 from cluster.ingress.client import NginxIngress
 from cluster.live.redis_bus import RedisBus
 from cluster.live.relay_mark import RelayMark
@@ -49,6 +49,7 @@ from cluster.live.sharing import Limits
 from cluster.state.commands import AnnounceController, Stamp
 from cluster.state.levels import LEVEL
 from cluster.state.model import ClusterState
+from cluster.tls.hosts import HostCertificates
 from cluster.tls.identity import Identity
 from orchestry import __version__
 
@@ -86,10 +87,12 @@ def make_loops(
     telemetry: Telemetry,
     configured: Configured,
     checks: HealthChecks | None = None,
+    https: Callable[[], Https] = Https,
 ) -> tuple[list[Loop], Observer]:
     """The leader's loops in the order in which they are stepped, and the one that takes hints."""
     observer = Observer(engine, fleet, workers)
-    ingress = IngressSync(ingresses, fleet, workers, configured=configured)
+    ingress = IngressSync(
+        ingresses, fleet, workers, configured=configured, https=https)
     reconciler = Reconciler(
         engine, fleet, workers, ingress.out_of_ingress, clock, drained=ingress.drained,
         configured=configured)
@@ -117,6 +120,8 @@ class Controller:
     ) -> None:
         self.id = settings.node_id
         self.identity = identity or Identity(settings, clock)
+        self._hosts = HostCertificates(settings.ingress_certs, clock)
+        self._hosts.refresh()
         self.settings = settings
         self.log = log
         self.engine = engine
@@ -149,7 +154,7 @@ class Controller:
             engine, ingresses, HttpProber(clock),
             fleet=fleet, workers=self._workers, clock=clock,
             telemetry=self.telemetry, configured=self.configured,
-            checks=self._checks,
+            checks=self._checks, https=host_https(settings, self._hosts),
         )
         self._driver = Driver(
             self.id, log, loops=[*loops, *roster], fleet=fleet, workers=self._workers, clock=clock,
@@ -315,7 +320,7 @@ class Controller:
         """How database, docker, nginx, raft and redis do."""
         return {
             "database": self._database(), **self._vitals.components(), "redis": self._redis(),
-            "tls": certificate_part(self.identity),
+            "tls": certificate_part(self.identity, self._hosts),
         }
 
     def _redis(self) -> Component:
@@ -378,6 +383,7 @@ class Controller:
             return
         self._watched_s = now_s + WATCH_S
         self.identity.refresh()
+        self._hosts.refresh()
         if self.log.leader_id() is None:
             return
         for event in self._parts.step(self.components(), now_s):

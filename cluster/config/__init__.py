@@ -20,7 +20,8 @@ RATE_LIMIT_MAX = 1_000_000_000
 _PREFIXES = ("ORCHESTRY_", "CLUSTER_", "CONTROLLER_", "INGRESS_", "RATE_LIMIT_")
 # Variables with our prefix that belong to the command line and the ingress, not to a controller.
 _OTHERS = frozenset({
-    "ORCHESTRY_URL", "ORCHESTRY_TOKEN", "ORCHESTRY_CA", "INGRESS_ADMIN_TOKEN", "INGRESS_BASE_IMAGE",
+    "ORCHESTRY_URL", "ORCHESTRY_TOKEN", "ORCHESTRY_CA", "ORCHESTRY_JOIN_TOKEN",
+    "INGRESS_ADMIN_TOKEN", "INGRESS_BASE_IMAGE",
 })
 
 
@@ -103,6 +104,10 @@ class Settings:
         "ORCHESTRY_TLS_CA", readers.path, "",
         "File in PEM with the CAs by which controllers know one another; by default those of the"
         " system.")
+    tls_ca_key: str = _setting(
+        "ORCHESTRY_TLS_CA_KEY", readers.path, "",
+        "File in PEM with the key of the cluster's own CA: this controller then renews its"
+        " certificate, and signs those of controllers with a join token.")
     tls_client_ca: str = _setting(
         "ORCHESTRY_TLS_CLIENT_CA", readers.path, "",
         "File in PEM with CAs: clients of the API then need a certificate of one of them, or of"
@@ -207,6 +212,20 @@ class Settings:
         "Seconds between two measurements of all applications, each with a decision.")
     ingress_port: int = _setting(
         "INGRESS_PORT", readers.port, 8080, "Port on which the ingress serves the applications.")
+    ingress_certs: str = _setting(
+        "INGRESS_CERTS", readers.path, "",
+        "Folder with certificates of applications' hosts as NAME.crt and NAME.key in PEM; all"
+        " controllers need the same.")
+    ingress_tls_port: int = _setting(
+        "INGRESS_TLS_PORT", readers.port, 443,
+        "Port at which clients reach the ingress over HTTPS; redirects go there.")
+    ingress_redirect: bool = _setting(
+        "INGRESS_HTTPS_REDIRECT", readers.flag, False,
+        "true: requests in the clear for a host with a certificate are sent to HTTPS.")
+    ingress_hsts_s: int = _setting(
+        "INGRESS_HSTS", readers.whole(0, 63_072_000), 0,
+        "Seconds for which browsers shall use HTTPS only for a host that they reached over it;"
+        " 0: they are not told.")
     ingress_domain: str = _setting(
         "INGRESS_DOMAIN", readers.domain, "localhost",
         "An application without hosts is reachable as its name under this domain.")

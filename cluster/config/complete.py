@@ -67,6 +67,9 @@ def _tls(values: dict[str, Any], wrong: Wrong) -> None:
         wrong(f"ORCHESTRY_TLS_{missing}", f"is needed with ORCHESTRY_TLS_{there}")
     if cert and not values["api_url"].startswith("https://"):
         wrong("CONTROLLER_API_URL", "must begin with https://, since ORCHESTRY_TLS_CERT is set")
+    if values["tls_ca_key"] and not (cert and key and values["tls_ca"]):
+        wrong("ORCHESTRY_TLS_CA_KEY",
+              "needs ORCHESTRY_TLS_CERT, ORCHESTRY_TLS_KEY and ORCHESTRY_TLS_CA")
     if values["tls_client_ca"] and not cert:
         wrong("ORCHESTRY_TLS_CLIENT_CA", "needs ORCHESTRY_TLS_CERT and ORCHESTRY_TLS_KEY")
     if values["cluster_tls"] != "off" and not (cert and key and values["tls_ca"]):

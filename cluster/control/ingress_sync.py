@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from cluster.config import Settings
 from cluster.config.effective import Configured
 from cluster.config.keys import spec_defaults
 from cluster.control.fleet import Fleet
@@ -14,8 +15,17 @@ from cluster.control.routes import route, serving
 from cluster.control.specs import old_specs, spec_for
 from cluster.control.workers import Outcome, Workers
 from cluster.engine.base import Container
-from cluster.ingress.base import Ingress, IngressError, IngressState, Route, Table
+from cluster.ingress.base import (
+    Certificate,
+    Https,
+    Ingress,
+    IngressError,
+    IngressState,
+    Route,
+    Table,
+)
 from cluster.state.model import App
+from cluster.tls.hosts import HostCertificates
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +56,7 @@ class _Wanted:
     """The table to hold, and what it was made from."""
 
     routes: tuple[Route, ...] | None = None
+    https: Https = field(default_factory=Https)
     version: int = 0
     made_from: tuple[object, ...] = field(default=())
 
@@ -57,12 +68,13 @@ class IngressSync:
 
     def __init__(
         self, ingresses: Sequence[Ingress], fleet: Fleet, workers: Workers, *,
-        configured: Configured,
+        configured: Configured, https: Callable[[], Https] = Https,
     ) -> None:
         self._ingresses = list(ingresses)
         self._fleet = fleet
         self._workers = workers
         self._configured = configured
+        self._https = https
         self._held: dict[str, _Held] = {}
         self._wanted = _Wanted()
         self.reset()
@@ -136,7 +148,10 @@ class IngressSync:
 
     def _make(self, turn: Turn) -> None:
         made_from = (turn.state.apps, self._fleet.version, turn.state.config)
-        wanted = self._wanted
+        wanted, https = self._wanted, self._https()
+        if https != wanted.https:
+            wanted.https = https
+            wanted.version += 1
         if wanted.routes is not None and wanted.made_from[1] == made_from[1] and (
             wanted.made_from[0] is made_from[0] and wanted.made_from[2] is made_from[2]
         ):
@@ -170,7 +185,8 @@ class IngressSync:
     def _push(self, turn: Turn, ingress: Ingress, held: _Held) -> None:
         wanted = self._wanted
         table = Table(
-            turn.state.cluster_id, turn.lease.epoch, wanted.version, wanted.routes or ()
+            turn.state.cluster_id, turn.lease.epoch, wanted.version, wanted.routes or (),
+            wanted.https,
         )
         peers = frozenset(peer.id for route in table.routes for peer in route.peers)
 
@@ -232,3 +248,20 @@ class IngressSync:
             self._fleet.tell("error", "", f"Ingress {ingress.name} fails: {reason}")
         held.fault = reason
         held.version, held.peers = 0, None
+
+
+def host_https(settings: Settings, hosts: HostCertificates) -> Callable[[], Https]:
+    """What ingresses need for HTTPS, as the settings and the files of certificates say."""
+    made: list[tuple[object, object, Https]] = []
+
+    def https() -> Https:
+        current, challenges = hosts.current, hosts.challenges
+        if not made or made[0][0] is not current or made[0][1] != challenges:
+            made[:] = [(current, challenges, Https(
+                tuple(Certificate(one.hosts, one.chain, one.key) for one in current),
+                settings.ingress_tls_port if settings.ingress_redirect else 0,
+                settings.ingress_hsts_s, challenges or (), challenges is not None,
+            ))]
+        return made[0][2]
+
+    return https

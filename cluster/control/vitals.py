@@ -12,6 +12,7 @@ from cluster.consensus.log import ReplicatedLog
 from cluster.engine.base import Engine, EngineError, EngineInfo
 from cluster.ingress.base import Ingress, IngressError
 from cluster.tls.certificates import shown_time
+from cluster.tls.hosts import HostCertificates
 from cluster.tls.identity import Identity
 
 PERIOD_S = 2.0
@@ -27,13 +28,14 @@ class Component:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-def certificate_part(identity: Identity) -> Component:
-    """How the certificate of this controller does; unlike the others it is at hand."""
+def certificate_part(identity: Identity, hosts: HostCertificates | None = None) -> Component:
+    """How the certificates of this controller do; unlike the others they are at hand."""
     status = identity.status()
+    faults = "; ".join(filter(None, (status.fault, hosts.fault() if hosts is not None else "")))
     extra = {"expires_at": None if status.ends_ms is None else shown_time(status.ends_ms)}
-    if not identity.on:
+    if not identity.on and not faults:
         return Component("disabled", "ORCHESTRY_TLS_CERT is not set", extra=extra)
-    return Component("degraded" if status.fault else "healthy", status.fault, extra=extra)
+    return Component("degraded" if faults else "healthy", faults, extra=extra)
 
 
 class Vitals:

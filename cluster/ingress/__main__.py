@@ -19,6 +19,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m cluster.ingress", description=__doc__)
     parser.add_argument("--dir", type=Path, required=True, help="folder of its own")
     parser.add_argument("--port", type=int, default=8080, help="HTTP port (8080)")
+    parser.add_argument("--tls-port", type=int, default=0, help="HTTPS port (none)")
     parser.add_argument("--address", default="127.0.0.1", help="HTTP address (127.0.0.1)")
     parser.add_argument("--admin", action="append", default=[], metavar="ADDRESS:PORT",
                         help="a further admin listener; anyone who reaches it may set routes")
@@ -28,7 +29,8 @@ def main(argv: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     nginx = LocalNginx(options.dir, options.port, address=options.address,
-                       admin=tuple(options.admin), workers=options.workers)
+                       admin=tuple(options.admin), workers=options.workers,
+                       tls_port=options.tls_port)
     try:
         nginx.start()
     except IngressError as error:

@@ -34,6 +34,32 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """Of one or more hosts, wildcards of one label included; `chain` and `key` are PEM."""
+
+    hosts: tuple[str, ...]
+    chain: str
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Https:
+    """What an ingress serves over TLS.
+
+    With `redirect_port`, requests in the clear for a host with a certificate are sent there.
+    `hsts_s` is for how long browsers shall remember that; 0: they are not told. `challenges`
+    are answers below /.well-known/acme-challenge/, by token; with `acme` a request for another
+    token there waits some seconds for its answer before it goes its usual way.
+    """
+
+    certificates: tuple[Certificate, ...] = ()
+    redirect_port: int = 0
+    hsts_s: int = 0
+    challenges: tuple[tuple[str, str], ...] = ()
+    acme: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """All routes, pushed as one value; (epoch, version) orders pushes."""
 
@@ -41,6 +67,7 @@ class Table:
     epoch: int
     version: int
     routes: tuple[Route, ...]
+    https: Https = Https()
 
 
 @dataclass(frozen=True, slots=True)

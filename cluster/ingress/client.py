@@ -122,6 +122,18 @@ def _table_json(table: Table) -> dict[str, object]:
             }
             for route in table.routes
         ],
+        "https": {
+            "certificates": [
+                {"hosts": one.hosts, "chain": one.chain, "key": one.key}
+                for one in table.https.certificates
+            ],
+            "redirect_port": table.https.redirect_port,
+            "hsts_s": table.https.hsts_s,
+            "acme": table.https.acme,
+            "challenges": [
+                {"token": token, "answer": answer} for token, answer in table.https.challenges
+            ],
+        },
     }
 
 

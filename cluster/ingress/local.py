@@ -39,7 +39,7 @@ _MODULES = ("ndk_http_module.so", "ngx_http_lua_module.so")
 
 
 class LocalNginx:
-    """One ingress in `directory`, serving HTTP on `address:port`.
+    """One ingress in `directory`, serving HTTP on `address:port`, HTTPS on `tls_port`.
 
     start(), ensure() and stop() raise only IngressError, whose text says what to do. Not
     for use from several threads at once.
@@ -47,12 +47,13 @@ class LocalNginx:
 
     def __init__(
         self, directory: Path, port: int, *, address: str = "127.0.0.1",
-        admin: tuple[str, ...] = (), workers: int = 0,
+        admin: tuple[str, ...] = (), workers: int = 0, tls_port: int = 0,
     ) -> None:
         self.directory = directory.absolute()
         self.port = port
         self._address = address
         self._admin = admin
+        self.tls_port = tls_port
         self._workers = workers or min(os.cpu_count() or 1, 4)
         self._config_file = self.directory / "nginx.conf"
         self._socket = self.directory / "admin.sock"
@@ -200,6 +201,7 @@ class LocalNginx:
             directory=str(self.directory),
             listen=(f"{self._address}:{self.port}",),
             admin=(self.endpoint, *self._admin),
+            tls_listen=(f"{self._address}:{self.tls_port}",) if self.tls_port else (),
             lua_directory=str(self.directory / "lua"),
             modules_directory=_modules_directory(),
             workers=self._workers,

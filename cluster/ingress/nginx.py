@@ -25,8 +25,9 @@ class IngressConfig:
 
     `listen` and `admin` are `address:port`, `admin` also `unix:/path`. `user` is `name` or
     `name group` for the workers, empty when nginx doesn't run as root. `connections` is per
-    worker; it needs twice as many files. `error_log` is a file or `stderr`; it, the
-    file `pid` and the folder `temp`, which must exist, are in `directory` by default.
+    worker; it needs twice as many files. `error_log` is a file or `stderr`; it, the file `pid`
+    and the folder `temp`, which must exist, are in `directory` by default. `tls_listen` are
+    addresses for HTTPS.
     """
 
     directory: str
@@ -40,13 +41,14 @@ class IngressConfig:
     error_log: str = ""
     pid: str = ""
     temp: str = ""
+    tls_listen: tuple[str, ...] = ()
 
 
 def render(config: IngressConfig) -> str:
     """The nginx.conf. ValueError names a value that cannot be written into it safely."""
     for path in (config.directory, config.lua_directory, config.modules_directory):
         _check("directory", _PATH, path)
-    for listen in config.listen:
+    for listen in (*config.listen, *config.tls_listen):
         _check("listen address", _LISTEN, listen)
     for listen in config.admin:
         if listen.startswith("unix:"):
@@ -74,11 +76,31 @@ def render(config: IngressConfig) -> str:
         connections=config.connections,
         error_log=error_log,
         listens=_listens(config.listen),
+        tls=_tls(config.tls_listen),
         admin_listens=_listens(config.admin),
         token=TOKEN_VARIABLE,
         table_limit=TABLE_LIMIT_BYTES,
         error_path=ERROR_PATH,
     )
+
+
+def _tls(listens: tuple[str, ...]) -> str:
+    """HTTPS for the same routes; certificates are in memory as they are."""
+    if not listens:
+        return "# no HTTPS"
+    lines = [f'listen "{listen}" ssl backlog=1024;' for listen in listens]
+    return "\n        ".join([*lines, *_TLS])
+
+
+# nginx wants a certificate to be named, and never looks at this one.
+_TLS = (
+    'set $no_certificate "";',
+    'ssl_certificate "data:$no_certificate";',
+    'ssl_certificate_key "data:$no_certificate";',
+    'ssl_certificate_by_lua_block { require("orchestry_ingress.https").certificate() }',
+    "ssl_protocols TLSv1.2 TLSv1.3;",
+    "ssl_session_tickets off;",
+)
 
 
 def _check(what: str, grammar: re.Pattern[str], value: str) -> None:
@@ -154,7 +176,9 @@ http {{
 
     server {{
         {listens}
+        {tls}
         server_name _;
+        add_header Strict-Transport-Security $hsts always;
         # Bodies stream both ways: no limit of ours, nothing on disk, events arrive at once.
         client_max_body_size 0;
         log_by_lua_block {{ require("orchestry_ingress.ingress").log() }}
@@ -186,6 +210,7 @@ http {{
         proxy_set_header Forwarded "";
 
         location / {{
+            set $hsts "";
             set $upgrade "";
             set $connection_to_peer "";
             set $host_to_peer $http_host;

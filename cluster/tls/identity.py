@@ -14,12 +14,14 @@ from pathlib import Path
 
 from cluster.clock import Clock
 from cluster.config import Settings
+from cluster.tls.authority import Authority, write_private
 from cluster.tls.certificates import Facts, facts_of_pem, objection
 from cluster.tls.errors import TlsError
 
 logger = logging.getLogger(__name__)
 
 FILE_BYTES_MAX = 1024**2
+RENEW_RETRY_MS = 60_000
 WARN_MS = 7 * 86_400_000
 """Who has not renewed a certificate a week before its end is warned."""
 
@@ -57,6 +59,11 @@ class Identity:
         self._clock = clock
         self._paths = tuple(filter(None, (
             settings.tls_cert, settings.tls_key, settings.tls_ca, settings.tls_client_ca)))
+        self._renew_at_ms = 0
+        self._unrenewed = ""
+        self.authority: Authority | None = None
+        if settings.tls_ca_key:
+            self.authority = Authority.load(settings.tls_ca, settings.tls_ca_key)
         self._signature = self._sign()
         self._contexts = self._read()
         self._fault = ""
@@ -73,14 +80,18 @@ class Identity:
     def status(self) -> Status:
         """How the files do."""
         contexts, now_ms = self._contexts, self._clock.wall_ms()
-        fault = self._fault
+        fault = self._fault or self._unrenewed
         if not fault and contexts.ends_ms is not None and now_ms > contexts.ends_ms - WARN_MS:
             over = "has expired" if now_ms >= contexts.ends_ms else "expires within a week"
             fault = f"the certificate {self._settings.tls_cert} {over}; renew it"
         return Status(fault, contexts.ends_ms)
 
     def refresh(self) -> None:
-        """Read the files again when they have changed, or could not be used."""
+        """Read the files again when they have changed, or could not be used.
+
+        With the key of the CA the certificate is renewed before.
+        """
+        self._renew()
         signature = self._sign()
         if signature == self._signature and not self._fault:
             return
@@ -95,6 +106,29 @@ class Identity:
             self._contexts = contexts
             logger.info("certificates were read again; new connections use them")
         self._signature, self._fault = signature, fault
+
+    def _renew(self) -> None:
+        """Take a new certificate for the same names once two thirds of the time are over."""
+        now_ms, contexts = self._clock.wall_ms(), self._contexts
+        if self.authority is None or now_ms < self._renew_at_ms or contexts.ends_ms is None:
+            return
+        self._renew_at_ms = now_ms + RENEW_RETRY_MS
+        cert, key = Path(self._settings.tls_cert), Path(self._settings.tls_key)
+        try:
+            facts = facts_of_pem(_text(str(cert)))[0]
+            if now_ms < facts.ends_ms - (facts.ends_ms - facts.begins_ms) // 3:
+                self._unrenewed = ""
+                return
+            issued = self.authority.issue(facts.common_name, sorted(facts.names | facts.addresses))
+            write_private(key, issued.key)
+            write_private(cert, issued.certificate)
+        except (TlsError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            self._unrenewed = f"{cert} cannot be renewed: {reason}"
+            logger.error("%s", self._unrenewed)
+        else:
+            self._unrenewed = ""
+            logger.info("%s was renewed", cert)
 
     def _sign(self) -> tuple[object, ...]:
         """What changes whenever a file does, also by a link that points elsewhere."""

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 import requests
 
 from orchestry.client.errors import NotReachable, RateLimited, from_answer
+from orchestry.client.trust import Trust
 
 TIMEOUT_S = 30.0
 LINE_BYTES_MAX = 16 * 1024**2
 
 
-def lines(url: str, token: str | None) -> Iterator[bytes]:
+def lines(url: str, token: str | None, trust: Trust) -> Iterator[bytes]:
     """The lines of an answer, with their ends, as they come.
 
     A limit of requests is waited out within TIMEOUT_S.
@@ -24,7 +25,7 @@ def lines(url: str, token: str | None) -> Iterator[bytes]:
     until_s = time.monotonic() + TIMEOUT_S
     while True:
         try:
-            yield from _lines(url, token)
+            yield from _lines(url, token, trust)
             return
         except RateLimited as error:
             wait_s = error.retry_after_s
@@ -33,10 +34,13 @@ def lines(url: str, token: str | None) -> Iterator[bytes]:
             time.sleep(wait_s)
 
 
-def _lines(url: str, token: str | None) -> Iterator[bytes]:
+def _lines(url: str, token: str | None, trust: Trust) -> Iterator[bytes]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
+        with requests.get(
+            url, headers=headers, stream=True, timeout=TIMEOUT_S, verify=trust.ca or True,
+            cert=trust.cert,
+        ) as answer:
             if answer.status_code != 200:
                 raise from_answer(answer.status_code, answer.json(), answer.headers)
             rest = b""

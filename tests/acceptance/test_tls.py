@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -11,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from cluster.ingress.local import LocalNginx
 from orchestry.client import Client
 from tests.architecture.files import ROOT
 from tests.certificates import TestCa
-from tests.live import LiveCluster, app_spec, call, until
+from tests.ingress_parts import ask, short_directory
+from tests.live import LiveCluster, app_spec, call, free_ports, until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
@@ -95,10 +99,14 @@ def test_clients_follow_redirects_and_leaders_that_die(cluster: SecureCluster) -
         cluster.wait_ready()
         names = {app["name"] for app in client.list_apps()["apps"]}
     assert names == {"shop", *(f"app-{number}" for number in range(20))}
-    # What only the leader knows comes through any controller, over a verified connection.
+    # Controllers ask one another over verified connections.
     for node in cluster.ids:
         rows = call("GET", cluster.url(node, "/cluster/status"))[1]["nodes"]
         assert all(row["api_url"].startswith("https://") for row in rows)
+        reached = until("all controllers ask all", lambda node=node: (  # type: ignore[misc]
+            rows := call("GET", cluster.url(node, "/api/v1/metrics"))[1]["nodes"])
+            and all(row["reachable"] for row in rows) and rows, WAIT_S)
+        assert len(reached) == 3
 
 
 def test_the_node_client(cluster: SecureCluster) -> None:
@@ -133,3 +141,106 @@ def test_certificates_change_while_it_runs(cluster: SecureCluster) -> None:
     assert f"{broken}.crt" in told["detail"]
     status, _ = cluster.write("POST", "/api/v1/apps/register", app_spec("shop", "shop:1"))
     assert status == 201
+
+
+class IngressCluster(LiveCluster):
+    """One controller whose ingress speaks HTTPS too."""
+
+    tls_port = 0
+
+    def start_ingress(self) -> None:
+        self.tls_port = free_ports(1)[0]
+        self.nginx = LocalNginx(
+            self.folder / "ingress", self.ingress_port, tls_port=self.tls_port)
+        self.nginx.start()
+
+    def variables(self, node: str) -> dict[str, str]:
+        return super().variables(node) | {
+            "INGRESS_CERTS": str(self.folder / "certs"), "INGRESS_TLS_PORT": str(self.tls_port),
+            "INGRESS_HTTPS_REDIRECT": "true", "INGRESS_HSTS": "60",
+        }
+
+
+@pytest.mark.nginx
+def test_files_of_hosts_reach_the_ingress(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of certificates is served by name, and again when it changes; faults are told."""
+    with short_directory() as folder:
+        ca = TestCa(folder / "certs")
+        Path(ca.file).rename(tmp_path / "ca.pem")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        ca.issue("shop", "shop.localhost", file="shop")
+        with IngressCluster(folder, size=1, engine="fake") as live:
+            live.write("POST", "/api/v1/apps/register", app_spec("shop", "shop:1"))
+
+            def served() -> str:
+                plain = socket.create_connection(("127.0.0.1", live.tls_port), WAIT_S)
+                secure = ssl.create_default_context().wrap_socket(
+                    plain, server_hostname="shop.localhost")
+                with secure:
+                    secure.sendall(b"GET / HTTP/1.1\r\nHost: shop.localhost\r\n"
+                                   b"Connection: close\r\n\r\n")
+                    head = secure.recv(65536)
+                    assert b"max-age=60" in head
+                    names: Any = secure.getpeercert()
+                    return str(names["subject"][0][0][1])
+
+            until("the certificate is served", lambda: served() == "shop", WAIT_S)
+            location = f"https://shop.localhost:{live.tls_port}/x"
+            redirected = ask(live.ingress_port, "shop.localhost", "/x")
+            assert (redirected.status, redirected.headers["Location"]) == (308, location)
+            ca.issue("newer", "shop.localhost", file="shop")
+            until("the new one is served", lambda: served() == "newer", WAIT_S)
+            (folder / "certs" / "shop.key").write_text("nonsense")
+            url = live.url(live.ids[0], "/health")
+            part = until("it tells", lambda: (
+                found := call("GET", url)[1]["components"]["tls"])["status"] == "degraded"
+                and found, WAIT_S)
+            assert "shop.key" in part["detail"]
+            assert served() == "newer"
+
+
+class StubAcme:
+    """What an ACME server does for HTTP-01: asks the host, then issues; no JWS, no accounts."""
+
+    def __init__(self, ca: TestCa, ingress_port: int) -> None:
+        self._ca = ca
+        self._port = ingress_port
+
+    def issue(self, host: str, token: str, expected: str) -> bool:
+        """Whether the host answered, and so has its certificate."""
+        found = ask(self._port, host, f"/.well-known/acme-challenge/{token}")
+        if found.status != 200 or found.text != expected:
+            return False
+        self._ca.issue(host, host, file=host)
+        return True
+
+
+@pytest.mark.nginx
+def test_an_acme_client_with_a_webroot_gets_its_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer is there when the server asks at once, and the certificate is served."""
+    with short_directory() as folder:
+        ca = TestCa(folder / "certs")
+        Path(ca.file).rename(tmp_path / "ca.pem")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        webroot = folder / "certs" / ".well-known" / "acme-challenge"
+        webroot.mkdir(parents=True)
+        with IngressCluster(folder, size=1, engine="fake") as live:
+            live.write("POST", "/api/v1/apps/register", app_spec("shop", "shop:1"))
+            until("routes are there", lambda: ask(live.ingress_port, "shop.localhost").status
+                  == 503, WAIT_S)
+            acme = StubAcme(ca, live.ingress_port)
+            assert not acme.issue("shop.localhost", "token-0", "token-0.print")
+            (webroot / "token-1").write_text("token-1.print")
+            assert acme.issue("shop.localhost", "token-1", "token-1.print")
+
+            def served() -> bool:
+                with socket.create_connection(("127.0.0.1", live.tls_port), WAIT_S) as plain:
+                    ssl.create_default_context().wrap_socket(
+                        plain, server_hostname="shop.localhost").close()
+                    return True
+
+            until("the certificate is served", served, WAIT_S)

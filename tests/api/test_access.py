@@ -128,7 +128,7 @@ def test_what_is_open_and_what_is_for_admins() -> None:
     """The two lists that matter most, written down a second time."""
     assert {rule for (_, rule), right in TABLE.items() if right.need == "open"} == {
         "/livez", "/readyz", "/health", "/cluster/health", "/cluster/is-leader", "/docs",
-        "/docs/<file_name>", "/openapi.json"}
+        "/docs/<file_name>", "/openapi.json", "/cluster/ca", "/cluster/ca/certificate"}
     assert {(verb, rule) for (verb, rule), right in TABLE.items()
             if right.need in ("viewer", "deployer") and verb != "GET"} == {
         ("POST", REGISTER), ("DELETE", "/api/v1/apps/<app_name>"),

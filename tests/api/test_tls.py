@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import requests
 
+from orchestry.cli import main as cli
 from orchestry.client import AsyncClient, Client, ClientError, InvalidRequest, NotReachable
 from tests.api.process import ANSWER_S, START_S, STOP_S, Process, everything, serving
 from tests.certificates import Pair, TestCa
@@ -58,6 +59,11 @@ def node(ca: TestCa) -> Iterator[Process]:
     """One process for the tests that leave it as it was."""
     with secured(ca, ca.issue("node", "127.0.0.1"), SILENCE="1") as found:
         yield found
+
+
+def command(*arguments: str) -> int:
+    """One command line; its exit code."""
+    return cli(list(arguments))
 
 
 def dialled(node: Process, ca: TestCa) -> ssl.SSLSocket:
@@ -173,6 +179,24 @@ def test_the_client_that_does_not_block(node: Process, ca: TestCa) -> None:
     with pytest.raises(NotReachable) as told:
         asyncio.run(ask(None))
     assert "--ca-file" in str(told.value), str(told.value)
+
+
+def test_the_command_line(
+    node: Process, ca: TestCa, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """--ca-file and ORCHESTRY_CA, for calls and downloads; without them the remedy is said."""
+    url = f"https://127.0.0.1:{node.port}"
+    assert command("list", "--url", url, "--ca-file", ca.file) == 0
+    assert "app-1" in capsys.readouterr().out
+    assert command("list", "--url", url) == 3
+    assert "--ca-file" in capsys.readouterr().err
+    assert command("list", "--url", url, "--ca-file", str(tmp_path / "none")) == 2
+    assert "is no file with CAs" in capsys.readouterr().err
+    monkeypatch.setenv("ORCHESTRY_CA", ca.file)
+    backup = tmp_path / "state.backup"
+    assert command("cluster", "backup", str(backup), "--url", url) == 0
+    assert backup.stat().st_size > 0
 
 
 def test_whom_a_client_believes(tmp_path: Path, ca: TestCa, node: Process) -> None:

@@ -10,7 +10,7 @@ from importlib import resources
 from cluster.ingress import lua
 from cluster.ingress.nginx import IngressConfig, render
 
-HTTP_PORT, ADMIN_PORT = 8080, 9090
+HTTP_PORT, TLS_PORT, ADMIN_PORT = 8080, 8443, 9090
 _HOME = "/opt/orchestry-ingress"
 _TEMP = "/tmp"  # noqa: S108 - the container's own; all else may be read-only
 _COMMON = "# From here on also for a base that has these packages.\n"
@@ -25,6 +25,7 @@ def context(base: str = "") -> dict[str, bytes]:
     config = IngressConfig(
         directory=_HOME,
         listen=(f"0.0.0.0:{HTTP_PORT}",),
+        tls_listen=(f"0.0.0.0:{TLS_PORT}",),
         admin=(f"0.0.0.0:{ADMIN_PORT}",),
         lua_directory=f"{_HOME}/lua",
         error_log="stderr",

@@ -3,6 +3,7 @@
 -- Two slots take turns and `serial` says which one holds, so a push is seen whole or not at
 -- all, and a push that does not fit in memory leaves the old table where it is.
 local cjson = require "cjson.safe"
+local https = require "orchestry_ingress.https"
 local peers = require "orchestry_ingress.peers"
 local routes = require "orchestry_ingress.routes"
 
@@ -15,9 +16,10 @@ local LOCK_PAUSE_S = 0.002
 local shared = ngx.shared.orchestry_table
 local serial_here, hosts_here
 
-local function install(serial, list)
-    peers.bind(list)
-    hosts_here = routes.index(list)
+local function install(serial, new)
+    peers.bind(new.routes)
+    hosts_here = routes.index(new.routes)
+    https.install(new.https)
     serial_here = serial
 end
 
@@ -27,7 +29,7 @@ function M.hosts()
     if serial and serial ~= serial_here then
         local held = routes.parse(shared:get("body" .. serial % 2) or "")
         if held then
-            install(serial, held.routes)
+            install(serial, held)
         end
     end
     return hosts_here
@@ -81,7 +83,7 @@ local function replace(new, body)
         or not shared:safe_set("serial", following) then
         return "full"
     end
-    install(following, new.routes)
+    install(following, new)
     return "new"
 end
 

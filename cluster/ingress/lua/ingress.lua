@@ -3,6 +3,7 @@ local balancer = require "ngx.balancer"
 local base = require "resty.core.base"
 local ffi = require "ffi"
 local answer = require "orchestry_ingress.answer"
+local https = require "orchestry_ingress.https"
 local held = require "orchestry_ingress.held"
 local peers = require "orchestry_ingress.peers"
 local routes = require "orchestry_ingress.routes"
@@ -76,6 +77,10 @@ function M.choose()
     end
     local var = ngx.var
     local host, uri = var.host, var.uri
+    https.mark(var)
+    if https.concerns(var, host, uri) then
+        return ""
+    end
     local route = routes.find(hosts, host, uri)
     if not route or not route.peers[1] then
         return ""
@@ -93,6 +98,7 @@ function M.access()
     end
     local var = ngx.var
     local host, uri = var.host, var.uri
+    https.answer(var, host, uri)
     local route = routes.find(hosts, host, uri)
     if not route then
         return answer.refuse(404)

@@ -9,6 +9,9 @@ local MAX_PEERS = 2000        -- of one route
 local MAX_TEXT_BYTES = 1024   -- of one path; names are shorter
 local MAX_NUMBER = 2 ^ 53
 local MAX_WAKE_S = 60
+local MAX_CERTIFICATES = 1000
+local MAX_PEM_BYTES = 65536
+local MAX_CHALLENGES = 1000
 
 cjson.decode_max_depth(16)
 cjson.decode_invalid_numbers(false)
@@ -81,6 +84,34 @@ local function route_fault(route)
     end
 end
 
+-- Older controllers send none.
+local function https_fault(https)
+    if https == nil then
+        return nil
+    elseif type(https) ~= "table" or not list(https.certificates, MAX_CERTIFICATES)
+        or not list(https.challenges, MAX_CHALLENGES) then
+        return " has no lists of certificates and challenges"
+    elseif not whole(https.redirect_port, 0, 65535) or not whole(https.hsts_s, 0, MAX_NUMBER) then
+        return ".redirect_port or .hsts_s is no whole number"
+    end
+    if https.acme ~= nil and type(https.acme) ~= "boolean" then
+        return ".acme is not true or false"
+    end
+    for i, one in ipairs(https.certificates) do
+        if type(one) ~= "table" or not list(one.hosts, MAX_HOSTS)
+            or not text(one.chain, "^%-%-%-%-%-BEGIN ", MAX_PEM_BYTES)
+            or not text(one.key, "^%-%-%-%-%-BEGIN ", MAX_PEM_BYTES) then
+            return ".certificates[" .. i - 1 .. "] is no certificate with hosts and key in PEM"
+        end
+    end
+    for i, one in ipairs(https.challenges) do
+        if type(one) ~= "table" or not text(one.token, "^[%w_-]+$", 256)
+            or not text(one.answer, "^[%w._-]+$", 512) then
+            return ".challenges[" .. i - 1 .. "] is no token and answer"
+        end
+    end
+end
+
 -- Returns the checked table, or nil and what is wrong with it.
 function M.parse(body)
     local value, reason = cjson.decode(body)
@@ -94,6 +125,10 @@ function M.parse(body)
         return nil, "version is not a whole number"
     elseif not list(value.routes, MAX_ROUTES) then
         return nil, "routes is not a list of at most " .. MAX_ROUTES
+    end
+    local wrong = https_fault(value.https)
+    if wrong then
+        return nil, "https" .. wrong
     end
     for i, route in ipairs(value.routes) do
         local fault = route_fault(route)

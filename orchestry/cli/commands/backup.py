@@ -104,6 +104,7 @@ def _settle(folder: Path) -> None:
 
 def _download(session: Session) -> Iterator[bytes]:
     from orchestry.client import files
+    from orchestry.client.trust import Trust
 
     status = session.client.cluster_status()
     url = next(
@@ -113,7 +114,7 @@ def _download(session: Session) -> Iterator[bytes]:
         raise CommandError(
             "The answering controller has not announced its address yet", "Try again.")
     session.out.progress(f"Backup from {url}")
-    yield from files.lines(f"{url}/cluster/backup", session.token)
+    yield from files.lines(f"{url}/cluster/backup", session.token, Trust(session.ca, session.cert))
 
 
 def _read(path: Path) -> Backup:

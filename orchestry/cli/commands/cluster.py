@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from orchestry.cli.commands.authority import ca
 from orchestry.cli.commands.backup import backup, recover, restore
 from orchestry.cli.commands.config import config
 from orchestry.cli.commands.drill import drill
@@ -128,7 +129,7 @@ def transfer(session: Session, to: str | None) -> None:
 
 PARTS: tuple[click.Command, ...] = (
     status, leader, health, members, add, remove, transfer, verify, backup, restore, recover,
-    config, drill,
+    config, drill, ca,
 )
 COMMANDS = (
     click.Group("cluster", {part.name or "": part for part in PARTS},

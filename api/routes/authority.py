@@ -1,0 +1,68 @@
+"""The cluster's own CA: its certificate, and certificates for who shows a join token."""
+
+from __future__ import annotations
+
+import base64
+
+from flask import Response, request
+from flask_openapi.blueprint import APIBlueprint
+
+from api import answers_cluster as answers
+from api import errors
+from api.endpoint import checked
+from api.here import answer, here
+from api.models import Error, SigningQuery, WriteQuery
+from cluster.tls.authority import Authority
+from cluster.tls.errors import TlsError
+from orchestry.errors import Code, OrchestryError
+
+PATH = "/cluster/ca"
+
+blueprint = APIBlueprint("authority", __name__, url_prefix=PATH, abp_tags=[{"name": "Cluster"}])
+
+
+@blueprint.get("", operation_id="cluster_ca", responses={200: answers.Ca, 404: Error})
+@checked
+def ca(query: WriteQuery) -> Response:
+    """The certificate of the cluster's own CA; who has its pin can tell whether it is that."""
+    authority = _authority()
+    return answer({"ca": authority.certificate.decode(), "pin": authority.pin})
+
+
+@blueprint.get(
+    "/certificate", operation_id="cluster_certificate",
+    responses={200: answers.Signed, 403: Error, 404: Error},
+)
+@checked
+def certificate(query: SigningQuery) -> Response:
+    """A certificate for a new controller, which shows a join token as its bearer token.
+
+    With it comes the key of the CA, so that the controller renews its certificate itself.
+    Nothing is changed by it, so that any controller answers, also without a leader.
+    """
+    authority, now_s = _authority(), here().controller.clock.wall_ms() / 1000
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not authority.admits(token, now_s):
+        raise OrchestryError(
+            Code.FORBIDDEN, "The join token is not one of this cluster's CA, or has ended; make "
+            "one with `orchestry cluster ca token`")
+    try:
+        pem = base64.urlsafe_b64decode(query.request).decode("ascii")
+        signed = authority.sign_pem(pem)
+    except (ValueError, TlsError) as error:
+        reason = error.reason if isinstance(error, TlsError) else "is no signing request in PEM"
+        raise errors.invalid([("request", reason)]) from error
+    found = answer({
+        "certificate": signed.decode(), "ca": authority.certificate.decode(),
+        "ca_key": authority.key.decode(),
+    })
+    found.headers["Cache-Control"] = "no-store"
+    return found
+
+
+def _authority() -> Authority:
+    authority = here().controller.identity.authority
+    if authority is None:
+        raise OrchestryError(
+            Code.NOT_FOUND, "This controller has no key of a CA (ORCHESTRY_TLS_CA_KEY)")
+    return authority
