@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from orchestry.cli import contexts
+from orchestry.cli import INTERRUPTED, contexts
 from orchestry.cli.output import Output, abandon
 from orchestry.errors import OrchestryError
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 # `orchestry dev` listens on the first three, a load balancer before a cluster on the last.
 DEFAULT_URLS = tuple(f"http://127.0.0.1:{port}" for port in (8001, 8002, 8003, 8000))
-INTERRUPTED = 130
 COMPLETION_S = 2.0
 """Who presses Tab waits no longer, whatever the cluster does."""
 

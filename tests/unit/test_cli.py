@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 
 from orchestry.cli import main
@@ -375,21 +374,3 @@ def test_version(capsys: Captured) -> None:
     """The version is one line."""
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == "orchestry 1.0.0\n"
-
-
-def test_the_manual_names_every_command_and_option() -> None:
-    """docs/cli.md is complete."""
-    from orchestry.cli.app import app
-
-    manual = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
-    left: list[tuple[str, click.Command]] = [("orchestry", app)]
-    while left:
-        path, command = left.pop()
-        if isinstance(command, click.Group):
-            left += [(f"{path} {name}", part) for name, part in command.commands.items()]
-        elif f"`{path.removeprefix('orchestry ')}" not in manual:
-            raise AssertionError(f"docs/cli.md lacks {path}")
-        for parameter in command.params:
-            for option in parameter.opts if isinstance(parameter, click.Option) else ():
-                if option.startswith("--"):
-                    assert f"`{option}" in manual or f" {option}" in manual, f"{path} {option}"
