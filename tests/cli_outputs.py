@@ -33,7 +33,8 @@ def answer_of(operation: str) -> dict[str, Any]:
 
 ERROR = record(error=TEXT, details={}, code=TEXT)
 CONTEXTS = record(current=TEXT_OR_NULL, contexts={
-    "type": "array", "items": record(name=TEXT, urls=rows(TEXT), has_token=FLAG)})
+    "type": "array",
+    "items": record(name=TEXT, urls=rows(TEXT), has_token=FLAG, ca_file=TEXT_OR_NULL)})
 BACKUP = record(apps=COUNT, cluster_id=TEXT, index=COUNT, sha256=TEXT)
 CHART = record(chart=TEXT, version=TEXT, apps=rows(TEXT))
 
