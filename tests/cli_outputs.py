@@ -133,7 +133,10 @@ def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[str
     if not isinstance(command, click.Group):
         yield " ".join(path)
         return
-    for name, part in command.commands.items():
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        part = command.get_command(context, name)
+        assert part is not None, name
         yield from commands(part, (*path, name))
 
 

@@ -21,7 +21,10 @@ def commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Com
     if not isinstance(command, click.Group) or command.invoke_without_command:
         yield path, command
     if isinstance(command, click.Group):
-        for name, part in command.commands.items():
+        context = click.Context(command, info_name=path)
+        for name in command.list_commands(context):
+            part = command.get_command(context, name)
+            assert part is not None, name
             yield from commands(part, f"{path} {name}")
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,6 +73,8 @@ def load() -> Contexts:
 
 def save(contexts: Contexts) -> None:
     """Write the file, whole or not at all, readable by the user alone; raises OSError."""
+    import tempfile  # which takes as long to load as most of the rest
+
     file = path()
     file.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({
