@@ -43,8 +43,9 @@ CHART = record(chart=TEXT, version=TEXT, apps=rows(TEXT))
 class Case:
     """A command line, its exit code, and the schema of what it prints with `--json`.
 
-    `{folder}` is a folder for files, `{spec}` the file of an app called `shop`, `{token}` the
-    id of the token made before, `{other}` a controller that does not lead.
+    `{folder}` is a folder for files, `{spec}` the file of an app called `shop`, `{changed}`
+    another one of it, `{token}` the id of the token made before, `{other}` a controller that
+    does not lead.
     """
 
     line: str
@@ -115,6 +116,17 @@ CASES: tuple[Case, ...] = (
     Case("config list", CONTEXTS),
     Case("config rm here", CONTEXTS),
     Case("config rm here", ERROR, 1),
+    Case("apply {changed} --dry-run", rows(record(
+        source=TEXT, app_name=TEXT, status=TEXT, plan={}))),
+    Case("apply {changed} --wait", rows(record(
+        source=TEXT, app_name=TEXT, status=TEXT, revision=COUNT, outcome=TEXT))),
+    Case("rollback shop --wait", answer_of("rollback_app")),
+    Case("restart shop", answer_of("restart_app")),
+    Case("pause shop", answer_of("pause_app")),
+    Case("resume shop", answer_of("resume_app")),
+    Case("promote shop", answer_of("promote_app")),
+    Case("deploys shop", answer_of("list_deployments")),
+    Case("pause nobody", ERROR, 4),
     Case("down shop", answer_of("stop_app")),
     Case("delete shop", ERROR, 2),
     Case("delete shop --force", answer_of("remove_app")),

@@ -23,6 +23,14 @@ HOMES: Final[dict[str, tuple[str, str]]] = {
     "down": ("run", "Stop an app; it stays registered."),
     "scale": ("run", "Set the number of replicas of an app."),
     "delete": ("run", "Remove an app, its containers and, unless kept, its volumes."),
+    "apply": ("deploys", "Register or update the apps of the files, and show the plan of each."),
+    "deploys": (
+        "deploys", "Show the last deployments of an app, and the steps of the one under way."),
+    "rollback": ("deploys", "Go back to an earlier revision."),
+    "restart": ("deploys", "Replace all replicas by new ones of the same spec, without a gap."),
+    "pause": ("deploys", "Hold the deployment of an app where it is."),
+    "resume": ("deploys", "Let a deployment go on that is paused or has failed."),
+    "promote": ("deploys", "Let the deployment of an app wait for nothing but healthy replicas."),
     "autoscale": (
         "scaling",
         "Show or change an app's scaling policy, explain a decision, or try a policy out."),

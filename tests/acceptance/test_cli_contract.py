@@ -22,7 +22,7 @@ from tests.terminal import Terminal
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside]
 
-WAIT_S = 60.0
+WAIT_S = 90.0
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x1f]")
 PROGRAM = (sys.executable, "-m", "orchestry.cli")
 
@@ -70,7 +70,10 @@ def test_every_command_prints_one_document_that_fits_its_schema(
     document = call("GET", cluster.url(cluster.ids[0], "/openapi.json"))[1]
     env = environ(cluster, tmp_path / "home")
     words = {"folder": str(tmp_path), "spec": str(spec_file(tmp_path, "shop", test_app_image))}
-    until("a decision", lambda: cluster.acting(), WAIT_S)
+    changed = yaml.safe_load(Path(words["spec"]).read_text())
+    changed["spec"]["environment"] = [{"name": "CHANGED", "value": "yes"}]
+    words["changed"] = str(tmp_path / "changed.yml")
+    Path(words["changed"]).write_text(yaml.safe_dump(changed))
     for case in CASES:
         if "{other}" in case.line:
             leader = until("a leader", cluster.leader, WAIT_S)
