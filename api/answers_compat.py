@@ -25,9 +25,27 @@ class CompatRegistered(Answer):
 class CompatDone(Answer):
     """What was done; `replicas` is how many there are now."""
 
-    status: Literal["started", "starting", "stopped", "scaled", "scaling", "deleted"]
+    status: Literal["started", "starting", "stopped"]
     app: str
     replicas: Count
+
+
+class CompatScaled(Answer):
+    """An application is scaled; `replicas` is how many there are now."""
+
+    status: Literal["scaled", "scaling"]
+    app: str
+    replicas: Count
+    previous_replicas: Count
+
+
+class CompatDeleted(Answer):
+    """An application is gone."""
+
+    status: Literal["deleted"]
+    app: str
+    containers_removed: Count
+    volumes_removed: Count
 
 
 class CompatPolicy(Answer):

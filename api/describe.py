@@ -124,6 +124,7 @@ def _bodies(schemas: dict[str, Any]) -> None:
     changes = schema.scaling(api_name)
     schemas["AppSpec"] = schema.app_spec()
     schemas["ScalingBody"] |= {**changes, "minProperties": 1}
+    schemas["PolicyBody"]["properties"]["policy"] |= {**schema.scaling(str), "minProperties": 1}
     schemas["SimulateBody"]["properties"]["policy"] |= changes
     schemas["ConfigBody"] |= _configuration()
     part = TypeAdapter(RestorePart).json_schema(ref_template=_SCHEMAS + "Backup{model}")
@@ -237,11 +238,14 @@ def _header(name: str) -> dict[str, str]:
 def file(
     *content_types: str, headers: tuple[str, ...] = (), json: type[BaseModel] | None = None
 ) -> dict[str, Any]:
-    """A response that is text of one of these types, or a JSON object."""
+    """A response that is text of one of these types, or a JSON object of models without parts."""
     content: dict[str, Any] = {kind: {"schema": {"type": "string"}} for kind in content_types}
     if json is not None:
-        content["application/json"] = {"schema": json.model_json_schema(
-            ref_template=f"{_SCHEMAS}{{model}}")}
+        whole = json.model_json_schema(ref_template="{model}")
+        parts = whole.pop("$defs", {})
+        whole["properties"] = {
+            name: parts.get(part.get("$ref"), part) for name, part in whole["properties"].items()}
+        content["application/json"] = {"schema": whole}
     return {
         "content": content,
         "headers": {name: _header(name) for name in headers},

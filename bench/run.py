@@ -7,13 +7,25 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from bench import autoscaling, containers, failover, handover, idle, ingress, load, streams, usage
+from bench import (
+    autoscaling,
+    containers,
+    failover,
+    handover,
+    idle,
+    ingress,
+    load,
+    streams,
+    usage,
+    writes,
+)
 from bench.report import Figure, show
 
 PARTS = ("failover", "handover", "containers", "throughput", "idle", "ingress",
-         "autoscaling", "usage", "streams", "saturation")
+         "autoscaling", "usage", "streams", "writes", "saturation")
 IDLE_S = 60
 
 
@@ -24,35 +36,33 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=30, help="leader kills (default 30)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of the rest (default 5)")
     parser.add_argument("--saturation-s", type=int, default=600, help="seconds (default 600)")
+    parser.add_argument("--writes", type=int, default=writes.COUNT,
+                        help=f"writes of each client while leaders die (default {writes.COUNT})")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
+    unknown = set(options.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"unknown part {unknown.pop()!r}; choose of {', '.join(PARTS)}")
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="orchestry-bench-") as name:
         folder = Path(name)
+        trials, rounds = options.trials, options.rounds
+        parts: dict[str, Callable[[], list[Figure]]] = {
+            "failover": lambda: failover.measure(folder, trials),
+            "handover": lambda: handover.measure(folder, max(1, trials * 2 // 3)),
+            "containers": lambda: containers.measure(folder, rounds),
+            "throughput": lambda: load.throughput(folder, rounds),
+            "idle": lambda: idle.measure(folder, IDLE_S),
+            "ingress": lambda: ingress.measure(folder, rounds),
+            "autoscaling": lambda: autoscaling.measure(folder, rounds),
+            "usage": lambda: usage.measure(rounds),
+            "streams": lambda: streams.measure(folder),
+            "writes": lambda: writes.measure(folder, options.writes),
+            "saturation": lambda: load.saturation(folder, options.saturation_s),
+        }
         for part in options.parts:
             print(f"-- {part}", flush=True)
-            if part == "failover":
-                figures += failover.measure(folder, options.trials)
-            elif part == "handover":
-                figures += handover.measure(folder, max(1, options.trials * 2 // 3))
-            elif part == "idle":
-                figures += idle.measure(folder, IDLE_S)
-            elif part == "autoscaling":
-                figures += autoscaling.measure(folder, options.rounds)
-            elif part == "usage":
-                figures += usage.measure(options.rounds)
-            elif part == "ingress":
-                figures += ingress.measure(folder, options.rounds)
-            elif part == "containers":
-                figures += containers.measure(folder, options.rounds)
-            elif part == "throughput":
-                figures += load.throughput(folder, options.rounds)
-            elif part == "streams":
-                figures += streams.measure(folder)
-            elif part == "saturation":
-                figures += load.saturation(folder, options.saturation_s)
-            else:
-                parser.error(f"unknown part {part!r}; choose of {', '.join(PARTS)}")
+            figures += parts[part]()
     show(figures, options.json)
     return 0
 

@@ -144,3 +144,23 @@ def judge(cluster: LiveCluster, found: Found, count: int) -> None:
     listed = until("the list", listing, WAIT_S)
     assert sorted(app["name"] for app in listed["apps"]) == sorted(wanted)
     assert len({app["revision"] for app in listed["apps"]}) == count
+
+
+def registered(cluster: LiveCluster) -> list[str]:
+    """The app of each event that says one was registered, on a controller that has them all."""
+    found: list[str] = []
+    before = ""
+    while True:
+        url = cluster.url(cluster.ids[0], f"/api/v1/events?type=config&limit=1000{before}")
+        page = until("events", lambda url=url: _page(url), WAIT_S)  # type: ignore[misc]
+        found += [event["app_name"] for event in page["events"]
+                  if event["message"] == "Application registered"]
+        if not page["has_more"]:
+            return found
+        before = f"&before={page['events'][-1]['id']}"
+
+
+def _page(url: str) -> Any:
+    """A page of events once nothing of them is missing any more."""
+    status, body, _ = call("GET", url)
+    return body if status == 200 and body["complete"] else None

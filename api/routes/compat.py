@@ -105,7 +105,9 @@ def down(path: AppPath, query: WriteQuery, header: AppHeaders, body: StopBody) -
 
 
 @blueprint.post(
-    "/apps/<app_name>/scale", operation_id="compat_scale", responses={200: answers.CompatDone})
+    "/apps/<app_name>/scale", operation_id="compat_scale",
+    responses={200: answers.CompatScaled},
+)
 @checked
 def scale(path: AppPath, query: WriteQuery, header: AppHeaders, body: ScaleBody) -> Response:
     """Scale an application to an exact number of replicas."""
@@ -131,12 +133,14 @@ def policy(path: AppPath, query: WriteQuery, header: AppHeaders, body: PolicyBod
 
 
 @blueprint.delete(
-    "/apps/<app_name>", operation_id="compat_delete", responses={200: answers.CompatDone})
+    "/apps/<app_name>", operation_id="compat_delete",
+    responses={200: answers.CompatDeleted},
+)
 @checked
 def delete(path: AppPath, query: DeleteQuery, header: AppHeaders) -> Response:
     """Remove an application, its containers and, by default, its volumes."""
     found = _done(apps.delete, path=path, query=query, header=header)
-    return answer({"status": "deleted", "app": path.app_name, "replicas": 0, **{
+    return answer({"status": "deleted", "app": path.app_name, **{
         key: found[key] for key in ("containers_removed", "volumes_removed")}})
 
 

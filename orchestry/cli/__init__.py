@@ -6,21 +6,44 @@ import os
 import sys
 from collections.abc import Sequence
 
+INTERRUPTED = 130
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; a user never sees a stack trace."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         _ready_streams()
-        from orchestry.cli.app import app
-
-        app(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="orchestry")
-    except SystemExit as ended:
+        code = _run(words)
+    except SystemExit as ended:  # completion ends so
         code = ended.code if isinstance(ended.code, int) else 1 if ended.code else 0
     except KeyboardInterrupt:
-        return 130
-    else:
-        code = 0
+        return INTERRUPTED
     return _flushed(code)
+
+
+def _run(words: list[str]) -> int:
+    import click
+
+    from orchestry.cli import output
+    from orchestry.cli.app import app
+
+    try:
+        code = app.main(args=words, prog_name="orchestry", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return error.exit_code
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "orchestry"
+        out = output.Output(as_json="--json" in words, color="--no-color" not in words, quiet=False)
+        out.failure(error.format_message(), f"See `{path} --help`.", code="USAGE")
+        return error.exit_code
+    except click.Abort:
+        return INTERRUPTED
+    except BrokenPipeError:
+        return output.abandon()
+    return code if isinstance(code, int) else 0
 
 
 def _ready_streams() -> None:

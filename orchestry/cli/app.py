@@ -2,33 +2,86 @@
 
 from __future__ import annotations
 
-from typing import Any
+import importlib
+from typing import Any, Final
 
 import click
 
 from orchestry import __version__
-from orchestry.cli.commands import (
-    access,
-    cluster,
-    contexts,
-    deploys,
-    files,
-    health,
-    history,
-    info,
-    local,
-    releases,
-    run,
-    scaling,
-    show,
-    start,
-)
 from orchestry.cli.session import Options, shared_options
 
 EPILOG = (
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not reachable or no leader, "
     "4 not found, 5 timed out (the operation goes on), 6 not allowed."
 )
+HOMES: Final[dict[str, tuple[str, str]]] = {
+    "dev": ("local", "Run a whole cluster on this machine until Ctrl-C."),
+    "node": ("local", "Run one controller."),
+    "register": ("files", "Register the apps of the files, without starting them."),
+    "validate": ("files", "Check the files without a cluster; every fault is told at once."),
+    "up": ("run", "Start an app."),
+    "down": ("run", "Stop an app; it stays registered."),
+    "scale": ("run", "Set the number of replicas of an app."),
+    "delete": ("run", "Remove an app, its containers and, unless kept, its volumes."),
+    "apply": ("deploys", "Register or update the apps of the files, and show the plan of each."),
+    "deploys": (
+        "deploys", "Show the last deployments of an app, and the steps of the one under way."),
+    "rollback": ("deploys", "Go back to an earlier revision."),
+    "restart": ("deploys", "Replace all replicas by new ones of the same spec, without a gap."),
+    "pause": ("deploys", "Hold the deployment of an app where it is."),
+    "resume": ("deploys", "Let a deployment go on that is paused or has failed."),
+    "promote": ("deploys", "Let the deployment of an app wait for nothing but healthy replicas."),
+    "autoscale": (
+        "scaling",
+        "Show or change an app's scaling policy, explain a decision, or try a policy out."),
+    "metrics": (
+        "scaling", "Show what was measured, of an app with its history or of the whole system."),
+    "top": ("scaling", "Show replicas, load and latency of all apps or of one's replicas, live."),
+    "status": ("show", "Show how the apps are, or one app with its containers."),
+    "list": ("show", "List the registered apps."),
+    "spec": ("show", "Print an app's spec as YAML."),
+    "health": ("health", "Show the health of every replica of an app."),
+    "logs": ("history", "Print the last log lines of an app's replicas, oldest first."),
+    "events": ("history", "Print what happened, oldest first."),
+    "cluster": ("cluster", "Look at the controllers, and change who is one."),
+    "token": ("access", "Make, list and revoke the tokens by which the cluster knows its users."),
+    "audit": (
+        "access",
+        "Print who wrote what and who was refused, oldest first; `verify` judges the whole chain."),
+    "chart": (
+        "releases",
+        "Charts: templates and values that become app specs, a release, or a cluster's files."),
+    "config": ("contexts", "Remember clusters by name; without a command, ask for one."),
+    "info": (
+        "info",
+        "Show which cluster this is, its controllers, its parts and how many apps it runs."),
+    "init": ("start", "Write a commented spec to start from."),
+}
+"""Command -> its module in `orchestry.cli.commands`, and its help in short.
+
+Written down here so that a command line loads the module of one command, and `--help` of none.
+"""
+
+
+class Commands(click.Group):
+    """The commands of HOMES, each loaded when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names."""
+        return list(HOMES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name, or None."""
+        if cmd_name not in HOMES:
+            return None
+        module = importlib.import_module(f"orchestry.cli.commands.{HOMES[cmd_name][0]}")
+        found: dict[str, click.Command] = {one.name or "": one for one in module.COMMANDS}
+        return found[cmd_name]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of them for `--help`."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in HOMES.items()])
 
 
 @click.pass_context
@@ -36,7 +89,7 @@ def _keep_options(context: click.Context, /, **values: Any) -> None:
     context.obj = Options(**values)
 
 
-app = click.Group(
+app = Commands(
     "orchestry",
     callback=_keep_options,
     params=shared_options(hidden=False),
@@ -46,8 +99,3 @@ app = click.Group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 click.version_option(__version__, message="orchestry %(version)s")(app)
-
-for _module in (local, files, run, deploys, scaling, show, health, history, cluster, access,
-                releases, contexts, info, start):
-    for _command in _module.COMMANDS:
-        app.add_command(_command)

@@ -1,14 +1,13 @@
 """Contexts: clusters by name, in a file of the user's.
 
-Each has addresses and maybe a token; one is current and stands in where neither options nor
-environment name a cluster.
+Each has addresses, maybe a token and a file of CAs; one is current and stands in where neither
+options nor environment name a cluster.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +27,7 @@ class Context:
 
     urls: tuple[str, ...]
     token: str | None = None
+    ca_file: str | None = None
 
 
 @dataclass(slots=True)
@@ -57,7 +57,8 @@ def load() -> Contexts:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         known = {
-            str(name): Context(tuple(map(str, row["urls"])), row.get("token"))
+            str(name): Context(
+                tuple(map(str, row["urls"])), row.get("token"), row.get("ca_file"))
             for name, row in found["contexts"].items()
         }
         current = found["current"]
@@ -72,12 +73,15 @@ def load() -> Contexts:
 
 def save(contexts: Contexts) -> None:
     """Write the file, whole or not at all, readable by the user alone; raises OSError."""
+    import tempfile  # which takes as long to load as most of the rest
+
     file = path()
     file.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({
         "current": contexts.current,
         "contexts": {
-            name: {"urls": one.urls, "token": one.token} for name, one in contexts.known.items()},
+            name: {"urls": one.urls, "token": one.token, "ca_file": one.ca_file}
+            for name, one in contexts.known.items()},
     }, indent=2)
     # Made with the rights 0600.
     handle, part = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")

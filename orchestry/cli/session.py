@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from orchestry.cli import contexts
+from orchestry.cli import INTERRUPTED, contexts
 from orchestry.cli.output import Output, abandon
 from orchestry.errors import OrchestryError
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 # `orchestry dev` listens on the first three, a load balancer before a cluster on the last.
 DEFAULT_URLS = tuple(f"http://127.0.0.1:{port}" for port in (8001, 8002, 8003, 8000))
-INTERRUPTED = 130
 COMPLETION_S = 2.0
 """Who presses Tab waits no longer, whatever the cluster does."""
 
@@ -72,34 +71,35 @@ class Session:
         )
 
     @cached_property
-    def target(self) -> tuple[tuple[str, ...], str | None]:
-        """Addresses and token: options beat the environment, which beats the current context.
+    def target(self) -> contexts.Context:
+        """The cluster: options beat the environment, which beats the current context.
 
-        The token of a context goes to its own addresses only. Raises CommandError when the
-        contexts cannot be read.
+        What a context says of token and CAs holds for its own addresses only. Raises
+        CommandError when the contexts cannot be read.
         """
         named = tuple(filter(None, map(str.strip, os.environ.get("ORCHESTRY_URL", "").split(","))))
         urls = self.options.urls or named
         token = self.options.token or os.environ.get("ORCHESTRY_TOKEN") or None
+        ca_file = self.options.ca_file or os.environ.get("ORCHESTRY_CA") or None
         if urls:
-            return urls, token
+            return contexts.Context(urls, token, ca_file)
         try:
             current = contexts.load().active()
         except contexts.ContextsError as error:
             raise CommandError(str(error), "Or name the cluster with --url.") from None
         if current is None:
-            return DEFAULT_URLS, token
-        return current.urls, token or current.token
+            return contexts.Context(DEFAULT_URLS, token, ca_file)
+        return contexts.Context(current.urls, token or current.token, ca_file or current.ca_file)
 
     @property
     def token(self) -> str | None:
         """The access token, if one is given; raises CommandError as `target`."""
-        return self.target[1]
+        return self.target.token
 
     @property
     def ca(self) -> str | None:
         """The file with the CAs of the controllers, if one is given."""
-        return self.options.ca_file or os.environ.get("ORCHESTRY_CA") or None
+        return self.target.ca_file
 
     @property
     def cert(self) -> tuple[str, str] | None:
@@ -117,9 +117,8 @@ class Session:
     def _made(self, **options: Any) -> Client:
         from orchestry.client import Client
 
-        urls, token = self.target
         try:
-            return Client(urls, token=token, ca=self.ca, cert=self.cert, **options)
+            return Client(self.target.urls, token=self.token, ca=self.ca, cert=self.cert, **options)
         except ValueError as error:
             raise UsageError(str(error)) from None
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from click.exceptions import Exit
 
+from orchestry.cli import INTERRUPTED
 from orchestry.cli.output import printable, replicas
-from orchestry.cli.session import INTERRUPTED, Session
+from orchestry.cli.session import Session
 from orchestry.errors import OrchestryError
 
 POLL_PERIOD_S = 0.5

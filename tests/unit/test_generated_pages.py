@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["configuration", "errors"])
+@pytest.mark.parametrize("name", ["cli", "configuration", "errors"])
 def test_page_is_current(name: str) -> None:
     """docs/<name>.md equals what tools/gen_<name>.py writes."""
     made = runpy.run_path(str(ROOT / "tools" / f"gen_{name}.py"))

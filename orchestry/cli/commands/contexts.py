@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -22,6 +23,7 @@ from orchestry.cli.session import (
     shared_options,
 )
 
+LOOK_S = 5.0
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{NAME_CHARACTERS_MAX - 1}}}")
 
 
@@ -41,7 +43,7 @@ name_argument = click.argument("name", metavar="NAME", shell_complete=context_na
 @click.command("set", cls=Command)
 @name_argument
 def set_(session: Session, *, name: str) -> None:
-    """Remember the cluster at --url, with --token if it asks for one, as NAME.
+    """Remember the cluster at --url, with --token and --ca-file if it needs them, as NAME.
 
     The first one becomes the current one. What is left out stays as it is.
     """
@@ -51,7 +53,7 @@ def set_(session: Session, *, name: str) -> None:
     if not urls:
         raise UsageError("give the address of a controller: --url http://127.0.0.1:8001")
     token = before.token if session.options.token is None else session.options.token or None
-    _keep(session, found, name, Context(urls, token))
+    _keep(session, found, name, Context(urls, token, _ca_file(session) or before.ca_file))
 
 
 @click.command(cls=Command)
@@ -104,9 +106,15 @@ def _ask(session: Session) -> None:
     token = click.prompt("Token, if it asks for one", default="", hide_input=True,
                          show_default=False, err=True)
     urls = tuple(filter(None, map(str.strip, text.split(","))))
-    _keep(session, found, name, Context(urls, token or before.token))
+    _keep(session, found, name, Context(
+        urls, token or before.token, _ca_file(session) or before.ca_file))
     found.current = name
     contexts.save(found)
+
+
+def _ca_file(session: Session) -> str | None:
+    given = session.options.ca_file
+    return os.path.abspath(given) if given else None
 
 
 def _keep(session: Session, found: Contexts, name: str, one: Context) -> None:
@@ -119,8 +127,9 @@ def _keep(session: Session, found: Contexts, name: str, one: Context) -> None:
     if name not in found.known and len(found.known) >= CONTEXTS_MAX:
         raise UsageError(f"there are {CONTEXTS_MAX} clusters; forget one with `config rm`")
     try:
-        with Client(one.urls, token=one.token, timeout=5) as client:
-            found.known[name] = Context(client.urls, one.token)
+        with Client(one.urls, token=one.token, ca=one.ca_file, cert=session.cert,
+                    timeout=LOOK_S) as client:
+            found.known[name] = replace(one, urls=client.urls)
             try:
                 client.cluster_health()
             except OrchestryError as error:
@@ -154,7 +163,8 @@ def _show(session: Session, found: Contexts, line: str) -> None:
 def _document(found: Contexts) -> dict[str, Any]:
     """The clusters without their tokens."""
     return {"current": found.current, "contexts": [
-        {"name": name, "urls": list(one.urls), "has_token": one.token is not None}
+        {"name": name, "urls": list(one.urls), "has_token": one.token is not None,
+         "ca_file": one.ca_file}
         for name, one in sorted(found.known.items())
     ]}
 

@@ -11,9 +11,10 @@ from typing import Any
 import click
 from click.exceptions import Exit
 
+from orchestry.cli import INTERRUPTED
 from orchestry.cli.commands.files import each, files_argument
 from orchestry.cli.output import age, printable
-from orchestry.cli.session import INTERRUPTED, Command, CommandError, Session, app_argument
+from orchestry.cli.session import Command, CommandError, Session, app_argument
 from orchestry.cli.waiting import POLL_PERIOD_S, display, pause_s
 
 WAIT_S = 600

@@ -32,23 +32,26 @@ _HEADS = ("CPU", "MEMORY", "RPS", "P95", "CONNECTIONS")
 
 def _policy_options(command: Any) -> Any:
     count, percent = click.IntRange(0, 100), click.FloatRange(1, 100)
-    for name, key, kind, text in reversed((
-        ("--min", "min_replicas", count, "Fewest replicas; 0 lets an idle app sleep."),
-        ("--max", "max_replicas", click.IntRange(1, 100), "Most replicas."),
-        ("--cpu", "max_cpu_percent", percent, "Target CPU, percent of a replica's limit."),
-        ("--memory", "max_memory_percent", percent, "Target memory, percent of the limit."),
-        ("--rps", "target_rps_per_replica", click.FloatRange(1, 10_000),
+    for name, key, kind, unit, text in reversed((
+        ("--min", "min_replicas", count, "N", "Fewest replicas; 0 lets an idle app sleep."),
+        ("--max", "max_replicas", click.IntRange(1, 100), "N", "Most replicas."),
+        ("--cpu", "max_cpu_percent", percent, "PERCENT",
+         "Target CPU, percent of a replica's limit."),
+        ("--memory", "max_memory_percent", percent, "PERCENT",
+         "Target memory, percent of the limit."),
+        ("--rps", "target_rps_per_replica", click.FloatRange(1, 10_000), "N",
          "Target requests per second and replica."),
-        ("--p95", "max_p95_latency_ms", click.FloatRange(1, 30_000),
+        ("--p95", "max_p95_latency_ms", click.FloatRange(1, 30_000), "MS",
          "Most milliseconds of the 95th percentile."),
-        ("--connections", "max_conn_per_replica", click.IntRange(1),
+        ("--connections", "max_conn_per_replica", click.IntRange(1), "N",
          "Target connections per replica."),
-        ("--mode", "mode", click.Choice(("auto", "manual")), "manual only tells."),
-        ("--window", "window_seconds", click.IntRange(5), "Seconds that a decision looks at."),
-        ("--cooldown", "cooldown_seconds", click.IntRange(0),
+        ("--mode", "mode", click.Choice(("auto", "manual")), None, "manual only tells."),
+        ("--window", "window_seconds", click.IntRange(5), "SECONDS",
+         "Seconds that a decision looks at."),
+        ("--cooldown", "cooldown_seconds", click.IntRange(0), "SECONDS",
          "Seconds without scale-in after a change."),
     )):
-        command = click.option(name, key, type=kind, help=text)(command)
+        command = click.option(name, key, type=kind, metavar=unit, help=text)(command)
     return command
 
 
