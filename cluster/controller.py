@@ -6,12 +6,12 @@ import gc
 import logging
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from cluster.clock import Clock, SystemClock
 from cluster.config import Settings, readers
-from cluster.config.effective import Configured, Effective
+from cluster.config.effective import Effective
 from cluster.consensus.log import ReplicatedLog
 from cluster.consensus.secure import RaftTls
 from cluster.consensus.syncobj_log import RaftConfig, SyncObjLog
@@ -21,27 +21,22 @@ from cluster.control.checks import Check, HealthChecks
 from cluster.control.driver import Driver, Timing
 from cluster.control.fleet import Fleet
 from cluster.control.follow import Follower, LiveConfig, limiting, set_log_level
-from cluster.control.health import HealthMonitor, Prober
-from cluster.control.ingress_sync import IngressSync, host_https
+from cluster.control.ingress_sync import host_https
 from cluster.control.judge import Record
 from cluster.control.loop import Loop
-from cluster.control.observe import Observer
+from cluster.control.loops import make_loops
 from cluster.control.part_watch import PartWatch
 from cluster.control.probe import HttpProber
-from cluster.control.reconcile import Reconciler
-from cluster.control.report import Reporter
-from cluster.control.rollouts import Rollouts
 from cluster.control.roster import Roster
-from cluster.control.scaler import Scaler
 from cluster.control.telemetry import Telemetry
 from cluster.control.vitals import Component, Vitals, certificate_part
-from cluster.control.workers import ThreadWorkers, Workers
+from cluster.control.workers import ThreadWorkers
 from cluster.engine.base import Engine, EngineInfo
 from cluster.engine.docker import DockerEngine
 from cluster.history.history import History
 from cluster.history.http import make_fetch
 from cluster.history.open import open_history
-from cluster.ingress.base import Https, Ingress
+from cluster.ingress.base import Ingress
 from cluster.ingress.client import NginxIngress
 from cluster.live.redis_bus import RedisBus
 from cluster.live.relay_mark import RelayMark
@@ -74,35 +69,6 @@ def calm_collector() -> None:
     The state is made of values without cycles, which are freed at once without it.
     """
     gc.set_threshold(50_000, 20, 50)
-
-
-def make_loops(
-    engine: Engine,
-    ingresses: Sequence[Ingress],
-    prober: Prober,
-    *,
-    fleet: Fleet,
-    workers: Workers,
-    clock: Clock,
-    telemetry: Telemetry,
-    configured: Configured,
-    checks: HealthChecks | None = None,
-    https: Callable[[], Https] = Https,
-) -> tuple[list[Loop], Observer]:
-    """The leader's loops in the order in which they are stepped, and the one that takes hints."""
-    observer = Observer(engine, fleet, workers)
-    ingress = IngressSync(
-        ingresses, fleet, workers, configured=configured, https=https)
-    reconciler = Reconciler(
-        engine, fleet, workers, ingress.out_of_ingress, clock, drained=ingress.drained,
-        configured=configured)
-    health = HealthMonitor(prober, fleet, workers, clock, checks)
-    scaler = Scaler(
-        engine, ingresses, fleet, workers, clock, telemetry=telemetry, configured=configured)
-    rollouts = Rollouts(
-        engine, fleet, workers, serves=ingress.serves, is_blind=ingress.is_blind)
-    return [
-        observer, health, scaler, rollouts, reconciler, ingress, Reporter(fleet)], observer
 
 
 class Controller:

@@ -38,6 +38,9 @@ CONTEXTS = record(current=TEXT_OR_NULL, contexts={
 BACKUP = record(apps=COUNT, cluster_id=TEXT, index=COUNT, sha256=TEXT)
 CHART = record(chart=TEXT, version=TEXT, apps=rows(TEXT))
 
+RELEASED = record(message=TEXT, release=TEXT, revision=COUNT, dry_run=FLAG, changes=rows(record(
+    app=TEXT, change=TEXT, diff={"type": "array"})), ready={"type": ["boolean", "null"]})
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -111,6 +114,16 @@ CASES: tuple[Case, ...] = (
                                 faults={"type": "array"})),
     Case("chart render helm-like/web-app", CHART),
     Case("chart lint helm-like/web-app", record(chart=TEXT, version=TEXT, valid=FLAG)),
+    Case("chart install web helm-like/web-app --no-wait", RELEASED),
+    Case("chart upgrade web helm-like/web-app --reuse-values --set replicas.min=2 --no-wait",
+         RELEASED),
+    Case("chart upgrade none helm-like/web-app", ERROR, 4),
+    Case("chart list", answer_of("list_releases")),
+    Case("chart history web", answer_of("get_release")),
+    Case("chart diff web", answer_of("get_release_revision")),
+    Case("chart rollback web --dry-run", RELEASED),
+    Case("chart uninstall web", ERROR, 2),
+    Case("chart uninstall web --yes", answer_of("uninstall_release")),
     Case("config set here", CONTEXTS),
     Case("config use here", CONTEXTS),
     Case("config list", CONTEXTS),
@@ -135,6 +148,10 @@ CASES: tuple[Case, ...] = (
 ELSEWHERE = {
     "dev": "runs a cluster until it is stopped: tests/acceptance/test_dev.py",
     "node": "runs a controller until it is stopped: tests/acceptance/test_node.py",
+    **dict.fromkeys(
+        ("cluster ca init", "cluster ca issue", "cluster ca join", "cluster ca token"),
+        "need a folder or a CA: tests/unit/test_authority.py, tests/api/test_join.py"),
+    "cluster drill": "hurts a cluster that allows it: tests/acceptance/test_drill.py",
     "cluster recover": "needs a stopped controller: tests/acceptance/test_backup.py",
 }
 """Commands whose JSON is not read here, and why."""

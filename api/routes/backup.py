@@ -15,7 +15,8 @@ from api import answers_cluster as answers
 from api import describe, errors, writes
 from api.endpoint import checked
 from api.here import answer, here, read
-from api.models import ReadQuery, RestoreBody, WriteHeaders, WriteQuery
+from api.models import ReadQuery, WriteHeaders, WriteQuery
+from api.models_cluster import RestoreBody
 from cluster.config.keys import read_value
 from cluster.state import backup
 from cluster.state.codec import decode_part

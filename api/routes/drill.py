@@ -10,7 +10,8 @@ from api import writes
 from api.endpoint import checked
 from api.here import answer, here
 from api.limits import PROBE
-from api.models import DrillBody, WriteHeaders, WriteQuery
+from api.models import WriteHeaders, WriteQuery
+from api.models_cluster import DrillBody
 from api.routes.cluster import addresses
 from cluster.consensus.membership import majority
 from cluster.state.commands import Noop, RecordEvent

@@ -14,14 +14,8 @@ from api import answers_cluster as answers
 from api import errors, writes
 from api.endpoint import checked
 from api.here import answer, here, read
-from api.models import (
-    MemberBody,
-    MemberPath,
-    ReadQuery,
-    TransferBody,
-    WriteHeaders,
-    WriteQuery,
-)
+from api.models import ReadQuery, WriteHeaders, WriteQuery
+from api.models_cluster import MemberBody, MemberPath, TransferBody
 from api.routes.cluster import addresses
 from cluster.config import readers
 from cluster.consensus.membership import majority

@@ -15,10 +15,11 @@ from cluster.control.checks import HealthChecks
 from cluster.control.driver import Driver
 from cluster.control.fleet import Fleet
 from cluster.control.judge import Probe
+from cluster.control.loops import make_loops
 from cluster.control.observe import Observer
 from cluster.control.telemetry import Telemetry
 from cluster.control.workers import LANES, Done, Outcome
-from cluster.controller import STEP_S, make_loops
+from cluster.controller import STEP_S
 from cluster.engine.base import EngineEvent
 from cluster.engine.fake import FakeEngine
 from cluster.ingress.fake import FakeIngress

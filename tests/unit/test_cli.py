@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import pkgutil
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +10,6 @@ from typing import Any
 import pytest
 
 from orchestry.cli import main
-from orchestry.cli.app import HOMES
 from orchestry.cli.output import age, printable
 from orchestry.cli.waiting import bar, describe
 from tests.unit.stub_answers import ANSWERS, APP, SPEC
@@ -379,29 +374,3 @@ def test_version(capsys: Captured) -> None:
     """The version is one line."""
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == "orchestry 1.0.0\n"
-
-
-def test_every_command_of_every_module_is_listed_as_it_is() -> None:
-    """The table from which commands are loaded names them all, each with its own help."""
-    import orchestry.cli.commands as package
-
-    found = {
-        command.name: (module.name, command.get_short_help_str(limit=200))
-        for module in pkgutil.iter_modules(package.__path__)
-        for command in getattr(
-            importlib.import_module(f"{package.__name__}.{module.name}"), "COMMANDS", ())
-    }
-    assert found == HOMES
-
-
-def test_a_command_line_loads_one_command() -> None:
-    """And `--help` none; neither loads what it does not need."""
-    code = (
-        "import sys; from orchestry.cli import main; main(sys.argv[1:]);"
-        "print(sorted(name.rpartition('.')[2] for name in sys.modules"
-        " if name.startswith('orchestry.cli.commands.')), 'requests' in sys.modules)")
-    for line, loaded in (("--help", "[] False"), ("list --help", "['show'] False"),
-                         ("init --help", "['start'] False")):
-        done = subprocess.run([sys.executable, "-c", code, *line.split()], text=True,
-                              capture_output=True, timeout=60, check=True)
-        assert done.stdout.splitlines()[-1] == loaded

@@ -1,0 +1,51 @@
+"""The loops of a leader, wired to one another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from cluster.clock import Clock
+from cluster.config.effective import Configured
+from cluster.control.checks import HealthChecks
+from cluster.control.fleet import Fleet
+from cluster.control.health import HealthMonitor, Prober
+from cluster.control.ingress_sync import IngressSync
+from cluster.control.loop import Loop
+from cluster.control.observe import Observer
+from cluster.control.reconcile import Reconciler
+from cluster.control.report import Reporter
+from cluster.control.rollouts import Rollouts
+from cluster.control.scaler import Scaler
+from cluster.control.telemetry import Telemetry
+from cluster.control.workers import Workers
+from cluster.engine.base import Engine
+from cluster.ingress.base import Https, Ingress
+
+
+def make_loops(
+    engine: Engine,
+    ingresses: Sequence[Ingress],
+    prober: Prober,
+    *,
+    fleet: Fleet,
+    workers: Workers,
+    clock: Clock,
+    telemetry: Telemetry,
+    configured: Configured,
+    checks: HealthChecks | None = None,
+    https: Callable[[], Https] = Https,
+) -> tuple[list[Loop], Observer]:
+    """The leader's loops in the order in which they are stepped, and the one that takes hints."""
+    observer = Observer(engine, fleet, workers)
+    ingress = IngressSync(
+        ingresses, fleet, workers, configured=configured, https=https)
+    reconciler = Reconciler(
+        engine, fleet, workers, ingress.out_of_ingress, clock, drained=ingress.drained,
+        configured=configured)
+    health = HealthMonitor(prober, fleet, workers, clock, checks)
+    scaler = Scaler(
+        engine, ingresses, fleet, workers, clock, telemetry=telemetry, configured=configured)
+    rollouts = Rollouts(
+        engine, fleet, workers, serves=ingress.serves, is_blind=ingress.is_blind)
+    return [
+        observer, health, scaler, rollouts, reconciler, ingress, Reporter(fleet)], observer
