@@ -21,7 +21,7 @@ from tests.certificates import Pair, TestCa
 from tests.live import until
 from tests.raft_logs import one_leader, raft_addresses
 
-WAIT_S = 30.0
+WAIT_S = 90.0
 SECRET = "a secret of all"
 
 
