@@ -250,19 +250,6 @@ class DeleteQuery(BaseModel):
     keep_data: Flag = Field(False, description="Keep the volumes")
 
 
-class UpdateQuery(WriteQuery):
-    """How to update an application."""
-
-    dry_run: Flag = Field(False, description="Only answer what would be done")
-
-
-class DeploymentPath(AppPath):
-    """A deployment in the path."""
-
-    deployment_id: Whole = Field(
-        ge=0, le=INDEX_MAX, description="The revision that it brings about")
-
-
 class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     bytes_max: ClassVar[int] = BODY_BYTES_MAX
@@ -291,13 +278,6 @@ class ScaleBody(Body):
     replicas: Replicas
     wait: bool = Field(True, description="Answer when exactly these replicas are healthy")
     timeout: int = Field(300, ge=1, le=WAIT_S_MAX, description="Seconds to wait at most")
-
-
-class RollbackBody(Body):
-    """Where to go back to; the key is optional."""
-
-    revision: Annotated[int, Field(ge=1, le=INDEX_MAX)] | None = Field(
-        None, description="By default the last one that was healthy")
 
 
 class ScalingBody(BaseModel):

@@ -101,14 +101,12 @@ class Controller:
         self.actions = ActionFile(settings.data_dir / ACTIONS_FILE, clock.wall_ms)
         self.history = history or History(settings.node_id, log, clock)
         self.limits = Limits(
-            clock, per_hour=settings.rate_limit_per_hour,
-            per_minute=settings.rate_limit_per_minute,
+            clock, per_hour=settings.rate_limit_per_hour, per_minute=settings.rate_limit_per_minute,
             trusted_proxies=settings.rate_limit_trusted_proxies,
             redis_url=settings.redis_url, cluster_id=lambda: log.state().cluster_id,
         )
-        self.bus = RedisBus(
-            settings.redis_url, lambda: log.state().cluster_id, clock,
-        ) if settings.redis_url else None
+        self.bus = None if not settings.redis_url else RedisBus(
+            settings.redis_url, lambda: log.state().cluster_id, clock)
         log.subscribe_events(self.history.applied)
         self.telemetry = Telemetry(self.history.measured)
         self._fleet = fleet = Fleet(clock)
@@ -117,15 +115,13 @@ class Controller:
         if isinstance(log, SyncObjLog):
             roster.append(Roster(settings.raft_addresses, log.incarnations))
         loops, self._observer = make_loops(
-            engine, ingresses, HttpProber(clock),
-            fleet=fleet, workers=self._workers, clock=clock,
-            telemetry=self.telemetry, configured=self.configured,
-            checks=self._checks, https=host_https(settings, self._hosts),
+            engine, ingresses, HttpProber(clock), fleet=fleet, workers=self._workers, clock=clock,
+            telemetry=self.telemetry, configured=self.configured, checks=self._checks,
+            https=host_https(settings, self._hosts),
         )
         self._driver = Driver(
             self.id, log, loops=[*loops, *roster], fleet=fleet, workers=self._workers, clock=clock,
-            lease_ttl_s=settings.lease_ttl_s, recorder=self.actions,
-            adopt=settings.adopt,
+            lease_ttl_s=settings.lease_ttl_s, recorder=self.actions, adopt=settings.adopt,
         )
         self._bootstrap = Bootstrap(
             settings, clock, acting=self._driver.keeper.acting, submit=log.submit)

@@ -56,7 +56,7 @@ STATE_OR_RULE = {
     # What is in a part hangs together: numbers, specs as text, policies.
     "restore_part": (r"part.*|spec.*|metadata.*|apiVersion|kind|scaling.*|", ".*"),
     # Rules between keys, sizes in bytes, quantities between bounds: see orchestry.spec.schema.
-    **dict.fromkeys(("register_app", "compat_register"), (".*", ".*")),
+    **dict.fromkeys(("register_app", "update_app", "compat_register"), (".*", ".*")),
 }
 """Operation -> (field, message) of refusals that depend on the state, or on a rule over several
 values. JSON Schema can say neither, so that a request may fit it and be refused with a 400."""

@@ -11,15 +11,8 @@ from api.admission import as_shown, image_must_be_allowed, must_be_allowed
 from api.endpoint import checked
 from api.fit import must_fit
 from api.here import answer, app_of, config_of, here, read
-from api.models import (
-    AppHeaders,
-    AppPath,
-    DeploymentPath,
-    ReadQuery,
-    RollbackBody,
-    UpdateQuery,
-    WriteQuery,
-)
+from api.models import AppHeaders, AppPath, ReadQuery, WriteQuery
+from api.models_deploys import DeploymentPath, RollbackBody, UpdateQuery
 from api.routes import apps
 from api.writes import expected_revision, propose
 from cluster.state.addresses import addresses

@@ -26,7 +26,7 @@ SEED = os.environ.get("CONTRACT_SEED", "20260115")
 SHORT_CASES = 2
 APPS = ("my-app", "shop")
 WITH_LARGE_SCHEMAS = (
-    "register_app", "restore_part", "simulate_scaling", "update_scaling_policy",
+    "register_app", "update_app", "restore_part", "simulate_scaling", "update_scaling_policy",
     "update_config")
 """Coverage goes over every keyword of a schema: of these that takes minutes."""
 ST = Path(sys.executable).with_name("st")

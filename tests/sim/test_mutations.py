@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from cluster.consensus.follower import Follower
 from cluster.consensus.journal import Journal
 from cluster.consensus.node import RaftNode
 from cluster.control.lease_keeper import LeaseKeeper
-from tests.sim import test_fleet, test_membership, test_raft
+from cluster.control.rollouts import Rollouts
+from tests.sim import test_fleet, test_membership, test_raft, test_rollouts
 from tests.sim.storage import _File
 from tests.sim.world import World
 
@@ -86,6 +88,17 @@ def clocks_far_apart(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(test_fleet, "RATE_OFF", 0.3)
 
 
+def health_without_proof(patch: pytest.MonkeyPatch) -> None:
+    """Whatever was healthy once counts, however long ago it was looked at."""
+    look = Rollouts._look
+
+    def broken(self: Rollouts, container: Any, spec: Any, now_s: float) -> Any:
+        seen = look(self, container, spec, now_s)
+        return replace(seen, healthy_s=None if seen.healthy_s is None else 3600.0)
+
+    patch.setattr(Rollouts, "_look", broken)
+
+
 def vote_after_a_crash(seed: int) -> None:
     """A voter that crashed does not vote again in the same term."""
     with World(seed) as world:
@@ -140,6 +153,7 @@ MUTATIONS: list[tuple[Patch, Callable[[int], None], range]] = [
     (lease_not_waited_out, test_fleet.walk, range(20)),
     (clocks_far_apart, test_fleet.walk, range(60)),
     (many_changes_at_once, test_membership.walk, range(60)),
+    (health_without_proof, test_rollouts.walk, range(60)),
 ]
 
 

@@ -91,18 +91,7 @@ CONTAINER  HEALTH   CHECKED  FAILURES  TIME  LAST ERROR
 web-2      healthy  -        1         2 ms  status 500
 web: 1 checked, 0 passed, 1 failed
 """
-DEPLOYS = """\
-DEPLOYMENT  KIND    PHASE    AVAILABLE  STARTED  REASON
-9           update  running  1/3        -        -
-2026-01-01T00:00:01Z  web-1 starts
-"""
 COMMANDS: list[tuple[list[str], str]] = [
-    (["deploys", "web"], DEPLOYS),
-    (["rollback", "web"], "web: rolled back, revision 9\n"),
-    (["restart", "web"], "web: restarts, revision 9\n"),
-    (["pause", "web"], "web: deployment 9 is paused\n"),
-    (["resume", "web"], "web: deployment 9 is running\n"),
-    (["promote", "web"], "web: deployment 9 is running\n"),
     (["up", "web"], "web: running, replicas: 3\n"),
     (["up", "web", "-r", "3", "--no-wait"], "web: running, replicas: 3\n"),
     (["down", "web"], "web: stopped\n"),

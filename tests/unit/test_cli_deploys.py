@@ -21,6 +21,30 @@ web: to be updated
   stop web-1
   keep web-2
 """
+DEPLOYS = """\
+DEPLOYMENT  KIND    PHASE    AVAILABLE  STARTED  REASON
+9           update  running  1/3        -        -
+2026-01-01T00:00:01Z  web-1 starts
+"""
+COMMANDS: list[tuple[list[str], str]] = [
+    (["deploys", "web"], DEPLOYS),
+    (["rollback", "web"], "web: rolled back, revision 9\n"),
+    (["restart", "web"], "web: restarts, revision 9\n"),
+    (["pause", "web"], "web: deployment 9 is paused\n"),
+    (["resume", "web"], "web: deployment 9 is running\n"),
+    (["promote", "web"], "web: deployment 9 is running\n"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "expected"), COMMANDS)
+def test_commands_print_their_result(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured, arguments: list[str], expected: str
+) -> None:
+    """Results go to standard output, plain in a pipe, and nothing to standard error."""
+    assert run(monkeypatch, DEPLOYMENT, *arguments) == 0
+    printed = capsys.readouterr()
+    assert "\n".join(line.rstrip() for line in printed.out.split("\n")) == expected
+    assert printed.err == ""
 
 
 @pytest.fixture

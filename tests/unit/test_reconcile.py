@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ from cluster.ingress.fake import FakeIngress
 from cluster.state import commands as c
 from cluster.state.model import GENERATION
 from cluster.state.status import converged
-from tests.sim.fleet_world import document
+from tests.sim.fleet_world import document, update
 from tests.sim.network import SimClock
 from tests.sim.parts import SimController, SimWorkers
 
@@ -200,3 +201,26 @@ def test_a_request_that_never_ends_holds_its_replica_for_the_drain_time_only() -
     assert leader.engine.exists(last.id)
     leader.run(10)
     assert not leader.engine.exists(last.id)
+
+
+def test_a_start_on_its_way_counts_when_another_update_takes_its_place() -> None:
+    """It cannot be taken back: until it is there and gone, no other replica takes its room."""
+    leader = Leader()
+    leader.do(c.RegisterApp("shop", document("shop", minHealthySeconds=0), 1),
+              c.StartApp("shop", 3))
+    leader.run(10)
+    leader.do(update("shop", "shop:2", minHealthySeconds=0))
+    while not leader.parts.fleet.starting:
+        leader.run(0.05)
+    jobs = leader.parts.workers._jobs
+    key = next(key for key in jobs if key.startswith("start:shop:"))
+    jobs[key] = replace(jobs[key], due_s=leader.clock.now_s + 0.3)
+    leader.do(update("shop", "shop:3", minHealthySeconds=0))
+    most = 0
+    for _ in range(600):
+        leader.run(0.05)
+        most = max(most, len(leader.engine.containers()))
+    app = leader.log.state().apps["shop"]
+    assert converged(app)
+    assert {one.revision for one in leader.engine.containers()} == {app.made_from}
+    assert most == 4
