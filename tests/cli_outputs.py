@@ -130,6 +130,14 @@ ELSEWHERE = {
     **dict.fromkeys(
         ("rollback", "restart", "pause", "resume", "promote"),
         "need a deployment under way: tests/unit/test_cli.py and test_cli_deploys.py"),
+    **dict.fromkeys(
+        tuple(f"chart {name}" for name in (
+            "install", "upgrade", "rollback", "uninstall", "list", "history", "diff")),
+        "work on releases: tests/api/test_releases_cli.py"),
+    **dict.fromkeys(
+        ("cluster ca init", "cluster ca token", "cluster ca issue", "cluster ca join"),
+        "make keys and certificates: tests/unit/test_authority.py and tests/api/test_join.py"),
+    "cluster drill": "kills controllers: tests/acceptance/test_drill.py",
     "cluster recover": "needs a stopped controller: tests/acceptance/test_backup.py",
 }
 """Commands whose JSON is not read here, and why."""
