@@ -131,15 +131,7 @@ CASES: tuple[Case, ...] = (
     Case("config rm here", ERROR, 1),
     Case("apply {changed} --dry-run", rows(record(
         source=TEXT, app_name=TEXT, status=TEXT, plan={}))),
-    Case("apply {changed} --wait", rows(record(
-        source=TEXT, app_name=TEXT, status=TEXT, revision=COUNT, outcome=TEXT))),
-    Case("rollback shop --wait", answer_of("rollback_app")),
-    Case("restart shop", answer_of("restart_app")),
-    Case("pause shop", answer_of("pause_app")),
-    Case("resume shop", answer_of("resume_app")),
-    Case("promote shop", answer_of("promote_app")),
     Case("deploys shop", answer_of("list_deployments")),
-    Case("pause nobody", ERROR, 4),
     Case("down shop", answer_of("stop_app")),
     Case("delete shop", ERROR, 2),
     Case("delete shop --force", answer_of("remove_app")),
@@ -149,9 +141,12 @@ ELSEWHERE = {
     "dev": "runs a cluster until it is stopped: tests/acceptance/test_dev.py",
     "node": "runs a controller until it is stopped: tests/acceptance/test_node.py",
     **dict.fromkeys(
-        ("cluster ca init", "cluster ca issue", "cluster ca join", "cluster ca token"),
-        "need a folder or a CA: tests/unit/test_authority.py, tests/api/test_join.py"),
-    "cluster drill": "hurts a cluster that allows it: tests/acceptance/test_drill.py",
+        ("rollback", "restart", "pause", "resume", "promote"),
+        "need a deployment under way: tests/unit/test_cli.py and test_cli_deploys.py"),
+    **dict.fromkeys(
+        ("cluster ca init", "cluster ca token", "cluster ca issue", "cluster ca join"),
+        "make keys and certificates: tests/unit/test_authority.py and tests/api/test_join.py"),
+    "cluster drill": "kills controllers: tests/acceptance/test_drill.py",
     "cluster recover": "needs a stopped controller: tests/acceptance/test_backup.py",
 }
 """Commands whose JSON is not read here, and why."""

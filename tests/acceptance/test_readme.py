@@ -43,7 +43,7 @@ def test_every_block_runs_and_prints_what_the_page_shows(run: DevRun, tmp_path: 
 @pytest.mark.long
 def test_the_tutorial_runs_and_ends_where_it_began(run: DevRun, tmp_path: Path) -> None:
     """Its cluster has a name, its app is scaled by load, and nothing of it is left."""
-    assert len(blocks("docs/tutorial.md")) == 9
+    assert len(blocks("docs/tutorial.md")) == 10
     run.start("--demo")
     home = tmp_path / "home"
     work_through("docs/tutorial.md", run, tmp_path, {
