@@ -82,6 +82,17 @@ def must_reach(app: str) -> None:
         raise OrchestryError(Code.FORBIDDEN, _out_of_scope(who))
 
 
+def must_reach_secret(name: str) -> None:
+    """Refuse a secret that is not the caller's, by the beginning of its name.
+
+    Raises:
+        OrchestryError: FORBIDDEN.
+    """
+    who = caller()
+    if not who.reaches(name):
+        raise OrchestryError(Code.FORBIDDEN, _out_of_scope(who, "secrets"))
+
+
 def still_allowed() -> Callable[[], bool]:
     """Whether the token of this request is good, to be asked later, in any thread."""
     key, controller = caller().key, here().controller
@@ -239,10 +250,14 @@ def _forbidden(who: Caller, right: Right) -> Response | None:
         return errors.response(
             Code.FORBIDDEN, f"This is about all applications, and token '{who.name}' is good "
             f"for those only whose names begin with {who.apps}")
-    name = (request.view_args or {}).get("app_name", "")
-    return None if who.reaches(name) else errors.response(Code.FORBIDDEN, _out_of_scope(who))
+    what = "secret" if right.scope == "secret" else "app"
+    name = (request.view_args or {}).get(f"{what}_name", "")
+    if who.reaches(name):
+        return None
+    return errors.response(Code.FORBIDDEN, _out_of_scope(
+        who, "secrets" if what == "secret" else "applications"))
 
 
-def _out_of_scope(who: Caller) -> str:
-    return (f"Token '{who.name}' is good for applications only whose names begin with "
+def _out_of_scope(who: Caller, what: str = "applications") -> str:
+    return (f"Token '{who.name}' is good for {what} only whose names begin with "
             f"{who.apps}: ask an administrator for another token")

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from api.access import caller
+from api.access import caller, must_reach_secret
 from api.here import config_of, here
 from cluster.state.addresses import addresses, hosts
 from cluster.state.model import ClusterState
+from cluster.state.secret_uses import faults, wanted_secrets
 from orchestry import admission
 from orchestry.access import at_least
 from orchestry.errors import Code, OrchestryError
@@ -32,7 +33,9 @@ def must_be_allowed(spec: AppSpec, state: ClusterState) -> None:
     """
     config = config_of(state)
     found = hosts(spec, config.domain)
-    problems = (*parse.unsupported(spec), *admission.objections(
+    for name in sorted(wanted_secrets(spec)):
+        must_reach_secret(name)
+    problems = (*parse.unsupported(spec), *faults(spec, state.secrets), *admission.objections(
         spec, found, images=config.images, reserved=config.reserved_hosts))
     if problems:
         raise OrchestryError(
@@ -55,6 +58,18 @@ def _must_reach_hosts(found: tuple[str, ...], domain: str) -> None:
                 Code.FORBIDDEN,
                 f"The host {host} belongs to applications that begin otherwise than {who.apps!r}: "
                 "use a host outside that domain, or a name of your own")
+
+
+def secrets_must_be_there(spec: AppSpec) -> None:
+    """Refuse to start an app that names a secret, or a field, that does not exist (any more).
+
+    Raises:
+        OrchestryError: INVALID_SPEC with every field.
+    """
+    problems = list(faults(spec, here().controller.log.state().secrets))
+    if problems:
+        raise OrchestryError(
+            Code.INVALID_SPEC, [{"field": p.field, "message": p.message} for p in problems])
 
 
 def as_shown(document: Any) -> Any:

@@ -295,6 +295,7 @@ class Components(Answer):
     nginx: NginxComponent
     raft: RaftComponent
     redis: Component
+    secrets: Component
     tls: TlsComponent
 
 

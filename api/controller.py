@@ -18,6 +18,7 @@ from cluster.engine.base import Engine, EngineInfo
 from cluster.history.history import History
 from cluster.live.bus import Bus
 from cluster.live.sharing import Limits
+from cluster.sealing import Keyring
 from cluster.tls.identity import Identity
 
 
@@ -59,6 +60,10 @@ class Controller(Protocol):
     @property
     def identity(self) -> Identity:
         """Its certificate, and whom it believes."""
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys for secrets of applications."""
 
     @property
     def log(self) -> ReplicatedLog:

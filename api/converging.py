@@ -17,14 +17,15 @@ from orchestry.spec.model import AppSpec
 
 STOP_MARGIN_S = 30.0
 Found = TypeVar("Found")
-_PROBLEMS = {code.name: code for code in (Code.DOCKER_ERROR, Code.INSUFFICIENT_RESOURCES)}
+_PROBLEMS = {code.name: code for code in (
+    Code.DOCKER_ERROR, Code.INSUFFICIENT_RESOURCES, Code.CONFLICT)}
 
 
 def until_healthy(name: str, applied: Applied, timeout_s: float) -> App:
     """The application once exactly its wanted replicas are healthy.
 
     Raises:
-        OrchestryError: DOCKER_ERROR or INSUFFICIENT_RESOURCES with the reason while
+        OrchestryError: DOCKER_ERROR, INSUFFICIENT_RESOURCES or CONFLICT with the reason while
             nothing is healthy, CONFLICT when somebody else stops it, TIMEOUT.
     """
     def look(state: ClusterState) -> App | None:

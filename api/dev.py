@@ -22,6 +22,7 @@ from api.dev_cluster import CallError, Cluster, call
 from api.dev_docker import DevDocker
 from api.dev_ingress import ContainerIngress
 from api.dev_plan import DevError, Options
+from cluster.config.readers import KEY_BYTES
 
 READY_TIMEOUT_S = 60.0
 DEMO_TIMEOUT_S = 60.0
@@ -173,6 +174,7 @@ class Dev:
 
     def _start(self) -> None:
         options, admin = self._options, ""
+        keep_key(options.key_file)
         *raft_ports, admin_port = dev_plan.free_ports(options, is_free)
         if options.ingress == "local":
             admin = f"unix:{options.ingress_socket}"
@@ -314,6 +316,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def keep_key(file: Path) -> None:
+    """Make the key for secrets of applications, unless it is there.
+
+    Raises:
+        DevError: the file cannot be written.
+    """
+    try:
+        with os.fdopen(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as out:
+            out.write(f"{os.urandom(KEY_BYTES).hex()}\n")
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise DevError(f"{file} cannot be written: {error.strerror}") from error
 
 
 def remove_cluster(options: Options, docker: DevDocker | None) -> None:

@@ -60,6 +60,11 @@ class Options:
         """Where the controllers push routes to."""
         return self.folder / "ingress" / "admin.sock"
 
+    @property
+    def key_file(self) -> Path:
+        """The key under which secrets of applications are kept."""
+        return self.folder / "secrets.key"
+
 
 def check_folder(options: Options) -> None:
     """The folder has to be fit for a Unix socket inside, whose path the system bounds.
@@ -104,6 +109,7 @@ def node_programs(
         "ORCHESTRY_ENGINE": options.engine,
         "CLUSTER_MODE": "cluster" if options.nodes > 1 else "single",
         "CLUSTER_PEERS": peers,
+        "ORCHESTRY_SECRETS_KEY_FILE": str(options.key_file),
         "INGRESS_PORT": str(options.ingress_port),
         "INGRESS_DOMAIN": DOMAIN,
     }

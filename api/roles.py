@@ -10,10 +10,11 @@ from orchestry.access import Role
 Need = Literal["open", "peer"] | Role
 """`open`: everybody; `peer`: another controller, or an admin; else a token of that role or more."""
 
-Scope = Literal["app", "filtered", "any", "all"]
+Scope = Literal["app", "secret", "filtered", "any", "all"]
 """What holds for a token that is limited to some apps. `app`: the app of the path must be one of
-them; `filtered`: the route looks at its app, or leaves others out of its answer; `any`: it is not
-about apps; `all`: it is about all apps, so that such a token may not call it."""
+them; `secret`: the name of the secret must begin as theirs do; `filtered`: the route looks at its
+app, or leaves others out of its answer; `any`: it is not about apps; `all`: it is about all apps,
+so that such a token may not call it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Right:
 
 
 _APP = "/api/v1/apps/<app_name>"
+_KEPT = "/api/v1/secrets/<secret_name>"
 _OLD_APP = "/apps/<app_name>"
 TABLE: dict[tuple[str, str], Right] = {
     ("GET", "/livez"): Right("open", "any"),
@@ -79,6 +81,11 @@ TABLE: dict[tuple[str, str], Right] = {
     ("POST", f"{_APP}/resume"): Right("deployer", "app"),
     ("POST", f"{_APP}/promote"): Right("deployer", "app"),
     ("PUT", f"{_APP}/scaling"): Right("deployer", "app"),
+    ("GET", "/api/v1/secrets"): Right("deployer", "filtered"),
+    ("GET", _KEPT): Right("deployer", "secret"),
+    ("PUT", _KEPT): Right("deployer", "secret"),
+    ("DELETE", _KEPT): Right("deployer", "secret"),
+    ("POST", f"{_KEPT}/rotate"): Right("deployer", "secret"),
     ("POST", f"{_APP}/health/check"): Right("deployer", "app"),
 
     ("GET", "/api/v1/releases"): Right("viewer", "filtered"),

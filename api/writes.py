@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import quote
 
@@ -25,6 +26,7 @@ AUDITED = "orchestry.audited"
 """The state machine records this request."""
 PATH_MAX = 200
 _KEY_USED = "orchestry.idempotency_key"
+Mark = Callable[[bytes], str]
 
 
 def redirect() -> Response | None:
@@ -56,12 +58,12 @@ def redirect() -> Response | None:
     return answer
 
 
-def key_and_fingerprint() -> tuple[str, str]:
+def key_and_fingerprint(mark: Mark | None = None) -> tuple[str, str]:
     """The idempotency key, and what tells this request from another under the same key.
 
     Both go into the log, so that a repeat and a misused key are told apart where commands
     are ordered. Without a header a random key is made, which a client learns when the
-    outcome is unknown.
+    outcome is unknown. `mark` stands in for a plain digest of what must not be guessed from one.
     """
     key = request.headers.get("Idempotency-Key") or secrets.token_hex(16)
     parts = (request.method.encode(), request.path.encode(), request.query_string,
@@ -69,7 +71,8 @@ def key_and_fingerprint() -> tuple[str, str]:
     digest = hashlib.sha256()
     for part in parts:
         digest.update(b"%d:" % len(part) + part)
-    return key, digest.hexdigest()[:32]
+    found = digest.hexdigest() if mark is None else mark(digest.digest())
+    return key, found[:32]
 
 
 def expected_revision() -> int | None:
@@ -86,15 +89,19 @@ def origin_of(controller: Controller) -> Origin:
     return Origin(who.id, who.name, client, request.method, request.path[:PATH_MAX])
 
 
-def propose(command: Command, *, audited: bool = True) -> Applied:
+def propose(
+    command: Command, *, audited: bool = True, mark: Mark | None = None
+) -> Applied:
     """Commit one command and return its accepted outcome; `audited` where users are known.
+
+    `mark` is as in `key_and_fingerprint`.
 
     Raises:
         OrchestryError: the refusal, CLUSTER_NOT_READY, or UNKNOWN_OUTCOME with the key
             under which a repeat is safe.
     """
     controller = here().controller
-    key, fingerprint = key_and_fingerprint()
+    key, fingerprint = key_and_fingerprint(mark)
     request.environ[_KEY_USED] = key
     origin = origin_of(controller) if audited and controller.settings.auth_on else None
     stamp = Stamp(

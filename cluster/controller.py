@@ -29,7 +29,14 @@ from cluster.control.part_watch import PartWatch
 from cluster.control.probe import HttpProber
 from cluster.control.roster import Roster
 from cluster.control.telemetry import Telemetry
-from cluster.control.vitals import Component, Vitals, certificate_part
+from cluster.control.vitals import (
+    Component,
+    Vitals,
+    certificate_part,
+    database_part,
+    redis_part,
+    secrets_part,
+)
 from cluster.control.workers import ThreadWorkers
 from cluster.engine.base import Engine, EngineInfo
 from cluster.engine.docker import DockerEngine
@@ -41,6 +48,7 @@ from cluster.ingress.client import NginxIngress
 from cluster.live.redis_bus import RedisBus
 from cluster.live.relay_mark import RelayMark
 from cluster.live.sharing import Limits
+from cluster.sealing import Keyring
 from cluster.state.commands import AnnounceController, Stamp
 from cluster.state.levels import LEVEL
 from cluster.state.model import ClusterState
@@ -94,6 +102,7 @@ class Controller:
         self.clock = clock
         self.started_at_ms = clock.wall_ms()
         self.configured = Effective(settings)
+        self.keyring = Keyring(settings.secrets_keys)
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._workers = ThreadWorkers(self._wake.set)
@@ -117,6 +126,7 @@ class Controller:
         loops, self._observer = make_loops(
             engine, ingresses, HttpProber(clock), fleet=fleet, workers=self._workers, clock=clock,
             telemetry=self.telemetry, configured=self.configured, checks=self._checks,
+            keyring=self.keyring,
             https=host_https(settings, self._hosts),
         )
         self._driver = Driver(
@@ -281,22 +291,11 @@ class Controller:
     def components(self) -> Mapping[str, Component]:
         """How database, docker, nginx, raft and redis do."""
         return {
-            "database": self._database(), **self._vitals.components(), "redis": self._redis(),
+            "database": database_part(self.history), **self._vitals.components(),
+            "redis": redis_part(self.limits),
             "tls": certificate_part(self.identity, self._hosts),
+            "secrets": secrets_part(self.keyring, self.log.state()),
         }
-
-    def _redis(self) -> Component:
-        found = self.limits.answers()
-        if found is None:
-            return Component("disabled", "REDIS_URL is not set")
-        if not found.up:
-            return Component("unavailable", found.reason)
-        return Component("healthy", response_time_ms=found.response_time_ms)
-
-    def _database(self) -> Component:
-        found = self.history.status()
-        return Component(found.status, found.detail, found.response_time_ms, {
-            "backend": found.backend, "events_behind": found.events_behind})
 
     def _changed(self, state: ClusterState) -> None:
         self.actions.epoch(state.leadership.epoch, state.leadership.holder)
@@ -330,10 +329,12 @@ class Controller:
         self._announce_s = now_s + ANNOUNCE_RETRY_S
         known = self.log.state().controllers.get(self.id)
         mine = AnnounceController(
-            self.id, self.settings.api_url, socket.gethostname(), __version__, LEVEL
+            self.id, self.settings.api_url, socket.gethostname(), __version__, LEVEL,
+            self.keyring.first,
         )
         if known is not None and mine == AnnounceController(
-            known.id, known.api_url, known.hostname, known.version, known.level
+            known.id, known.api_url, known.hostname, known.version, known.level,
+            known.secrets_key,
         ):
             return
         self.log.submit(mine, Stamp(self.clock.wall_ms(), self.id))

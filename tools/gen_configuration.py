@@ -36,6 +36,7 @@ TAIL = """
 - `ORCHESTRY_BOOTSTRAP_TOKEN` and `ORCHESTRY_BOOTSTRAP_TOKEN_FILE` exclude each other; all controllers need the same one.
 - `CLUSTER_PEERS` may include this controller; its port there is then `CLUSTER_RAFT_PORT`.
   Where it is left out, its address is the host of `CONTROLLER_API_URL` with `CLUSTER_RAFT_PORT`, and must be what the others list.
+- `ORCHESTRY_SECRETS_KEY` and `ORCHESTRY_SECRETS_KEY_FILE` exclude each other; all controllers need the same keys, see [secrets.md](secrets.md).
 - `CLUSTER_MODE` is `single` without peers and `cluster` with peers; the other combinations are errors.
 - `ORCHESTRY_TLS_CERT` and `ORCHESTRY_TLS_KEY` belong together, and `CONTROLLER_API_URL` then begins with `https://`. `CLUSTER_TLS` needs both, and `ORCHESTRY_TLS_CA`. More in [tls.md](tls.md).
 - `CLUSTER_LEASE_TTL` is more than the Raft timeout of 0.6 s.

@@ -30,6 +30,7 @@ if [ -z "$host" ]; then
 fi
 
 cluster=$(random) postgres=$(random) redis=$(random) ingress=$(random) token=$(random)
+key=$(random)
 umask 077
 part=$(mktemp "$file.XXXXXX")
 trap 'rm -f "$part"' EXIT
@@ -38,6 +39,8 @@ cat >"$part" <<END
 CLUSTER_SECRET=$cluster
 # The first admin token: export ORCHESTRY_TOKEN for the command line, then make others.
 ORCHESTRY_BOOTSTRAP_TOKEN=$token
+# Secrets of applications are kept under it: without it, no backup brings them back.
+ORCHESTRY_SECRETS_KEY=$key
 POSTGRES_PASSWORD=$postgres
 REDIS_PASSWORD=$redis
 INGRESS_ADMIN_TOKEN=$ingress

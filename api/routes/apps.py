@@ -7,7 +7,13 @@ from flask_openapi.blueprint import APIBlueprint
 
 from api import answers, bodies, converging, describe, views
 from api.access import caller, must_reach
-from api.admission import as_registered, as_shown, image_must_be_allowed, must_be_allowed
+from api.admission import (
+    as_registered,
+    as_shown,
+    image_must_be_allowed,
+    must_be_allowed,
+    secrets_must_be_there,
+)
 from api.endpoint import checked
 from api.fit import must_fit
 from api.here import answer, app_of, config_of, here, read
@@ -71,6 +77,7 @@ def start(path: AppPath, query: WriteQuery, header: AppHeaders, body: StartBody)
     if known is not None:
         must_fit(parse.spec_of(known.document))
         image_must_be_allowed(parse.spec_of(known.document))
+        secrets_must_be_there(parse.spec_of(known.document))
     command = StartApp(name, body.replicas, expected_revision())
     if not body.wait:
         replicas = propose(command).get("replicas")

@@ -7,7 +7,7 @@ from flask_openapi.blueprint import APIBlueprint
 
 from api import answers_deploys as answers
 from api import bodies, describe, views_deploys
-from api.admission import as_shown, image_must_be_allowed, must_be_allowed
+from api.admission import as_shown, image_must_be_allowed, must_be_allowed, secrets_must_be_there
 from api.endpoint import checked
 from api.fit import must_fit
 from api.here import answer, app_of, config_of, here, read
@@ -136,7 +136,9 @@ def restart(path: AppPath, query: WriteQuery, header: AppHeaders) -> Response:
 def _revised(name: str, command: Command, message: str) -> Response:
     after, preview = _preview(here().controller.log.state(), command)
     if preview.rejected is None and name in after.apps:
-        image_must_be_allowed(parse.spec_of(after.apps[name].document))
+        spec = parse.spec_of(after.apps[name].document)
+        image_must_be_allowed(spec)
+        secrets_must_be_there(spec)
     applied = propose(command)
     return _tagged({
         "message": message, "app_name": name, "revision": applied.get("revision"),

@@ -148,6 +148,14 @@ class Settings:
         secret=True)
     secret_file: str = _setting(
         "CLUSTER_SECRET_FILE", readers.text, "", "File that holds the shared secret.")
+    secrets_keys: tuple[bytes, ...] = _setting(
+        "ORCHESTRY_SECRETS_KEY", readers.secrets_keys, (),
+        "Keys under which the secrets of applications are kept, separated by commas, each of 32"
+        " bytes in hexadecimal or base64; the first seals, all open. The same for all controllers.",
+        secret=True)
+    secrets_key_file: str = _setting(
+        "ORCHESTRY_SECRETS_KEY_FILE", readers.text, "",
+        "File that holds those keys, separated by commas or line ends.")
     cluster_tls: Literal["off", "both", "on"] = _setting(
         "CLUSTER_TLS", readers.one_of("off", "both", "on"), "off",
         "on: controllers talk to one another over mutual TLS only; both: with or without, to"

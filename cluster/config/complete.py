@@ -55,6 +55,7 @@ def complete(values: dict[str, Any], sources: dict[str, str], wrong: Wrong) -> N
     if values["lease_ttl_s"] <= RAFT_TIMEOUT_MAX_S:
         wrong("CLUSTER_LEASE_TTL", f"must be more than the Raft timeout, {RAFT_TIMEOUT_MAX_S} s")
     _secret(values, wrong)
+    _secrets(values, wrong)
     _tls(values, wrong)
     _access(values, wrong)
     _database(values, wrong)
@@ -119,6 +120,21 @@ def _database(values: dict[str, Any], wrong: Wrong) -> None:
     values["database_url"] = (
         f"postgresql://{user}{f':{password}' if password else ''}@{values['postgres_host']}"
         f":{values['postgres_port']}/{name}")
+
+
+def _secrets(values: dict[str, Any], wrong: Wrong) -> None:
+    path, name = values["secrets_key_file"], "ORCHESTRY_SECRETS_KEY_FILE"
+    if not path:
+        return
+    if values["secrets_keys"]:
+        wrong("ORCHESTRY_SECRETS_KEY", f"excludes {name}; set one of the two")
+        return
+    text = _content(name, path, wrong)
+    if text:
+        try:
+            values["secrets_keys"] = readers.secrets_keys(text)
+        except ValueError as error:
+            wrong(name, str(error))
 
 
 def _secret(values: dict[str, Any], wrong: Wrong) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
@@ -14,6 +15,8 @@ from orchestry import units
 MIN_MEMORY_FLOOR_BYTES = 4 * 1024**2
 PEERS_MAX = 9
 PROXIES_MAX = 64
+KEY_BYTES = 32
+KEYS_MAX = 8
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -85,6 +88,27 @@ def cluster_id(value: str) -> str:
     if re.fullmatch(r"[0-9a-f]{32}", value) is None:
         raise ValueError(f"{value!r} is not the id of a cluster, 32 hexadecimal digits")
     return value
+
+
+def secrets_keys(value: str) -> tuple[bytes, ...]:
+    """Keys of 32 bytes each, the one that seals first."""
+    found = tuple(map(_key, filter(None, re.split(r"[,\s]+", value))))
+    if not 1 <= len(found) <= KEYS_MAX or len(set(found)) < len(found):
+        raise ValueError(f"must be 1-{KEYS_MAX} keys, each another")
+    return found
+
+
+def _key(value: str) -> bytes:
+    try:
+        found = bytes.fromhex(value) if len(value) == 2 * KEY_BYTES else base64.b64decode(
+            value.replace("-", "+").replace("_", "/"), validate=True)
+    except ValueError:
+        found = b""
+    if len(found) != KEY_BYTES:
+        raise ValueError(
+            f"each key must be {KEY_BYTES} bytes in hexadecimal or base64, such as from"
+            " `openssl rand -hex 32`")
+    return found
 
 
 def log_level(value: str) -> str:

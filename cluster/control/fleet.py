@@ -278,6 +278,14 @@ class Fleet:
             self.tell("error", app, f"The engine failed: {error.reason}", fault=error.fault)
             self.touch()
 
+    def blocked(self, app: str, reason: str) -> None:
+        """A replica of `app` cannot be ordered for a reason that its owner should read."""
+        problem = Problem("CONFLICT", reason)
+        if self.problems.get(app) != problem:
+            self.problems[app] = problem
+            self.tell("error", app, f"No replica can be started: {reason}")
+            self.touch()
+
     def solved(self, app: str) -> None:
         """The app's last engine call went well."""
         if self.problems.pop(app, None) is not None:

@@ -20,6 +20,7 @@ from cluster.control.telemetry import Telemetry
 from cluster.control.workers import Workers
 from cluster.engine.base import Engine
 from cluster.ingress.base import Https, Ingress
+from cluster.sealing import Keyring
 
 
 def make_loops(
@@ -32,6 +33,7 @@ def make_loops(
     clock: Clock,
     telemetry: Telemetry,
     configured: Configured,
+    keyring: Keyring,
     checks: HealthChecks | None = None,
     https: Callable[[], Https] = Https,
 ) -> tuple[list[Loop], Observer]:
@@ -41,7 +43,7 @@ def make_loops(
         ingresses, fleet, workers, configured=configured, https=https)
     reconciler = Reconciler(
         engine, fleet, workers, ingress.out_of_ingress, clock, drained=ingress.drained,
-        configured=configured)
+        configured=configured, keyring=keyring)
     health = HealthMonitor(prober, fleet, workers, clock, checks)
     scaler = Scaler(
         engine, ingresses, fleet, workers, clock, telemetry=telemetry, configured=configured)

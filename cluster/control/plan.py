@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from cluster.control.rollout import has_own_volumes
 from cluster.engine.base import Container, Mount, RunRequest
 from cluster.state.model import App, Place
+from cluster.state.secret_uses import field_of
 from orchestry.spec.model import AppSpec, EnvVar
 
 NO_SPECS: Mapping[int, AppSpec] = {}
+NO_SECRETS: Mapping[tuple[str, str], str] = {}
 RESTART_DELAY_MAX_S = 60.0
 HEALTHY_RESET_S = 60.0
 
@@ -131,15 +133,20 @@ def restart_delay_s(failures: int) -> float:
 
 
 def request(
-    app: App, spec: AppSpec, slot: int, *, cluster_id: str, epoch: int, template: int = 0
+    app: App, spec: AppSpec, slot: int, *, cluster_id: str, epoch: int, template: int = 0,
+    secrets: Mapping[tuple[str, str], str] = NO_SECRETS,
 ) -> RunRequest:
-    """The order for one replica of a template, 0 for the app's own; `spec` is the template's."""
+    """The order for one replica of a template, 0 for the app's own; `spec` is the template's.
+
+    `secrets` has the values of the secrets that it names, by name and field.
+    """
     template = template or app.made_from
     return RunRequest(
         cluster_id=cluster_id, app=app.name, slot=slot, revision=template, epoch=epoch,
         image=spec.image, command=spec.command, args=spec.args, working_dir=spec.working_dir,
         environment=tuple(
-            (variable.name, _value(variable, app, spec, slot, template))
+            (variable.name, secrets[variable.key, field_of(variable)]
+             if variable.source == "secret" else _value(variable, app, spec, slot, template))
             for variable in spec.environment
         ),
         cpu_millicores=spec.resources.cpu_millicores, memory_bytes=spec.resources.memory_bytes,

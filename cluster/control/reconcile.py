@@ -11,9 +11,11 @@ from cluster.config.keys import spec_defaults
 from cluster.control.fleet import Fleet, Slot
 from cluster.control.loop import Effect, Fenced, Turn
 from cluster.control.plan import Start, Stop, plan, request
+from cluster.control.secret_values import Unresolved, secret_values
 from cluster.control.specs import old_specs, spec_for
 from cluster.control.workers import Outcome, Workers
 from cluster.engine.base import Container, Engine, EngineError
+from cluster.sealing import Keyring
 from cluster.state.commands import FinishDelete
 from cluster.state.model import App
 from orchestry.spec.model import AppSpec
@@ -49,6 +51,7 @@ class Reconciler:
         *,
         drained: Callable[[str], bool],
         configured: Configured,
+        keyring: Keyring,
     ) -> None:
         self._engine = engine
         self._fleet = fleet
@@ -57,6 +60,7 @@ class Reconciler:
         self._drained = drained
         self._clock = clock
         self._configured = configured
+        self._keyring = keyring
         self._scales_max = 0
         self._starting: set[str] = set()
         """Apps with starts under way."""
@@ -140,9 +144,14 @@ class Reconciler:
             return
         if not fleet.may_start(slot, turn.now_s) or self._waits(slot, action):
             return
+        try:
+            values = secret_values(spec, turn.state.secrets, slot[1], self._keyring)
+        except Unresolved as error:
+            fleet.blocked(app.name, error.reason)
+            return
         order = request(
             app, spec, action.slot, cluster_id=turn.state.cluster_id, epoch=turn.lease.epoch,
-            template=action.template,
+            template=action.template, secrets=values,
         )
 
         def job() -> Container:

@@ -10,7 +10,11 @@ from typing import Any, Literal
 from cluster.clock import Clock
 from cluster.consensus.log import ReplicatedLog
 from cluster.engine.base import Engine, EngineError, EngineInfo
+from cluster.history.history import History
 from cluster.ingress.base import Ingress, IngressError
+from cluster.live.sharing import Limits
+from cluster.sealing import Keyring
+from cluster.state.model import ClusterState
 from cluster.tls.certificates import shown_time
 from cluster.tls.hosts import HostCertificates
 from cluster.tls.identity import Identity
@@ -36,6 +40,39 @@ def certificate_part(identity: Identity, hosts: HostCertificates | None = None) 
     if not identity.on and not faults:
         return Component("disabled", "ORCHESTRY_TLS_CERT is not set", extra=extra)
     return Component("degraded" if faults else "healthy", faults, extra=extra)
+
+
+def redis_part(limits: Limits) -> Component:
+    """How the Redis does in which requests are counted."""
+    found = limits.answers()
+    if found is None:
+        return Component("disabled", "REDIS_URL is not set")
+    if not found.up:
+        return Component("unavailable", found.reason)
+    return Component("healthy", response_time_ms=found.response_time_ms)
+
+
+def database_part(history: History) -> Component:
+    """How the history does."""
+    found = history.status()
+    return Component(found.status, found.detail, found.response_time_ms, {
+        "backend": found.backend, "events_behind": found.events_behind})
+
+
+def secrets_part(keyring: Keyring, state: ClusterState) -> Component:
+    """Whether this controller can open what the cluster keeps, and what the others would seal."""
+    in_use = {one.key_id for secret in state.secrets.values() for one in secret.versions}
+    of_others = {
+        info.secrets_key for name, info in state.controllers.items()
+        if info.secrets_key and (not state.members or name in state.members)}
+    missing = sorted(key_id for key_id in in_use | of_others if not keyring.knows(key_id))
+    if missing:
+        return Component(
+            "degraded", f"Key {', '.join(missing)} for secrets is in use, and this controller does "
+            "not have it: give all controllers the same ORCHESTRY_SECRETS_KEY")
+    if not keyring.first:
+        return Component("disabled", "ORCHESTRY_SECRETS_KEY is not set")
+    return Component("healthy")
 
 
 class Vitals:

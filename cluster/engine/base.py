@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 Fault = Literal[
@@ -32,7 +32,7 @@ class RunRequest:
     """One replica to run; (cluster_id, app, revision, slot) is its identity and name.
 
     `stop_grace_s` becomes the container's own stop timeout. `epoch` is a label only: it
-    never takes part in the identity.
+    never takes part in the identity. `environment` may hold secrets, and is not in its `repr`.
     """
 
     cluster_id: str
@@ -44,7 +44,7 @@ class RunRequest:
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     working_dir: str = ""
-    environment: tuple[tuple[str, str], ...] = ()
+    environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     cpu_millicores: int = 100
     memory_bytes: int = 128 * 1024**2
     pids: int = 512

@@ -18,7 +18,7 @@ from typing import Any
 
 from cluster.state.codec import encode_part
 from cluster.state.commands import RestorePart
-from cluster.state.model import App, ClusterState, Release, Revision
+from cluster.state.model import App, ClusterState, Release, Revision, Secret
 
 FORMAT = "orchestry-backup"
 FORMAT_VERSION = 1
@@ -26,6 +26,7 @@ PART_BYTES = 256 * 1024
 REVISIONS_BYTES_MAX = 512 * 1024  # with the document, of one app
 _APP_BYTES = 1024  # what one takes beside its document
 _NOTE_BYTES = 256
+_SECRET_BYTES = 2048  # what a version takes beside its values, at most
 
 
 def parts(state: ClusterState) -> list[RestorePart]:
@@ -33,8 +34,8 @@ def parts(state: ClusterState) -> list[RestorePart]:
 
     An app is never split. The log had room for its spec, so it has room for its part.
     """
-    several = state.events and (state.apps or state.releases)
-    groups: list[list[App | Release]] = [[], []] if several else [[]]
+    several = state.events and (state.apps or state.releases or state.secrets)
+    groups: list[list[App | Release | Secret]] = [[], []] if several else [[]]
     room = PART_BYTES
     for item, size in _items(state):
         if groups[-1] and size > room:
@@ -50,12 +51,13 @@ def parts(state: ClusterState) -> list[RestorePart]:
             tuple(sorted(state.config.items())) if number == 0 else (),
             tuple(token for _, token in sorted(state.tokens.items())) if number == 0 else (),
             tuple(item for item in group if isinstance(item, Release)),
+            tuple(item for item in group if isinstance(item, Secret)),
         )
         for number, group in enumerate(groups)
     ]
 
 
-def _items(state: ClusterState) -> Iterator[tuple[App | Release, int]]:
+def _items(state: ClusterState) -> Iterator[tuple[App | Release | Secret, int]]:
     """What is never split, with about how many bytes it takes."""
     for _, app in sorted(state.apps.items()):
         if app.deleting:
@@ -70,6 +72,8 @@ def _items(state: ClusterState) -> Iterator[tuple[App | Release, int]]:
         texts = [text for revision in release.revisions
                  for text in (revision.values, *(app.document for app in revision.apps))]
         yield release, sum(_size(text) + _APP_BYTES for text in texts)
+    for _, secret in sorted(state.secrets.items()):
+        yield secret, sum(len(one.sealed) + _SECRET_BYTES for one in secret.versions)
 
 
 def _fitting(app: App) -> tuple[Revision, ...]:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cluster.state.model import App, EventRecord, Place, Release, Replica, Token
+from cluster.state.commands_secrets import DeleteSecret, ResealSecret, SetSecret
+from cluster.state.model import App, EventRecord, Place, Release, Replica, Secret, Token
+
+# Beside what is defined here.
+__all__ = ["DeleteSecret", "ResealSecret", "SetSecret"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +286,7 @@ class AnnounceController:
     hostname: str
     version: str
     level: int = 1
+    secrets_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +329,7 @@ class RestorePart:
     config: tuple[tuple[str, Any], ...] = ()
     tokens: tuple[Token, ...] = ()
     releases: tuple[Release, ...] = ()
+    secrets: tuple[Secret, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,5 +384,5 @@ Command = (
     | DeleteApp | FinishDelete | ReportApp | RecordEvent | AnnounceController | ChangeMembers
     | BindMember | RestorePart | BeginEpoch | RenewLease | CreateToken | RevokeToken
     | RecordRefusals | UpdateApp | RollBackApp | RestartApp | SteerRollout | StepRollout
-    | EndRollout | ApplyRelease | UninstallRelease
+    | EndRollout | ApplyRelease | UninstallRelease | SetSecret | DeleteSecret | ResealSecret
 )

@@ -30,6 +30,7 @@ KINDS: Mapping[str, int] = {
     "ChangeMembers": FIRST,
     "CreateToken": FIRST,
     "DeleteApp": FIRST,
+    "DeleteSecret": FIRST,
     "EndRollout": FIRST,
     "FinishDelete": FIRST,
     "Noop": FIRST,
@@ -38,6 +39,7 @@ KINDS: Mapping[str, int] = {
     "RegisterApp": FIRST,
     "RenewLease": FIRST,
     "ReportApp": FIRST,
+    "ResealSecret": FIRST,
     "RestartApp": FIRST,
     "RestorePart": FIRST,
     "RevokeToken": FIRST,
@@ -45,6 +47,7 @@ KINDS: Mapping[str, int] = {
     "ScaleApp": FIRST,
     "SetConfig": FIRST,
     "SetScaling": FIRST,
+    "SetSecret": FIRST,
     "StartApp": FIRST,
     "SteerRollout": FIRST,
     "StepRollout": FIRST,
@@ -67,6 +70,11 @@ FIELDS: Mapping[tuple[str, str], int] = {
     ("ClusterState", "releases"): FIRST,
     ("Restore", "releases"): FIRST,
     ("RestorePart", "releases"): FIRST,
+    ("AnnounceController", "secrets_key"): FIRST,
+    ("ClusterState", "secrets"): FIRST,
+    ("ControllerInfo", "secrets_key"): FIRST,
+    ("Restore", "secrets"): FIRST,
+    ("RestorePart", "secrets"): FIRST,
 }
 """(dataclass, field) -> the same, where the field came later than the kind it belongs to.
 

@@ -26,6 +26,7 @@ from cluster.state.rollouts import (
     update,
 )
 from cluster.state.scaling import auto_scale, scale, set_scaling
+from cluster.state.secrets import delete_secret, reseal_secret, set_secret
 from cluster.state.status import converged
 from cluster.state.step import REPLICAS_MAX, Refusal, Step, leaving, tell, wanted_app, with_app
 from cluster.state.tokens import create_token, revoke_token
@@ -222,4 +223,7 @@ _STEPS: dict[type[Any], Callable[[ClusterState, Any, c.Stamp], Step]] = {
     c.RecordRefusals: record_refusals,
     c.ApplyRelease: partial(apply_release, steps=_OF_APPS),
     c.UninstallRelease: partial(uninstall_release, steps=_OF_APPS),
+    c.SetSecret: set_secret,
+    c.DeleteSecret: delete_secret,
+    c.ResealSecret: reseal_secret,
 }

@@ -51,7 +51,7 @@ def announce(state: ClusterState, command: c.AnnounceController, stamp: c.Stamp)
     """Note where a controller is reached and what it understands."""
     info = ControllerInfo(
         command.id, command.api_url, command.hostname, command.version, stamp.at_ms,
-        command.level,
+        command.level, command.secrets_key,
     )
     state = replace(state, controllers=state.controllers.set(info.id, info))
     return _levelled(state, stamp), ()

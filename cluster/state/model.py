@@ -183,7 +183,8 @@ def next_generation(event_id: int) -> int:
 class ControllerInfo:
     """What a controller announces about itself; `api_url` is reachable by clients.
 
-    `level` is the highest that it understands, see `cluster.state.levels`.
+    `level` is the highest that it understands, see `cluster.state.levels`. `secrets_key` is the
+    id of the key under which it seals secrets, "" without one.
     """
 
     id: str
@@ -192,6 +193,7 @@ class ControllerInfo:
     version: str
     at_ms: int
     level: int = 1
+    secrets_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +272,39 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretVersion:
+    """The values of a secret, by field, as text that only controllers with the key can open.
+
+    `index` is that of the log entry which brought them. `key_id` tells the key.
+    """
+
+    version: int
+    index: int
+    at_ms: int
+    key_id: str
+    fields: tuple[str, ...]
+    sealed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """What apps may name instead of a value; its last versions, oldest first, at least one.
+
+    `changed` is the index of the log entry that last changed anything of it.
+    """
+
+    name: str
+    versions: tuple[SecretVersion, ...]
+    changed: int = 0
+    created_at_ms: int = 0
+
+    @property
+    def newest(self) -> SecretVersion:
+        """The version that is in force."""
+        return self.versions[-1]
+
+
+@dataclass(frozen=True, slots=True)
 class Restore:
     """A restore under way: what came so far, seen by nobody; `next` of `total` parts is due."""
 
@@ -281,6 +316,7 @@ class Restore:
     config: tuple[tuple[str, Any], ...] = ()
     tokens: tuple[Token, ...] = ()
     releases: tuple[Release, ...] = ()
+    secrets: tuple[Secret, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +330,7 @@ class ClusterState:
     the configuration that users changed, by path; the others are as each controller's settings.
     `tokens` are by their hash. `audit_head` is the hash of the last event of type audit.
     `level` is what all members understood at least once, see `cluster.state.levels`.
+    `secrets` are by their names.
     """
 
     index: int = 0
@@ -314,6 +351,7 @@ class ClusterState:
     audit_head: str = ""
     level: int = 1
     releases: Map[str, Release] = field(default_factory=Map)
+    secrets: Map[str, Secret] = field(default_factory=Map)
 
 
 def owners_of(apps: Map[str, App]) -> Map[str, str]:
@@ -324,5 +362,5 @@ def owners_of(apps: Map[str, App]) -> Map[str, str]:
 __all__ = [
     "App", "Applied", "ClusterState", "ControllerInfo", "EventRecord", "Health", "Leadership",
     "Member", "Phase", "Place", "Release", "ReleaseApp", "ReleaseRevision", "Replica", "Restore",
-    "Revision", "Rollout", "RolloutNote", "Token", "owners_of",
+    "Revision", "Rollout", "RolloutNote", "Secret", "SecretVersion", "Token", "owners_of",
 ]

@@ -9,6 +9,7 @@ from immutables import Map
 from cluster.state import commands as c
 from cluster.state.audit import head_of
 from cluster.state.model import GENERATION, ClusterState, Restore, next_generation, owners_of
+from cluster.state.secrets import merged as merged_secrets
 from cluster.state.step import RECENT_EVENTS_MAX, Refusal, Step, tell
 from cluster.state.tokens import merged
 from orchestry.errors import Code
@@ -40,6 +41,7 @@ def restore_part(state: ClusterState, command: c.RestorePart, stamp: c.Stamp) ->
             (*restore.events, *command.events)[-RECENT_EVENTS_MAX:],
             (*restore.config, *command.config), (*restore.tokens, *command.tokens),
             (*restore.releases, *command.releases),
+            (*restore.secrets, *command.secrets),
         )
     if len(restore.apps) > APPS_MAX:
         return Refusal(Code.CONFLICT, f"A cluster has at most {APPS_MAX} applications")
@@ -69,6 +71,7 @@ def _install(
         config=Map(restore.config),
         tokens=merged(state.tokens, restore.tokens),
         releases=Map({release.name: release for release in restore.releases}),
+        secrets=merged_secrets(state.secrets, restore.secrets),
         next_event_id=next_generation(max(command.next_event_id, state.next_event_id)),
         leadership=replace(lead, epoch=max(lead.epoch, command.epoch) + GENERATION),
     )

@@ -24,6 +24,7 @@ from cluster.state.model import (
     RolloutPhase,
 )
 from cluster.state.register import register
+from cluster.state.secret_uses import newest_change
 from cluster.state.step import Refusal, Step, tell, wanted_app, with_app
 from cluster.state.template import key_of
 from orchestry.errors import Code
@@ -64,7 +65,10 @@ def update(state: ClusterState, command: c.UpdateApp, stamp: c.Stamp) -> Step:
     if command.document == app.document:
         return state, _value(app, "unchanged", 0)
     key = command.template_key
-    new = _New(command.document, _template_of(app, key), key, addresses, "update", "updated")
+    # Replicas of a template from before a secret's present version would keep the one before.
+    oldest = newest_change(state.secrets, command.document)
+    new = _New(
+        command.document, _template_of(app, key, oldest), key, addresses, "update", "updated")
     if not app.started_at_ms:
         app = replace(app, replicas=command.min_replicas)
     return _revise(state, app, new, stamp)
@@ -110,6 +114,14 @@ def restart(state: ClusterState, command: c.RestartApp, stamp: c.Stamp) -> Step:
         return Refusal(Code.CONFLICT, f"Application '{app.name}' does not run: start it")
     new = _New(app.document, 0, app.template_key, app.addresses, "restart", "restarted")
     return _revise(state, app, new, stamp)
+
+
+def renew(state: ClusterState, name: str, cause: str, stamp: c.Stamp) -> ClusterState:
+    """The app with the same spec as another template, also one that does not run now."""
+    app = state.apps[name]
+    new = _New(app.document, 0, app.template_key, app.addresses, "restart", cause)
+    step = _revise(state, app, new, stamp)
+    return state if isinstance(step, Refusal) else step[0]
 
 
 def steer(state: ClusterState, command: c.SteerRollout, stamp: c.Stamp) -> Step:
@@ -260,13 +272,16 @@ def _places(app: App) -> tuple[Place, ...]:
     return tuple(sorted({*mine, *app.rollout.old}))
 
 
-def _template_of(app: App, key: str) -> int:
-    """The template with this key, the newest first, so that its containers are taken over."""
+def _template_of(app: App, key: str, oldest: int) -> int:
+    """The template with this key, the newest first, so that its containers are taken over.
+
+    Except for the present one, none from before `oldest`.
+    """
     mine = app.template_key or key_of(app.document)
     if key and key == mine:
         return app.made_from
     for one in reversed(app.revisions):
-        if key and key == one.template_key:
+        if key and key == one.template_key and one.template >= oldest:
             return one.template
     return 0
 

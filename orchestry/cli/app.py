@@ -45,6 +45,7 @@ HOMES: Final[dict[str, tuple[str, str]]] = {
     "events": ("history", "Print what happened, oldest first."),
     "cluster": ("cluster", "Look at the controllers, and change who is one."),
     "token": ("access", "Make, list and revoke the tokens by which the cluster knows its users."),
+    "secret": ("secret", "Set, list, rotate and remove secrets of apps."),
     "audit": (
         "access",
         "Print who wrote what and who was refused, oldest first; `verify` judges the whole chain."),

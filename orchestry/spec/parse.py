@@ -186,12 +186,7 @@ def unsupported(spec: AppSpec) -> tuple[Problem, ...]:
             "canary is not carried out by this version: use rolling or recreate",
         ))
     for i, variable in enumerate(spec.environment):
-        if variable.source == "secret":
-            found.append(Problem(
-                f"spec.environment[{i}].source",
-                "secret is not carried out by this version: use value",
-            ))
-        elif variable.source == "sdk" and variable.key == "instance.ip":
+        if variable.source == "sdk" and variable.key == "instance.ip":
             found.append(Problem(
                 f"spec.environment[{i}].key",
                 "instance.ip is not carried out by this version: use another key",

@@ -61,6 +61,16 @@ declare class Orchestry {
   getHealth(appName: string): Promise<Orchestry.AppHealth>;
   checkHealth(appName: string): Promise<Orchestry.HealthChecked>;
 
+  setSecret(
+    name: string, values: string | Record<string, string>, options?: Orchestry.WriteOptions,
+  ): Promise<Orchestry.SecretSet>;
+  listSecrets(): Promise<{ secrets: Orchestry.Secret[]; total: number }>;
+  getSecret(name: string): Promise<Orchestry.Secret>;
+  deleteSecret(name: string, options?: Orchestry.WriteOptions & { force?: boolean }):
+    Promise<{ message: string; name: string; used_by: number }>;
+  rotateSecret(name: string, options?: Orchestry.WriteOptions):
+    Promise<{ message: string; name: string; key: string }>;
+
   systemHealth(): Promise<Orchestry.SystemHealth>;
   systemMetrics(): Promise<Orchestry.SystemMetrics>;
   getConfig(): Promise<Orchestry.Config>;
@@ -97,9 +107,8 @@ declare namespace Orchestry {
   }
   interface StartOptions extends WaitOptions { replicas?: number }
   interface StopOptions extends WriteOptions {
-    force?: boolean;
-    /** The grace period in seconds. */
-    timeout?: number;
+    /** `timeout` is the grace period in seconds. */
+    force?: boolean; timeout?: number;
   }
   interface RemoveOptions extends WriteOptions { force?: boolean; keepData?: boolean }
   interface ListOptions { status?: Status; format?: 'json' | 'summary' }
@@ -107,8 +116,7 @@ declare namespace Orchestry {
   interface EventsOptions {
     type?: EventType;
     /** Like "30m", "1h", "1d", or an RFC 3339 time. */
-    since?: string;
-    limit?: number;
+    since?: string; limit?: number;
     /** An event's id, for the page before it. */
     before?: number;
   }
@@ -118,9 +126,7 @@ declare namespace Orchestry {
     signal?: AbortSignal;
   }
   interface StreamEventsOptions extends StreamOptions {
-    sinceId?: number;
-    app?: string;
-    type?: EventType;
+    sinceId?: number; app?: string; type?: EventType;
   }
 
   type Status =
@@ -139,27 +145,19 @@ declare namespace Orchestry {
   interface Started { message: string; app_name: string; replicas: number; status: Status }
   interface Stopped { message: string; app_name: string; status: Status }
   interface Scaled {
-    message: string;
-    app_name: string;
-    previous_replicas: number;
-    current_replicas: number;
+    message: string; app_name: string; previous_replicas: number; current_replicas: number;
     /** Seconds. */
     scaling_time: number;
   }
   interface Removed {
-    message: string;
-    app_name: string;
-    containers_removed: number;
-    volumes_removed: number;
+    message: string; app_name: string; containers_removed: number; volumes_removed: number;
   }
   interface Plan {
     changes: { field: string; before: unknown; after: unknown }[];
     rolls: boolean; start: string[]; stop: string[]; keep: string[];
   }
   interface Updated {
-    message: string;
-    app_name: string;
-    status: 'created' | 'updated' | 'unchanged';
+    message: string; app_name: string; status: 'created' | 'updated' | 'unchanged';
     revision: number;
     deployment: number | null;
     dry_run: boolean;
@@ -330,6 +328,11 @@ declare namespace Orchestry {
     applications: Json[];
     network: Json;
   }
+  interface Secret {
+    name: string; version: number; fields: string[]; key: string; used_by: string[];
+    created_at: string; updated_at: string;
+  }
+  interface SecretSet { message: string; name: string; version: number; apps_restarted: number }
   interface Config { version: string; [group: string]: unknown }
   interface Lease {
     leader_id: string; term: number; acquired_at: number; expires_at: number;

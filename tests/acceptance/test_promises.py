@@ -27,6 +27,9 @@ ELSEWHERE = {
     ("DELETE", "/api/v1/tokens/{token_id}"): "tests/api/test_tokens.py",
     ("POST", "/api/v1/apps/{app_name}/scaling/simulate"): "tests/api/test_scaling.py",
     ("POST", "/api/v1/apps/{app_name}/health/check"): "tests/api/test_health.py",
+    ("PUT", "/api/v1/secrets/{secret_name}"): "tests/api/test_secrets.py",
+    ("DELETE", "/api/v1/secrets/{secret_name}"): "tests/api/test_secrets.py",
+    ("POST", "/api/v1/secrets/{secret_name}/rotate"): "tests/api/test_secrets.py",
     **dict.fromkeys([
         ("POST", "/apps/register"), ("POST", "/apps/{app_name}/up"),
         ("POST", "/apps/{app_name}/down"), ("POST", "/apps/{app_name}/scale"),

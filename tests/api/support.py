@@ -22,13 +22,14 @@ from cluster.control.checks import Check, HealthChecks
 from cluster.control.driver import Timing
 from cluster.control.judge import Record
 from cluster.control.telemetry import Telemetry
-from cluster.control.vitals import Component, certificate_part
+from cluster.control.vitals import Component, certificate_part, secrets_part
 from cluster.engine.base import Engine, EngineError, EngineInfo, LogLine
 from cluster.history.connect import sqlite_engine
 from cluster.history.history import History
 from cluster.history.sql import SqlStore
 from cluster.live.bus import Bus
 from cluster.live.sharing import Limits
+from cluster.sealing import Keyring
 from cluster.state.commands import AnnounceController, BeginEpoch, FinishDelete, ReportApp, Stamp
 from cluster.state.model import Applied, Health, Replica
 from cluster.tls.identity import Identity
@@ -93,6 +94,7 @@ class Node:
             **(environ or {})})
         self.id = self.settings.node_id
         self.configured = Effective(self.settings)
+        self.keyring = Keyring(self.settings.secrets_keys)
         self.identity = Identity(self.settings, SystemClock())
         self.local = LocalLog(self.id)
         self.log = self.local
@@ -150,7 +152,8 @@ class Node:
 
     def components(self) -> Mapping[str, Part | Component]:
         self.identity.refresh()
-        return {**self.parts, "tls": certificate_part(self.identity)}
+        return {**self.parts, "tls": certificate_part(self.identity),
+                "secrets": secrets_part(self.keyring, self.log.state())}
 
     def capacity(self) -> EngineInfo | None:
         return self.host

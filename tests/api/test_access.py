@@ -61,8 +61,13 @@ RELEASES = frozenset({
 """Their applications are found in a body or in the state: see tests/api/test_releases.py."""
 
 
-def expected(persona: Persona, right: Right, app: str, *, by_content: bool = False) -> int:
-    """401, 403, or 0 for a request that is let through, from the table alone."""
+def expected(
+    persona: Persona, right: Right, name: str, *, registers: bool, by_content: bool = False
+) -> int:
+    """401, 403, or 0 for a request that is let through, from the table alone.
+
+    `name` is that of the app, and of the secret, in the path or in what is registered.
+    """
     if right.need == "open":
         return 0
     if persona.role is None:
@@ -75,8 +80,8 @@ def expected(persona: Persona, right: Right, app: str, *, by_content: bool = Fal
         return 403 if persona.apps else 0
     if by_content:
         return 0
-    about_the_app = right.scope == "app" or right.need == "deployer"
-    return 403 if about_the_app and not app.startswith(persona.apps) else 0
+    about_one = right.scope in ("app", "secret") or registers
+    return 403 if about_one and not name.startswith(persona.apps) else 0
 
 
 def test_every_route_for_every_caller(asks: tuple[Node, FlaskClient]) -> None:
@@ -89,14 +94,17 @@ def test_every_route_for_every_caller(asks: tuple[Node, FlaskClient]) -> None:
     count = 0
     for (method, rule), right in TABLE.items():
         path = (rule.replace("<app_name>", "shop").replace("<file_name>", "start.js")
-                .replace("<node_id>", "two").replace("<token_id>", "t1"))
+                .replace("<node_id>", "two").replace("<token_id>", "t1")
+                .replace("<secret_name>", "shop"))
         for persona, headers in shown.items():
             if rule in (REGISTER, OLD_REGISTER):
                 answer = ask(client, method, path, headers, SPEC)
             else:
                 answer = ask(client, method, f"{path}{'' if method == 'GET' else '?x=1'}", headers)
             found = answer.status_code if answer.status_code in (401, 403) else 0
-            wanted = expected(persona, right, "shop", by_content=(method, rule) in RELEASES)
+            wanted = expected(
+                persona, right, "shop", registers=rule in (REGISTER, OLD_REGISTER),
+                by_content=(method, rule) in RELEASES)
             assert found == wanted, (persona, method, path, answer.text)
             if found == 401:
                 assert answer.get_json()["code"] == "UNAUTHORIZED"
@@ -136,6 +144,8 @@ def test_what_is_open_and_what_is_for_admins() -> None:
             "start", "stop", "scale", "health/check", "scaling/simulate", "rollback",
             "restart", "pause", "resume", "promote")),
         ("PUT", "/api/v1/apps/<app_name>"), ("PUT", "/api/v1/apps/<app_name>/scaling"),
+        ("PUT", "/api/v1/secrets/<secret_name>"), ("DELETE", "/api/v1/secrets/<secret_name>"),
+        ("POST", "/api/v1/secrets/<secret_name>/rotate"),
         ("POST", OLD_REGISTER), ("DELETE", "/apps/<app_name>"),
         *(("POST", f"/apps/<app_name>/{verb}") for verb in ("up", "down", "scale", "policy")),
         *RELEASES}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from cluster.controller import STEP_S
 from cluster.engine.base import EngineEvent
 from cluster.engine.fake import FakeEngine
 from cluster.ingress.fake import FakeIngress
+from cluster.sealing import Keyring
 from orchestry.spec.model import HealthCheck
 
 
@@ -107,6 +108,7 @@ class SimController:
     def __init__(
         self, controller_id: str, log: ReplicatedLog, clock: Clock, dice: random.Random,
         *, engine: FakeEngine, ingress: FakeIngress, lease_ttl_s: float = 1.5,
+        keys: Sequence[bytes] = (),
     ) -> None:
         self._dice = dice
         self._engine = engine
@@ -121,7 +123,7 @@ class SimController:
         loops, self.observer = make_loops(
             engine, [ingress], self.prober, fleet=self.fleet, workers=self.workers,
             clock=clock, telemetry=self.telemetry, configured=Effective(config.load({})),
-            checks=self.checks,
+            keyring=Keyring(keys), checks=self.checks,
         )
         self.driver = Driver(
             controller_id, log, loops=loops, fleet=self.fleet, workers=self.workers,

@@ -7,10 +7,14 @@ from typing import Any
 from hypothesis import strategies as st
 
 from cluster.state import commands as c
-from cluster.state.model import App, Replica, Token
+from cluster.state.model import App, Replica, Secret, SecretVersion, Token
 from cluster.state.step import REPLICAS_MAX
 from orchestry.access import ROLES
 
+USES_SECRET = (
+    '{"apiVersion":"v1","kind":"App","metadata":{"name":"a"},"spec":{"image":"x:1","ports":'
+    '[{"containerPort":80}],"environment":[{"name":"A","source":"secret","key":"s1"}]}}')
+"""A document whose app uses the secret `s1`."""
 _APPS = st.sampled_from(["a", "b"])
 _COUNTS = st.integers(0, 3)
 _TIMES = st.integers(0, 10_000)
@@ -33,17 +37,21 @@ _TOKENS = st.builds(
     Token, id=st.sampled_from(["t1", "t2"]), name=_TEXTS,
     hash=st.sampled_from(["a" * 64, "b" * 64]), role=st.sampled_from(ROLES),
     apps=st.sampled_from(["", "a"]), expires_at_ms=_TIMES)
+_SECRETS = st.builds(
+    Secret, name=st.sampled_from(["s1", "s2"]), changed=_COUNTS, versions=st.lists(st.builds(
+        SecretVersion, version=st.integers(1, 3), index=_COUNTS, at_ms=_TIMES, key_id=_TEXTS,
+        fields=st.just(("value",)), sealed=_TEXTS), max_size=2).map(tuple))
 _ORIGINS = st.builds(
     c.Origin, token=_TEXTS, name=_TEXTS, client=_TEXTS, method=st.just("PUT"), path=_TEXTS)
 _UPDATES = st.builds(
-    c.UpdateApp, app=_APPS, document=_TEXTS | st.sampled_from(["{}", "[]"]),
+    c.UpdateApp, app=_APPS, document=_TEXTS | st.sampled_from(["{}", "[]", USES_SECRET]),
     template_key=st.sampled_from(["", "k1", "k2"]), addresses=_ADDRESSES,
     min_replicas=st.integers(0, REPLICAS_MAX))
 _RELEASES = st.sampled_from(["r1", "r2"])
 COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
     c.Noop: st.builds(c.Noop),
     c.RegisterApp: st.builds(
-        c.RegisterApp, name=_APPS, document=_TEXTS, addresses=_ADDRESSES,
+        c.RegisterApp, name=_APPS, document=_TEXTS | st.just(USES_SECRET), addresses=_ADDRESSES,
         min_replicas=st.integers(0, REPLICAS_MAX),
     ),
     c.UpdateApp: _UPDATES,
@@ -106,11 +114,21 @@ COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
             App, name=_APPS, document=_TEXTS, revision=_COUNTS, running=st.booleans(),
             replicas=_COUNTS, created_at_ms=_TIMES, updated_at_ms=_TIMES,
             addresses=_ADDRESSES), max_size=2,
-        ).map(tuple), config=_DETAILS, tokens=st.lists(_TOKENS, max_size=2).map(tuple)),
+        ).map(tuple), config=_DETAILS, tokens=st.lists(_TOKENS, max_size=2).map(tuple),
+        secrets=st.lists(_SECRETS, max_size=2).map(tuple)),
     c.CreateToken: st.builds(c.CreateToken, token=_TOKENS, first=st.booleans()),
     c.RecordRefusals: st.builds(c.RecordRefusals, refusals=st.lists(st.builds(
         c.Refused, origin=_ORIGINS, app=_APPS, code=st.just("FORBIDDEN"), count=_COUNTS,
         at_ms=_TIMES), max_size=3).map(tuple)),
+    c.SetSecret: st.builds(
+        c.SetSecret, name=st.sampled_from(["s1", "s2"]), version=st.integers(1, 3), key_id=_TEXTS,
+        fields=st.just(("value",)), sealed=_TEXTS),
+    c.DeleteSecret: st.builds(
+        c.DeleteSecret, name=st.sampled_from(["s1", "s2"]), force=st.booleans()),
+    c.ResealSecret: st.builds(
+        c.ResealSecret, name=st.sampled_from(["s1", "s2"]), changed=st.integers(1, 25),
+        key_id=_TEXTS,
+        sealed=st.lists(st.tuples(st.integers(1, 3), _TEXTS), max_size=2).map(tuple)),
     c.RevokeToken: st.builds(c.RevokeToken, id=st.sampled_from(["t1", "t2"])),
     c.BeginEpoch: st.builds(c.BeginEpoch, holder=st.sampled_from(["n1", "n2"]), ttl_ms=_TIMES),
     c.RenewLease: st.builds(c.RenewLease, ttl_ms=_TIMES),

@@ -59,6 +59,7 @@ GOOD = {
     "ORCHESTRY_TLS_CERT": "/etc/a.crt", "ORCHESTRY_TLS_KEY": "/etc/a.key",
     "ORCHESTRY_TLS_CA": "/etc/ca.crt", "ORCHESTRY_TLS_CLIENT_CA": "/etc/people.crt",
     "ORCHESTRY_TLS_CA_KEY": "/etc/ca.key",
+    "ORCHESTRY_SECRETS_KEY": "ab" * 32 + ", " + "Q0dDQ0dDQ0dDQ0dDQ0dDQ0dDQ0dDQ0dDQ0dDQ0dDQ0c=",
     "CLUSTER_TLS": "both", "ORCHESTRY_DATA_DIR": "/srv/data",
     "ORCHESTRY_ENGINE": "fake", "CONTROLLER_NODE_ID": "a",
     "CONTROLLER_API_URL": "https://a.example:8001/", "CLUSTER_MODE": "cluster",
@@ -88,17 +89,46 @@ def test_every_setting_can_be_set_and_is_shown() -> None:
     assert settings.min_memory_bytes == 4 * 1024**2
     assert settings.ingress_admin == ("unix:/run/i.sock", "http://s3cret@10.0.0.9:7000")
     assert settings.secret == SECRET
+    assert settings.secrets_keys[0] == b"\xab" * 32
+    assert len(settings.secrets_keys) == 2
     rows = {row.name: row for row in config.describe(settings)}
     assert set(rows) == {definition.name for definition in config.DEFINITIONS}
     assert set(rows) == set(GOOD) | {
-        "CLUSTER_SECRET_FILE", "POSTGRES_HOST", "ORCHESTRY_BOOTSTRAP_TOKEN_FILE"}
+        "CLUSTER_SECRET_FILE", "POSTGRES_HOST", "ORCHESTRY_BOOTSTRAP_TOKEN_FILE",
+        "ORCHESTRY_SECRETS_KEY_FILE"}
     assert {rows[name].source for name in GOOD} == {"environment"}
     assert rows["CLUSTER_LIMITS_MIN_MEMORY"].value == "4Mi"
     assert rows["CLUSTER_SECRET"].value == "********"
     assert all(row.doc for row in rows.values())
     shown = " ".join(row.value for row in rows.values()) + repr(settings)
     assert SECRET not in shown
+    assert "abab" not in shown
     assert "s3cret" not in " ".join(row.value for row in rows.values())
+
+
+@pytest.mark.parametrize("value", [
+    "short", "ab" * 31, "zz" * 32, "ab" * 32 + "," + "ab" * 32, "Q0dD!0dD", ", ,",
+    ",".join(f"{n:02x}" * 32 for n in range(9))])
+def test_keys_of_secrets_that_cannot_be(value: str, tmp_path: Path) -> None:
+    """Each must be 32 bytes, another than the others; the value itself is not told."""
+    found = faults({"ORCHESTRY_SECRETS_KEY": value})
+    assert set(found) == {"ORCHESTRY_SECRETS_KEY"}
+    assert value not in found["ORCHESTRY_SECRETS_KEY"]
+    file = tmp_path / "keys"
+    file.write_text(value)
+    found = faults({"ORCHESTRY_SECRETS_KEY_FILE": str(file)})
+    assert set(found) == {"ORCHESTRY_SECRETS_KEY_FILE"}
+    assert value not in found["ORCHESTRY_SECRETS_KEY_FILE"]
+
+
+def test_keys_of_secrets_from_a_file(tmp_path: Path) -> None:
+    """One a line, the one that seals first; not together with the variable."""
+    file = tmp_path / "keys"
+    file.write_text(f"{'ab' * 32}\n{'cd' * 32}\n")
+    settings = config.load({"ORCHESTRY_SECRETS_KEY_FILE": str(file)})
+    assert settings.secrets_keys == (b"\xab" * 32, b"\xcd" * 32)
+    both = {"ORCHESTRY_SECRETS_KEY": "ab" * 32, "ORCHESTRY_SECRETS_KEY_FILE": str(file)}
+    assert "excludes" in faults(both)["ORCHESTRY_SECRETS_KEY"]
 
 
 @pytest.mark.parametrize(

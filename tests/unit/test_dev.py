@@ -65,6 +65,11 @@ def test_settings_of_every_node_are_complete_and_accepted(tmp_path: Path) -> Non
     """What a node is started with passes its own checks, whatever the user's environment."""
     environ = {"PATH": "/bin", "CLUSTER_PEERS": "wrong", "ORCHESTRY_URL": "http://x:1",
                "DOCKER_HOST": "unix:///run/docker.sock"}
+    file = options(tmp_path).key_file
+    dev.keep_key(file)
+    key = file.read_text()
+    dev.keep_key(file)
+    assert (file.read_text(), file.stat().st_mode & 0o777) == (key, 0o600)
     programs = dev_plan.node_programs(
         options(tmp_path), [9001, 9002, 9003], environ, "unix:/a.sock")
     loaded = [config.load(program.environment) for program in programs]
@@ -74,11 +79,13 @@ def test_settings_of_every_node_are_complete_and_accepted(tmp_path: Path) -> Non
     assert {item.mode for item in loaded} == {"cluster"}
     assert len({item.data_dir for item in loaded}) == 3
     assert {item.ingress_admin for item in loaded} == {("unix:/a.sock",)}
+    assert {item.secrets_keys for item in loaded} == {(bytes.fromhex(key.strip()),)}
     assert {item.docker_host for item in loaded} == {"unix:///run/docker.sock"}
 
 
 def test_one_node_is_a_cluster_of_its_own(tmp_path: Path) -> None:
     """`--nodes 1` needs no peers."""
+    dev.keep_key(options(tmp_path).key_file)
     (program,) = dev_plan.node_programs(options(tmp_path, nodes=1), [9001], {}, "")
     assert config.load(program.environment).mode == "single"
 

@@ -18,7 +18,8 @@ CONTRACT = (
     "system_health", "system_metrics", "get_config", "update_config", "cluster_status",
     "cluster_leader", "cluster_health", "update_app", "list_revisions", "rollback_app",
     "restart_app", "pause_app", "resume_app", "promote_app", "list_deployments",
-    "get_deployment",
+    "get_deployment", "set_secret", "list_secrets", "get_secret", "delete_secret",
+    "rotate_secret",
 )
 SDK = ROOT / "sdk" / "node"
 RUN_S = 240

@@ -12,7 +12,7 @@ import pytest
 
 TOOL = Path(__file__).parents[2] / "tools" / "secrets.sh"
 SECRETS = ("CLUSTER_SECRET", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "INGRESS_ADMIN_TOKEN",
-           "ORCHESTRY_BOOTSTRAP_TOKEN")
+           "ORCHESTRY_BOOTSTRAP_TOKEN", "ORCHESTRY_SECRETS_KEY")
 
 
 @pytest.fixture

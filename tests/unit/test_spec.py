@@ -133,7 +133,7 @@ def test_what_this_version_cannot_carry_out_is_named() -> None:
         {"name": "D", "source": "sdk", "key": "instance.id"},
     ]
     assert [problem.field for problem in unsupported(parse_app(document))] == [
-        "spec.environment[1].source", "spec.environment[2].key",
+        "spec.environment[2].key",
     ]
     assert unsupported(parse_app(minimal())) == ()
 

@@ -236,6 +236,36 @@ class Orchestry {
     });
   }
 
+  // Secrets of applications
+
+  /** Keep a new version: one text, or a text for each field; apps that use it are renewed. */
+  async setSecret(name, values, { idempotencyKey } = {}) {
+    const body = typeof values === 'string' ? { value: values } : { values };
+    return this.#write('PUT', secret(name), body, { key: idempotencyKey });
+  }
+
+  /** All secrets, with their fields, versions and the apps that use them; no values. */
+  async listSecrets() {
+    return this.#read('/api/v1/secrets');
+  }
+
+  /** One secret, without its values. */
+  async getSecret(name) {
+    return this.#read(secret(name));
+  }
+
+  /** Remove a secret; Conflict while apps use it, except with `force`. */
+  async deleteSecret(name, { force = false, idempotencyKey } = {}) {
+    return this.#write('DELETE', secret(name), undefined, {
+      query: { force }, key: idempotencyKey,
+    });
+  }
+
+  /** Seal a secret under the first key of the controllers; no app is restarted. */
+  async rotateSecret(name, { idempotencyKey } = {}) {
+    return this.#write('POST', secret(name, '/rotate'), undefined, { key: idempotencyKey });
+  }
+
   // System and cluster
 
   /** Health of the answering controller and its components, also when it is degraded. */
@@ -291,14 +321,20 @@ class Orchestry {
 }
 
 function app(name, rest = '') {
+  return `/api/v1/apps/${part(name, 'app_name', 'give the name of an app')}${rest}`;
+}
+
+function secret(name, rest = '') {
+  return `/api/v1/secrets/${part(name, 'secret_name', 'give the name of a secret')}${rest}`;
+}
+
+function part(name, field, wanted) {
   // "." and ".." would change the path; every other name is for the cluster to judge.
-  if (typeof name !== 'string' || ['', '.', '..'].includes(name)) {
-    throw invalid('app_name', 'give the name of an app');
-  }
+  if (typeof name !== 'string' || ['', '.', '..'].includes(name)) throw invalid(field, wanted);
   try {
-    return `/api/v1/apps/${encodeURIComponent(name)}${rest}`;
+    return encodeURIComponent(name);
   } catch {
-    throw invalid('app_name', 'is no well-formed text');
+    throw invalid(field, 'is no well-formed text');
   }
 }
 

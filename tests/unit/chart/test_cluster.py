@@ -14,7 +14,7 @@ from orchestry.chart.render import rendered
 from tests.architecture.files import ROOT
 
 CLUSTER = load_chart(ROOT / "helm-like/cluster")
-SECRETS = {"cluster": "c" * 16, "ingressToken": "t" * 16}
+SECRETS = {"cluster": "c" * 16, "ingressToken": "t" * 16, "appsKey": "a1" * 32}
 VIP = {"enabled": True, "api": "10.0.0.100", "ingress": "10.0.0.101"}
 
 
@@ -116,6 +116,8 @@ def test_controllers_accept_their_environments() -> None:
             secrets = environment(files[path.partition("/")[0] + "/secrets.env"])
             loopback = {} if secrets["CLUSTER_SECRET"] else {"CLUSTER_SECRET": "c" * 16}
             settings = config.load(environment(text) | secrets | loopback, None)
+            assert settings.secrets_keys in ((), (b"\xa1" * 32,))
+            assert bool(settings.secrets_keys) == ("h2/secrets.env" in files)
             assert settings.node_id == path.partition("/")[2].removesuffix(".env")
 
 

@@ -1,0 +1,110 @@
+"""`secret`: what applications need to know and nobody may read; no value is ever an argument."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from orchestry.cli.output import printable
+from orchestry.cli.session import Command, CommandError, Session, UsageError
+
+INPUT_CHARACTERS_MAX = 1024**2
+
+
+@click.command("set", cls=Command)
+@click.argument("name")
+@click.argument("fields", metavar="[FIELD]...", nargs=-1)
+def set_(session: Session, *, name: str, fields: tuple[str, ...]) -> None:
+    """Set the secret NAME: one value, or one for each FIELD.
+
+    At a terminal each value is asked for and not shown. Else it comes from standard input: the
+    whole of it, without a line end behind it, or with several fields one line for each. All
+    fields that were there before are replaced, and apps that use the secret get new replicas.
+    """
+    if len(set(fields)) < len(fields):
+        raise UsageError("a FIELD is given twice")
+    values = _asked(fields or ("value",)) if sys.stdin.isatty() else _read(fields or ("value",))
+    answer = session.client.set_secret(name, values if fields else values["value"])
+    if session.out.as_json:
+        session.out.document(answer)
+        return
+    count = answer["apps_restarted"]
+    more = f"; {count} application{'s' if count != 1 else ''} renewed" if count else ""
+    session.out.result(printable(f"{answer['name']}: version {answer['version']} is set{more}"))
+
+
+def _asked(fields: tuple[str, ...]) -> dict[str, str]:
+    return {
+        field: click.prompt(field, hide_input=True, confirmation_prompt=True, err=True)
+        for field in fields
+    }
+
+
+def _read(fields: tuple[str, ...]) -> dict[str, str]:
+    try:
+        text = sys.stdin.read(INPUT_CHARACTERS_MAX + 1)
+    except UnicodeDecodeError:
+        raise CommandError(
+            "Standard input is not UTF-8 text", "Encode it first, as with `base64`.") from None
+    if len(text) > INPUT_CHARACTERS_MAX:
+        raise CommandError("Standard input is too long", "A secret has at most 64 KiB.")
+    if len(fields) == 1:
+        return {fields[0]: text.removesuffix("\n").removesuffix("\r")}
+    lines = text.splitlines()
+    if len(lines) != len(fields):
+        raise UsageError(
+            f"standard input has {len(lines)} lines for {len(fields)} fields: give one each")
+    return dict(zip(fields, lines, strict=True))
+
+
+@click.command("list", cls=Command)
+def list_(session: Session) -> None:
+    """List the secrets with the apps that use them; no value is shown anywhere."""
+    answer = session.client.list_secrets()
+    if session.out.as_json:
+        session.out.document(answer)
+        return
+    session.out.table(["NAME", "VERSION", "FIELDS", "USED BY", "UPDATED", "KEY"], [
+        [row["name"], str(row["version"]), ", ".join(row["fields"]),
+         ", ".join(row["used_by"]) or "-", row["updated_at"].partition(".")[0].rstrip("Z"),
+         row["key"]]
+        for row in answer["secrets"]
+    ])
+
+
+@click.command(cls=Command)
+@click.argument("name")
+@click.option("--force", "-f", is_flag=True, help="Also while apps use it.")
+def rm(session: Session, *, name: str, force: bool) -> None:
+    """Remove the secret NAME with all its versions."""
+    answer = session.client.delete_secret(name, force=force)
+    if session.out.as_json:
+        session.out.document(answer)
+    else:
+        session.out.result(printable(f"{answer['name']} is removed"))
+
+
+@click.command(cls=Command)
+def rotate(session: Session) -> None:
+    """Seal all secrets under the first key of the controllers; values and apps stay as they are.
+
+    The key that was first before may be taken away afterwards. May be repeated.
+    """
+    names = [row["name"] for row in session.client.list_secrets()["secrets"]]
+    done = [session.client.rotate_secret(name) for name in names]
+    if session.out.as_json:
+        session.out.document({"secrets": done, "total": len(done)})
+    elif done:
+        keys = ", ".join(sorted({answer["key"] for answer in done}))
+        session.out.result(printable(f"{len(done)} secrets are sealed under key {keys}"))
+    else:
+        session.out.result("There are no secrets")
+
+
+secret = click.Group(
+    "secret", help="Set, list, rotate and remove secrets of apps.",
+    no_args_is_help=True,
+    commands=[set_, list_, rm, rotate],
+)
+COMMANDS = (secret,)
