@@ -71,7 +71,7 @@ def test_every_write_route_has_the_guard() -> None:
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"GET", "HEAD", "OPTIONS"}
     ]
-    assert len(writes) == 32
+    assert len(writes) == 35
     for method, path in writes:
         answer = client.open(path, method=method)
         assert answer.status_code == 307

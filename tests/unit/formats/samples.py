@@ -114,7 +114,7 @@ LOG: tuple[tuple[c.Command, dict[str, Any]], ...] = (
     (c.StopApp("shop", 5), {}),
     (c.SetSecret("db", 1, "k1", ("value",), "sealed"), {}),
     (c.SetSecret("db", 2, "k1", ("value",), "sealed again"), {}),
-    (c.ResealSecret("db", 29, "k2", ((2, "resealed"),)), {}),
+    (c.ResealSecret("db", 30, "k2", ((2, "resealed"),)), {}),
     (c.SetSecret("old", 1, "k1", ("value",), "sealed"), {}),
     (c.DeleteSecret("old"), {}),
     (c.ChangeMembers(2, (("n1", "h1:9000"), ("n2", "h2:9000"))), {}),
