@@ -67,7 +67,7 @@ def test_every_write_route_has_the_guard() -> None:
     node.local.leader = "two"
     writes = [
         (method, rule.rule.replace("<app_name>", "shop").replace("<node_id>", "two")
-         .replace("<token_id>", "t1").replace("<secret_name>", "db"))
+         .replace("<token_id>", "t1").replace("<secret_name>", "db").replace("<release>", "web"))
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"GET", "HEAD", "OPTIONS"}
     ]
