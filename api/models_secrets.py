@@ -49,22 +49,31 @@ class SecretDeleteQuery(WriteQuery):
     force: Flag = Field(False, description="Also while applications use it")
 
 
+def _exactly_one(schema: dict[str, Any]) -> None:
+    """One key and no other; a key that is left out is not null."""
+    schema.update({"minProperties": 1, "maxProperties": 1})
+    for part in schema["properties"].values():
+        part.update(next(kind for kind in part.pop("anyOf") if kind != {"type": "null"}))
+        del part["default"]
+    values = schema["properties"]["values"]
+    values.update({"patternProperties": {FIELD_PATTERN: values["additionalProperties"]},
+                   "additionalProperties": False})
+
+
 class SecretBody(Body):
     """The next version of a secret, with all its fields: exactly one of the two keys."""
 
     model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, json_schema_extra={"oneOf": [
-            {"required": ["value"]}, {"required": ["values"]}]})
+        extra="forbid", strict=True, frozen=True, json_schema_extra=_exactly_one)
 
     value: Value | None = Field(None, description="The value of its only field, `value`")
     values: dict[str, Value] | None = Field(
-        None, description="Its values by field", min_length=1, max_length=FIELDS_MAX,
-        json_schema_extra={"propertyNames": {"pattern": FIELD_PATTERN}})
+        None, description="Its values by field", min_length=1, max_length=FIELDS_MAX)
 
     @model_validator(mode="after")
     def _fits(self) -> SecretBody:
         """Raises ValueError, which never has a value in it."""
-        if (self.value is None) == (self.values is None):
+        if len(self.model_fields_set) != 1 or (self.value is None and self.values is None):
             raise ValueError(_ONE_OF)
         for name in self.values or ():
             if re.fullmatch(FIELD_PATTERN, name) is None:
