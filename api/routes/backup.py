@@ -15,13 +15,13 @@ from api import answers_cluster as answers
 from api import describe, errors, writes
 from api.endpoint import checked
 from api.here import answer, here, read
-from api.models import ReadQuery, WriteHeaders, WriteQuery
+from api.models import NAME_PATTERN, ReadQuery, WriteHeaders, WriteQuery
 from api.models_cluster import RestoreBody
 from cluster.config.keys import read_value
 from cluster.state import backup
 from cluster.state.codec import decode_part
 from cluster.state.commands import RestorePart
-from cluster.state.model import Token
+from cluster.state.model import Release, Token
 from cluster.state.step import REPLICAS_MAX
 from orchestry import __version__
 from orchestry.access import APPS_PATTERN, HASH_PATTERN, ID_PATTERN
@@ -101,6 +101,7 @@ def _part(data: dict[str, Any]) -> RestorePart:
                 ("part.config", f"{path!r:.80} is no key of this version, or not its value")])
     if not all(map(_is_token, part.tokens)):
         raise errors.invalid([("part.tokens", "has one that is no token of this version")])
+    _check_releases(part)
     floor = here().controller.settings.min_memory_bytes
     for app, document in zip(part.apps, documents, strict=True):
         if parse.parse_app(document, min_memory_bytes=floor).name != app.name:
@@ -114,6 +115,31 @@ def _part(data: dict[str, Any]) -> RestorePart:
             raise errors.invalid([
                 ("part.apps", f"{app.name}: replicas must be 0 to {REPLICAS_MAX}")])
     return part
+
+
+def _check_releases(part: RestorePart) -> None:
+    for release in part.releases:
+        wrong = _fault_of(release)
+        if wrong:
+            raise errors.invalid([("part.releases", f"{release.name!r:.80} {wrong}")])
+
+
+def _fault_of(release: Release) -> str:
+    """What makes a release one that nobody could work with; "" when nothing does."""
+    numbers = [one.number for one in release.revisions]
+    if not re.fullmatch(NAME_PATTERN, release.name):
+        return "is no name of a release"
+    if not numbers or numbers[0] < 1 or numbers != sorted(set(numbers)):
+        return "has no revisions in order"
+    for one in release.revisions:
+        try:
+            values = json.loads(one.values)
+            names = [parse.spec_of(app.document).name for app in one.apps]
+        except (OrchestryError, ValueError, TypeError, RecursionError):
+            return f"has values or specs in revision {one.number} that cannot be read"
+        if not isinstance(values, dict) or names != [app.name for app in one.apps] or not names:
+            return f"has no values, or specs of other applications, in revision {one.number}"
+    return ""
 
 
 def _is_token(token: Token) -> bool:

@@ -26,10 +26,11 @@ from api.models_releases import (
     RevisionPath,
     UninstallQuery,
 )
+from cluster.state import machine
 from cluster.state.addresses import addresses
-from cluster.state.commands import ApplyRelease, UninstallRelease, UpdateApp
-from cluster.state.model import ClusterState, Release, ReleaseApp, ReleaseRevision
-from cluster.state.releases import changes, current
+from cluster.state.commands import ApplyRelease, Stamp, UninstallRelease, UpdateApp
+from cluster.state.model import ClusterState, Release, ReleaseRevision
+from cluster.state.releases import current
 from cluster.state.template import template_key
 from orchestry.errors import Code, OrchestryError
 from orchestry.spec import parse
@@ -85,6 +86,8 @@ def apply(path: ReleasePath, query: ApplyQuery, header: WriteHeaders,
     """
     state = here().controller.log.state()
     last = current(state, path.release)
+    if last is not None:
+        _found(state, path.release)
     if query.only == "install" and last is not None and writes.repeated(state) is None:
         raise OrchestryError(
             Code.CONFLICT, f"Release '{path.release}' exists at revision {last.number}: upgrade it")
@@ -124,9 +127,11 @@ def rollback(path: ReleasePath, query: ApplyQuery, header: WriteHeaders,
 def uninstall(path: ReleasePath, query: UninstallQuery, header: WriteHeaders) -> Response:
     """Forget a release and remove its applications; they drain after the answer."""
     state = here().controller.log.state()
+    expected = 0
     if writes.repeated(state) is None:
-        _found(state, path.release)
-    applied = writes.propose(UninstallRelease(path.release, query.force, query.keep_data))
+        expected = _found(state, path.release).revisions[-1].number
+    applied = writes.propose(
+        UninstallRelease(path.release, query.force, query.keep_data, expected))
     return answer({
         "message": "Release uninstalled: its applications are being removed",
         "release": path.release, "apps": list(applied.get("apps"))})
@@ -134,19 +139,21 @@ def uninstall(path: ReleasePath, query: UninstallQuery, header: WriteHeaders) ->
 
 def _applied(state: ClusterState, command: ApplyRelease, *, dry_run: bool) -> Response:
     """Commit a change of a release, or only tell what it means."""
-    after = tuple(ReleaseApp(one.app, one.document) for one in command.apps)
     before = {app.name: app.document for app in state.apps.values()
               if app.release == command.release}
-    what = changes(state, command.release, after)
-    number = command.expected + 1
-    if not dry_run:
+    if dry_run:
+        controller = here().controller
+        _, applied = machine.apply(
+            state, command, Stamp(controller.clock.wall_ms(), controller.id), state.index + 1)
+        if applied.rejected is not None:
+            raise OrchestryError(applied.rejected, applied.details)
+    else:
         applied = writes.propose(command)
-        number, what = applied.get("revision"), dict(applied.get("changes"))
-    new = {app.name: app.document for app in after}
     return answer({
         "message": "Nothing was changed" if dry_run else command.note,
-        "release": command.release, "revision": number, "dry_run": dry_run,
-        "changes": release_views.changed(what, before, new)})
+        "release": command.release, "revision": applied.get("revision"), "dry_run": dry_run,
+        "changes": release_views.changed(
+            dict(applied.get("changes")), before, {one.app: one.document for one in command.apps})})
 
 
 def _checked_specs(documents: Sequence[dict[str, Any]]) -> tuple[UpdateApp, ...]:
@@ -191,18 +198,22 @@ def _placed(number: int, field: str, message: str) -> dict[str, str]:
     return {"field": f"specs[{number}].{field}".rstrip("."), "message": message}
 
 
+def _apps_ever(release: Release) -> set[str]:
+    """Applications of all kept revisions, which may be looked at and come back."""
+    return {app.name for one in release.revisions for app in one.apps}
+
+
 def _reaches(release: Release) -> bool:
-    who = caller()
-    return all(who.reaches(app.name) for app in release.revisions[-1].apps)
+    return all(map(caller().reaches, _apps_ever(release)))
 
 
 def _found(state: ClusterState, name: str) -> Release:
-    """The release, if there is one, and the caller reaches all its applications."""
+    """The release, if there is one, and the caller reaches all that it has and had."""
     found = state.releases.get(name)
     if found is None:
         _no_release(name)
-    for app in found.revisions[-1].apps:
-        must_reach(app.name)
+    for app in sorted(_apps_ever(found)):
+        must_reach(app)
     return found
 
 

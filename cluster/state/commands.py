@@ -352,11 +352,12 @@ class ApplyRelease:
 
 @dataclass(frozen=True, slots=True)
 class UninstallRelease:
-    """Forget a release and delete its apps."""
+    """Forget a release, which is at revision `expected`, and delete its apps."""
 
     release: str
     force: bool = False
     keep_data: bool = False
+    expected: int = 0
 
 
 @dataclass(frozen=True, slots=True)

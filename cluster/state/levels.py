@@ -70,6 +70,7 @@ FIELDS: Mapping[tuple[str, str], int] = {
     ("ClusterState", "releases"): FIRST,
     ("Restore", "releases"): FIRST,
     ("RestorePart", "releases"): FIRST,
+    ("UninstallRelease", "expected"): FIRST,
     ("AnnounceController", "secrets_key"): FIRST,
     ("ClusterState", "secrets"): FIRST,
     ("ControllerInfo", "secrets_key"): FIRST,

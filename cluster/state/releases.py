@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,8 +16,8 @@ RELEASES_MAX = 100
 REVISIONS_KEPT = 10
 APPS_MAX = 64
 # So that a whole release is never more than one entry of the log, as in a restore.
-REVISION_CHARACTERS_MAX = 512 * 1024
-CHARACTERS_MAX = 1024 * 1024
+REVISION_BYTES_MAX = 512 * 1024
+BYTES_MAX = 1024 * 1024
 
 Change = Literal["created", "updated", "unchanged", "removed"]
 
@@ -103,6 +104,9 @@ def uninstall_release(
         return Refusal(
             Code.NOT_FOUND, f"There is no release '{command.release}'; "
             "`orchestry chart list` shows all")
+    last = current(state, command.release)
+    if last is not None and last.number != command.expected:
+        return _moved_on(command.release, last.number)
     names = left_over(state, command.release, set())
     for name in names:
         step = steps.delete(state, c.DeleteApp(name, command.force, command.keep_data), stamp)
@@ -120,18 +124,16 @@ def _refused(
 ) -> Refusal | None:
     name, number = command.release, last.number if last is not None else 0
     if number != command.expected:
-        why = (f"Release '{name}' is at revision {number}" if number
-               else f"There is no release '{name}'")
-        return Refusal(Code.CONFLICT, f"{why}: it was changed meanwhile, look again")
+        return _moved_on(name, number)
     if last is None and len(state.releases) >= RELEASES_MAX:
         return Refusal(Code.CONFLICT, f"A cluster has at most {RELEASES_MAX} releases")
     if not 0 < len(command.apps) <= APPS_MAX:
         return Refusal(Code.VALIDATION_ERROR, f"A release has 1-{APPS_MAX} applications")
-    size = len(command.values) + sum(len(one.document) for one in command.apps)
-    if size > REVISION_CHARACTERS_MAX:
+    size = written_bytes(command.values, (one.document for one in command.apps))
+    if size > REVISION_BYTES_MAX:
         return Refusal(
-            Code.PAYLOAD_TOO_LARGE, f"Values and specs of a release have at most "
-            f"{REVISION_CHARACTERS_MAX} characters; these have {size}")
+            Code.PAYLOAD_TOO_LARGE, f"Values and specs of a release take at most "
+            f"{REVISION_BYTES_MAX} bytes as JSON; these take {size}")
     for one in command.apps:
         there = state.apps.get(one.app)
         if there is not None and there.deleting:
@@ -144,6 +146,17 @@ def _refused(
                 Code.CONFLICT, f"Application '{one.app}' exists and belongs to {whose}: "
                 "choose another name, or remove it first")
     return None
+
+
+def _moved_on(name: str, number: int) -> Refusal:
+    why = (f"Release '{name}' is at revision {number}" if number
+           else f"There is no release '{name}'")
+    return Refusal(Code.CONFLICT, f"{why}: it was changed meanwhile, look again")
+
+
+def written_bytes(values: str, documents: Iterable[str]) -> int:
+    """What values and specs take in the log and in a backup, where texts are JSON again."""
+    return sum(len(json.dumps(text)) for text in (values, *documents))
 
 
 def _bring(
@@ -161,9 +174,9 @@ def _bring(
 def _kept(revisions: tuple[ReleaseRevision, ...]) -> tuple[ReleaseRevision, ...]:
     """The newest of them, as many as there is room for."""
     kept: list[ReleaseRevision] = []
-    room = CHARACTERS_MAX
+    room = BYTES_MAX
     for one in reversed(revisions[-REVISIONS_KEPT:]):
-        room -= len(one.values) + sum(len(app.document) for app in one.apps)
+        room -= written_bytes(one.values, (app.document for app in one.apps))
         if room < 0:
             break
         kept.append(one)

@@ -58,6 +58,11 @@ def test_a_large_spec_comes_back_byte_for_byte(char: str, times: int) -> None:
     assert set(node.log.state().apps) == {"shop", "cart"}
 
 
+REVISION: dict[str, Any] = {
+    "number": 1, "chart": "web", "chart_version": "1", "values": "{}", "at_ms": 1, "note": "",
+    "apps": [{"name": "shop", "document": json.dumps(spec())}]}
+
+
 def _app(part: dict[str, Any], **fields: Any) -> dict[str, Any]:
     return {**part, "apps": [{**part["apps"][0], **fields}]}
 
@@ -80,6 +85,13 @@ def _app(part: dict[str, Any], **fields: Any) -> dict[str, Any]:
     (lambda part: _app(part, scaling="{"), "part.apps"),
     (lambda part: _app(part, scaling='{"maxReplicas":0}'), "part.apps"),
     (lambda part: _app(part, scaling="[]"), "part.apps"),
+    *((lambda part, one=one: {**part, "releases": [one]}, "part.releases") for one in (
+        {"name": "web", "revisions": []}, {"name": "A B", "revisions": [REVISION]},
+        {"name": "web", "revisions": [REVISION, REVISION]},
+        {"name": "web", "revisions": [{**REVISION, "values": "[]"}]},
+        {"name": "web", "revisions": [{**REVISION, "apps": []}]},
+        {"name": "web", "revisions": [{**REVISION, "apps": [{"name": "a", "document": "{"}]}]},
+    )),
     (lambda part: _app(part, last_scaling=[1, "2", "why"]), "part.apps.0.last_scaling"),
 ])
 def test_what_no_controller_could_bear_is_refused(

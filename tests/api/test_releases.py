@@ -129,6 +129,10 @@ def test_a_token_for_some_apps_sees_and_changes_only_theirs() -> None:
     assert client.put(WEB, json=body("web-a"), headers=mine).status_code == 200
     assert client.put(WEB, json=body("web-a", "theirs"), headers=mine).status_code == 403
     assert client.put(WEB, json=body("web-b"), headers=viewer).status_code == 403
+    taken = client.put(other, json=body("web-a"), headers=mine)
+    dry = client.put(f"{other}?dry_run=true", json=body("web-a"), headers=mine)
+    assert (taken.status_code, dry.status_code) == (403, 403)
+    assert not node.log.state().apps["theirs"].deleting
     for method, path in (("GET", other), ("DELETE", other), ("POST", f"{other}/rollback"),
                          ("GET", f"{other}/revisions/1")):
         sent: dict[str, Any] | None = {} if method == "POST" else None
@@ -136,3 +140,29 @@ def test_a_token_for_some_apps_sees_and_changes_only_theirs() -> None:
     listed = client.get("/api/v1/releases", headers=mine).get_json()
     assert [row["release"] for row in listed["releases"]] == ["web"]
     assert client.get("/api/v1/releases", headers=viewer).get_json()["total"] == 2
+    # What a release had once is somebody else's as well.
+    assert client.put(other, json=body("web-b"), headers=root).status_code == 200
+    assert client.get(f"{other}/revisions/1", headers=mine).status_code == 403
+    assert client.put(other, json=body("web-b"), headers=mine).status_code == 403
+
+
+def test_a_viewer_sees_no_values_and_no_secrets() -> None:
+    """Neither in a spec, nor in a difference between two."""
+    node, client = asking()
+    root = bearer(give(node, "admin", name="me"))
+    viewer = bearer(give(node, "viewer", name="viewer"))
+    for secret in ("hunter-1", "hunter-2"):
+        sent = body("one", values={"password": secret})
+        sent["specs"][0]["spec"]["environment"] = [{"name": "DB_PASSWORD", "value": secret}]
+        assert client.put(WEB, json=sent, headers=root).status_code == 200
+    for path in (WEB, f"{WEB}/revisions/1", f"{WEB}/revisions/2"):
+        assert "hunter" not in client.get(path, headers=viewer).text
+        assert "hunter" in client.get(path, headers=root).text
+
+
+def test_a_dry_run_refuses_what_would_be_refused(node: tuple[Node, FlaskClient]) -> None:
+    """An application of nobody's release is not taken, and a dry run says so."""
+    _, client = node
+    assert client.post("/api/v1/apps/register", json=SPEC).status_code == 201
+    answer = client.put(f"{WEB}?dry_run=true", json=body("shop"))
+    assert (answer.status_code, "belongs to no release" in answer.text) == (409, True)

@@ -60,7 +60,8 @@ COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
         values=st.just("{}"), note=_TEXTS, keep_data=st.booleans(),
         apps=st.lists(_UPDATES, max_size=2, unique_by=lambda one: one.app).map(tuple)),
     c.UninstallRelease: st.builds(
-        c.UninstallRelease, release=_RELEASES, force=st.booleans(), keep_data=st.booleans()),
+        c.UninstallRelease, release=_RELEASES, force=st.booleans(), keep_data=st.booleans(),
+        expected=_COUNTS),
     c.RollBackApp: st.builds(
         c.RollBackApp, app=_APPS, revision=st.none() | st.integers(1, 8)),
     c.RestartApp: st.builds(c.RestartApp, app=_APPS),

@@ -5,9 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from cluster.consensus.library_conf import ENVELOPE_BYTES_MAX
 from cluster.state import backup, releases
 from cluster.state import commands as c
-from cluster.state.codec import decode_envelope, decode_snapshot, encode_envelope, encode_snapshot
+from cluster.state.codec import (
+    decode_envelope,
+    decode_snapshot,
+    encode_envelope,
+    encode_part,
+    encode_snapshot,
+)
 from cluster.state.machine import apply
 from cluster.state.model import Applied, ClusterState, ReleaseApp
 from orchestry.errors import Code
@@ -59,7 +66,7 @@ def test_a_release_comes_changes_and_goes() -> None:
     assert state.apps["two"].document == document("a:2")
     assert state.apps["three"].deleting
     assert [one.number for one in state.releases["web"].revisions] == [1, 2]
-    state, [gone] = after(state, c.UninstallRelease("web", keep_data=True))
+    state, [gone] = after(state, c.UninstallRelease("web", keep_data=True, expected=2))
     assert set(gone.get("apps")) == {"one", "two", "four"}
     assert not state.releases
     assert all(one.deleting for one in state.apps.values())
@@ -80,7 +87,8 @@ def test_what_is_refused_changes_nothing() -> None:
         (release(1, app("one", "a:9"), app("new", "a:1", "shop.localhost/")), Code.CONFLICT,
          "Application 'new': shop.localhost/ already leads"),
         (release(1), Code.VALIDATION_ERROR, "1-64"),
-        (release(1, app("one"), values="x" * 600_000), Code.PAYLOAD_TOO_LARGE, "600"),
+        (release(1, app("one"), values="é" * 100_000), Code.PAYLOAD_TOO_LARGE, "600"),
+        (c.UninstallRelease("web", expected=7), Code.CONFLICT, "at revision 1"),
         (c.UninstallRelease("other"), Code.NOT_FOUND, "no release 'other'"),
     ):
         later, [applied] = after(state, command)
@@ -126,6 +134,7 @@ def test_a_backup_has_releases() -> None:
         release(0, app(f"a{number}"), name=f"r{number}", values=large) for number in range(4)))
     parts = backup.parts(state)
     assert len(parts) > 3
+    assert all(len(json.dumps(encode_part(part))) < ENVELOPE_BYTES_MAX for part in parts)
     empty = ClusterState()
     restored, outcomes = after(empty, *parts)
     assert not any(one.rejected for one in outcomes)
