@@ -69,7 +69,7 @@ class LogReader:
         with self._place():
             found = self._read(wanted, tail, since_ns, keep)
         faults = [error for error in found.unavailable.values() if error.fault != "gone"]
-        if faults and len(found.unavailable) == len(wanted):
+        if faults and len(found.unavailable) == len(set(wanted.values())):
             raise OrchestryError(Code.DOCKER_ERROR, faults[0].reason)
         return found
 
@@ -88,11 +88,11 @@ class LogReader:
             for container_id, name in wanted.items()
         }
         found = Reading()
-        unavailable = {name: _late() for name in wanted.values()}
+        # While an update goes on, an old and a new replica may have one name.
+        unavailable: dict[str, EngineError] = {}
         try:
             for job in as_completed(list(jobs), WHOLE_S):
                 name = jobs.pop(job)  # or its lines would be kept until all have come
-                del unavailable[name]
                 try:
                     lines = job.result()
                 except EngineError as error:
@@ -110,6 +110,8 @@ class LogReader:
         except TimeoutError:
             for job in jobs:
                 job.cancel()
+        for name in jobs.values():
+            unavailable.setdefault(name, _late())
         if keep is None:
             found.lines = [line for line in found.lines if line[1].at_ns >= whole_from_ns]
         found.unavailable = unavailable

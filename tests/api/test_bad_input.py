@@ -123,7 +123,7 @@ def test_all_faults_at_once(client: FlaskClient) -> None:
 
 @pytest.mark.parametrize(
     "path", ["/", "/nope", "/api/v1/apps/", "/api/v1/apps/../x", "//health", "/api/v1/configs",
-             "/api/v1/apps/shop/revisions", "/docs/../api", "/docs/secret.js"],
+             "/api/v1/apps/shop/nothing", "/docs/../api", "/docs/secret.js"],
 )
 def test_unknown_routes(client: FlaskClient, path: str) -> None:
     """What does not exist is NOT_FOUND, also endpoints that come later."""
@@ -133,7 +133,7 @@ def test_unknown_routes(client: FlaskClient, path: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [("POST", "/api/v1/apps", "GET, HEAD"), ("GET", "/api/v1/apps/shop/start", "POST"),
-     ("PATCH", "/api/v1/apps/shop", "DELETE, GET, HEAD"), ("OPTIONS", "/livez", "GET, HEAD")],
+     ("PATCH", "/api/v1/apps/shop", "DELETE, GET, HEAD, PUT"), ("OPTIONS", "/livez", "GET, HEAD")],
 )
 def test_wrong_method(client: FlaskClient, method: str, path: str, allowed: str) -> None:
     """A wrong method is a 405 that says which are right."""

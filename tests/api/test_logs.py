@@ -151,6 +151,19 @@ def test_replicas_that_are_gone_are_no_failure_of_the_engine(
     assert len(answer.get_json()["unavailable"]) == 2
 
 
+def test_two_replicas_of_one_name_are_both_read(
+    logging_node: tuple[Node, FlaskClient]
+) -> None:
+    """While an update goes on, an old and a new one share their slot, and so their name."""
+    node, _ = logging_node
+    engine = node.text_engine
+    engine.lines = {"old": [_line(1, "a")], "new": [_line(2, "b")]}
+    reader = replica_logs.LogReader(lambda: node.engine)
+    found = reader.read({"old": "shop-1", "new": "shop-1"}, tail=10, since_ns=0)
+    assert [line.text for _, line in found.lines] == ["a", "b"]
+    assert found.unavailable == {}
+
+
 def test_the_answer_is_bounded(logging_node: tuple[Node, FlaskClient]) -> None:
     """Of lines that make up too many bytes the newest are told, and that there are more."""
     node, client = logging_node
