@@ -171,13 +171,33 @@ def read_token(text: str) -> JoinToken | None:
 
 
 def pin_of(ca: bytes) -> str:
-    """The SHA-256 of the public key of a CA in PEM; TlsError when it is none."""
-    try:
-        key = x509.load_pem_x509_certificate(ca).public_key()
-    except ValueError as error:
-        raise TlsError("it is no certificate in PEM") from error
+    """The SHA-256 of the public key of a CA in PEM; TlsError when it is not one certificate."""
+    key = _sole(ca).public_key()
     return hashlib.sha256(key.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+
+
+def pinned(ca: str, pin: str) -> bytes:
+    """The one certificate of a PEM text, encoded anew, when its key has this pin.
+
+    OpenSSL trusts all that a text holds: nothing of it but what was held against the pin may
+    get there.
+
+    Raises:
+        TlsError: it is no certificate, not a single one, or another's.
+    """
+    found = ca.encode()
+    if pin_of(found) != pin:
+        raise TlsError("it is another CA than the token names")
+    return _sole(found).public_bytes(serialization.Encoding.PEM)
+
+
+def holds(cas: str, certificate: bytes) -> bool:
+    """Whether a certificate in PEM is among those of a text."""
+    try:
+        return _sole(certificate) in x509.load_pem_x509_certificates(cas.encode())
+    except ValueError:
+        return False
 
 
 def request_for(name: str, hosts: Iterable[str]) -> tuple[bytes, bytes]:
@@ -216,6 +236,16 @@ def _general(host: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(plain))
     except ValueError:
         return x509.DNSName(plain)
+
+
+def _sole(ca: bytes) -> x509.Certificate:
+    try:
+        found = x509.load_pem_x509_certificates(ca)
+    except ValueError as error:
+        raise TlsError("it is no certificate in PEM") from error
+    if len(found) != 1:
+        raise TlsError(f"there are {len(found)} certificates where there should be one")
+    return found[0]
 
 
 def _usage(*, signs: bool) -> x509.KeyUsage:
