@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from api.routes.authority import PATH
 from cluster.tls.authority import (
+    TOKEN_S_MAX,
     Authority,
     holds,
     pin_of,
@@ -100,6 +101,8 @@ def _token(options: argparse.Namespace) -> dict[str, Any]:
         ttl_s = units.parse_duration(options.ttl)
     except ValueError as error:
         raise TlsError(f"--ttl: {error}") from error
+    if ttl_s > TOKEN_S_MAX:
+        raise TlsError("--ttl: a join token holds for 24h at most; make another one later")
     authority = _authority(options.dir)
     return {"token": authority.token(int(time.time() + ttl_s)), "pin": authority.pin}
 

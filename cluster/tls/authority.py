@@ -26,6 +26,8 @@ from cluster.tls.errors import TlsError
 CA_DAYS = 3650
 NODE_DAYS = 90
 CLOCKS_MAY_DIFFER = timedelta(hours=1)
+TOKEN_S_MAX = 86_400
+"""No join token holds longer; one that ends later is refused until then, too."""
 _TOKEN = re.compile(r"orc1\.([0-9a-f]{64})\.([0-9]{1,12})\.([0-9a-f]{64})")
 _PURPOSE = b"orchestry join token 1"
 
@@ -153,7 +155,9 @@ class Authority:
     def admits(self, token: str, now_s: float) -> bool:
         """Whether a token is one of ours, and has not ended."""
         found = read_token(token)
-        return found is not None and found.pin == self.pin and now_s < found.ends_s \
+        latest_s = now_s + TOKEN_S_MAX + CLOCKS_MAY_DIFFER.total_seconds()
+        return found is not None and found.pin == self.pin \
+            and now_s < found.ends_s <= latest_s \
             and hmac.compare_digest(found.code, self._code(found.ends_s))
 
     def _code(self, ends_s: int) -> str:
