@@ -211,11 +211,12 @@ def request_for(name: str, hosts: Iterable[str]) -> tuple[bytes, bytes]:
     return request.public_bytes(serialization.Encoding.PEM), _pem(key)
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Replace a file at once, readable by its owner alone."""
+def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Replace a file at once, readable by its owner alone unless told otherwise."""
     new = path.with_name(f".{path.name}.new")
     opened = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(opened, "wb") as file:
+        os.fchmod(opened, mode)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -152,6 +152,9 @@ def test_certificates_are_renewed_in_time(
     clock.days = 61
     found.refresh()
     assert found.contexts is not first
+    modes = {name: stat.S_IMODE((tmp_path / name).stat().st_mode)
+             for name in ("node.crt", "node.key")}
+    assert modes == {"node.crt": 0o644, "node.key": 0o600}
     facts = facts_of_pem((tmp_path / "node.crt").read_bytes())[0]
     assert facts.names == {"one", "a.example", "localhost"}
     assert found.status().fault == ""
