@@ -16,7 +16,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from api.routes.authority import PATH
-from cluster.tls.authority import Authority, pin_of, read_token, request_for, write_private
+from cluster.tls.authority import (
+    TOKEN_S_MAX,
+    Authority,
+    holds,
+    pin_of,
+    pinned,
+    read_token,
+    request_for,
+    write_private,
+)
 from cluster.tls.errors import TlsError
 from orchestry import units
 
@@ -92,6 +101,8 @@ def _token(options: argparse.Namespace) -> dict[str, Any]:
         ttl_s = units.parse_duration(options.ttl)
     except ValueError as error:
         raise TlsError(f"--ttl: {error}") from error
+    if ttl_s > TOKEN_S_MAX:
+        raise TlsError("--ttl: a join token holds for 24h at most; make another one later")
     authority = _authority(options.dir)
     return {"token": authority.token(int(time.time() + ttl_s)), "pin": authority.pin}
 
@@ -108,17 +119,21 @@ def _join(options: argparse.Namespace) -> dict[str, Any]:
     # Who this is shows the pin, and what follows is sent to nobody else.
     anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
-    ca = str(_asked(url.hostname, url.port, PATH, anybody).get("ca"))
-    if pin_of(ca.encode()) != token.pin:
-        raise TlsError(f"{options.url} has another CA than the token names: nothing was sent to "
-                       "it; is the address right, or is somebody between?")
+    answer = _asked(url.hostname, url.port, PATH, anybody)
+    try:
+        ca = pinned(str(answer.get("ca")), token.pin)
+    except TlsError as error:
+        raise TlsError(f"{options.url} does not show the CA of the token: {error.reason}. Nothing "
+                       "was sent to it; is the address right, or is somebody between?") from error
     known = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    known.load_verify_locations(cadata=ca)
+    known.load_verify_locations(cadata=ca.decode())
     request, key = request_for(options.name, (*options.host, *LOOPBACK))
     path = f"{PATH}/certificate?request={base64.urlsafe_b64encode(request).decode()}"
     answer = _asked(url.hostname, url.port, path, known, options.token.strip())
+    if not holds(str(answer["ca"]), ca):
+        raise TlsError(f"{options.url} issues certificates of another CA than it showed before")
     return _written(options.dir, {
-        "ca.key": str(answer["ca_key"]).encode(), "ca.crt": str(answer["ca"]).encode(),
+        "ca.key": str(answer["ca_key"]).encode(), "ca.crt": ca,
         "node.key": key, "node.crt": str(answer["certificate"]).encode(),
     })
 

@@ -26,6 +26,8 @@ from cluster.tls.errors import TlsError
 CA_DAYS = 3650
 NODE_DAYS = 90
 CLOCKS_MAY_DIFFER = timedelta(hours=1)
+TOKEN_S_MAX = 86_400
+"""No join token holds longer; one that ends later is refused until then, too."""
 _TOKEN = re.compile(r"orc1\.([0-9a-f]{64})\.([0-9]{1,12})\.([0-9a-f]{64})")
 _PURPOSE = b"orchestry join token 1"
 
@@ -153,7 +155,9 @@ class Authority:
     def admits(self, token: str, now_s: float) -> bool:
         """Whether a token is one of ours, and has not ended."""
         found = read_token(token)
-        return found is not None and found.pin == self.pin and now_s < found.ends_s \
+        latest_s = now_s + TOKEN_S_MAX + CLOCKS_MAY_DIFFER.total_seconds()
+        return found is not None and found.pin == self.pin \
+            and now_s < found.ends_s <= latest_s \
             and hmac.compare_digest(found.code, self._code(found.ends_s))
 
     def _code(self, ends_s: int) -> str:
@@ -171,13 +175,33 @@ def read_token(text: str) -> JoinToken | None:
 
 
 def pin_of(ca: bytes) -> str:
-    """The SHA-256 of the public key of a CA in PEM; TlsError when it is none."""
-    try:
-        key = x509.load_pem_x509_certificate(ca).public_key()
-    except ValueError as error:
-        raise TlsError("it is no certificate in PEM") from error
+    """The SHA-256 of the public key of a CA in PEM; TlsError when it is not one certificate."""
+    key = _sole(ca).public_key()
     return hashlib.sha256(key.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+
+
+def pinned(ca: str, pin: str) -> bytes:
+    """The one certificate of a PEM text, encoded anew, when its key has this pin.
+
+    OpenSSL trusts all that a text holds: nothing of it but what was held against the pin may
+    get there.
+
+    Raises:
+        TlsError: it is no certificate, not a single one, or another's.
+    """
+    found = ca.encode()
+    if pin_of(found) != pin:
+        raise TlsError("it is another CA than the token names")
+    return _sole(found).public_bytes(serialization.Encoding.PEM)
+
+
+def holds(cas: str, certificate: bytes) -> bool:
+    """Whether a certificate in PEM is among those of a text."""
+    try:
+        return _sole(certificate) in x509.load_pem_x509_certificates(cas.encode())
+    except ValueError:
+        return False
 
 
 def request_for(name: str, hosts: Iterable[str]) -> tuple[bytes, bytes]:
@@ -187,11 +211,12 @@ def request_for(name: str, hosts: Iterable[str]) -> tuple[bytes, bytes]:
     return request.public_bytes(serialization.Encoding.PEM), _pem(key)
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Replace a file at once, readable by its owner alone."""
+def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Replace a file at once, readable by its owner alone unless told otherwise."""
     new = path.with_name(f".{path.name}.new")
     opened = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(opened, "wb") as file:
+        os.fchmod(opened, mode)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
@@ -216,6 +241,16 @@ def _general(host: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(plain))
     except ValueError:
         return x509.DNSName(plain)
+
+
+def _sole(ca: bytes) -> x509.Certificate:
+    try:
+        found = x509.load_pem_x509_certificates(ca)
+    except ValueError as error:
+        raise TlsError("it is no certificate in PEM") from error
+    if len(found) != 1:
+        raise TlsError(f"there are {len(found)} certificates where there should be one")
+    return found[0]
 
 
 def _usage(*, signs: bool) -> x509.KeyUsage:

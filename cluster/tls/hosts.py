@@ -25,6 +25,8 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _ANSWER = re.compile(rf"[A-Za-z0-9._-]{{1,{ANSWER_BYTES_MAX}}}")
 PAIRS_MAX = 500
 PEM_BYTES_MAX = 65_536
+ALL_BYTES_MAX = 2 * 1024**2
+"""Of all certificates and keys together: the table of the ingress has to hold the routes, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class HostCertificates:
                 faults[path.stem] = error.reason
                 if path.stem in self._found:
                     found[path.stem] = self._found[path.stem]
+        found, faults = _bounded(found, faults)
         self._tell(faults)
         self._found = found
         # Of two for one host the later one in this order holds: the one that ends later.
@@ -127,6 +130,25 @@ class HostCertificates:
         except (OSError, ValueError) as error:
             raise TlsError(f"{key_path} is not the key of {path}, or has a pass phrase") from error
         return HostCertificate(path.stem, tuple(sorted(facts.names)), chain, key, facts.ends_ms)
+
+
+def _bounded(
+    found: dict[str, HostCertificate], faults: dict[str, str]
+) -> tuple[dict[str, HostCertificate], dict[str, str]]:
+    """What fits, in the order of names, and a fault for the rest."""
+    kept: dict[str, HostCertificate] = {}
+    left = ALL_BYTES_MAX
+    for name, one in found.items():
+        size = len(one.chain) + len(one.key)
+        if size <= left:
+            kept[name] = one
+            left -= size
+    out = [name for name in found if name not in kept]
+    if not out:
+        return kept, faults
+    told = (f"{len(out)} certificates are left out, {out[0]}.crt first: all together may have "
+            f"{ALL_BYTES_MAX} bytes")
+    return kept, {**faults, "/": told}
 
 
 def _challenges(folder: Path) -> tuple[tuple[str, str], ...] | None:

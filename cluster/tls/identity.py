@@ -121,7 +121,7 @@ class Identity:
                 return
             issued = self.authority.issue(facts.common_name, sorted(facts.names | facts.addresses))
             write_private(key, issued.key)
-            write_private(cert, issued.certificate)
+            write_private(cert, issued.certificate, 0o644)
         except (TlsError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             self._unrenewed = f"{cert} cannot be renewed: {reason}"

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import ssl
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -76,6 +81,90 @@ def test_who_is_not_the_ca_of_the_token_gets_nothing(
     assert joined(node, tmp_path / "two", other.token(int(time.time()) + 600)) == 1
     assert "another CA than the token names" in capsys.readouterr().err
     assert not (tmp_path / "two").exists()
+
+
+@contextmanager
+def pretending(
+    ca: Authority, folder: Path, answers: Mapping[str, Mapping[str, str]]
+) -> Iterator[tuple[int, list[tuple[str, str | None]]]]:
+    """Somebody with a certificate of this CA who gives these answers; what he was asked."""
+    asked: list[tuple[str, str | None]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            asked.append((path, self.headers.get("Authorization")))
+            body = json.dumps(answers[path]).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    issued = ca.issue("one", ["127.0.0.1"])
+    folder.mkdir()
+    (folder / "both.pem").write_bytes(issued.certificate + issued.key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "both.pem")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_address[1], asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("own_first", [False, True])
+def test_a_ca_beside_that_of_the_token_is_not_trusted(
+    own_first: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody between who shows the right CA and his own as well is told no token."""
+    real, own = Authority.make("real"), Authority.make("own")
+    shown = [real.certificate.decode(), own.certificate.decode()]
+    text = "".join(reversed(shown) if own_first else shown)
+    where = tmp_path / "two"
+    answers = {
+        "/cluster/ca": {"ca": text},
+        "/cluster/ca/certificate": {
+            "ca": text, "ca_key": own.key.decode(), "certificate": own.certificate.decode()},
+    }
+    with pretending(own, tmp_path / "own", answers) as (port, asked):
+        assert main(["join", "--url", f"https://127.0.0.1:{port}", "--dir", str(where),
+                     "--name", "two", "--token", real.token(int(time.time()) + 600)]) == 1
+    assert "2 certificates where there should be one" in capsys.readouterr().err
+    assert asked == [("/cluster/ca", None)]
+    assert not where.exists()
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_only_the_ca_of_the_token_is_kept(
+    beside: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The answer with the certificate has to hold it; what else is there is not believed."""
+    real, other = Authority.make("real"), Authority.make("other")
+    where = tmp_path / "two"
+    text = other.certificate + (real.certificate if beside else b"")
+    answers = {
+        "/cluster/ca": {"ca": f"# a remark\n{real.certificate.decode()}"},
+        "/cluster/ca/certificate": {
+            "ca": text.decode(), "ca_key": real.key.decode(),
+            "certificate": real.issue("two", []).certificate.decode()},
+    }
+    with pretending(real, tmp_path / "real", answers) as (port, _):
+        code = main(["join", "--url", f"https://127.0.0.1:{port}", "--dir", str(where),
+                     "--name", "two", "--token", real.token(int(time.time()) + 600)])
+    if beside:
+        assert code == 0, capsys.readouterr().err
+        assert (where / "ca.crt").read_bytes() == real.certificate
+    else:
+        assert code == 1
+        assert "another CA than it showed" in capsys.readouterr().err
+        assert not where.exists()
 
 
 def test_tokens_that_ended_or_were_made_up_are_refused(

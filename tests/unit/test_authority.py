@@ -93,6 +93,7 @@ def test_files_of_a_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     (("issue", "--dir", "{}", "--name", "b", "--out", "{}"), "has a certificate already"),
     (("issue", "--dir", "{}/none", "--name", "b", "--out", "{}/b"), "cannot be read"),
     (("token", "--dir", "{}", "--ttl", "soon"), "--ttl"),
+    (("token", "--dir", "{}", "--ttl", "25h"), "24h at most"),
     (("join", "--dir", "{}/c", "--name", "c", "--url", "https://a:1", "--token", "x"),
      "give a join token"),
 ])
@@ -118,6 +119,9 @@ def test_join_tokens() -> None:
     assert not ca.admits(token.replace(".1000.", ".9000."), 0)
     assert not ca.admits(f"{token[:-1]}{'0' if token[-1] != '0' else '1'}", 0)
     assert not ca.admits("", 0)
+    long = ca.token(36_500 * 86_400)
+    assert not ca.admits(long, 0)
+    assert ca.admits(ca.token(86_400), 0)
     found = read_token(token)
     assert found is not None
     assert (found.pin, found.ends_s) == (ca.pin, 1000)
@@ -148,6 +152,9 @@ def test_certificates_are_renewed_in_time(
     clock.days = 61
     found.refresh()
     assert found.contexts is not first
+    modes = {name: stat.S_IMODE((tmp_path / name).stat().st_mode)
+             for name in ("node.crt", "node.key")}
+    assert modes == {"node.crt": 0o644, "node.key": 0o600}
     facts = facts_of_pem((tmp_path / "node.crt").read_bytes())[0]
     assert facts.names == {"one", "a.example", "localhost"}
     assert found.status().fault == ""

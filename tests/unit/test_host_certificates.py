@@ -64,6 +64,25 @@ def test_what_cannot_be_used_is_left_out_and_told(ca: TestCa) -> None:
     assert found.current == ()
 
 
+def test_all_together_are_bounded(ca: TestCa) -> None:
+    """What would fill the table of the ingress is left out and told, until there is room."""
+    pair = ca.issue("c00", "a.example")
+    chain = Path(pair.cert).read_text()
+    padded = chain + "\n" * (60_000 - len(chain))
+    for number in range(40):
+        (ca.folder / f"c{number:02}.crt").write_text(padded)
+        (ca.folder / f"c{number:02}.key").write_text(Path(pair.key).read_text())
+    found = HostCertificates(str(ca.folder), SystemClock())
+    found.refresh()
+    total = sum(len(one.chain) + len(one.key) for one in found.current)
+    assert 2 * 1024**2 - 61_000 < total <= 2 * 1024**2
+    assert f"{40 - len(found.current)} certificates are left out, c34.crt first" in found.fault()
+    for number in range(30, 40):
+        (ca.folder / f"c{number:02}.crt").unlink()
+    found.refresh()
+    assert (len(found.current), found.fault()) == (30, "")
+
+
 def test_answers_of_an_acme_client(ca: TestCa) -> None:
     """What it writes below its webroot is told; what is no token or no answer is not."""
     found = HostCertificates(str(ca.folder), SystemClock())
