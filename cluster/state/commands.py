@@ -119,7 +119,7 @@ class EndRollout:
     """Leader: a rollout is done, has failed, or (a rollback, which goes on) takes too long.
 
     `lines` are the last ones of a replica that never got healthy. With `roll_back` the last
-    healthy revision comes back.
+    healthy revision comes back. Decided when `step` steps were done; None is from before.
     """
 
     app: str
@@ -128,6 +128,7 @@ class EndRollout:
     reason: str = ""
     lines: tuple[str, ...] = ()
     roll_back: bool = False
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ FIELDS: Mapping[tuple[str, str], int] = {
     ("RestorePart", "releases"): FIRST,
     ("AnnounceController", "secrets_key"): FIRST,
     ("ClusterState", "secrets"): FIRST,
+    ("EndRollout", "step"): FIRST,
     ("ControllerInfo", "secrets_key"): FIRST,
     ("Restore", "secrets"): FIRST,
     ("RestorePart", "secrets"): FIRST,

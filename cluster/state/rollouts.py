@@ -144,7 +144,7 @@ def steer(state: ClusterState, command: c.SteerRollout, stamp: c.Stamp) -> Step:
         return state, value
     said = {"pause": "paused", "resume": "resumed", "promote": "promoted"}[command.verb]
     after = replace(
-        rollout, phase=phase, promoted=promoted, reason="", overdue=False,
+        rollout, phase=phase, promoted=promoted, reason="", overdue=False, step=rollout.step + 1,
         changed_at_ms=stamp.at_ms, notes=_noted(rollout, stamp, f"{said} by request"))
     state = tell(state, stamp, "config", app.name, f"Deployment {rollout.id} {said}",
                  deployment=rollout.id)
@@ -172,6 +172,10 @@ def end_rollout(state: ClusterState, command: c.EndRollout, stamp: c.Stamp) -> S
     app = state.apps.get(command.app)
     rollout = app.rollout if app is not None else None
     if app is None or rollout is None or rollout.id != command.id:
+        return state, ()
+    # A user may have spoken since it was decided: who pauses wants nothing to go back by itself.
+    late = command.step is not None and command.step != rollout.step
+    if late or (command.outcome != "done" and rollout.phase != "running"):
         return state, ()
     reason = command.reason[:TEXT_MAX]
     if command.outcome == "done":

@@ -74,7 +74,7 @@ COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
     c.EndRollout: st.builds(
         c.EndRollout, app=_APPS, id=st.integers(1, 8), reason=_TEXTS,
         outcome=st.sampled_from(["done", "failed", "overdue"]), roll_back=st.booleans(),
-        lines=st.lists(_TEXTS, max_size=2).map(tuple)),
+        lines=st.lists(_TEXTS, max_size=2).map(tuple), step=st.none() | _COUNTS),
     c.StartApp: st.builds(
         c.StartApp, app=_APPS, replicas=st.none() | st.integers(-5, REPLICAS_MAX + 5)
     ),

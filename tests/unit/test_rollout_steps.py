@@ -132,6 +132,44 @@ def test_a_step_that_is_about_something_else_changes_nothing() -> None:
         assert shop.app == before
 
 
+@pytest.mark.parametrize("outcome", ["done", "failed", "overdue"])
+@pytest.mark.parametrize("meanwhile", [
+    c.SteerRollout("shop", "pause"), c.SteerRollout("shop", "promote"), c.ScaleApp("shop", 4, 1),
+    c.StartApp("shop", 4), c.AutoScale("shop", 4, 2, 4, "cpu", "why"),
+])
+def test_an_end_that_was_decided_before_something_else_changes_nothing(
+    outcome: Any, meanwhile: c.Command
+) -> None:
+    """Who pauses wants nothing to go back, and who scales more replicas than were counted."""
+    shop = Shop()
+    rollout = shop.update()
+    assert rollout == 4
+    late = c.EndRollout("shop", rollout, outcome, "why", roll_back=True, step=0)
+    shop.do(meanwhile)
+    before = shop.app
+    shop.do(late)
+    assert before.rollout is not None
+    assert shop.app == before
+    shop.do(replace(late, outcome="done", step=before.rollout.step))
+    assert shop.app.rollout is None
+
+
+@pytest.mark.parametrize("outcome", ["failed", "overdue"])
+def test_what_is_paused_or_has_failed_does_not_fail(outcome: Any) -> None:
+    """Whatever the leader said: only what goes on can be late."""
+    shop = Shop()
+    shop.update()
+    shop.do(c.SteerRollout("shop", "pause"))
+    before = shop.app
+    shop.finish(outcome, roll_back=True)
+    assert shop.app == before
+    shop.do(c.SteerRollout("shop", "resume"))
+    shop.finish("failed")
+    before = shop.app
+    shop.finish(outcome, roll_back=True)
+    assert shop.app == before
+
+
 def test_a_failure_goes_back_to_the_last_healthy_revision() -> None:
     """Over one that never was healthy; and a rollback is not rolled back."""
     shop = Shop()
