@@ -51,12 +51,14 @@ class RegisterApp:
     """Add an app; `document` is canonical JSON, already validated by the proposer.
 
     `addresses` are the `host/path` that its requests come in by; no two apps share one.
+    Without a `template_key` each other spec is another template.
     """
 
     name: str
     document: str
     min_replicas: int
     addresses: tuple[str, ...] = ()
+    template_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

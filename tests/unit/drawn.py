@@ -52,7 +52,7 @@ COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
     c.Noop: st.builds(c.Noop),
     c.RegisterApp: st.builds(
         c.RegisterApp, name=_APPS, document=_TEXTS | st.just(USES_SECRET), addresses=_ADDRESSES,
-        min_replicas=st.integers(0, REPLICAS_MAX),
+        min_replicas=st.integers(0, REPLICAS_MAX), template_key=st.sampled_from(["", "k1", "k2"]),
     ),
     c.UpdateApp: _UPDATES,
     c.ApplyRelease: st.builds(
