@@ -119,6 +119,9 @@ def scale(path: AppPath, query: WriteQuery, header: AppHeaders, body: ScaleBody)
     known = here().controller.log.state().apps.get(name)
     if known is not None and body.replicas:
         must_fit(parse.spec_of(known.document))
+        if not known.running:  # which starts it
+            image_must_be_allowed(parse.spec_of(known.document))
+            secrets_must_be_there(parse.spec_of(known.document))
     command = ScaleApp(
         name, body.replicas, body.timeout, expected_revision=expected_revision()
     )
