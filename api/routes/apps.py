@@ -35,6 +35,7 @@ from cluster.config.keys import spec_defaults
 from cluster.state.addresses import addresses
 from cluster.state.commands import DeleteApp, RegisterApp, ScaleApp, StartApp, StopApp
 from cluster.state.status import app_status
+from cluster.state.template import template_key
 from orchestry.spec import parse
 
 blueprint = APIBlueprint(
@@ -59,7 +60,7 @@ def register(query: WriteQuery, header: WriteHeaders) -> Response:
     must_be_allowed(spec, state)
     applied = propose(RegisterApp(
         spec.name, parse.canonical(document), spec.scaling.min_replicas,
-        addresses(spec, config_of(state).domain),
+        addresses(spec, config_of(state).domain), template_key(spec),
     ))
     body = {
         "message": "Application registered successfully", "app_name": spec.name,
@@ -118,6 +119,9 @@ def scale(path: AppPath, query: WriteQuery, header: AppHeaders, body: ScaleBody)
     known = here().controller.log.state().apps.get(name)
     if known is not None and body.replicas:
         must_fit(parse.spec_of(known.document))
+        if not known.running:  # which starts it
+            image_must_be_allowed(parse.spec_of(known.document))
+            secrets_must_be_there(parse.spec_of(known.document))
     command = ScaleApp(
         name, body.replicas, body.timeout, expected_revision=expected_revision()
     )

@@ -134,11 +134,14 @@ def restart(path: AppPath, query: WriteQuery, header: AppHeaders) -> Response:
 
 
 def _revised(name: str, command: Command, message: str) -> Response:
-    after, preview = _preview(here().controller.log.state(), command)
+    state = here().controller.log.state()
+    after, preview = _preview(state, command)
     if preview.rejected is None and name in after.apps:
         spec = parse.spec_of(after.apps[name].document)
         image_must_be_allowed(spec)
         secrets_must_be_there(spec)
+        if isinstance(command, RollBackApp):  # its hosts come back, and may be reserved since
+            must_be_allowed(spec, state)
     applied = propose(command)
     return _tagged({
         "message": message, "app_name": name, "revision": applied.get("revision"),

@@ -129,7 +129,8 @@ class Rollouts:
         if rollout.phase == "failed":
             return
         if is_complete(app, rollout, seen, min_healthy_s=deploy.min_healthy_s):
-            turn.propose(f"rollout:{app.name}", EndRollout(app.name, rollout.id, "done"))
+            turn.propose(f"rollout:{app.name}", EndRollout(
+                app.name, rollout.id, "done", step=rollout.step))
         elif rollout.phase == "running" and not rollout.overdue:
             self._watch(turn, _Case(app, rollout, spec, observed, seen))
 
@@ -176,7 +177,7 @@ class Rollouts:
         again = rollout.kind == "rollback"  # nothing better is known than what it goes back to
         turn.propose(f"rollout:{app.name}", EndRollout(
             app.name, rollout.id, "overdue" if again else "failed", reason, watched.lines,
-            roll_back=deploy.auto_rollback and not again))
+            roll_back=deploy.auto_rollback and not again, step=rollout.step))
 
     def _ask(self, app: App, watched: _Watched, late: Container | None) -> None:
         if late is None:

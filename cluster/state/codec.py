@@ -59,15 +59,16 @@ def decode_envelope(text: str) -> tuple[c.Command, c.Stamp]:
 def level_of(command: c.Command, stamp: c.Stamp) -> int:
     """From which level of the cluster on this entry may be proposed."""
     level = levels.KINDS[type(command).__name__]
-    if max(levels.FIELDS.values(), default=levels.FIRST) <= level:
+    if max((*levels.FIELDS.values(), *levels.KINDS.values())) <= level:
         return level
     return max(level, _level_within(command), _level_within(stamp))
 
 
 def _level_within(value: Any) -> int:
-    """The highest level of a field that is written, in a value and all its parts."""
+    """The highest level in a value and all its parts: of a field that is written, or a kind."""
     if is_dataclass(value) and not isinstance(value, type):
-        kind, found = type(value), [levels.FIRST]
+        kind = type(value)
+        found = [levels.KINDS.get(kind.__name__, levels.FIRST)]
         for name, (_, default) in _hints(kind).items():
             part = getattr(value, name)
             if default is MISSING or part != default:

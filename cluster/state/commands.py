@@ -51,12 +51,14 @@ class RegisterApp:
     """Add an app; `document` is canonical JSON, already validated by the proposer.
 
     `addresses` are the `host/path` that its requests come in by; no two apps share one.
+    Without a `template_key` each other spec is another template.
     """
 
     name: str
     document: str
     min_replicas: int
     addresses: tuple[str, ...] = ()
+    template_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ class EndRollout:
     """Leader: a rollout is done, has failed, or (a rollback, which goes on) takes too long.
 
     `lines` are the last ones of a replica that never got healthy. With `roll_back` the last
-    healthy revision comes back.
+    healthy revision comes back. Decided when `step` steps were done; None is from before.
     """
 
     app: str
@@ -128,6 +130,7 @@ class EndRollout:
     reason: str = ""
     lines: tuple[str, ...] = ()
     roll_back: bool = False
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,8 @@ FIELDS: Mapping[tuple[str, str], int] = {
     ("UninstallRelease", "expected"): FIRST,
     ("AnnounceController", "secrets_key"): FIRST,
     ("ClusterState", "secrets"): FIRST,
+    ("EndRollout", "step"): FIRST,
+    ("RegisterApp", "template_key"): FIRST,
     ("ControllerInfo", "secrets_key"): FIRST,
     ("Restore", "secrets"): FIRST,
     ("RestorePart", "secrets"): FIRST,

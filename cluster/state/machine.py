@@ -28,7 +28,16 @@ from cluster.state.rollouts import (
 from cluster.state.scaling import auto_scale, scale, set_scaling
 from cluster.state.secrets import delete_secret, reseal_secret, set_secret
 from cluster.state.status import converged
-from cluster.state.step import REPLICAS_MAX, Refusal, Step, leaving, tell, wanted_app, with_app
+from cluster.state.step import (
+    REPLICAS_MAX,
+    Refusal,
+    Step,
+    leaving,
+    overtaken,
+    tell,
+    wanted_app,
+    with_app,
+)
 from cluster.state.tokens import create_token, revoke_token
 from orchestry.errors import Code
 
@@ -99,7 +108,7 @@ def _start(state: ClusterState, command: c.StartApp, stamp: c.Stamp) -> Step:
         started_at_ms=app.started_at_ms if app.running else stamp.at_ms,
         updated_at_ms=stamp.at_ms, scaling_until_ms=0, stop_grace_s=None, stop_force=False,
         by_hand=command.replicas is not None, problem="", problem_code="",
-        reports=leaving(app, above=replicas),
+        reports=leaving(app, above=replicas), rollout=overtaken(app),
     )
     state = tell(state, stamp, "config", app.name,
                   f"Application started with {replicas} replicas", replicas=replicas,

@@ -31,7 +31,7 @@ def register(state: ClusterState, command: c.RegisterApp, stamp: c.Stamp) -> Ste
             )
     app = App(
         name=command.name, document=command.document, revision=state.index, running=False,
-        addresses=addresses,
+        addresses=addresses, template_key=command.template_key,
         replicas=command.min_replicas, created_at_ms=stamp.at_ms, updated_at_ms=stamp.at_ms,
     )
     state = tell(state, stamp, "config", app.name, "Application registered",

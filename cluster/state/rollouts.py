@@ -26,7 +26,6 @@ from cluster.state.model import (
 from cluster.state.register import register
 from cluster.state.secret_uses import newest_change
 from cluster.state.step import Refusal, Step, tell, wanted_app, with_app
-from cluster.state.template import key_of
 from orchestry.errors import Code
 
 REVISIONS_MAX = 10
@@ -79,7 +78,8 @@ def _create(state: ClusterState, command: c.UpdateApp, stamp: c.Stamp) -> Step:
         return Refusal(
             Code.CONFLICT, f"If-Match: application '{command.app}' does not exist")
     step = register(state, c.RegisterApp(
-        command.app, command.document, command.min_replicas, command.addresses), stamp)
+        command.app, command.document, command.min_replicas, command.addresses,
+        command.template_key), stamp)
     if isinstance(step, Refusal):
         return step
     return step[0], (*step[1], ("change", "created"), ("deployment", 0))
@@ -144,7 +144,7 @@ def steer(state: ClusterState, command: c.SteerRollout, stamp: c.Stamp) -> Step:
         return state, value
     said = {"pause": "paused", "resume": "resumed", "promote": "promoted"}[command.verb]
     after = replace(
-        rollout, phase=phase, promoted=promoted, reason="", overdue=False,
+        rollout, phase=phase, promoted=promoted, reason="", overdue=False, step=rollout.step + 1,
         changed_at_ms=stamp.at_ms, notes=_noted(rollout, stamp, f"{said} by request"))
     state = tell(state, stamp, "config", app.name, f"Deployment {rollout.id} {said}",
                  deployment=rollout.id)
@@ -172,6 +172,10 @@ def end_rollout(state: ClusterState, command: c.EndRollout, stamp: c.Stamp) -> S
     app = state.apps.get(command.app)
     rollout = app.rollout if app is not None else None
     if app is None or rollout is None or rollout.id != command.id:
+        return state, ()
+    # A user may have spoken since it was decided: who pauses wants nothing to go back by itself.
+    late = command.step is not None and command.step != rollout.step
+    if late or (command.outcome != "done" and rollout.phase != "running"):
         return state, ()
     reason = command.reason[:TEXT_MAX]
     if command.outcome == "done":
@@ -277,8 +281,7 @@ def _template_of(app: App, key: str, oldest: int) -> int:
 
     Except for the present one, none from before `oldest`.
     """
-    mine = app.template_key or key_of(app.document)
-    if key and key == mine:
+    if key and key == app.template_key:
         return app.made_from
     for one in reversed(app.revisions):
         if key and key == one.template_key and one.template >= oldest:
@@ -305,7 +308,7 @@ def _revisions(app: App) -> tuple[Revision, ...]:
     """Those before the next one; what a rollout or a rollback needs stays the longest."""
     mine = Revision(
         app.revision, app.document, app.made_from, app.revised_at_ms or app.created_at_ms,
-        app.template_key or key_of(app.document), app.cause or "registered", _is_good(app),
+        app.template_key, app.cause or "registered", _is_good(app),
         app.addresses)
     found = [*app.revisions, mine]
     good = next((r for r in reversed(found) if r.healthy), mine)

@@ -7,7 +7,16 @@ from dataclasses import replace
 from cluster.config.keys import spec_defaults
 from cluster.state import commands as c
 from cluster.state.model import ClusterState
-from cluster.state.step import REPLICAS_MAX, Refusal, Step, leaving, tell, wanted_app, with_app
+from cluster.state.step import (
+    REPLICAS_MAX,
+    Refusal,
+    Step,
+    leaving,
+    overtaken,
+    tell,
+    wanted_app,
+    with_app,
+)
 from orchestry.errors import Code, OrchestryError
 from orchestry.policy import changed, text_of
 
@@ -36,6 +45,7 @@ def scale(state: ClusterState, command: c.ScaleApp, stamp: c.Stamp) -> Step:
         reports=leaving(app, above=command.replicas),
         last_scaling=(before, command.replicas, command.reason),
         stop_grace_s=None, stop_force=False, by_hand=True, problem="", problem_code="",
+        rollout=overtaken(app),
     )
     state = tell(
         state, stamp, "scaling", app.name,
@@ -81,6 +91,7 @@ def auto_scale(state: ClusterState, command: c.AutoScale, stamp: c.Stamp) -> Ste
         app, replicas=command.replicas, last_scaled_at_ms=stamp.at_ms, updated_at_ms=stamp.at_ms,
         last_scaling=(app.replicas, command.replicas, command.reason),
         by_hand=False, scaling_until_ms=0, reports=leaving(app, above=command.replicas),
+        rollout=overtaken(app),
     )
     state = tell(
         state, stamp, "scaling", app.name, command.reason,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cluster.state import commands as c
-from cluster.state.model import App, ClusterState, EventRecord, Replica
+from cluster.state.model import App, ClusterState, EventRecord, Replica, Rollout
 from orchestry.errors import Code
 
 RECENT_EVENTS_MAX = 512
@@ -80,3 +80,8 @@ def leaving(app: App, *, above: int) -> tuple[Replica, ...]:
         replace(r, health="unhealthy", last_error=STOPPING) if r.slot > above else r
         for r in app.reports
     )
+
+
+def overtaken(app: App) -> Rollout | None:
+    """The app's rollout; what was decided about it, but is not applied yet, holds no more."""
+    return replace(app.rollout, step=app.rollout.step + 1) if app.rollout is not None else None

@@ -52,6 +52,21 @@ def test_images_are_asked_for_at_registration_and_at_start(client: FlaskClient) 
     assert answer.status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/api/v1/apps/shop/scale", "/apps/shop/scale"])
+def test_scaling_starts_no_image_that_is_not_allowed(client: FlaskClient, path: str) -> None:
+    """What does not run is asked as a start is; what runs may be scaled."""
+    assert client.post(REGISTER, json=image("evil.example/x:1")).status_code == 201
+    limited(client, images=["registry.example/team/*"])
+    index = client.get("/livez").headers["X-Orchestry-Index"]
+    answer = client.post(path, json={"replicas": 2, "wait": False})
+    assert (answer.status_code, answer.get_json()["code"]) == (403, "FORBIDDEN")
+    assert client.get("/livez").headers["X-Orchestry-Index"] == index
+    limited(client, images=["*"])
+    assert client.post(path, json={"replicas": 2, "wait": False}).status_code == 200
+    limited(client, images=["registry.example/team/*"])
+    assert client.post(path, json={"replicas": 2, "wait": False}).status_code == 200
+
+
 def test_an_image_of_the_list_is_taken(client: FlaskClient) -> None:
     """In whatever way it is written."""
     limited(client, images=["docker.io/library/shop"])

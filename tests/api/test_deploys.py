@@ -211,6 +211,25 @@ def test_pause_resume_promote(running: tuple[Node, FlaskClient]) -> None:
             deployment, phase)
 
 
+def test_a_rollback_takes_no_host_that_was_reserved_since(
+    running: tuple[Node, FlaskClient]
+) -> None:
+    """It is asked what an update with that spec is asked."""
+    node, client = running
+    first = client.get(APP).get_json()["revision"]
+    updated(client, spec(spec={**SPEC["spec"], "ingress": {"hosts": ["free.example.org"]}}))
+    limits = {"limits": {"reserved_hosts": ["shop.localhost"]}}
+    assert client.put("/api/v1/config", json=limits).status_code == 200
+    owners = node.log.state().owners
+    answer = client.post(f"{APP}/rollback", json={"revision": first})
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "INVALID_SPEC")
+    assert [fault["field"] for fault in answer.get_json()["details"]] == ["metadata.name"]
+    assert node.log.state().owners == owners
+    assert client.put("/api/v1/config", json={"limits": {"reserved_hosts": []}}).status_code == 200
+    answer = client.post(f"{APP}/rollback", json={"revision": first})
+    assert answer.status_code == 200, answer.get_json()
+
+
 def test_a_failed_update_goes_back_by_itself(running: tuple[Node, FlaskClient]) -> None:
     """The failure is kept with its reason; the next deployment is the rollback."""
     node, client = running

@@ -11,6 +11,7 @@ EXEMPT = {
 NEEDS = {
     "parse_app(": "must_be_allowed(",
     "StartApp(": "image_must_be_allowed(",
+    "ScaleApp(": "image_must_be_allowed(",  # which starts what does not run
     "app.document.encode(": "as_registered(",
     "parse.resolved(": "as_shown(",
 }
@@ -31,3 +32,4 @@ def test_what_administrators_allow_is_asked_everywhere() -> None:
     assert missing == []
     assert found["parse_app("] > {"api/routes/backup.py"}
     assert found["StartApp("]
+    assert found["ScaleApp("]

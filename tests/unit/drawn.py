@@ -52,7 +52,7 @@ COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
     c.Noop: st.builds(c.Noop),
     c.RegisterApp: st.builds(
         c.RegisterApp, name=_APPS, document=_TEXTS | st.just(USES_SECRET), addresses=_ADDRESSES,
-        min_replicas=st.integers(0, REPLICAS_MAX),
+        min_replicas=st.integers(0, REPLICAS_MAX), template_key=st.sampled_from(["", "k1", "k2"]),
     ),
     c.UpdateApp: _UPDATES,
     c.ApplyRelease: st.builds(
@@ -75,7 +75,7 @@ COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
     c.EndRollout: st.builds(
         c.EndRollout, app=_APPS, id=st.integers(1, 8), reason=_TEXTS,
         outcome=st.sampled_from(["done", "failed", "overdue"]), roll_back=st.booleans(),
-        lines=st.lists(_TEXTS, max_size=2).map(tuple)),
+        lines=st.lists(_TEXTS, max_size=2).map(tuple), step=st.none() | _COUNTS),
     c.StartApp: st.builds(
         c.StartApp, app=_APPS, replicas=st.none() | st.integers(-5, REPLICAS_MAX + 5)
     ),

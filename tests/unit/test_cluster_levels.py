@@ -80,6 +80,19 @@ def test_a_field_needs_its_level_only_where_it_is_written(monkeypatch: pytest.Mo
     assert codec.level_of(config, stamp()) == 1
 
 
+def test_a_command_within_another_needs_the_level_of_its_kind(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the outer one needs, and also where no field has a level."""
+    release = c.ApplyRelease("r", 0, "chart", "1", "{}", (c.UpdateApp("a", "{}", "k", 1),), "")
+    assert codec.level_of(release, stamp()) == 1
+    monkeypatch.setattr(levels, "KINDS", {**levels.KINDS, "UpdateApp": 2})
+    assert codec.level_of(release, stamp()) == 2
+    assert codec.level_of(replace(release, apps=()), stamp()) == 1
+    monkeypatch.setattr(levels, "FIELDS", {})
+    assert codec.level_of(release, stamp()) == 2
+
+
 def test_an_older_version_stops_where_the_level_rises(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before it could misread what comes next, and with its state as it was."""
     monkeypatch.setattr(levels, "LEVEL", 1)

@@ -32,7 +32,8 @@ class Shop:
 
     def __init__(self) -> None:
         self.state = ClusterState()
-        self.do(c.RegisterApp("shop", document(), 1, ("shop.localhost/",)))
+        self.do(c.RegisterApp(
+            "shop", document(), 1, ("shop.localhost/",), key_of(document())))
         self.do(c.StartApp("shop", 2))
         self.report(2)
 
@@ -132,6 +133,44 @@ def test_a_step_that_is_about_something_else_changes_nothing() -> None:
         assert shop.app == before
 
 
+@pytest.mark.parametrize("outcome", ["done", "failed", "overdue"])
+@pytest.mark.parametrize("meanwhile", [
+    c.SteerRollout("shop", "pause"), c.SteerRollout("shop", "promote"), c.ScaleApp("shop", 4, 1),
+    c.StartApp("shop", 4), c.AutoScale("shop", 4, 2, 4, "cpu", "why"),
+])
+def test_an_end_that_was_decided_before_something_else_changes_nothing(
+    outcome: Any, meanwhile: c.Command
+) -> None:
+    """Who pauses wants nothing to go back, and who scales more replicas than were counted."""
+    shop = Shop()
+    rollout = shop.update()
+    assert rollout == 4
+    late = c.EndRollout("shop", rollout, outcome, "why", roll_back=True, step=0)
+    shop.do(meanwhile)
+    before = shop.app
+    shop.do(late)
+    assert before.rollout is not None
+    assert shop.app == before
+    shop.do(replace(late, outcome="done", step=before.rollout.step))
+    assert shop.app.rollout is None
+
+
+@pytest.mark.parametrize("outcome", ["failed", "overdue"])
+def test_what_is_paused_or_has_failed_does_not_fail(outcome: Any) -> None:
+    """Whatever the leader said: only what goes on can be late."""
+    shop = Shop()
+    shop.update()
+    shop.do(c.SteerRollout("shop", "pause"))
+    before = shop.app
+    shop.finish(outcome, roll_back=True)
+    assert shop.app == before
+    shop.do(c.SteerRollout("shop", "resume"))
+    shop.finish("failed")
+    before = shop.app
+    shop.finish(outcome, roll_back=True)
+    assert shop.app == before
+
+
 def test_a_failure_goes_back_to_the_last_healthy_revision() -> None:
     """Over one that never was healthy; and a rollback is not rolled back."""
     shop = Shop()
@@ -218,7 +257,7 @@ def test_what_is_remembered_is_bounded() -> None:
 
 
 def test_snapshots_from_before_have_no_revisions() -> None:
-    """An app of an older version is its own template, and can be updated and rolled back."""
+    """An app of an older version can be updated and rolled back; its spec is not read for that."""
     shop = Shop()
     old = replace(shop.state, apps=shop.state.apps.set("shop", replace(
         shop.app, template=0, template_key="", good=False)))
@@ -226,11 +265,34 @@ def test_snapshots_from_before_have_no_revisions() -> None:
     names = set(written["state"]["apps"]["shop"])
     assert not names & {"template", "template_key", "revisions", "rollout", "deployments", "good"}
     shop.state = decode_snapshot(json.dumps(written))
-    shop.update("shop:1", scaling={"maxReplicas": 9})
-    assert shop.app.rollout is None
+    again = shop.update("shop:1", scaling={"maxReplicas": 9})
+    assert shop.app.made_from == again
+    assert shop.app.revisions[0].template_key == ""
     shop.update("shop:2")
     shop.finish("failed", roll_back=True)
     assert shop.app.made_from == 1
+
+
+def test_a_version_that_cannot_read_a_spec_decides_the_same(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proposer's key decides, however little of the spec this version understands."""
+    def unreadable(*_: object) -> None:
+        raise ValueError("a newer version wrote it")
+
+    for name in ("cluster.state.template.spec_of", "cluster.state.template.template_key"):
+        monkeypatch.setattr(name, unreadable)
+    shop, first = Shop.__new__(Shop), c.RegisterApp("shop", '{"a":1}', 1, (), "k1")
+    shop.state = ClusterState()
+    shop.do(first)
+    shop.do(c.StartApp("shop", 2))
+    for key, document_, template in (("k1", '{"a":2}', 1), ("k2", '{"a":3}', 4),
+                                     ("k1", '{"a":4}', 1)):
+        shop.do(c.UpdateApp("shop", document_, key, 1))
+        assert shop.app.made_from == template
+    assert [one.template_key for one in shop.app.revisions] == ["k1", "k1", "k2"]
+    shop.do(c.UpdateApp("new", '{"a":1}', "k3", 1))
+    assert shop.state.apps["new"].template_key == "k3"
 
 
 def test_a_backup_keeps_a_rollout_within_its_parts() -> None:
