@@ -35,11 +35,11 @@ trap 'exit 130' INT TERM
 step "ruff" $bin/ruff check .
 step "mypy" $bin/mypy
 step "import rules" $bin/lint-imports
-step "tests side by side" $bin/pytest -q -n 2 tests --ignore tests/acceptance \
+step "tests side by side" $bin/pytest -q --durations 20 -n 2 tests --ignore tests/acceptance \
     --ignore tests/faults
-step "acceptance tests side by side" $bin/pytest -q -n 3 --dist loadfile -m "beside and not long" \
+step "acceptance tests side by side" $bin/pytest -q --durations 20 -n 3 --dist loadfile -m "beside and not long" \
     tests/acceptance tests/faults
-step "acceptance and fault tests" $bin/pytest -q -m "not beside and not long" tests/acceptance tests/faults
+step "acceptance and fault tests" $bin/pytest -q --durations 20 -m "not beside and not long" tests/acceptance tests/faults
 
 printf '\n%s' "$report"
 if [ $failed = 0 ]; then echo "All passed."; else echo "Something failed: see above."; fi

@@ -21,6 +21,7 @@ from cluster.tls.identity import Identity
 T = TypeVar("T")
 Mode = Literal["off", "both", "on"]
 
+ENDED = "it ended our TLS handshake; is its CLUSTER_TLS off, or another program at its port?"
 HELLO = b"\x16\x03"
 """How TLS begins. A frame of ours that begins so would be longer than a stranger may send."""
 _PLAIN = frozenset({"WRONG_VERSION_NUMBER", "UNSUPPORTED_PROTOCOL", "RECORD_LAYER_FAILURE"})
@@ -106,7 +107,8 @@ class TlsLink:
             self._sock = self._tls.wrap(self._sock, server_side=True)
         sock = self._sock
         assert isinstance(sock, ssl.SSLSocket)
-        self._done(sock.do_handshake)
+        ours = not sock.server_side and self._tls.mode == "on"
+        self._done(sock.do_handshake, ENDED if ours else "")
         try:
             self.facts = facts_of(sock.getpeercert(binary_form=True) or b"")
             reason = self._opened(self.facts)
@@ -117,13 +119,14 @@ class TlsLink:
             raise ConnectionResetError(errno.ECONNRESET, reason)
         self._open = True
 
-    def _done(self, step: Callable[[], T]) -> T:
+    def _done(self, step: Callable[[], T], ended: str = "") -> T:
+        """The outcome of a step; `ended` is what it means when the connection just ended."""
         try:
             return step()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as error:
             raise _would_block() from error
-        except ssl.SSLError as error:
-            reason = why(error)
+        except (ssl.SSLError, ConnectionError) as error:
+            reason = (why(error) if isinstance(error, ssl.SSLError) else "") or ended
             if reason:
                 self._failed(reason)
             raise ConnectionResetError(errno.ECONNRESET, str(error)) from error
