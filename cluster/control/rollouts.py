@@ -101,7 +101,11 @@ class Rollouts:
         if self._fleet.holds(turn.state) or self._fleet.engine_fault:
             self._watched.clear()
             return
-        self._watched = {n: one for n, one in self._watched.items() if n in rolling}
+        # One that goes on after a pause or a failure gets its whole time anew.
+        self._watched = {
+            name: one for name, one in self._watched.items()
+            if name in rolling and (rollout := rolling[name].rollout) is not None
+            and rollout.phase == "running"}
         defaults, by_app = spec_defaults(turn.state.config), self._fleet.by_app()
         for name, app in sorted(rolling.items()):
             spec = spec_for(app, defaults)

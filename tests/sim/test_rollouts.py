@@ -229,6 +229,12 @@ def test_without_auto_rollback_a_failed_rollout_holds_what_there_is() -> None:
         assert app.rollout is not None
         assert app.rollout.phase == "failed"
         assert before <= {o.id for o in world.ours()}
+        # Whoever lets it go on gives it its whole time anew.
+        world.do(c.SteerRollout("shop", "resume"))
+        watch.run(4)
+        resumed = world.app("shop").rollout
+        assert resumed is not None
+        assert resumed.phase == "running"
         world.do(update("shop", "shop:2", **options))
         watch.settle()
         assert image(world) == "shop:2"
