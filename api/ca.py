@@ -130,6 +130,8 @@ def _join(options: argparse.Namespace) -> dict[str, Any]:
     request, key = request_for(options.name, (*options.host, *LOOPBACK))
     path = f"{PATH}/certificate?request={base64.urlsafe_b64encode(request).decode()}"
     answer = _asked(url.hostname, url.port, path, known, options.token.strip())
+    if not {"ca", "ca_key", "certificate"} <= answer.keys():
+        raise TlsError(f"{options.url} answers without a certificate: is it a controller?")
     if not holds(str(answer["ca"]), ca):
         raise TlsError(f"{options.url} issues certificates of another CA than it showed before")
     return _written(options.dir, {

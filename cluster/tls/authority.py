@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -95,6 +96,15 @@ class Authority:
             if one.public_key() == private.public_key():
                 return cls(one, private)
         raise TlsError(f"{key} is not the key of a CA in {ca}")
+
+    def has_issued(self, certificate: bytes) -> bool:
+        """Whether a certificate in PEM is one of its own."""
+        try:
+            x509.load_pem_x509_certificate(certificate).verify_directly_issued_by(
+                self._certificate)
+        except (ValueError, TypeError, InvalidSignature):
+            return False
+        return True
 
     @property
     def certificate(self) -> bytes:

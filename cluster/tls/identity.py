@@ -64,8 +64,8 @@ class Identity:
         self.authority: Authority | None = None
         if settings.tls_ca_key:
             self.authority = Authority.load(settings.tls_ca, settings.tls_ca_key)
+        self._contexts = self._first()
         self._signature = self._sign()
-        self._contexts = self._read()
         self._fault = ""
 
     @property
@@ -129,6 +129,27 @@ class Identity:
         else:
             self._unrenewed = ""
             logger.info("%s was renewed", cert)
+
+    def _first(self) -> Contexts:
+        """The files at a start: a renewal that a crash cut short is done again.
+
+        It leaves a new key beside the certificate of the old one.
+        """
+        try:
+            return self._read()
+        except TlsError:
+            cert, key = self._settings.tls_cert, self._settings.tls_key
+            if self.authority is None or not self.authority.has_issued(_text(cert)):
+                raise
+            facts = facts_of_pem(_text(cert))[0]
+            issued = self.authority.issue(facts.common_name, sorted(facts.names | facts.addresses))
+            try:
+                write_private(Path(key), issued.key)
+                write_private(Path(cert), issued.certificate, 0o644)
+            except OSError as error:
+                raise TlsError(f"{cert} cannot be renewed: {error.strerror}") from error
+            logger.warning("%s did not belong to its key, or was over; it was renewed", cert)
+            return self._read()
 
     def _sign(self) -> tuple[object, ...]:
         """What changes whenever a file does, also by a link that points elsewhere."""

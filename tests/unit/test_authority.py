@@ -160,6 +160,24 @@ def test_certificates_are_renewed_in_time(
     assert found.status().fault == ""
 
 
+def test_a_renewal_that_was_cut_short_is_done_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A crash between key and certificate keeps no controller from starting; only ours are made."""
+    run(capsys, "init", "--dir", str(tmp_path), "--name", "one", "--host", "a.example")
+    authority = Authority.load(str(tmp_path / "ca.crt"), str(tmp_path / "ca.key"))
+    (tmp_path / "node.key").write_bytes(authority.issue("one", ["a.example"]).key)
+    found = Identity(settings(tmp_path), At())
+    assert found.status().fault == ""
+    facts = facts_of_pem((tmp_path / "node.crt").read_bytes())[0]
+    assert facts.names == {"one", "a.example", "localhost"}
+    stranger = Authority.make("stranger").issue("one", ["a.example"])
+    (tmp_path / "node.crt").write_bytes(stranger.certificate)
+    with pytest.raises(TlsError, match="not that of the certificate"):
+        Identity(settings(tmp_path), At())
+    assert (tmp_path / "node.crt").read_bytes() == stranger.certificate
+
+
 def test_a_renewal_that_fails_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
