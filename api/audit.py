@@ -61,8 +61,10 @@ def install(app: Flask, controller: Controller) -> None:
 
     @app.after_request
     def after(response: Response) -> Response:
-        if (response.status_code >= 400 and request.method in writes.METHODS
-                and writes.AUDITED not in request.environ):
+        # Of reads only those count that somebody was not allowed, such as a backup.
+        refused = response.status_code >= 400 and (
+            request.method in writes.METHODS or response.status_code in (401, 403))
+        if refused and writes.AUDITED not in request.environ:
             name = (request.view_args or {}).get("app_name", "")
             refusals.note(writes.origin_of(controller), str(name)[:writes.PATH_MAX],
                           _code(response))

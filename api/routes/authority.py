@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 
 from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
@@ -12,10 +13,13 @@ from api import errors
 from api.endpoint import checked
 from api.here import answer, here
 from api.models import Error, SigningQuery, WriteQuery
+from cluster.state.commands import RecordEvent, Stamp
 from cluster.tls.authority import Authority
+from cluster.tls.certificates import facts_of_pem
 from cluster.tls.errors import TlsError
 from orchestry.errors import Code, OrchestryError
 
+logger = logging.getLogger(__name__)
 PATH = "/cluster/ca"
 
 blueprint = APIBlueprint("authority", __name__, url_prefix=PATH, abp_tags=[{"name": "Cluster"}])
@@ -52,12 +56,26 @@ def certificate(query: SigningQuery) -> Response:
     except (ValueError, TlsError) as error:
         reason = error.reason if isinstance(error, TlsError) else "is no signing request in PEM"
         raise errors.invalid([("request", reason)]) from error
+    _tell(signed)
     found = answer({
         "certificate": signed.decode(), "ca": authority.certificate.decode(),
         "ca_key": authority.key.decode(),
     })
     found.headers["Cache-Control"] = "no-store"
     return found
+
+
+def _tell(certificate: bytes) -> None:
+    """Leave a trace of it, in the log here and as an event once there is a leader."""
+    facts, controller = facts_of_pem(certificate)[0], here().controller
+    names = ", ".join(sorted(facts.names | facts.addresses))
+    client = controller.limits.client(
+        request.remote_addr or "", request.environ.get("HTTP_X_FORWARDED_FOR", ""))
+    logger.warning("a certificate for %s (%s) was issued to %s", facts.common_name, names, client)
+    controller.log.submit(RecordEvent(
+        "cluster", "", f"A certificate was issued for controller {facts.common_name}",
+        (("client", client), ("names", names))),
+        Stamp(controller.clock.wall_ms(), controller.id))
 
 
 def _authority() -> Authority:

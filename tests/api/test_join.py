@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import ssl
 import threading
@@ -17,10 +18,11 @@ import requests
 from api.ca import main
 from cluster import config
 from cluster.clock import SystemClock
-from cluster.tls.authority import Authority
+from cluster.tls.authority import Authority, request_for
 from cluster.tls.certificates import facts_of_pem
 from cluster.tls.identity import Identity
 from tests.api.process import ANSWER_S, START_S, Process, serving
+from tests.api.support import make
 from tests.live import until
 
 
@@ -71,6 +73,27 @@ def test_a_controller_joins(
         "ORCHESTRY_TLS_CA_KEY": str(where / "ca.key"), "CLUSTER_TLS": "on"}), SystemClock())
     assert identity.authority is not None
     assert identity.authority.admits(token, time.time())
+
+
+def test_what_is_issued_leaves_a_trace(folder: Path) -> None:
+    """An event names the controller and who asked, and never a key."""
+    node, _, client = make({
+        f"ORCHESTRY_TLS_{what}": str(folder / name) for what, name in (
+            ("CERT", "node.crt"), ("KEY", "node.key"), ("CA", "ca.crt"), ("CA_KEY", "ca.key"))})
+    token = Authority.load(str(folder / "ca.crt"), str(folder / "ca.key")).token(
+        int(time.time()) + 600)
+    request, key = request_for("two", ("10.0.0.2",))
+    query = base64.urlsafe_b64encode(request).decode()
+    answer = client.get(f"/cluster/ca/certificate?request={query}",
+                        headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 200
+    event = node.log.state().events[-1]
+    assert (event.type, event.message) == (
+        "cluster", "A certificate was issued for controller two")
+    assert dict(event.details)["client"] == "127.0.0.1"
+    assert "10.0.0.2" in dict(event.details)["names"]
+    assert key.decode() not in repr(node.log.state())
+    assert token not in repr(node.log.state())
 
 
 def test_who_is_not_the_ca_of_the_token_gets_nothing(

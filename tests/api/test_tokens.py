@@ -123,16 +123,18 @@ def test_the_audit_shows_writes_and_refusals(
     now_s = node.clock.monotonic_s()
     monkeypatch.setattr(node.clock, "monotonic_s", lambda: now_s + audit.WINDOW_S)
     client.get("/livez")
-    found = client.get("/api/v1/audit?limit=2", headers=root).get_json()
+    found = client.get("/api/v1/audit?limit=3", headers=root).get_json()
     assert found["has_more"]
-    (refused, last) = found["entries"]
+    (read, refused, last) = found["entries"]
+    assert (read["method"], read["path"], read["code"], read["count"]) == (
+        "GET", "/api/v1/audit", "FORBIDDEN", 1)
     assert (refused["name"], refused["code"], refused["count"], refused["app"]) == (
         "eve", "FORBIDDEN", 50, "shop")
     assert (last["token"], last["path"], last["code"]) == ("me", REGISTER, "OK")
     everything = client.get("/api/v1/audit", headers=root).get_json()["entries"]
     judge = Judge()
     judge.look(everything)
-    assert (judge.count, judge.faults) == (4, [])
+    assert (judge.count, judge.faults) == (5, [])
     page = client.get(f"/api/v1/audit?before={last['id']}&since=1h", headers=root).get_json()
     assert [entry["id"] for entry in page["entries"]] == [
         entry["id"] for entry in everything if entry["id"] < last["id"]]
