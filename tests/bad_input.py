@@ -323,6 +323,52 @@ def _of_routes() -> Iterator[Case]:
     yield Case("no such route", "POST", "/api/v1/nothing", one, 404, "NOT_FOUND")
 
 
+def _of_deployments() -> Iterator[Case]:
+    """Updates, and what is done with the deployments of an app that never ran."""
+    probe = "/api/v1/apps/probe"
+    for what, body in (
+        ("the spec of another app", _with("metadata.name", "other")),
+        ("a host that is reserved", _with("spec.ingress.hosts", ["admin.example.org"])),
+        ("an image that is not allowed", _with("spec.image", "evil.example/x:1")),
+        ("an unknown key", _with("spec.privileged", value=True)),
+    ):
+        yield Case(f"PUT {what}", "PUT", probe, body, 400, "INVALID_SPEC")
+    yield Case("PUT ?dry_run=maybe", "PUT", f"{probe}?dry_run=maybe", _with("kind", "App"), 400,
+               "VALIDATION_ERROR", "dry_run")
+    for body in (b'{"revision": 0}', b'{"revision": "1"}', b'{"to": 1}', b'[]'):
+        yield Case(f"rollback {body!r}", "POST", f"{SHOP}/rollback", body, 400, "VALIDATION_ERROR")
+    yield Case("rollback to what never was", "POST", f"{SHOP}/rollback", b'{"revision": 999999}',
+               409, "CONFLICT")
+    for verb in ("rollback", "restart", "pause", "resume", "promote"):
+        yield Case(f"{verb} of nothing", "POST", f"{SHOP}/{verb}", b"{}", 409, "CONFLICT")
+        yield Case(f"{verb} of nobody", "POST", f"/api/v1/apps/nobody/{verb}", b"{}", 404,
+                   "APP_NOT_FOUND")
+
+
+def _of_releases() -> Iterator[Case]:
+    """Charts that rendered what is no app, or another team's."""
+    def body(*specs: Any, **more: Any) -> bytes:
+        return json.dumps({"chart": "c", "chart_version": "1", "specs": specs, **more}).encode()
+
+    web = "/api/v1/releases/web"
+    bad = json.loads(_with("spec.image", "-v"))
+    shop = json.loads(_with("metadata.name", "shop"))
+    for sent in (b"{}", body(), body(1), body(BASE, values=[]), body(BASE, more=1),
+                 body(*[BASE] * 65)):
+        yield Case(f"PUT release {sent[:40]!r}", "PUT", web, sent, 400, "VALIDATION_ERROR")
+    for what, sent in (("a bad spec", body(bad)), ("one twice", body(BASE, BASE))):
+        yield Case(f"release of {what}", "PUT", web, sent, 400, "INVALID_SPEC", "specs[")
+    for query in ("", "?dry_run=true"):
+        yield Case(f"release of shop {query}", "PUT", f"{web}{query}", body(shop), 409, "CONFLICT")
+    yield Case("upgrade of none", "PUT", f"{web}?only=upgrade", body(BASE), 404, "NOT_FOUND")
+    yield Case("?only=x", "PUT", f"{web}?only=x", body(BASE), 400, "VALIDATION_ERROR", "only")
+    yield Case("rollback of none", "POST", f"{web}/rollback", b"{}", 404, "NOT_FOUND")
+    yield Case("uninstall of none", "DELETE", web, None, 404, "NOT_FOUND")
+    for name in ("A", "a_b", "a" * 64, "%00"):
+        yield Case(f"release {name[:9]}", "PUT", f"/api/v1/releases/{name}", body(BASE), 400,
+                   "VALIDATION_ERROR", "release")
+
+
 def cases() -> Iterator[Case]:
     """All of them."""
     for path, values in SPECS.items():
@@ -345,3 +391,5 @@ def cases() -> Iterator[Case]:
     yield from _each("POST", "/cluster/restore", RESTORES)
     yield from _of_headers()
     yield from _of_routes()
+    yield from _of_deployments()
+    yield from _of_releases()
