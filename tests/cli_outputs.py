@@ -146,6 +146,9 @@ ELSEWHERE = {
     **dict.fromkeys(
         ("cluster ca init", "cluster ca token", "cluster ca issue", "cluster ca join"),
         "make keys and certificates: tests/unit/test_authority.py and tests/api/test_join.py"),
+    **dict.fromkeys(
+        tuple(f"secret {name}" for name in ("set", "list", "rm", "rotate")),
+        "read values and need a key: tests/unit/test_cli_secrets.py"),
     "cluster drill": "kills controllers: tests/acceptance/test_drill.py",
     "cluster recover": "needs a stopped controller: tests/acceptance/test_backup.py",
 }

@@ -14,6 +14,7 @@ import pytest
 
 from cluster.engine.fake_parts import ImageBehaviour
 from cluster.state import commands as c
+from cluster.state.template import key_of
 from tests.sim.fleet_world import FleetWorld, document, update
 from tests.sim.regressions import seeds
 
@@ -105,7 +106,9 @@ def begin(world: FleetWorld, replicas: int, **deploy: Any) -> None:
     world.engine.behaviours["broken:1"] = ImageBehaviour(healthy=False)
     world.engine.behaviours["crashing:1"] = ImageBehaviour(crash_after_s=0.3)
     world.run_until(world.acting, 10)
-    world.do(c.RegisterApp("shop", document("shop", **deploy), 1), c.StartApp("shop", replicas))
+    text = document("shop", **deploy)
+    world.do(c.RegisterApp("shop", text, 1, template_key=key_of(text)),
+             c.StartApp("shop", replicas))
     world.run_until(lambda: not world.unfinished(), 20)
 
 
@@ -287,7 +290,6 @@ def test_what_makes_no_other_containers_restarts_none() -> None:
         revision = world.app("shop").revision
         world.do(update("shop", "shop:1"))
         assert world.app("shop").revision == revision
-        from cluster.state.template import key_of
         world.do(c.UpdateApp("shop", text, key_of(text), 1))
         world.run(5)
         app = world.app("shop")

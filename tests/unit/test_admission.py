@@ -156,7 +156,9 @@ def test_what_a_container_never_gets(
     spec = parse_app(document)
     app = App("shop", canonical(document), 3, running=True, replicas=1,
               created_at_ms=0, updated_at_ms=0)
-    config = container_config(request(app, spec, 0, cluster_id="c" * 32, epoch=1), "net")
+    secrets = {(one.key, one.field): "x" for one in spec.environment if one.source == "secret"}
+    config = container_config(
+        request(app, spec, 0, cluster_id="c" * 32, epoch=1, secrets=secrets), "net")
     host = config["HostConfig"]
     assert set(host) == _HOST_KEYS
     assert host["SecurityOpt"] == ["no-new-privileges:true"]
