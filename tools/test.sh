@@ -37,7 +37,7 @@ step "mypy" $bin/mypy
 step "import rules" $bin/lint-imports
 step "tests side by side" $bin/pytest -q --durations 20 -n 2 tests --ignore tests/acceptance \
     --ignore tests/faults
-step "acceptance tests side by side" $bin/pytest -q --durations 20 -n 3 --dist loadfile -m "beside and not long" \
+step "acceptance tests side by side" $bin/pytest -q --durations 20 -n 2 --dist loadfile -m "beside and not long" \
     tests/acceptance tests/faults
 step "acceptance and fault tests" $bin/pytest -q --durations 20 -m "not beside and not long" tests/acceptance tests/faults
 

@@ -71,7 +71,8 @@ def test_updates_under_load_drop_no_request(
     assert (status, body["status"]) == (200, "running"), body
     until("the ingress serves", lambda: cluster.through_ingress(HOST) == 200, 30)
     with Traffic(cluster.ingress_port, HOST) as traffic:
-        assert over(cluster, update(cluster, spec(image, V="2")))["phase"] == "done"
+        found = over(cluster, update(cluster, spec(image, V="2")))
+        assert found["phase"] == "done", found
 
         second = update(cluster, spec(image, V="3"))
         until("it has begun", lambda: deployment(cluster, second)["steps"], 30)
