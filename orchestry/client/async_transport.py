@@ -33,6 +33,7 @@ from orchestry.client.exchange import (
     Request,
     last_cause,
 )
+from orchestry.client.keep_alive import probes
 from orchestry.client.streams import Following, Source
 from orchestry.client.trust import Trust
 
@@ -46,15 +47,6 @@ _UNSENDABLE = (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolE
                UnicodeEncodeError)
 
 
-def _keep_alive() -> list[tuple[int, int, int]]:
-    """Let the kernel notice that a host is gone, however long a call waits."""
-    probes = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-    for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
-        if hasattr(socket, name):
-            probes.append((socket.IPPROTO_TCP, getattr(socket, name), value))
-    return [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), *probes]
-
-
 def _session(
     user_agent: str, limits: httpx.Limits, context: ssl.SSLContext | None
 ) -> httpx.AsyncClient:
@@ -62,7 +54,8 @@ def _session(
     # A transport of one's own would turn the proxies of the environment off.
     proxied = {"http", "https", "all"} & set(getproxies())
     transport = None if proxied else httpx.AsyncHTTPTransport(
-        verify=verify, limits=limits, socket_options=_keep_alive())
+        verify=verify, limits=limits,
+        socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), *probes()])
     session = httpx.AsyncClient(
         headers={"User-Agent": user_agent}, limits=limits, transport=transport,
         verify=verify)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 import time
 from collections.abc import Generator, Iterator
@@ -32,6 +31,7 @@ from orchestry.client.exchange import (
     Request,
     last_cause,
 )
+from orchestry.client.keep_alive import probes
 from orchestry.client.streams import Following, Source
 from orchestry.client.trust import Trust
 
@@ -50,12 +50,8 @@ class _KeepAlive(requests.adapters.HTTPAdapter):
     """Notices within half a minute that a host is gone, however long a call waits."""
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        """Let the kernel probe silent connections; names differ between systems."""
-        probes = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-        for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
-            if hasattr(socket, name):
-                probes.append((socket.IPPROTO_TCP, getattr(socket, name), value))
-        options["socket_options"] = [*HTTPConnection.default_socket_options, *probes]
+        """Let the kernel probe silent connections."""
+        options["socket_options"] = [*HTTPConnection.default_socket_options, *probes()]
         super().init_poolmanager(*arguments, **options)
 
 

@@ -151,3 +151,24 @@ class FleetWorld(World):
         if peers != {o.id for o in there.values()}:
             return f"the ingress serves {len(peers)} of {len(there)}"
         return ""
+
+
+def disturb_controllers(world: FleetWorld, fault: str, victim: str) -> None:
+    """One fault of a controller or of the network between them."""
+    if fault == "crash" and len(world.logs) == len(world.ids):
+        world.crash(victim)
+    elif fault == "crash all":
+        for name in sorted(world.logs):
+            world.crash(name)
+        for name in world.ids:
+            world.start(name)
+    elif fault == "isolate":
+        world.isolate(victim)
+    elif fault == "pause" and victim in world.logs:
+        world.pause(victim)
+    elif fault == "slow disk":
+        world.slow_disk(victim)
+    elif fault == "clock jumps":
+        world.jump(victim)
+    elif fault == "silence":
+        world.silence(victim, world.dice.choice([n for n in world.ids if n != victim]))

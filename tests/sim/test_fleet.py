@@ -8,7 +8,7 @@ import pytest
 
 from cluster.engine.fake_parts import ImageBehaviour
 from cluster.state import commands as c
-from tests.sim.fleet_world import FleetWorld, document, update
+from tests.sim.fleet_world import FleetWorld, disturb_controllers, document, update
 from tests.sim.regressions import seeds
 
 SEEDS = int(os.environ.get("SEEDS", "200"))
@@ -46,27 +46,6 @@ def change_something(world: FleetWorld) -> None:
         world.ask(c.SteerRollout(app, "promote"))
     else:
         world.ask(c.RegisterApp(app, document(app), 1))
-
-
-def disturb_controllers(world: FleetWorld, fault: str, victim: str) -> None:
-    """One fault of a controller or of the network between them."""
-    if fault == "crash" and len(world.logs) == len(world.ids):
-        world.crash(victim)
-    elif fault == "crash all":
-        for name in sorted(world.logs):
-            world.crash(name)
-        for name in world.ids:
-            world.start(name)
-    elif fault == "isolate":
-        world.isolate(victim)
-    elif fault == "pause" and victim in world.logs:
-        world.pause(victim)
-    elif fault == "slow disk":
-        world.slow_disk(victim)
-    elif fault == "clock jumps":
-        world.jump(victim)
-    elif fault == "silence":
-        world.silence(victim, world.dice.choice([n for n in world.ids if n != victim]))
 
 
 def disturb_host(world: FleetWorld, fault: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 from cluster.engine.fake_parts import ImageBehaviour
 from cluster.state import commands as c
 from cluster.state.template import key_of
-from tests.sim.fleet_world import FleetWorld, document, update
+from tests.sim.fleet_world import FleetWorld, disturb_controllers, document, update
 from tests.sim.regressions import seeds
 
 SEEDS = int(os.environ.get("SEEDS", "40"))
@@ -76,21 +76,7 @@ def disturb(world: FleetWorld) -> None:
     fault = world.dice.choice(("crash", "crash", "isolate", "pause", "slow disk", "nothing",
                                "clock jumps", "crash all"))
     world.note(f"{fault} {victim}")
-    if fault == "crash" and len(world.logs) == len(world.ids):
-        world.crash(victim)
-    elif fault == "crash all":
-        for name in sorted(world.logs):
-            world.crash(name)
-        for name in world.ids:
-            world.start(name)
-    elif fault == "isolate":
-        world.isolate(victim)
-    elif fault == "pause" and victim in world.logs:
-        world.pause(victim)
-    elif fault == "slow disk":
-        world.slow_disk(victim)
-    elif fault == "clock jumps":
-        world.jump(victim)
+    disturb_controllers(world, fault, victim)
 
 
 def repair(world: FleetWorld) -> None:
