@@ -24,7 +24,7 @@ Amount = Annotated[float, Field(ge=0)]
 class Answer(BaseModel):
     """A JSON object; a later version may add keys."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class Document(Answer):

@@ -7,12 +7,12 @@ from importlib.resources import files
 
 import orjson
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 from flask_openapi.openapi import OpenAPI
 from pydantic import BaseModel
 from werkzeug.exceptions import NotFound
 
 from api import answers, describe
+from api.blueprint import Blueprint, document_of
 from api.endpoint import checked
 from api.models import WriteQuery
 
@@ -49,7 +49,7 @@ _START = """window.ui = SwaggerUIBundle({
 });
 """
 
-blueprint = APIBlueprint("docs", __name__, abp_tags=[{"name": "System"}])
+blueprint = Blueprint("docs", __name__, abp_tags=[{"name": "System"}])
 
 
 @cache
@@ -106,5 +106,5 @@ def install(app: OpenAPI) -> None:
     @checked
     def document(query: WriteQuery) -> Response:
         if not made:
-            made.append(orjson.dumps(describe.complete(app.api_doc)))
+            made.append(orjson.dumps(describe.complete(document_of(app))))
         return Response(made[0], mimetype="application/json")

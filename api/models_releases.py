@@ -13,7 +13,7 @@ from cluster.state.releases import APPS_MAX
 class ReleasePath(BaseModel):
     """The release that a path names."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     release: str = Field(
         pattern=NAME_PATTERN, description="Name of the release", examples=["shop"])

@@ -16,7 +16,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from tests.preloaded import Forked
+
 READY_S = 30.0
+PRELOADED = False
+"""Whether controllers are forked from a process with the imports done; the tests say so."""
+BY_THE_LOADER = {"LD_PRELOAD"}
+"""What counts only where a program is loaded."""
+MODULE = [sys.executable, "-m"]
 CALL_S = 10.0
 
 
@@ -123,7 +130,7 @@ class LiveCluster:
         self.ingress_port = ports[-1]
         self.environ = dict(environ or {})
         self.headers: dict[str, str] = {}
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, subprocess.Popen[bytes] | Forked] = {}
         self.index = 0
         self.nginx: Any = None
         self._ingress = ingress
@@ -144,11 +151,11 @@ class LiveCluster:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        for process in self.processes.values():
+        for process in list(self.processes.values()):
             if process.poll() is None:
                 process.send_signal(signal.SIGCONT)
                 process.terminate()
-        for process in self.processes.values():
+        for process in list(self.processes.values()):
             try:
                 process.wait(15)
             except subprocess.TimeoutExpired:
@@ -206,12 +213,20 @@ class LiveCluster:
 
     def boot(self, node: str) -> None:
         """Start one controller in a process group of its own."""
-        log = (self.folder / f"{node}.log").open("ab")
-        with log:
+        command, environ = self.command(node), self.variables(node)
+        path = self.folder / f"{node}.log"
+        if PRELOADED and command[:2] == MODULE and not environ.keys() & BY_THE_LOADER:
+            self.processes[node] = Forked(command[2:], environ, path)
+            return
+        with path.open("ab") as log:
             self.processes[node] = subprocess.Popen(
-                [sys.executable, "-m", "api.node"], env=self.variables(node), stdout=log,
-                stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
+                command, env=environ, stdout=log, stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL, start_new_session=True,
             )
+
+    def command(self, node: str) -> list[str]:
+        """How one controller is started."""
+        return [*MODULE, "api.node"]
 
     def kill(self, node: str) -> None:
         """kill -9 the whole controller."""
@@ -231,7 +246,8 @@ class LiveCluster:
 
     def alive(self) -> list[str]:
         """Controllers that run."""
-        return [node for node, process in self.processes.items() if process.poll() is None]
+        return [node for node, process in list(self.processes.items())
+                if process.poll() is None]
 
     def wait_ready(self, timeout_s: float = READY_S) -> None:
         """All controllers that run are ready, and the leader may act."""

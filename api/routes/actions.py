@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 
 from api import answers_cluster as answers
+from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.here import answer, here, read
 from api.models import ActionsQuery, ReadQuery
 from cluster.engine.base import EngineError
 from orchestry.errors import Code, OrchestryError
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "actions", __name__, url_prefix="/cluster",
     abp_tags=[{"name": "Cluster"}],
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 
 from api import answers, bodies, converging, describe, views
 from api.access import caller, must_reach
@@ -14,6 +13,7 @@ from api.admission import (
     must_be_allowed,
     secrets_must_be_there,
 )
+from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.fit import must_fit
 from api.here import answer, app_of, config_of, here, read
@@ -38,7 +38,7 @@ from cluster.state.status import app_status
 from cluster.state.template import template_key
 from orchestry.spec import parse
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "apps", __name__, url_prefix="/api/v1/apps",
     abp_tags=[{"name": "Applications"}],
 )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 
 from api import answers_access as answers
+from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.here import answer, here, read
 from api.models_access import AuditQuery
@@ -17,7 +17,7 @@ from cluster.history.base import Wanted
 from cluster.state.audit import TYPE
 from cluster.state.model import EventRecord
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "audit", __name__, url_prefix="/api/v1/audit",
     abp_tags=[{"name": "Access"}],
 )

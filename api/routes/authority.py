@@ -6,10 +6,10 @@ import base64
 import logging
 
 from flask import Response, request
-from flask_openapi.blueprint import APIBlueprint
 
 from api import answers_cluster as answers
 from api import errors
+from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.here import answer, here
 from api.models import Error, SigningQuery, WriteQuery
@@ -22,7 +22,7 @@ from orchestry.errors import Code, OrchestryError
 logger = logging.getLogger(__name__)
 PATH = "/cluster/ca"
 
-blueprint = APIBlueprint("authority", __name__, url_prefix=PATH, abp_tags=[{"name": "Cluster"}])
+blueprint = Blueprint("authority", __name__, url_prefix=PATH, abp_tags=[{"name": "Cluster"}])
 
 
 @blueprint.get("", operation_id="cluster_ca", responses={200: answers.Ca, 404: Error})

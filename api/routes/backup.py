@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 from pydantic import TypeAdapter, ValidationError
 
 from api import answers_cluster as answers
 from api import describe, errors, writes
+from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.here import answer, here, read
 from api.models import NAME_PATTERN, ReadQuery, WriteHeaders, WriteQuery
@@ -34,7 +34,7 @@ from orchestry.spec.shapes import BAD
 _SHAPE = TypeAdapter(RestorePart)
 _COUNT_MAX = 2**53  # whole in every JSON reader; epochs and event ids stay far below
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "backup", __name__, url_prefix="/cluster",
     abp_tags=[{"name": "Cluster"}],
 )

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 
 from api import answers_cluster as answers
 from api import errors
+from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.here import answer, here, read
 from api.models import ReadQuery
@@ -19,7 +19,7 @@ from cluster.state.model import ClusterState
 from orchestry import __version__
 from orchestry.errors import Code
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "cluster", __name__, url_prefix="/cluster",
     abp_tags=[{"name": "Cluster"}],
 )

@@ -13,12 +13,12 @@ from typing import Any
 
 import orjson
 from flask import Response, request
-from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from api import answers_compat as answers
 from api import describe, measured, relay, views
 from api.access import caller
+from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.here import answer, app_of, here, read
 from api.models import (
@@ -52,7 +52,7 @@ SCALINGS = 10
 CLIENT = "python-requests/"
 """It names itself as its HTTP library does, and asks for any type."""
 
-blueprint = APIBlueprint("compat", __name__, abp_tags=[{"name": "Compatibility"}])
+blueprint = Blueprint("compat", __name__, abp_tags=[{"name": "Compatibility"}])
 
 
 class PolicyBody(Body):

@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 
 from api import answers_config as answers
+from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.here import answer, config_of, here, read
 from api.models import ConfigBody, ReadQuery, WriteHeaders, WriteQuery
@@ -19,7 +19,7 @@ from cluster.config.keys import BY_PATH, DOMAIN, changes_of
 from cluster.state.commands import SetConfig
 from orchestry import __version__
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "config", __name__, url_prefix="/api/v1/config",
     abp_tags=[{"name": "System"}],
 )

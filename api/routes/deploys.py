@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 
 from api import answers_deploys as answers
 from api import bodies, describe, views_deploys
 from api.admission import as_shown, image_must_be_allowed, must_be_allowed, secrets_must_be_there
+from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.fit import must_fit
 from api.here import answer, app_of, config_of, here, read
@@ -31,7 +31,7 @@ from orchestry.errors import Code, OrchestryError
 from orchestry.spec import parse
 from orchestry.spec.model import AppSpec
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "deploys", __name__, url_prefix="/api/v1/apps", abp_tags=[{"name": "Deployments"}],
 )
 

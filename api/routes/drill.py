@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 
 from api import answers_cluster as answers
 from api import writes
+from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.here import answer, here
 from api.limits import PROBE
@@ -20,7 +20,7 @@ from orchestry.errors import Code, OrchestryError
 
 MEMBERS_MIN = 3
 
-blueprint = APIBlueprint("drill", __name__, abp_tags=[{"name": "Cluster"}])
+blueprint = Blueprint("drill", __name__, abp_tags=[{"name": "Cluster"}])
 
 
 @blueprint.post(

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 
 from api import answers, answers_config, relay, views
+from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.here import answer, app_of, here, read
 from api.models import AppPath, Error, ReadQuery, WriteQuery
@@ -23,7 +23,7 @@ from orchestry.spec.parse import spec_of
 CHECK_MARGIN_S = 5.0
 CHECK_S_MAX = 60.0
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "health", __name__, url_prefix="/api/v1/apps",
     abp_tags=[{"name": "Scaling and health"}],
 )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 
 from api import answers, errors, views
 from api.access import caller, must_reach
+from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.here import answer, app_of, here, read
 from api.models import AllEventsQuery, AppPath, EventsQuery
@@ -16,7 +16,7 @@ from api.times import since_ms
 from cluster.history.base import Wanted
 from cluster.state.model import ClusterState
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "history", __name__, url_prefix="/api/v1",
     abp_tags=[{"name": "Events and logs"}],
 )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import orjson
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 
 from api import answers, describe, errors
+from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.here import answer, app_of, here, read
 from api.levels import Level, at_least, level_of
@@ -24,7 +24,7 @@ TAIL_MAX = 10_000
 ANSWER_BYTES_MAX = LOGS_BYTES_MAX
 """Not above what is read of a container: what was left out there shows here as `has_more`."""
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "logs", __name__, url_prefix="/api/v1/apps",
     abp_tags=[{"name": "Events and logs"}],
 )

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 
 from api import answers_cluster as answers
 from api import errors, writes
+from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.here import answer, here, read
 from api.models import ReadQuery, WriteHeaders, WriteQuery
@@ -24,7 +24,7 @@ from cluster.state.model import ClusterState
 from orchestry.errors import Code, OrchestryError
 
 LISTENS_S = 1.0
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "members", __name__, url_prefix="/cluster",
     abp_tags=[{"name": "Cluster"}],
 )

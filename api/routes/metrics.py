@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, request
-from flask_openapi.blueprint import APIBlueprint
 
 from api import answers_compat, describe, errors, measured, prometheus, relay, views
 from api import answers_scaling as answers
 from api.access import caller
+from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.here import answer, app_of, here, read
 from api.models import AppPath, MetricsQuery, SystemMetricsQuery, WriteQuery
@@ -20,7 +20,7 @@ from cluster.live.relay_mark import HEADER
 from cluster.state.model import ClusterState
 from orchestry.errors import Code, OrchestryError
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "metrics", __name__, abp_tags=[{"name": "Scaling and metrics"}],
 )
 _INTERVALS_S = {None: 0, "5m": 300, "1h": 3600, "1d": 86_400}

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 
 from api import answers_scaling as answers
+from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.here import answer, here
 from api.models import PastEventsQuery, PastSamplesQuery
 from cluster.history import peers
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "peers", __name__, url_prefix="/cluster/history",
     abp_tags=[{"name": "Cluster"}],
 )

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 
 from api import answers_releases as answers
 from api import errors, release_views, writes
 from api.access import caller, must_reach
 from api.admission import must_be_allowed
+from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.fit import must_fit
 from api.here import answer, config_of, here, read
@@ -36,7 +36,7 @@ from orchestry.errors import Code, OrchestryError
 from orchestry.spec import parse
 from orchestry.spec.model import AppSpec
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "releases", __name__, url_prefix="/api/v1/releases",
     abp_tags=[{"name": "Releases"}],
 )

@@ -9,10 +9,10 @@ from typing import Any
 
 import orjson
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 
 from api import answers_scaling as answers
 from api import errors, measured, relay
+from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.here import answer, app_of, here, read
 from api.models import (
@@ -37,7 +37,7 @@ from orchestry import policy as policies
 from orchestry.errors import Code, OrchestryError
 from orchestry.spec.model import Scaling
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "scaling", __name__, url_prefix="/api/v1/apps",
     abp_tags=[{"name": "Scaling and metrics"}],
 )

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 
 from api import answers_secrets as answers
 from api import errors
 from api.access import caller
+from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.here import answer, here, read
 from api.models import ReadQuery, WriteHeaders, WriteQuery
@@ -25,7 +25,7 @@ from cluster.state.model import Secret
 from cluster.state.secret_uses import users
 from orchestry.errors import Code, OrchestryError
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "secrets", __name__, url_prefix="/api/v1/secrets", abp_tags=[{"name": "Secrets"}],
 )
 

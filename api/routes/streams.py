@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from flask import Response, request
-from flask_openapi.blueprint import APIBlueprint
 
 from api import describe, errors
 from api.access import caller, must_reach
+from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.here import app_of, here, read
 from api.models import AppPath, EventsStreamQuery, MetricsStreamQuery
 from api.streams.accept import accept
 from cluster.history.base import Wanted
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "streams", __name__, url_prefix="/api/v1",
     abp_tags=[{"name": "Streams"}],
 )

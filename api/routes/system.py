@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 
 from api import answers_cluster as answers
 from api.access import caller
+from api.blueprint import Blueprint
 from api.controller import Component
 from api.endpoint import checked
 from api.here import answer, here, read
@@ -17,7 +17,7 @@ from api.times import rfc3339
 from cluster.state.status import count
 from orchestry import __version__
 
-blueprint = APIBlueprint("system", __name__, abp_tags=[{"name": "System"}])
+blueprint = Blueprint("system", __name__, abp_tags=[{"name": "System"}])
 
 # Keys of the contract that a part must show even before it was measured.
 _ALWAYS: dict[str, dict[str, int]] = {

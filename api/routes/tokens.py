@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 
 from api import answers_access as answers
 from api import errors, writes
 from api.access import caller
+from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.here import answer, here, read
 from api.models import ReadQuery, WriteHeaders, WriteQuery
@@ -22,7 +22,7 @@ from cluster.state.tokens import is_valid
 from orchestry import units
 from orchestry.errors import Code, OrchestryError
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "tokens", __name__, url_prefix="/api/v1/tokens",
     abp_tags=[{"name": "Access"}],
 )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.launcher import RESTLESS
-from tests.live import LiveCluster, app_spec, call, until
+from tests.live import MODULE, LiveCluster, app_spec, call, until
 
 SAME_S = 30.0
 ACTS_S = 10.0
@@ -46,15 +46,8 @@ class FaultCluster(LiveCluster):
 
     def command(self, node: str) -> list[str]:
         """How one controller is started."""
-        return [sys.executable, "-m", "tests.faults.launcher",
+        return [*MODULE, "tests.faults.launcher",
                 "--effects", str(self.folder / f"{node}.effects"), *self._broken]
-
-    def boot(self, node: str) -> None:
-        """Start one controller in a process group of its own."""
-        with (self.folder / f"{node}.log").open("ab") as log:
-            self.processes[node] = subprocess.Popen(
-                self.command(node), env=self.variables(node), stdout=log,
-                stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True)
 
     def urls(self) -> dict[str, str]:
         """Where each controller answers."""

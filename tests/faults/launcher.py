@@ -17,7 +17,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from api import here, node
@@ -101,13 +101,13 @@ def _wrong_clock(path: str) -> Callable[[Any], int]:
     return wall_ms
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run until a signal comes."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--effects", required=True)
     parser.add_argument("--local-reads", action="store_true")
     parser.add_argument("--endless-lease", action="store_true")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     changes: list[tuple[Any, str, Any]] = [
         (controller, "HttpProber", _Well),
         (fake, "FakeEngine", _engine(options.effects)),
