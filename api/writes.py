@@ -14,7 +14,9 @@ from api import errors
 from api.access import caller
 from api.controller import Controller
 from api.here import INDEX, here
+from cluster.state import codec, levels
 from cluster.state.commands import Command, Origin, Stamp
+from cluster.state.machine import apply
 from cluster.state.model import Applied, ClusterState
 from orchestry.errors import Code, OrchestryError
 
@@ -120,6 +122,20 @@ def propose(
     if applied.rejected is not None:
         raise OrchestryError(applied.rejected, applied.details)
     return applied
+
+
+def previewed(state: ClusterState, command: Command) -> tuple[ClusterState, Applied]:
+    """What a command would make of a state; nothing is written.
+
+    Raises:
+        OrchestryError: it may not be proposed before all controllers understand it.
+    """
+    controller = here().controller
+    stamp = Stamp(controller.clock.wall_ms(), controller.id)
+    early = levels.refusal(state, codec.need_of(command, stamp))
+    if early is not None:
+        raise OrchestryError(early.code, early.details)
+    return apply(state, command, stamp, state.index + 1)
 
 
 def repeated(state: ClusterState) -> Applied | None:

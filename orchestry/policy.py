@@ -15,7 +15,13 @@ from typing import Any, Final
 from orchestry.errors import Code, OrchestryError
 from orchestry.spec import tables
 from orchestry.spec.model import Defaults, Scaling
-from orchestry.spec.parse import DEFAULTS, STORED_SPECS_MAX, canonical, spec_of, unknown_zones
+from orchestry.spec.parse import (
+    DEFAULTED,
+    DEFAULTS,
+    STORED_SPECS_MAX,
+    canonical,
+    unknown_zones,
+)
 from orchestry.spec.shapes import BAD, Faults
 
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+[0-9]*|[A-Z]+[0-9]*")
@@ -82,26 +88,44 @@ def changed(document: str, before: str, changes: str) -> str:
 
 
 def text_of(document: str, changes: str, defaults: Defaults = DEFAULTS) -> str:
-    """The policy in force as text, in the API's words."""
-    return canonical(written(policy_of(document, changes, defaults)))
+    """The policy in force as text, in the API's words, without what `Scaling` has by default.
+
+    So a later version, with more keys, writes the same; `filled` has all of them.
+    """
+    usual = written(Scaling())
+    found = written(policy_of(document, changes, defaults))
+    return canonical({name: value for name, value in found.items() if value != usual[name]})
+
+
+def filled(text: str) -> dict[str, Any]:
+    """Every key of a policy that was written by `text_of`."""
+    return {**written(Scaling()), **json.loads(text)}
 
 
 @lru_cache(STORED_SPECS_MAX)
 def policy_of(document: str, changes: str = "", defaults: Defaults = DEFAULTS) -> Scaling:
     """The policy of a stored document with the changes made since, on the cluster's defaults.
 
+    Nothing else of the document is read: steps ask, and all versions must answer the same,
+    also those that do not know another key of it.
+
     Raises:
-        SpecError: the document is not readable.
-        OrchestryError: VALIDATION_ERROR when the changes break a rule.
+        ValueError: the document is not readable.
+        OrchestryError: VALIDATION_ERROR when the policy breaks a rule.
     """
-    own = spec_of(document, defaults).scaling
-    if not changes:
-        return own
+    stored = json.loads(document)
+    if not isinstance(stored, dict):
+        raise ValueError("must be a mapping")
     faults = Faults()
-    read = tables.SCALING.read({**tables.SCALING.write(own), **json.loads(changes)}, "", faults)
-    if faults.problems or read is BAD:
+    own = tables.SCALING.read(stored.get("scaling", {}), "", faults)
+    if not faults.problems and own is not BAD:
+        usual = {name: getattr(defaults, attribute)
+                 for attribute, (side, name) in DEFAULTED.items() if side == "scaling"}
+        own = tables.SCALING.read(
+            {**usual, **stored.get("scaling", {}), **json.loads(changes or "{}")}, "", faults)
+    if faults.problems or own is BAD:
         raise _invalid(faults)
-    policy: Scaling = read
+    policy: Scaling = own
     return policy
 
 

@@ -14,18 +14,15 @@ from api.here import answer, app_of, config_of, here, read
 from api.models import AppHeaders, AppPath, ReadQuery, WriteQuery
 from api.models_deploys import DeploymentPath, RollbackBody, UpdateQuery
 from api.routes import apps
-from api.writes import expected_revision, propose
+from api.writes import expected_revision, previewed, propose
 from cluster.state.addresses import addresses
 from cluster.state.commands import (
     Command,
     RestartApp,
     RollBackApp,
-    Stamp,
     SteerRollout,
     UpdateApp,
 )
-from cluster.state.machine import apply
-from cluster.state.model import Applied, ClusterState
 from cluster.state.template import template_key
 from orchestry.errors import Code, OrchestryError
 from orchestry.spec import parse
@@ -78,7 +75,7 @@ def update(path: AppPath, query: UpdateQuery, header: AppHeaders) -> Response:
 def _dry_run(command: UpdateApp, spec: AppSpec) -> Response:
     """What the command would do to the state as it is now; nothing is written."""
     state = here().controller.log.state()
-    after, applied = _preview(state, command)
+    after, applied = previewed(state, command)
     if applied.rejected is not None:
         raise OrchestryError(applied.rejected, applied.details)
     change = applied.get("change")
@@ -90,13 +87,6 @@ def _dry_run(command: UpdateApp, spec: AppSpec) -> Response:
         "plan": views_deploys.plan(known, after.apps[spec.name]),
     }
     return _tagged(body)
-
-
-def _preview(state: ClusterState, command: Command) -> tuple[ClusterState, Applied]:
-    """What a command would make of a state."""
-    controller = here().controller
-    stamp = Stamp(controller.clock.wall_ms(), controller.id)
-    return apply(state, command, stamp, state.index + 1)
 
 
 @blueprint.get(
@@ -135,7 +125,7 @@ def restart(path: AppPath, query: WriteQuery, header: AppHeaders) -> Response:
 
 def _revised(name: str, command: Command, message: str) -> Response:
     state = here().controller.log.state()
-    after, preview = _preview(state, command)
+    after, preview = previewed(state, command)
     if preview.rejected is None and name in after.apps:
         spec = parse.spec_of(after.apps[name].document)
         image_must_be_allowed(spec)

@@ -26,9 +26,8 @@ from api.models_releases import (
     RevisionPath,
     UninstallQuery,
 )
-from cluster.state import machine
 from cluster.state.addresses import addresses
-from cluster.state.commands import ApplyRelease, Stamp, UninstallRelease, UpdateApp
+from cluster.state.commands import ApplyRelease, UninstallRelease, UpdateApp
 from cluster.state.model import ClusterState, Release, ReleaseRevision
 from cluster.state.releases import current
 from cluster.state.template import template_key
@@ -142,9 +141,7 @@ def _applied(state: ClusterState, command: ApplyRelease, *, dry_run: bool) -> Re
     before = {app.name: app.document for app in state.apps.values()
               if app.release == command.release}
     if dry_run:
-        controller = here().controller
-        _, applied = machine.apply(
-            state, command, Stamp(controller.clock.wall_ms(), controller.id), state.index + 1)
+        _, applied = writes.previewed(state, command)
         if applied.rejected is not None:
             raise OrchestryError(applied.rejected, applied.details)
     else:

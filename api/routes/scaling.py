@@ -7,7 +7,6 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-import orjson
 from flask import Response
 
 from api import answers_scaling as answers
@@ -86,8 +85,8 @@ def update(path: AppPath, query: WriteQuery, header: AppHeaders, body: ScalingBo
     applied = propose(SetScaling(path.app_name, changes, expected_revision()))
     return answer({
         "message": "Scaling policy updated successfully", "app_name": path.app_name,
-        "previous_policy": orjson.loads(applied.get("previous")),
-        "new_policy": orjson.loads(applied.get("policy")),
+        "previous_policy": policies.filled(applied.get("previous")),
+        "new_policy": policies.filled(applied.get("policy")),
     })
 
 

@@ -8,21 +8,27 @@ from dataclasses import dataclass
 
 from cluster.consensus.applier import new_events
 from cluster.consensus.log import RaftStatus
+from cluster.state import codec, levels
 from cluster.state.commands import Command, Stamp
 from cluster.state.machine import apply
 from cluster.state.model import Applied, ClusterState, EventRecord
+from cluster.state.step import Refusal
+from orchestry.errors import OrchestryError
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A ticket whose outcome is known."""
+    """A ticket whose outcome is known; what was `early` refused was never applied."""
 
     applied: Applied
+    early: Refusal | None = None
 
     def poll(self) -> Applied | None:
-        return self.applied
+        return self.wait(0)
 
     def wait(self, timeout_s: float) -> Applied:
+        if self.early is not None:
+            raise OrchestryError(self.early.code, self.early.details)
         return self.applied
 
 
@@ -51,6 +57,9 @@ class LocalLog:
 
     def submit(self, command: Command, stamp: Stamp) -> Settled:
         with self._changed:
+            early = levels.refusal(self._state, codec.need_of(command, stamp))
+            if early is not None:
+                return Settled(Applied(0, early.code, early.details), early)
             before = self._state
             self._state, applied = apply(before, command, stamp, before.index + 1)
             if new := new_events(before, self._state):

@@ -130,7 +130,7 @@ class SyncObjLog:
             return failed(Code.CLUSTER_NOT_READY, self._closed or "leadership is handed over")
         if node.fault:  # committed or not, it could not be applied here
             return failed(Code.CLUSTER_NOT_READY, node.fault)
-        early = levels.refusal(self._applier.state, codec.level_of(command, stamp))
+        early = levels.refusal(self._applier.state, codec.need_of(command, stamp))
         if early is not None:
             return failed(early.code, early.details)
         issued = self._tickets.issue()

@@ -16,7 +16,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from immutables import Map
 
 from cluster.state import commands as c
-from cluster.state import levels
+from cluster.state import levels, spec_levels
+from cluster.state.levels import Need
 from cluster.state.memory import Memory, Outcome
 from cluster.state.model import ClusterState, owners_of
 from orchestry.errors import Code
@@ -56,30 +57,36 @@ def decode_envelope(text: str) -> tuple[c.Command, c.Stamp]:
     return _decode(kind, body["command"]), _decode(c.Stamp, body["stamp"])
 
 
-def level_of(command: c.Command, stamp: c.Stamp) -> int:
-    """From which level of the cluster on this entry may be proposed."""
-    level = levels.KINDS[type(command).__name__]
-    if max((*levels.FIELDS.values(), *levels.KINDS.values())) <= level:
-        return level
-    return max(level, _level_within(command), _level_within(stamp))
+def need_of(command: c.Command, stamp: c.Stamp) -> Need:
+    """From which level of the cluster on this entry may be proposed, and why."""
+    own = Need(levels.KINDS[type(command).__name__])
+    highest = (*levels.FIELDS.values(), *levels.KINDS.values(), *spec_levels.SPEC.values())
+    if max(highest) <= own.level:
+        return own
+    return _highest([own, _need_within(command), _need_within(stamp)])
 
 
-def _level_within(value: Any) -> int:
-    """The highest level in a value and all its parts: of a field that is written, or a kind."""
+def _need_within(value: Any) -> Need:
+    """The highest level in a value and all its parts: a field that is written, a kind, a spec."""
+    found = [Need(levels.FIRST)]
     if is_dataclass(value) and not isinstance(value, type):
         kind = type(value)
-        found = [levels.KINDS.get(kind.__name__, levels.FIRST)]
+        found.append(Need(levels.KINDS.get(kind.__name__, levels.FIRST)))
         for name, (_, default) in _hints(kind).items():
-            part = getattr(value, name)
+            part, at = getattr(value, name), (kind.__name__, name)
             if default is MISSING or part != default:
-                found += [levels.FIELDS.get((kind.__name__, name), levels.FIRST),
-                          _level_within(part)]
-        return max(found)
-    if isinstance(value, Mapping):
-        return max(map(_level_within, value.values()), default=levels.FIRST)
-    if isinstance(value, tuple):
-        return max(map(_level_within, value), default=levels.FIRST)
-    return levels.FIRST
+                found += [Need(levels.FIELDS.get(at, levels.FIRST)), _need_within(part)]
+                if at in spec_levels.DOCUMENTS:
+                    found.append(spec_levels.need_of(part, spec_levels.DOCUMENTS[at]))
+    elif isinstance(value, Mapping):
+        found += map(_need_within, value.values())
+    elif isinstance(value, tuple):
+        found += map(_need_within, value)
+    return _highest(found)
+
+
+def _highest(needs: list[Need]) -> Need:
+    return max(needs, key=lambda need: need.level)
 
 
 def encode_snapshot(state: ClusterState) -> str:

@@ -8,11 +8,10 @@ from typing import Any
 
 from cluster.config.keys import DOMAIN
 from cluster.state import commands as c
-from cluster.state.addresses import addresses
+from cluster.state.addresses import addresses_of
 from cluster.state.model import App, ClusterState, Revision, owners_of
 from cluster.state.step import Refusal, Step, tell
-from orchestry.errors import Code, OrchestryError
-from orchestry.spec.parse import spec_of
+from orchestry.errors import Code
 
 
 def set_config(state: ClusterState, command: c.SetConfig, stamp: c.Stamp) -> Step:
@@ -73,14 +72,10 @@ def settled_addresses(
     domain = state.config.get(DOMAIN)
     if not command.addresses or not isinstance(domain, str):
         return command.addresses
-    try:
-        return addresses(spec_of(command.document), domain)
-    except (OrchestryError, ValueError, TypeError):
-        return command.addresses
+    found = addresses_of(command.document, domain)
+    return command.addresses if found is None else found
 
 
 def _addresses(app: App | Revision, domain: str) -> tuple[str, ...]:
-    try:
-        return addresses(spec_of(app.document), domain) if app.addresses else ()
-    except (OrchestryError, ValueError, TypeError):
-        return app.addresses  # a newer version wrote its spec
+    found = addresses_of(app.document, domain) if app.addresses else ()
+    return app.addresses if found is None else found

@@ -10,10 +10,20 @@ The rules for developers: docs/adr/0026-levels.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from cluster.state.model import ClusterState
 from cluster.state.step import Refusal
 from orchestry.errors import Code
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """The level that something asks for, and what of it does."""
+
+    level: int
+    what: str = "This"
+
 
 LEVEL = 1
 """The highest level that this version understands."""
@@ -91,8 +101,9 @@ def common_level(state: ClusterState) -> int:
     return min((FIRST if info is None else info.level for info in infos), default=FIRST)
 
 
-def refusal(state: ClusterState, needed: int) -> Refusal | None:
+def refusal(state: ClusterState, need: Need) -> Refusal | None:
     """Why a command that needs a level must not be proposed yet; None when it may."""
+    needed, what = need.level, need.what
     if needed <= state.level:
         return None
     silent = sorted(name for name in state.members if name not in state.controllers)
@@ -102,12 +113,12 @@ def refusal(state: ClusterState, needed: int) -> Refusal | None:
     ]
     if older:
         return Refusal(
-            Code.CONFLICT, f"This needs level {needed}, the cluster is at {state.level}: first "
+            Code.CONFLICT, f"{what} needs level {needed}, the cluster is at {state.level}: first "
             f"upgrade {', '.join([*older, *silent])}; `orchestry cluster members` shows all")
     waits = f"{', '.join(silent)} to tell its version" if silent else "its members"
     return Refusal(
         Code.CLUSTER_NOT_READY,
-        f"This needs level {needed}, the cluster is at {state.level} and waits for {waits}")
+        f"{what} needs level {needed}, the cluster is at {state.level} and waits for {waits}")
 
 
 def too_high(level: int) -> str:

@@ -60,15 +60,15 @@ def set_scaling(state: ClusterState, command: c.SetScaling, stamp: c.Stamp) -> S
     app = wanted_app(state, command)
     if isinstance(app, Refusal):
         return app
+    defaults = spec_defaults(state.config)
     try:
         after = changed(app.document, app.scaling, command.changes)
+        value = (("previous", text_of(app.document, app.scaling, defaults)),
+                 ("policy", text_of(app.document, after, defaults)))
     except OrchestryError as error:
         return Refusal(Code.VALIDATION_ERROR, str(error))
     except (ValueError, TypeError, RecursionError) as error:
         return Refusal(Code.VALIDATION_ERROR, f"not readable: {error}")
-    defaults = spec_defaults(state.config)
-    value = (("previous", text_of(app.document, app.scaling, defaults)),
-             ("policy", text_of(app.document, after, defaults)))
     if after == app.scaling:
         return state, value
     state = tell(

@@ -15,8 +15,8 @@ from orchestry.spec.model import AppSpec, Defaults, HealthCheck, Scaling
 from orchestry.spec.shapes import BAD, Faults, Problem, SpecError, join
 
 __all__ = [
-    "DEFAULTS", "Problem", "SpecError", "canonical", "parse_app", "resolved", "spec_of",
-    "unknown_zones", "unsupported",
+    "DEFAULTED", "DEFAULTS", "Problem", "SpecError", "canonical", "parse_app", "resolved",
+    "spec_of", "unknown_zones", "unsupported",
 ]
 
 DEPTH_MAX: Final = 32
@@ -28,12 +28,13 @@ STORED_SPECS_MAX: Final = 65_536
 DEFAULTS: Final = Defaults()
 """Those of a cluster whose configuration nobody changed."""
 
-_DEFAULTED: Final = {
+DEFAULTED: Final = {
     "cooldown_s": ("scaling", "cooldownSeconds"),
     "period_s": ("healthCheck", "periodSeconds"),
     "timeout_s": ("healthCheck", "timeoutSeconds"),
     "failure_threshold": ("healthCheck", "failureThreshold"),
 }
+"""Part of `Defaults` -> the section and the key that it stands in for."""
 _IN_SCALING: Final = frozenset({"cooldown_s"})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -68,7 +69,7 @@ def _assemble(read: dict[str, Any]) -> AppSpec:
 
 def _unnamed(document: Any) -> frozenset[str]:
     return frozenset(
-        attribute for attribute, (side, name) in _DEFAULTED.items()
+        attribute for attribute, (side, name) in DEFAULTED.items()
         if name not in document.get(side, ())
     )
 

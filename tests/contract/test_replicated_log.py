@@ -15,7 +15,7 @@ from cluster.consensus.local_log import LocalLog
 from cluster.consensus.log import ReplicatedLog
 from cluster.consensus.syncobj_log import ConsensusError, RaftConfig, SyncObjLog
 from cluster.consensus.tickets import TICKET_TTL_S
-from cluster.state import levels
+from cluster.state import levels, spec_levels
 from cluster.state.commands import (
     AnnounceController,
     BeginEpoch,
@@ -218,6 +218,19 @@ def test_a_command_that_is_too_large_is_refused(tmp_path: Path) -> None:
         with pytest.raises(OrchestryError) as refused:
             logs["c1"].submit(RegisterApp("big", "x" * 3_000_000, 1), stamp()).poll()
         assert refused.value.code is Code.PAYLOAD_TOO_LARGE
+
+
+def test_what_needs_a_level_is_not_taken_below_it(
+    log: ReplicatedLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On any log, for a kind of command and for a key of a spec; the state stays as it is."""
+    monkeypatch.setattr(levels, "KINDS", {**levels.KINDS, "StopApp": 2})
+    monkeypatch.setattr(spec_levels, "SPEC", {**spec_levels.SPEC, "late": 2})
+    for command in (StopApp("shop"), RegisterApp("shop", '{"late":1}', 1)):
+        with pytest.raises(OrchestryError, match="needs level 2, the cluster is at 1"):
+            log.submit(command, stamp()).wait(WAIT_S)
+    log.submit(RegisterApp("shop", "{}", 1), stamp()).wait(WAIT_S)
+    assert log.state().apps["shop"].document == "{}"
 
 
 def test_nothing_above_the_level_of_the_cluster_is_proposed(

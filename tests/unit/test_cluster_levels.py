@@ -14,6 +14,7 @@ from cluster.consensus.disk import OsDisk
 from cluster.consensus.errors import ConsensusError, Halted
 from cluster.state import codec, levels
 from cluster.state import commands as c
+from cluster.state.levels import Need
 from cluster.state.model import ClusterState, Replica
 from orchestry.errors import Code
 from tests.unit.test_state_machine import run, stamp
@@ -49,35 +50,36 @@ def test_the_level_rises_when_the_last_old_member_leaves() -> None:
 def test_a_refusal_names_whom_to_upgrade() -> None:
     """Old ones are a conflict; those who are about to announce themselves are waited for."""
     state = run(THREE, tells("n1", 2), tells("n2", 1, "1.0.0"))[0]
-    assert levels.refusal(state, 1) is None
-    old = levels.refusal(state, 2)
+    assert levels.refusal(state, Need(1)) is None
+    old = levels.refusal(state, Need(2))
     assert old is not None
     assert old.code is Code.CONFLICT
     assert "upgrade n2 (version 1.0.0), n3;" in old.details
-    silent = levels.refusal(run(THREE, tells("n1", 2), tells("n2", 2))[0], 2)
+    silent = levels.refusal(run(THREE, tells("n1", 2), tells("n2", 2))[0], Need(2))
     assert silent is not None
     assert silent.code is Code.CLUSTER_NOT_READY
     assert "waits for n3 to tell" in silent.details
-    nobody = levels.refusal(ClusterState(), 2)
+    nobody = levels.refusal(ClusterState(), Need(2))
     assert nobody is not None
     assert nobody.code is Code.CLUSTER_NOT_READY
-    assert levels.refusal(run(THREE, *(tells(n, 2) for n in ("n1", "n2", "n3")))[0], 2) is None
+    risen = run(THREE, *(tells(name, 2) for name in ("n1", "n2", "n3")))[0]
+    assert levels.refusal(risen, Need(2)) is None
 
 
 def test_a_field_needs_its_level_only_where_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also deep within a command, and in its stamp."""
     monkeypatch.setattr(levels, "KINDS", {**levels.KINDS, "StopApp": 2})
-    assert codec.level_of(c.StopApp("a"), stamp()) == 2
+    assert codec.need_of(c.StopApp("a"), stamp()).level == 2
     monkeypatch.setattr(levels, "FIELDS", {("Replica", "last_error"): 3, ("Origin", "path"): 4})
     replica = Replica(1, 1, "c", "n", "10.0.0.2", 80, "running", "healthy")
     report = c.ReportApp("a", 1, (replica,))
-    assert codec.level_of(report, stamp()) == 1
+    assert codec.need_of(report, stamp()).level == 1
     report = c.ReportApp("a", 1, (replica, replace(replica, last_error="why")))
-    assert codec.level_of(report, stamp()) == 3
+    assert codec.need_of(report, stamp()).level == 3
     origin = c.Origin("t", "n", "c", "PUT", "/p")
-    assert codec.level_of(report, stamp(origin=origin)) == 4
+    assert codec.need_of(report, stamp(origin=origin)).level == 4
     config = c.SetConfig((("a", ()),))
-    assert codec.level_of(config, stamp()) == 1
+    assert codec.need_of(config, stamp()).level == 1
 
 
 def test_a_command_within_another_needs_the_level_of_its_kind(
@@ -85,12 +87,12 @@ def test_a_command_within_another_needs_the_level_of_its_kind(
 ) -> None:
     """Whatever the outer one needs, and also where no field has a level."""
     release = c.ApplyRelease("r", 0, "chart", "1", "{}", (c.UpdateApp("a", "{}", "k", 1),), "")
-    assert codec.level_of(release, stamp()) == 1
+    assert codec.need_of(release, stamp()).level == 1
     monkeypatch.setattr(levels, "KINDS", {**levels.KINDS, "UpdateApp": 2})
-    assert codec.level_of(release, stamp()) == 2
-    assert codec.level_of(replace(release, apps=()), stamp()) == 1
+    assert codec.need_of(release, stamp()).level == 2
+    assert codec.need_of(replace(release, apps=()), stamp()).level == 1
     monkeypatch.setattr(levels, "FIELDS", {})
-    assert codec.level_of(release, stamp()) == 2
+    assert codec.need_of(release, stamp()).level == 2
 
 
 def test_an_older_version_stops_where_the_level_rises(monkeypatch: pytest.MonkeyPatch) -> None:

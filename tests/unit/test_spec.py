@@ -211,7 +211,7 @@ _SPEC_OPTIONS: dict[str, st.SearchStrategy[Any]] = {
 _SPECS: st.SearchStrategy[dict[str, Any]] = _mapping(**_SPEC_OPTIONS).flatmap(
     lambda options: _PORTS.map(lambda ports: {"image": "a.b/c:1", "ports": ports, **options})
 )
-_DOCUMENTS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+DOCUMENTS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
         "apiVersion": st.just("v1"),
         "kind": st.just("App"),
@@ -238,7 +238,7 @@ _DOCUMENTS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 )
 
 
-@given(_DOCUMENTS)
+@given(DOCUMENTS)
 def test_a_resolved_document_reads_as_the_same_app(document: dict[str, Any]) -> None:
     """Filling in the defaults changes nothing and is done once."""
     spec = parse_app(document)
