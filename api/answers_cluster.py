@@ -273,14 +273,14 @@ class TlsComponent(Component):
 
 
 class Ca(Answer):
-    """The cluster's own CA in PEM; `pin` is the SHA-256 of its public key."""
+    """The CAs that the cluster believes in PEM, its own first; `pin` is the SHA-256 of its key."""
 
     ca: str
     pin: str
 
 
 class Signed(Answer):
-    """A certificate for a new controller, with the CA and its key, in PEM."""
+    """A certificate for a new controller, with the CAs and the key of the first, in PEM."""
 
     certificate: str
     ca: str

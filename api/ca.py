@@ -12,27 +12,29 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
 from api.routes.authority import PATH
+from cluster.tls import tokens
 from cluster.tls.authority import (
-    TOKEN_S_MAX,
     Authority,
-    holds,
     pin_of,
     pinned,
-    read_token,
     request_for,
+    split,
+    was_issued,
     write_private,
 )
 from cluster.tls.errors import TlsError
+from cluster.tls.tokens import LOOPBACK, PROOF_HEADER, TOKEN_S_MAX
 from orchestry import units
 
 TIMEOUT_S = 10.0
 BYTES_MAX = 1024**2
 TOKEN_VARIABLE = "ORCHESTRY_JOIN_TOKEN"  # noqa: S105 - the name of a variable, not a secret
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+SECRET_VARIABLE = "CLUSTER_SECRET"  # noqa: S105 - the same
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="orchestry cluster ca")
     parser.add_argument("--json", action="store_true")
     commands = parser.add_subparsers(required=True)
-    for run, named in ((_init, True), (_issue, True), (_token, False), (_join, True)):
+    for run, named in ((_init, True), (_issue, True), (_token, True), (_join, False)):
         command = commands.add_parser(run.__name__.strip("_"))
         command.set_defaults(run=run)
         command.add_argument("--dir", type=Path, required=True)
@@ -64,8 +66,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--host", action="append", default=[])
         if run is _issue:
             command.add_argument("--out", type=Path, required=True)
+            command.add_argument("--no-ca-key", action="store_true")
         if run is _token:
-            command.add_argument("--ttl", default="1h")
+            command.add_argument("--ttl", default="15m")
         if run is _join:
             command.add_argument("--url", required=True)
             command.add_argument("--token", default=os.environ.get(TOKEN_VARIABLE, ""))
@@ -89,14 +92,15 @@ def _issue(options: argparse.Namespace) -> dict[str, Any]:
     """The certificate of a further controller, to be carried there by hand."""
     authority = _authority(options.dir)
     issued = authority.issue(options.name, (*options.host, *LOOPBACK))
+    ca_key = {} if options.no_ca_key else {"ca.key": authority.key}
     return _written(options.out, {
-        "ca.key": authority.key, "ca.crt": authority.certificate,
+        **ca_key, "ca.crt": authority.trusted,
         "node.key": issued.key, "node.crt": issued.certificate,
     })
 
 
 def _token(options: argparse.Namespace) -> dict[str, Any]:
-    """What lets a controller join for a while."""
+    """What lets one controller join for a while."""
     try:
         ttl_s = units.parse_duration(options.ttl)
     except ValueError as error:
@@ -104,15 +108,17 @@ def _token(options: argparse.Namespace) -> dict[str, Any]:
     if ttl_s > TOKEN_S_MAX:
         raise TlsError("--ttl: a join token holds for 24h at most; make another one later")
     authority = _authority(options.dir)
-    return {"token": authority.token(int(time.time() + ttl_s)), "pin": authority.pin}
+    token = authority.token(options.name, options.host, int(time.time() + ttl_s))
+    return {"token": token, "pin": authority.pin}
 
 
 def _join(options: argparse.Namespace) -> dict[str, Any]:
     """Ask a running controller for a certificate, after its CA was held against the token."""
-    token = read_token(options.token)
-    if token is None:
+    claim = tokens.claimed(options.token)
+    if claim is None:
         raise TlsError(f"give a join token with --token or {TOKEN_VARIABLE}: "
                        "`orchestry cluster ca token` makes one")
+    secret = _secret()
     url = urlsplit(options.url)
     if url.scheme != "https" or not url.hostname:
         raise TlsError(f"{options.url} is no address such as https://10.0.0.1:8000")
@@ -121,33 +127,45 @@ def _join(options: argparse.Namespace) -> dict[str, Any]:
     anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
     answer = _asked(url.hostname, url.port, PATH, anybody)
     try:
-        ca = pinned(str(answer.get("ca")), token.pin)
+        cas = pinned(str(answer.get("ca")), claim.pins)
     except TlsError as error:
         raise TlsError(f"{options.url} does not show the CA of the token: {error.reason}. Nothing "
                        "was sent to it; is the address right, or is somebody between?") from error
     known = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    known.load_verify_locations(cadata=ca.decode())
-    request, key = request_for(options.name, (*options.host, *LOOPBACK))
+    known.load_verify_locations(cadata=cas.decode())
+    request, key = request_for(claim.name, claim.names)
     path = f"{PATH}/certificate?request={base64.urlsafe_b64encode(request).decode()}"
-    answer = _asked(url.hostname, url.port, path, known, options.token.strip())
+    answer = _asked(url.hostname, url.port, path, known, {
+        "Authorization": f"Bearer {options.token.strip()}",
+        PROOF_HEADER: tokens.proof(secret, options.token, request)})
     if not {"ca", "ca_key", "certificate"} <= answer.keys():
         raise TlsError(f"{options.url} answers without a certificate: is it a controller?")
-    if not holds(str(answer["ca"]), ca):
+    signed, ca_key = (str(answer[part]).encode() for part in ("certificate", "ca_key"))
+    if not was_issued(signed, split(cas)[0], key):
         raise TlsError(f"{options.url} issues certificates of another CA than it showed before")
     return _written(options.dir, {
-        "ca.key": str(answer["ca_key"]).encode(), "ca.crt": ca,
-        "node.key": key, "node.crt": str(answer["certificate"]).encode(),
-    })
+        "ca.key": ca_key, "ca.crt": cas, "node.key": key, "node.crt": signed})
+
+
+def _secret() -> str:
+    """The cluster's secret, which the new controller has to have anyway."""
+    found, path = os.environ.get(SECRET_VARIABLE, ""), os.environ.get(f"{SECRET_VARIABLE}_FILE")
+    if not found and path:
+        found = Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    if not found:
+        raise TlsError(f"set {SECRET_VARIABLE} or {SECRET_VARIABLE}_FILE to the secret of the "
+                       "cluster: only who knows it may join")
+    return found
 
 
 def _asked(
-    host: str, port: int | None, path: str, context: ssl.SSLContext, token: str = ""
+    host: str, port: int | None, path: str, context: ssl.SSLContext,
+    headers: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context)
     where = f"https://{host}:{port or 443}"
     try:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        connection.request("GET", path, headers=headers)
+        connection.request("GET", path, headers=dict(headers))
         response = connection.getresponse()
         found = json.loads(response.read(BYTES_MAX))
     except ssl.SSLCertVerificationError as error:
@@ -175,16 +193,11 @@ def _written(folder: Path, files: Mapping[str, bytes]) -> dict[str, Any]:
         write_private(folder / name, content)
         if name.endswith(".crt"):
             (folder / name).chmod(0o644)
-    return {
-        "pin": pin_of(files["ca.crt"]),
-        "settings": {
-            "ORCHESTRY_TLS_CERT": str(folder / "node.crt"),
-            "ORCHESTRY_TLS_KEY": str(folder / "node.key"),
-            "ORCHESTRY_TLS_CA": str(folder / "ca.crt"),
-            "ORCHESTRY_TLS_CA_KEY": str(folder / "ca.key"),
-            "CLUSTER_TLS": "on",
-        },
-    }
+    places = {
+        "ORCHESTRY_TLS_CERT": "node.crt", "ORCHESTRY_TLS_KEY": "node.key",
+        "ORCHESTRY_TLS_CA": "ca.crt", "ORCHESTRY_TLS_CA_KEY": "ca.key"}
+    settings = {name: str(folder / file) for name, file in places.items() if file in files}
+    return {"pin": pin_of(split(files["ca.crt"])[0]), "settings": settings | {"CLUSTER_TLS": "on"}}
 
 
 def _shown(told: Mapping[str, Any]) -> str:

@@ -40,6 +40,7 @@ from cluster.control.vitals import (
 from cluster.control.workers import ThreadWorkers
 from cluster.engine.base import Engine, EngineInfo
 from cluster.engine.docker import DockerEngine
+from cluster.engine.docker_api import DockerTls
 from cluster.history.history import History
 from cluster.history.http import make_fetch
 from cluster.history.open import open_history
@@ -178,6 +179,8 @@ class Controller:
                 base_url=settings.docker_host or None,
                 timeout_s=settings.docker_timeout_s,
                 subnet=settings.docker_subnet or None,
+                tls=None if not settings.docker_tls_ca else DockerTls(
+                    settings.docker_tls_ca, settings.docker_tls_cert, settings.docker_tls_key),
             )
         ingresses = [
             NginxIngress(readers.without_token(endpoint), endpoint)

@@ -39,6 +39,8 @@ TAIL = """
 - `ORCHESTRY_SECRETS_KEY` and `ORCHESTRY_SECRETS_KEY_FILE` exclude each other; all controllers need the same keys, see [secrets.md](secrets.md).
 - `CLUSTER_MODE` is `single` without peers and `cluster` with peers; the other combinations are errors.
 - `ORCHESTRY_TLS_CERT` and `ORCHESTRY_TLS_KEY` belong together, and `CONTROLLER_API_URL` then begins with `https://`. `CLUSTER_TLS` needs both, and `ORCHESTRY_TLS_CA`. More in [tls.md](tls.md).
+- `DOCKER_HOST` of another machine needs TLS: `DOCKER_TLS_CA`, and `DOCKER_TLS_CERT` with `DOCKER_TLS_KEY` where the daemon asks for a certificate, as it should; or `DOCKER_CERT_PATH` with all three.
+  Certificates are always verified, whatever `DOCKER_TLS_VERIFY` says; no other CA and no proxy of the environment is used. Without TLS the controller starts with `DOCKER_INSECURE=true` only, and `GET /health` warns.
 - `CLUSTER_LEASE_TTL` is more than the Raft timeout of 0.6 s.
 - `CONTROLLER_API_URL` is what clients are redirected to, so they must reach it.
 """

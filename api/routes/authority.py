@@ -14,6 +14,7 @@ from api.endpoint import checked
 from api.here import answer, here
 from api.models import Error, SigningQuery, WriteQuery
 from cluster.state.commands import RecordEvent, Stamp
+from cluster.tls import tokens
 from cluster.tls.authority import Authority
 from cluster.tls.certificates import facts_of_pem
 from cluster.tls.errors import TlsError
@@ -28,9 +29,12 @@ blueprint = Blueprint("authority", __name__, url_prefix=PATH, abp_tags=[{"name":
 @blueprint.get("", operation_id="cluster_ca", responses={200: answers.Ca, 404: Error})
 @checked
 def ca(query: WriteQuery) -> Response:
-    """The certificate of the cluster's own CA; who has its pin can tell whether it is that."""
+    """The certificate of the cluster's own CA; who has its pin can tell whether it is that.
+
+    While one CA replaces another, all that the cluster believes follow after it.
+    """
     authority = _authority()
-    return answer({"ca": authority.certificate.decode(), "pin": authority.pin})
+    return answer({"ca": authority.trusted.decode(), "pin": authority.pin})
 
 
 @blueprint.get(
@@ -39,26 +43,35 @@ def ca(query: WriteQuery) -> Response:
 )
 @checked
 def certificate(query: SigningQuery) -> Response:
-    """A certificate for a new controller, which shows a join token as its bearer token.
+    """A certificate for the controller and the hosts that a join token names, and no others.
 
-    With it comes the key of the CA, so that the controller renews its certificate itself.
-    Nothing is changed by it, so that any controller answers, also without a leader.
+    The token is the bearer token; `X-Orchestry-Join-Proof` shows that its owner knows the
+    cluster's secret, as a controller does. With the certificate comes the key of the CA, so that
+    the controller renews its certificate itself. Nothing is changed by it, so that any
+    controller answers, also without a leader.
     """
     authority, now_s = _authority(), here().controller.clock.wall_ms() / 1000
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not authority.admits(token, now_s):
+    claim = authority.admits(token, now_s) if scheme.lower() == "bearer" else None
+    if claim is None:
         raise OrchestryError(
             Code.FORBIDDEN, "The join token is not one of this cluster's CA, or has ended; make "
             "one with `orchestry cluster ca token`")
     try:
-        pem = base64.urlsafe_b64decode(query.request).decode("ascii")
-        signed = authority.sign_pem(pem)
+        pem = base64.urlsafe_b64decode(query.request)
+        given = request.headers.get(tokens.PROOF_HEADER, "")
+        if not tokens.is_proven(given, here().controller.settings.secret, token, pem):
+            logger.warning("a join token for %s was shown without the cluster's secret", claim.name)
+            raise OrchestryError(
+                Code.FORBIDDEN, "Who joins has to know the CLUSTER_SECRET of this controller; set "
+                "the same one on both machines")
+        signed = authority.sign_for(claim, pem.decode("ascii"))
     except (ValueError, TlsError) as error:
         reason = error.reason if isinstance(error, TlsError) else "is no signing request in PEM"
         raise errors.invalid([("request", reason)]) from error
     _tell(signed)
     found = answer({
-        "certificate": signed.decode(), "ca": authority.certificate.decode(),
+        "certificate": signed.decode(), "ca": authority.trusted.decode(),
         "ca_key": authority.key.decode(),
     })
     found.headers["Cache-Control"] = "no-store"

@@ -27,6 +27,9 @@ _ALWAYS: dict[str, dict[str, int]] = {
 
 OPEN = ("Authentication is off (ORCHESTRY_AUTH=off): whoever reaches this API may do everything; "
         "set ORCHESTRY_AUTH=on")
+OPEN_DOCKER = ("Docker is asked over a network without TLS (DOCKER_INSECURE=true): whoever reaches "
+               "it, or is on the way, is root on its host; set DOCKER_TLS_CA, DOCKER_TLS_CERT and "
+               "DOCKER_TLS_KEY")
 
 
 @blueprint.get("/livez", operation_id="livez", responses={200: answers.Alive})
@@ -85,7 +88,8 @@ def health(query: ReadQuery) -> Response:
             for name, part in components.items()
         },
         "applications": {key: counts[key] for key in ("total", "running", "stopped", "error")},
-        "warnings": [OPEN] if controller.settings.auth == "off" else [],
+        "warnings": [*[OPEN] * (controller.settings.auth == "off"),
+                     *[OPEN_DOCKER] * controller.settings.docker_open],
     }
     return answer(body, 200 if serves else 503)
 

@@ -67,7 +67,8 @@ class Settings:
     """Every setting of one controller; `sources` tells where each came from.
 
     `raft_addresses` maps every controller's id, this one's included, to `host:port`. `auth_on`
-    is what follows from `auth`: whether the API asks for tokens.
+    is what follows from `auth`: whether the API asks for tokens. `docker_open` is whether the
+    daemon is reached over a network without TLS.
     """
 
     host: str = _setting(
@@ -174,6 +175,21 @@ class Settings:
         "Lowest spec.resources.memory that an application may ask for; at least 4Mi.")
     docker_host: str = _setting(
         "DOCKER_HOST", readers.docker_host, "", "Docker daemon; by default its local socket.")
+    docker_tls_ca: str = _setting(
+        "DOCKER_TLS_CA", readers.path, "",
+        "File in PEM with the CA of a Docker daemon at tcp://host:port, which is then asked over"
+        " TLS and has to show a certificate for that host.")
+    docker_tls_cert: str = _setting(
+        "DOCKER_TLS_CERT", readers.path, "",
+        "File in PEM with the certificate that this controller shows to that daemon.")
+    docker_tls_key: str = _setting(
+        "DOCKER_TLS_KEY", readers.path, "", "File in PEM with the key of that certificate.")
+    docker_cert_path: str = _setting(
+        "DOCKER_CERT_PATH", readers.path, "",
+        "Folder with ca.pem, cert.pem and key.pem, for those of the three that are not set.")
+    docker_insecure: bool = _setting(
+        "DOCKER_INSECURE", readers.flag, False,
+        "true: a Docker daemon of another machine may be asked without TLS.")
     docker_network: str = _setting(
         "DOCKER_NETWORK", readers.docker_network, "",
         "Bridge network of the applications; by default one per cluster.")
@@ -243,6 +259,7 @@ class Settings:
         " http://[token@]host:port.")
     raft_addresses: Mapping[str, str]
     auth_on: bool
+    docker_open: bool
     sources: Mapping[str, str]
 
 

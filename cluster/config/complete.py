@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from collections.abc import Callable
@@ -59,6 +60,39 @@ def complete(values: dict[str, Any], sources: dict[str, str], wrong: Wrong) -> N
     _tls(values, wrong)
     _access(values, wrong)
     _database(values, wrong)
+    _docker(values, wrong)
+
+
+def _docker(values: dict[str, Any], wrong: Wrong) -> None:
+    """TLS to a daemon behind a network; who reaches one without it is root on its host."""
+    scheme, _, address = values["docker_host"].partition("://")
+    folder, parts = values["docker_cert_path"], {"ca": "ca.pem", "cert": "cert.pem",
+                                                 "key": "key.pem"}
+    for part, name in parts.items():
+        if folder and not values[f"docker_tls_{part}"]:
+            values[f"docker_tls_{part}"] = str(Path(folder) / name)
+    given = [part for part in parts if values[f"docker_tls_{part}"]]
+    values["docker_open"] = False
+    if scheme not in ("tcp", "http", "https"):
+        return
+    if not given and scheme != "https":
+        far = not readers.is_loopback(address.rpartition(":")[0])
+        values["docker_open"] = far
+        if far and not values["docker_insecure"]:
+            wrong("DOCKER_HOST", "whoever reaches Docker at it without TLS is root there: set "
+                  "DOCKER_TLS_CA, DOCKER_TLS_CERT and DOCKER_TLS_KEY, or DOCKER_INSECURE=true")
+        return
+    if scheme == "http":
+        wrong("DOCKER_HOST", "must begin with tcp://, since DOCKER_TLS_CA or its like is set")
+    if "ca" not in given:
+        wrong("DOCKER_TLS_CA", "is needed, to know the daemon of DOCKER_HOST by")
+    if ("cert" in given) != ("key" in given):
+        missing, there = ("KEY", "CERT") if "cert" in given else ("CERT", "KEY")
+        wrong(f"DOCKER_TLS_{missing}", f"is needed with DOCKER_TLS_{there}")
+    for part in given:
+        path = values[f"docker_tls_{part}"]
+        if not os.access(path, os.R_OK):
+            wrong(f"DOCKER_TLS_{part.upper()}", f"{path} cannot be read")
 
 
 def _tls(values: dict[str, Any], wrong: Wrong) -> None:

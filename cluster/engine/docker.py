@@ -23,7 +23,7 @@ from cluster.engine.base import (
     container_name,
     no_guard,
 )
-from cluster.engine.docker_api import ApiRefusal, DockerApi, in_parallel
+from cluster.engine.docker_api import ApiRefusal, DockerApi, DockerTls, in_parallel
 from cluster.engine.docker_events import EventStream
 from cluster.engine.docker_format import (
     LABEL_APP,
@@ -49,9 +49,9 @@ class DockerEngine:
     """The Engine protocol on Docker's API.
 
     `network` is the bridge network to create and use, by default `orchestry-<cluster>`;
-    `subnet` (CIDR) fixes its addresses. `base_url` None follows DOCKER_HOST. Every call has
-    the deadline `timeout_s`; stopping adds the grace, pulling and building have their own.
-    Thread-safe; connects on first use.
+    `subnet` (CIDR) fixes its addresses. `base_url` None follows DOCKER_HOST; `tls` holds for
+    tcp://. Every call has the deadline `timeout_s`; stopping adds the grace, pulling and building
+    have their own. Thread-safe; connects on first use.
     """
 
     def __init__(
@@ -61,8 +61,9 @@ class DockerEngine:
         base_url: str | None = None,
         timeout_s: float = 10,
         subnet: str | None = None,
+        tls: DockerTls | None = None,
     ) -> None:
-        self._api = DockerApi(base_url, timeout_s)
+        self._api = DockerApi(base_url, timeout_s, tls)
         self._networks = ClusterNetworks(self._api, network, subnet)
         self._usage = UsageReader(self._api)
         self._lock = threading.Lock()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import docker.auth
@@ -18,6 +19,7 @@ import docker.utils
 import requests
 import urllib3.exceptions
 from docker import APIClient
+from docker.tls import TLSConfig
 
 from cluster.engine.base import EngineError, Fault
 
@@ -54,16 +56,36 @@ class ApiRefusal(EngineError):
         self.status = status
 
 
+@dataclass(frozen=True, slots=True)
+class DockerTls:
+    """Files in PEM: by which CA a daemon is known, and what is shown to it."""
+
+    ca: str
+    cert: str = ""
+    key: str = ""
+
+
+class _Verified(TLSConfig):  # type: ignore[misc]  # docker has no types
+    """TLS with exactly these files: neither a CA nor a proxy comes from the environment."""
+
+    def configure_client(self, client: Any) -> None:
+        super().configure_client(client)
+        client.trust_env = False
+
+
 class DockerApi:
     """A thread-safe client that connects on first use, so a dead daemon stops nobody.
 
-    `base_url` None follows DOCKER_HOST and its TLS variables. Every call raises only
-    EngineError and, unless said otherwise, ends within `timeout_s` of silence.
+    `base_url` None follows DOCKER_HOST and its TLS variables; `tls` holds for tcp://. Every call
+    raises only EngineError and, unless said otherwise, ends within `timeout_s` of silence.
     """
 
-    def __init__(self, base_url: str | None, timeout_s: float) -> None:
+    def __init__(
+        self, base_url: str | None, timeout_s: float, tls: DockerTls | None = None
+    ) -> None:
         self.timeout_s = timeout_s
-        self._settings = docker.utils.kwargs_from_env()
+        self._tls = tls
+        self._settings = {} if base_url else docker.utils.kwargs_from_env()
         if base_url:
             self._settings["base_url"] = base_url
         url = self._settings.setdefault("base_url", DEFAULT_URL)
@@ -158,9 +180,12 @@ class DockerApi:
             return client
         # Outside the lock: the first request may hang for `timeout_s`, and callers that
         # queued behind it would each wait that long again.
+        secure = {} if self._tls is None else {"tls": _Verified(
+            (self._tls.cert, self._tls.key) if self._tls.cert else None, self._tls.ca,
+            verify=True)}
         fresh = APIClient(
             version="auto", timeout=self.timeout_s, max_pool_size=POOL_CONNECTIONS,
-            **self._settings,
+            **self._settings, **secure,
         )
         with self._lock:
             if self._client is None:

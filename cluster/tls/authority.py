@@ -1,16 +1,15 @@
 """Authority: a CA of the cluster's own, whose key is a file.
 
 A join token names the CA by the hash of its public key, and shows by a code that only the key
-of the CA makes that its owner may have a certificate, for a while.
+of the CA makes for which controller its owner may have a certificate, for a while.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import hmac
 import ipaddress
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,17 +19,17 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from cluster.tls import tokens
 from cluster.tls.errors import TlsError
+from cluster.tls.tokens import Claim
 
 CA_DAYS = 3650
 NODE_DAYS = 90
-CLOCKS_MAY_DIFFER = timedelta(hours=1)
-TOKEN_S_MAX = 86_400
-"""No join token holds longer; one that ends later is refused until then, too."""
-_TOKEN = re.compile(r"orc1\.([0-9a-f]{64})\.([0-9]{1,12})\.([0-9a-f]{64})")
-_PURPOSE = b"orchestry join token 1"
+CERTIFICATES_MAX = 32
+CLOCKS_MAY_DIFFER = timedelta(seconds=tokens.CLOCKS_MAY_DIFFER_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +40,19 @@ class Issued:
     key: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class JoinToken:
-    """A token that was read: the CA's pin, when it ends, and the code."""
-
-    pin: str
-    ends_s: int
-    code: str
-
-
 class Authority:
-    """Signs certificates of controllers."""
+    """Signs certificates of controllers.
 
-    def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+    `others` are further CAs that the cluster believes, while one replaces another.
+    """
+
+    def __init__(
+        self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey,
+        others: Iterable[x509.Certificate] = (),
+    ) -> None:
         self._certificate = certificate
         self._key = key
+        self._others = tuple(others)
 
     @classmethod
     def make(cls, name: str) -> Authority:
@@ -94,7 +91,7 @@ class Authority:
             raise TlsError(f"{key} is no key that `orchestry cluster ca init` made")
         for one in found:
             if one.public_key() == private.public_key():
-                return cls(one, private)
+                return cls(one, private, [other for other in found if other != one])
         raise TlsError(f"{key} is not the key of a CA in {ca}")
 
     def has_issued(self, certificate: bytes) -> bool:
@@ -110,6 +107,12 @@ class Authority:
     def certificate(self) -> bytes:
         """Its certificate in PEM."""
         return self._certificate.public_bytes(serialization.Encoding.PEM)
+
+    @property
+    def trusted(self) -> bytes:
+        """All CAs that the cluster believes in PEM, its own first."""
+        return b"".join(one.public_bytes(serialization.Encoding.PEM)
+                        for one in (self._certificate, *self._others))
 
     @property
     def key(self) -> bytes:
@@ -129,14 +132,51 @@ class Authority:
     def sign(self, request: x509.CertificateSigningRequest) -> bytes:
         """The certificate that a request asks for, in PEM, for both ends of a connection."""
         names = request.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        return self._certify(request.public_key(), request.subject, names.value)
+
+    def sign_for(self, claim: Claim, request: str) -> bytes:
+        """The certificate of a controller that a token names, for the key of a request in PEM.
+
+        Raises:
+            TlsError: it is no request, or names another controller or host than the token does.
+        """
+        try:
+            found = x509.load_pem_x509_csr(request.encode())
+            if not found.is_signature_valid:
+                raise TlsError("the request is not signed with its own key")
+            asked = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            subject, names = _subject(claim.name), _alternatives(claim.names)
+        except (ValueError, x509.ExtensionNotFound) as error:
+            raise TlsError("it is no signing request in PEM that names a host") from error
+        if found.subject != subject or set(asked) != set(names):
+            raise TlsError("it names another controller or other hosts than the join token, which "
+                           f"is for {', '.join((claim.name, *claim.hosts))}")
+        return self._certify(found.public_key(), subject, names)
+
+    def token(self, name: str, hosts: Iterable[str], ends_s: int) -> str:
+        """A join token for one controller that ends at a Unix time; TlsError for a bad name."""
+        pins = map(pin_of, split(self.trusted))
+        return tokens.written(tokens.claim_of(pins, name, hosts, ends_s), self._secret())
+
+    def admits(self, token: str, now_s: float) -> Claim | None:
+        """What a token gives; None when it is not one of ours, or has ended."""
+        found = tokens.claimed(token)
+        if found is None or found.pins[0] != self.pin or not found.admits(now_s):
+            return None
+        return found if tokens.is_of(token, found, self._secret()) else None
+
+    def _certify(
+        self, key: CertificatePublicKeyTypes, subject: x509.Name,
+        names: x509.SubjectAlternativeName,
+    ) -> bytes:
         now = datetime.now(UTC)
         made = (
-            x509.CertificateBuilder().subject_name(request.subject)
-            .issuer_name(self._certificate.subject).public_key(request.public_key())
+            x509.CertificateBuilder().subject_name(subject)
+            .issuer_name(self._certificate.subject).public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - CLOCKS_MAY_DIFFER)
             .not_valid_after(now + timedelta(days=NODE_DAYS))
-            .add_extension(names.value, critical=False)
+            .add_extension(names, critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([
@@ -148,40 +188,10 @@ class Authority:
         )
         return made.public_bytes(serialization.Encoding.PEM)
 
-    def sign_pem(self, request: str) -> bytes:
-        """The same for a request in PEM; TlsError for one that is none, or names nobody."""
-        try:
-            found = x509.load_pem_x509_csr(request.encode())
-            if not found.is_signature_valid:
-                raise TlsError("the request is not signed with its own key")
-            return self.sign(found)
-        except (ValueError, x509.ExtensionNotFound) as error:
-            raise TlsError("it is no signing request in PEM that names a host") from error
-
-    def token(self, ends_s: int) -> str:
-        """A join token that ends at a Unix time."""
-        return f"orc1.{self.pin}.{ends_s}.{self._code(ends_s)}"
-
-    def admits(self, token: str, now_s: float) -> bool:
-        """Whether a token is one of ours, and has not ended."""
-        found = read_token(token)
-        latest_s = now_s + TOKEN_S_MAX + CLOCKS_MAY_DIFFER.total_seconds()
-        return found is not None and found.pin == self.pin \
-            and now_s < found.ends_s <= latest_s \
-            and hmac.compare_digest(found.code, self._code(found.ends_s))
-
-    def _code(self, ends_s: int) -> str:
-        key = self._key.private_bytes(
+    def _secret(self) -> bytes:
+        return self._key.private_bytes(
             serialization.Encoding.DER, serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption())
-        purpose = hmac.digest(key, _PURPOSE, hashlib.sha256)
-        return hmac.digest(purpose, str(ends_s).encode(), hashlib.sha256).hex()
-
-
-def read_token(text: str) -> JoinToken | None:
-    """The parts of a join token; None when it is none."""
-    found = _TOKEN.fullmatch(text.strip())
-    return None if found is None else JoinToken(found[1], int(found[2]), found[3])
 
 
 def pin_of(ca: bytes) -> str:
@@ -191,27 +201,41 @@ def pin_of(ca: bytes) -> str:
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
-def pinned(ca: str, pin: str) -> bytes:
-    """The one certificate of a PEM text, encoded anew, when its key has this pin.
+def pinned(cas: str, pins: Iterable[str]) -> bytes:
+    """Those certificates of a PEM text whose keys have these pins, encoded anew.
 
-    OpenSSL trusts all that a text holds: nothing of it but what was held against the pin may
+    OpenSSL trusts all that a text holds: nothing of it but what was held against the pins may
     get there.
 
     Raises:
-        TlsError: it is no certificate, not a single one, or another's.
+        TlsError: it holds no certificate, or none with the first pin.
     """
-    found = ca.encode()
-    if pin_of(found) != pin:
+    found = {pin_of(one): one for one in split(cas.encode())}
+    first, *more = pins
+    if first not in found:
         raise TlsError("it is another CA than the token names")
-    return _sole(found).public_bytes(serialization.Encoding.PEM)
+    return b"".join(found[pin] for pin in (first, *more) if pin in found)
 
 
-def holds(cas: str, certificate: bytes) -> bool:
-    """Whether a certificate in PEM is among those of a text."""
+def split(cas: bytes) -> list[bytes]:
+    """Each certificate of a PEM text by itself, encoded anew; TlsError when there is none."""
     try:
-        return _sole(certificate) in x509.load_pem_x509_certificates(cas.encode())
-    except ValueError:
-        return False
+        found = x509.load_pem_x509_certificates(cas)
+    except ValueError as error:
+        raise TlsError("it is no certificate in PEM") from error
+    if len(found) > CERTIFICATES_MAX:
+        raise TlsError(f"it holds more than {CERTIFICATES_MAX} certificates")
+    return [one.public_bytes(serialization.Encoding.PEM) for one in found]
+
+
+def was_issued(certificate: bytes, ca: bytes, key: bytes) -> bool:
+    """Whether a certificate in PEM is one of a CA, and that of a private key."""
+    with contextlib.suppress(ValueError, TypeError, InvalidSignature):
+        found = x509.load_pem_x509_certificate(certificate)
+        found.verify_directly_issued_by(x509.load_pem_x509_certificate(ca))
+        own = serialization.load_pem_private_key(key, None)
+        return found.public_key() == own.public_key()
+    return False
 
 
 def request_for(name: str, hosts: Iterable[str]) -> tuple[bytes, bytes]:
@@ -236,13 +260,19 @@ def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:
 def _request(
     key: ec.EllipticCurvePrivateKey, name: str, hosts: Iterable[str]
 ) -> x509.CertificateSigningRequest:
-    names = [_general(host) for host in dict.fromkeys([name, *hosts])]
     return (
-        x509.CertificateSigningRequestBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])]))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        x509.CertificateSigningRequestBuilder().subject_name(_subject(name))
+        .add_extension(_alternatives([name, *hosts]), critical=False)
         .sign(key, hashes.SHA256())
     )
+
+
+def _subject(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
+
+
+def _alternatives(names: Iterable[str]) -> x509.SubjectAlternativeName:
+    return x509.SubjectAlternativeName([_general(name) for name in dict.fromkeys(names)])
 
 
 def _general(host: str) -> x509.GeneralName:

@@ -58,12 +58,11 @@ class Identity:
         self._settings = settings
         self._clock = clock
         self._paths = tuple(filter(None, (
-            settings.tls_cert, settings.tls_key, settings.tls_ca, settings.tls_client_ca)))
+            settings.tls_cert, settings.tls_key, settings.tls_ca, settings.tls_client_ca,
+            settings.tls_ca_key)))
         self._renew_at_ms = 0
         self._unrenewed = ""
-        self.authority: Authority | None = None
-        if settings.tls_ca_key:
-            self.authority = Authority.load(settings.tls_ca, settings.tls_ca_key)
+        self.authority = self._load_authority()
         self._contexts = self._first()
         self._signature = self._sign()
         self._fault = ""
@@ -97,15 +96,21 @@ class Identity:
             return
         fault, known = "", signature == self._signature
         try:
-            contexts = self._read()
+            contexts, authority = self._read(), self._load_authority()
         except TlsError as error:
             fault = f"{error.reason}; the certificate from before stays in use"
             if not known or fault != self._fault:
                 logger.error("%s", fault)
         else:
-            self._contexts = contexts
+            self._contexts, self.authority = contexts, authority
             logger.info("certificates were read again; new connections use them")
         self._signature, self._fault = signature, fault
+
+    def _load_authority(self) -> Authority | None:
+        settings = self._settings
+        if not settings.tls_ca_key:
+            return None
+        return Authority.load(settings.tls_ca, settings.tls_ca_key)
 
     def _renew(self) -> None:
         """Take a new certificate for the same names once two thirds of the time are over."""

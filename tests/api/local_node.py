@@ -57,7 +57,8 @@ class LocalNode(Node):
 
 def main() -> int:
     """Serve until a signal."""
-    ours = {name: value for name, value in os.environ.items() if name.startswith("ORCHESTRY_")}
+    ours = {name: value for name, value in os.environ.items()
+            if name.startswith("ORCHESTRY_") or name == "CLUSTER_SECRET"}
     settings = config.load(ours)
     peers.SILENCE_S = int(os.environ.get("SILENCE", peers.SILENCE_S))
     logs.configure(settings.log_level, settings.node_id)

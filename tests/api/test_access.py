@@ -304,6 +304,15 @@ def test_health_tells_details_to_those_who_show_a_token(asks: tuple[Node, FlaskC
     assert full["warnings"] == found["warnings"] == []
 
 
+def test_docker_without_tls_is_a_warning() -> None:
+    """Who told a controller to ask another machine's Docker in the clear is reminded of it."""
+    _, _, client = make({"DOCKER_HOST": "tcp://10.0.0.9:2375", "DOCKER_INSECURE": "true"})
+    (told,) = client.get("/health").get_json()["warnings"]
+    assert "DOCKER_TLS_CA" in told
+    _, _, client = make({"DOCKER_HOST": "tcp://127.0.0.1:2375"})
+    assert client.get("/health").get_json()["warnings"] == []
+
+
 def test_authentication_that_is_off_is_a_warning() -> None:
     """Loopback asks for nothing and says nothing; off everywhere is told by /health."""
     _, _, client = make()

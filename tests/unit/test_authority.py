@@ -15,10 +15,11 @@ import pytest
 from api.ca import main
 from cluster import config
 from cluster.clock import SystemClock
-from cluster.tls.authority import Authority, pin_of, read_token, request_for
+from cluster.tls.authority import Authority, pin_of, pinned, request_for, was_issued
 from cluster.tls.certificates import facts_of_pem
 from cluster.tls.errors import TlsError
 from cluster.tls.identity import Identity
+from cluster.tls.tokens import is_proven, proof
 
 DAY_MS = 86_400_000
 
@@ -92,10 +93,10 @@ def test_files_of_a_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     (("init", "--dir", "{}", "--name", "a"), "has a CA already"),
     (("issue", "--dir", "{}", "--name", "b", "--out", "{}"), "has a certificate already"),
     (("issue", "--dir", "{}/none", "--name", "b", "--out", "{}/b"), "cannot be read"),
-    (("token", "--dir", "{}", "--ttl", "soon"), "--ttl"),
-    (("token", "--dir", "{}", "--ttl", "25h"), "24h at most"),
-    (("join", "--dir", "{}/c", "--name", "c", "--url", "https://a:1", "--token", "x"),
-     "give a join token"),
+    (("token", "--dir", "{}", "--name", "b", "--ttl", "soon"), "--ttl"),
+    (("token", "--dir", "{}", "--name", "b", "--ttl", "25h"), "24h at most"),
+    (("token", "--dir", "{}", "--name", "b", "--host", "b c"), "is not a host name"),
+    (("join", "--dir", "{}/c", "--url", "https://a:1", "--token", "x"), "give a join token"),
 ])
 def test_what_cannot_be_done_says_why(
     arguments: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -109,33 +110,102 @@ def test_what_cannot_be_done_says_why(
 
 
 def test_join_tokens() -> None:
-    """Good until they end, only with the CA that made them, and for nothing that was altered."""
+    """Good until they end, for one controller, and for nothing that was altered."""
     ca, other = Authority.make("one"), Authority.make("two")
-    token = ca.token(1000)
-    assert ca.admits(token, 999)
-    assert ca.admits(f" {token}\n", 0)
-    assert not ca.admits(token, 1000)
-    assert not other.admits(token, 0)
-    assert not ca.admits(token.replace(".1000.", ".9000."), 0)
-    assert not ca.admits(f"{token[:-1]}{'0' if token[-1] != '0' else '1'}", 0)
-    assert not ca.admits("", 0)
-    long = ca.token(36_500 * 86_400)
-    assert not ca.admits(long, 0)
-    assert ca.admits(ca.token(86_400), 0)
-    found = read_token(token)
-    assert found is not None
-    assert (found.pin, found.ends_s) == (ca.pin, 1000)
+    token = ca.token("two", ["10.0.0.2", "b.example"], 1000)
+    claim = ca.admits(token, 999)
+    assert claim is not None
+    assert (claim.pins, claim.ends_s) == ((ca.pin,), 1000)
+    assert claim.names == ("two", "10.0.0.2", "b.example", "localhost", "127.0.0.1", "::1")
+    assert ca.admits(f" {token}\n", 0) == claim
+    assert ca.admits(token, 1000) is None
+    assert other.admits(token, 0) is None
+    parts = token.split(".")
+    for at, changed in (
+        (1, f"{ca.pin}+{other.pin}"), (1, other.pin), (2, "9000"),
+        (3, ca.token("three", ["10.0.0.2", "b.example"], 1000).split(".")[3]),
+        (4, parts[4][:-1] + ("0" if parts[4][-1] != "0" else "1")),
+    ):
+        assert ca.admits(".".join([*parts[:at], changed, *parts[at + 1:]]), 0) is None
+    assert ca.admits("", 0) is None
+    assert ca.admits(ca.token("two", [], 36_500 * 86_400), 0) is None
+    assert ca.admits(ca.token("two", [], 86_400), 0) is not None
 
 
-def test_requests_are_checked() -> None:
-    """What is no request, or was altered, is not signed."""
+@pytest.mark.parametrize(("name", "hosts", "said"), [
+    ("Two", [], "1-63 characters"), ("a\nb", [], "1-63 characters"),
+    ("two", ["a\nb"], "is not a host name"), ("two", ["*.example"], "is not a host name"),
+    ("two", [f"10.0.0.{n}" for n in range(17)], "16 hosts at most"),
+])
+def test_tokens_name_controllers_only(name: str, hosts: list[str], said: str) -> None:
+    """An id and hosts that a controller could have; the message says what is wrong."""
+    with pytest.raises(TlsError, match=said):
+        Authority.make("one").token(name, hosts, 1000)
+
+
+def test_requests_are_held_against_the_token() -> None:
+    """What is no request, was altered, or names anybody but the token does is not signed."""
     ca = Authority.make("one")
-    request, _ = request_for("two", ["10.0.0.2"])
-    facts = facts_of_pem(ca.sign_pem(request.decode()))[0]
-    assert facts.addresses == {"10.0.0.2"}
+    claim = ca.admits(ca.token("two", ["10.0.0.2"], 1000), 0)
+    assert claim is not None
+    request, key = request_for("two", claim.names)
+    signed = ca.sign_for(claim, request.decode())
+    facts = facts_of_pem(signed)[0]
+    assert facts.addresses == {"10.0.0.2", "127.0.0.1", "::1"}
+    assert facts.names == {"two", "localhost"}
+    assert facts.common_name == "two"
+    assert was_issued(signed, ca.certificate, key)
+    assert not was_issued(signed, Authority.make("one").certificate, key)
+    assert not was_issued(signed, ca.certificate, ca.issue("two", []).key)
     for bad in ("", "nonsense", ca.certificate.decode()):
-        with pytest.raises(TlsError):
-            ca.sign_pem(bad)
+        with pytest.raises(TlsError, match="no signing request"):
+            ca.sign_for(claim, bad)
+    for name, names in (
+        ("two", (*claim.names, "10.0.0.1")), ("two", ("10.0.0.2",)), ("one", claim.names),
+        ("two", (*claim.names, "one")),
+    ):
+        other = request_for(name, names)[0].decode()
+        with pytest.raises(TlsError, match=r"which is for two, 10\.0\.0\.2"):
+            ca.sign_for(claim, other)
+
+
+def test_a_proof_is_of_one_token_and_one_request() -> None:
+    """It shows the secret for these two alone; without a secret nothing is proven."""
+    good = proof("a secret", "token", b"request")
+    assert is_proven(good, "a secret", " token\n", b"request")
+    assert not is_proven(good, "another", "token", b"request")
+    assert not is_proven(good, "a secret", "other", b"request")
+    assert not is_proven(good, "a secret", "token", b"another")
+    assert not is_proven("\udcff", "a secret", "token", b"request")
+    assert not is_proven(proof("", "token", b"request"), "", "token", b"request")
+
+
+def test_while_one_ca_replaces_another_both_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The new CA's files are read without a restart; tokens then pin both, the new one first."""
+    run(capsys, "init", "--dir", str(tmp_path), "--name", "one")
+    found = Identity(settings(tmp_path), SystemClock())
+    assert found.authority is not None
+    old, new = found.authority.certificate, Authority.make("new")
+    (tmp_path / "ca.crt").write_bytes(old + new.certificate)
+    (tmp_path / "ca.key").write_bytes(new.key)
+    found.refresh()
+    assert found.status().fault == ""
+    assert found.authority.trusted == new.certificate + old
+    claim = found.authority.admits(found.authority.token("two", [], 1000), 0)
+    assert claim is not None
+    assert claim.pins == (new.pin, pin_of(old))
+    shown = found.authority.trusted + Authority.make("stranger").certificate
+    assert pinned(shown.decode(), claim.pins) == new.certificate + old
+    with pytest.raises(TlsError, match="another CA than the token names"):
+        pinned(old.decode(), claim.pins)
+    out = tmp_path / "two"
+    told = run(capsys, "issue", "--dir", str(tmp_path), "--name", "two", "--out", str(out),
+               "--no-ca-key")
+    assert (out / "ca.crt").read_bytes() == new.certificate + old
+    assert "ORCHESTRY_TLS_CA_KEY" not in told["settings"]
+    assert not (out / "ca.key").exists()
 
 
 def test_certificates_are_renewed_in_time(

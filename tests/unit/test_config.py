@@ -66,7 +66,9 @@ GOOD = {
     "CLUSTER_PEERS": FAR, "CLUSTER_SECRET": SECRET, "CLUSTER_RAFT_PORT": "9001",
     "CLUSTER_JOIN": "true", "CLUSTER_ADOPT": "0123456789abcdef" * 2, "CLUSTER_LEASE_TTL": "5",
     "CLUSTER_DURABILITY": "os", "CLUSTER_LIMITS_MIN_MEMORY": "4Mi",
-    "DOCKER_HOST": "unix:///run/docker.sock", "DOCKER_NETWORK": "apps",
+    "DOCKER_HOST": "unix:///run/docker.sock", "DOCKER_TLS_CA": "/etc/d/ca.pem",
+    "DOCKER_TLS_CERT": "/etc/d/cert.pem", "DOCKER_TLS_KEY": "/etc/d/key.pem",
+    "DOCKER_CERT_PATH": "/etc/docker", "DOCKER_INSECURE": "true", "DOCKER_NETWORK": "apps",
     "DOCKER_SUBNET": "10.88.0.0/16", "DOCKER_TIMEOUT": "2.5", "SCALING_INTERVAL": "5",
     "INGRESS_PORT": "80", "INGRESS_DOMAIN": "apps.example.org",
     "INGRESS_CERTS": "/etc/certs", "INGRESS_TLS_PORT": "8443", "INGRESS_HTTPS_REDIRECT": "true",
@@ -119,6 +121,37 @@ def test_keys_of_secrets_that_cannot_be(value: str, tmp_path: Path) -> None:
     found = faults({"ORCHESTRY_SECRETS_KEY_FILE": str(file)})
     assert set(found) == {"ORCHESTRY_SECRETS_KEY_FILE"}
     assert value not in found["ORCHESTRY_SECRETS_KEY_FILE"]
+
+
+@pytest.mark.parametrize("host", ["tcp://10.0.0.9:2375", "http://docker.example:2375"])
+def test_docker_of_another_machine_needs_tls(host: str) -> None:
+    """Without it the controller does not start, unless it is told that this is well."""
+    assert "is root there" in faults({"DOCKER_HOST": host})["DOCKER_HOST"]
+    told = config.load({"DOCKER_HOST": host, "DOCKER_INSECURE": "true"})
+    assert told.docker_open
+    for near in ("unix:///run/docker.sock", "tcp://127.0.0.1:2375", "tcp://[::1]:2375", ""):
+        assert not config.load({"DOCKER_HOST": near}).docker_open
+
+
+def test_files_for_tls_to_docker(tmp_path: Path) -> None:
+    """One by one or as a folder; what is missing is named, and what cannot be read."""
+    host = {"DOCKER_HOST": "tcp://10.0.0.9:2376"}
+    for name in ("ca.pem", "cert.pem", "key.pem", "own.pem"):
+        (tmp_path / name).write_text("x")
+    found = config.load(host | {
+        "DOCKER_CERT_PATH": str(tmp_path), "DOCKER_TLS_CA": str(tmp_path / "own.pem")})
+    assert not found.docker_open
+    assert (found.docker_tls_ca, found.docker_tls_cert, found.docker_tls_key) == tuple(
+        str(tmp_path / name) for name in ("own.pem", "cert.pem", "key.pem"))
+    good = str(tmp_path / "ca.pem")
+    for given, name, said in (
+        ({"DOCKER_TLS_CERT": good, "DOCKER_TLS_KEY": good}, "DOCKER_TLS_CA", "to know the daemon"),
+        ({"DOCKER_TLS_CA": good, "DOCKER_TLS_CERT": good}, "DOCKER_TLS_KEY", "is needed with"),
+        ({"DOCKER_TLS_CA": f"{good}.not"}, "DOCKER_TLS_CA", "cannot be read"),
+        ({"DOCKER_TLS_CA": good, "DOCKER_HOST": "http://10.0.0.9:1"}, "DOCKER_HOST", "tcp://"),
+        ({"DOCKER_HOST": "https://10.0.0.9:1"}, "DOCKER_TLS_CA", "to know the daemon"),
+    ):
+        assert said in faults(host | given)[name]
 
 
 def test_keys_of_secrets_from_a_file(tmp_path: Path) -> None:

@@ -37,35 +37,42 @@ def init(session: Session, *, folder: str, name: str, hosts: tuple[str, ...]) ->
 @_host
 @click.option("--out", type=click.Path(file_okay=False), metavar="FOLDER", required=True,
               help="New folder for the files, to be carried to that controller.")
+@click.option("--no-ca-key", is_flag=True,
+              help="Leave the key of the CA out; the certificate is then not renewed.")
 def issue(
-    session: Session, *, folder: str, name: str, hosts: tuple[str, ...], out: str
+    session: Session, *, folder: str, name: str, hosts: tuple[str, ...], out: str,
+    no_ca_key: bool,
 ) -> None:
     """Make the certificate of a further controller."""
-    _run(session, "issue", "--dir", folder, *_named(name, hosts), "--out", out)
+    _run(session, "issue", "--dir", folder, *_named(name, hosts), "--out", out,
+         *["--no-ca-key"] * no_ca_key)
 
 
 @click.command(cls=Command)
 @_dir
-@click.option("--ttl", metavar="TIME", default="1h", help="How long it holds (default 1h).")
-def token(session: Session, *, folder: str, ttl: str) -> None:
-    """Print a token with which a controller may `join`. Whoever has it is trusted in all."""
-    _run(session, "token", "--dir", folder, "--ttl", ttl)
+@_name
+@_host
+@click.option("--ttl", metavar="TIME", default="15m", help="How long it holds (default 15m).")
+def token(
+    session: Session, *, folder: str, name: str, hosts: tuple[str, ...], ttl: str
+) -> None:
+    """Print a token with which one controller may `join`, under this name and these hosts."""
+    _run(session, "token", "--dir", folder, *_named(name, hosts), "--ttl", ttl)
 
 
 @click.command(cls=Command)
 @click.argument("url")
 @_dir
-@_name
-@_host
 @click.option("--join-token", metavar="TOKEN",
               help="What `token` printed. Else ORCHESTRY_JOIN_TOKEN.")
-def join(
-    session: Session, url: str, *, folder: str, name: str, hosts: tuple[str, ...],
-    join_token: str | None,
-) -> None:
-    """Get a certificate from the controller at URL, whose CA is held against the token."""
+def join(session: Session, url: str, *, folder: str, join_token: str | None) -> None:
+    """Get a certificate from the controller at URL, whose CA is held against the token.
+
+    The token says for which name and hosts. CLUSTER_SECRET, or the file that CLUSTER_SECRET_FILE
+    names, shows that this machine is to be a controller.
+    """
     given = [] if join_token is None else ["--token", join_token]
-    _run(session, "join", "--dir", folder, *_named(name, hosts), "--url", url, *given)
+    _run(session, "join", "--dir", folder, "--url", url, *given)
 
 
 ca = click.Group(
