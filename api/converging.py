@@ -90,6 +90,33 @@ def until_gone(name: str, applied: Applied, timeout_s: float) -> int:
     return volumes
 
 
+def until_volume_gone(name: str, applied: Applied, timeout_s: float) -> None:
+    """Return once the removal of a volume has ended well.
+
+    Raises:
+        OrchestryError: CONFLICT with the reason why it stays, TIMEOUT.
+    """
+    removal = applied.get("removal")
+
+    def look(state: ClusterState) -> str | None:
+        present = state.volume_removals.get(name)
+        if present is not None and present.index == removal:
+            return None
+        for event in reversed(state.events):
+            details = dict(event.details)
+            if details.get("removal") == removal and details.get("volume") == name:
+                return str(details.get("problem", ""))
+        return ""
+
+    problem = _until(applied, look, timeout_s)
+    if problem is None:
+        raise OrchestryError(
+            Code.TIMEOUT, f"Volume '{name}' is not removed after {timeout_s:g} s; its removal "
+            "goes on, as soon as the container engine answers")
+    if problem:
+        raise OrchestryError(Code.CONFLICT, f"Volume '{name}' was not removed: {problem}")
+
+
 def stop_timeout_s(spec: AppSpec, *, grace_s: int | None, force: bool) -> float:
     """How long a stop may take: drain, grace period and a margin."""
     if force:

@@ -114,12 +114,14 @@ SPECS: dict[str, list[Any]] = {
     "spec.volumes": [
         *(_volume(mountPath=path) for path in (
             "/", "/proc", "/proc/1", "/sys", "/sys/fs", "/dev", "/dev/shm", "relative", "/a/../b",
-            "//a", "/a/", "/a:ro", "/a b", "", "/a\n", "/" + "a" * 1025)),
+            "//a", "/a/", "/a:ro", "/a b", "", "/a\n", "/" + "a" * 1025, "/etc", "/usr",
+            "/run/secrets", "/etc/hosts")),
         *(_volume(name=name) for name in ("/etc", "../x", "A", "", "a/b", "a" * 64, 1)),
         *(_volume(**{key: value}) for key, value in (
             ("hostPath", "/etc"), ("source", "/var/run/docker.sock"), ("type", "bind"),
             ("propagation", "shared"), ("driver", "local"), ("readOnly", "yes"))),
         _volume() + _volume(), [{"name": "data"}],
+        [*_volume(), {"name": "more", "mountPath": "/data/more"}],
         [*_volume(perReplica=True), {"name": "data-0", "mountPath": "/b"}],
     ],
     "spec.security": [

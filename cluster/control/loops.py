@@ -17,6 +17,7 @@ from cluster.control.report import Reporter
 from cluster.control.rollouts import Rollouts
 from cluster.control.scaler import Scaler
 from cluster.control.telemetry import Telemetry
+from cluster.control.volumes import VolumeKeeper
 from cluster.control.workers import Workers
 from cluster.engine.base import Engine
 from cluster.ingress.base import Https, Ingress
@@ -41,13 +42,15 @@ def make_loops(
     observer = Observer(engine, fleet, workers)
     ingress = IngressSync(
         ingresses, fleet, workers, configured=configured, https=https)
+    volumes = VolumeKeeper(engine, fleet, workers, clock)
     reconciler = Reconciler(
         engine, fleet, workers, ingress.out_of_ingress, clock, drained=ingress.drained,
-        configured=configured, keyring=keyring)
+        configured=configured, keyring=keyring, volumes=volumes)
     health = HealthMonitor(prober, fleet, workers, clock, checks)
     scaler = Scaler(
         engine, ingresses, fleet, workers, clock, telemetry=telemetry, configured=configured)
     rollouts = Rollouts(
         engine, fleet, workers, serves=ingress.serves, is_blind=ingress.is_blind)
     return [
-        observer, health, scaler, rollouts, reconciler, ingress, Reporter(fleet)], observer
+        observer, health, scaler, rollouts, reconciler, volumes, ingress, Reporter(fleet),
+    ], observer

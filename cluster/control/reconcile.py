@@ -13,10 +13,10 @@ from cluster.control.loop import Effect, Fenced, Turn
 from cluster.control.plan import Start, Stop, plan, request
 from cluster.control.secret_values import Unresolved, secret_values
 from cluster.control.specs import old_specs, spec_for
+from cluster.control.volumes import VolumeKeeper
 from cluster.control.workers import Outcome, Workers
 from cluster.engine.base import Container, Engine, EngineError
 from cluster.sealing import Keyring
-from cluster.state.commands import FinishDelete
 from cluster.state.model import App
 from orchestry.spec.model import AppSpec
 
@@ -52,6 +52,7 @@ class Reconciler:
         drained: Callable[[str], bool],
         configured: Configured,
         keyring: Keyring,
+        volumes: VolumeKeeper,
     ) -> None:
         self._engine = engine
         self._fleet = fleet
@@ -61,15 +62,14 @@ class Reconciler:
         self._clock = clock
         self._configured = configured
         self._keyring = keyring
+        self._volumes = volumes
         self._scales_max = 0
         self._starting: set[str] = set()
         """Apps with starts under way."""
-        self._volumes_gone: dict[Deleted, int] = {}
         self._deleting_since_s: dict[Deleted, float] = {}
 
     def reset(self) -> None:
         """What was begun under an older lease is found again by observation."""
-        self._volumes_gone.clear()
         self._deleting_since_s.clear()
         self._starting.clear()
 
@@ -109,9 +109,9 @@ class Reconciler:
         present = {
             (app.name, app.revision) for app in turn.state.apps.values() if app.deleting
         }
-        for known in (self._volumes_gone, self._deleting_since_s):
-            for gone in [deleted for deleted in known if deleted not in present]:
-                del known[gone]
+        for gone in [deleted for deleted in self._deleting_since_s if deleted not in present]:
+            del self._deleting_since_s[gone]
+        self._volumes.forget(present)
 
     def _room(self, lane: str, app: str) -> bool:
         """An app takes at most half of what is free, so that no few of them block the rest."""
@@ -232,27 +232,4 @@ class Reconciler:
         running = self._workers.running
         if observed or not fresh or running(f"start:{app.name}:") or running(f"stop:{app.name}:"):
             return
-        gone = self._volumes_gone.get(deleted)
-        if gone is None and not app.keep_data:
-            self._remove_volumes(turn, deleted)
-            return
-        turn.propose(f"finish:{app.name}", FinishDelete(app.name, app.revision, gone or 0))
-
-    def _remove_volumes(self, turn: Turn, deleted: Deleted) -> None:
-        cluster_id, app = turn.state.cluster_id, deleted[0]
-
-        def job() -> int:
-            with turn.act(Effect("docker", "remove volumes", app)):
-                return self._engine.remove_volumes(cluster_id, app)
-
-        def done(outcome: Outcome) -> None:
-            if outcome.error is None:
-                self._volumes_gone[deleted] = outcome.value
-                self._fleet.solved(app)
-            elif isinstance(outcome.error, EngineError):
-                self._fleet.engine_failed(outcome.error, app)
-                logger.warning("removing volumes of %s: %s", app, outcome.error.reason)
-                # Look again after the next observation.
-                self._deleting_since_s[deleted] = self._clock.monotonic_s()
-
-        self._workers.start("stop", f"stop:{app}:volumes", job, done)
+        self._volumes.finish(turn, app)

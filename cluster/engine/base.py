@@ -28,6 +28,21 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class Volume:
+    """One volume that carries our labels, as observed.
+
+    `used_by` are the names of all containers that mount it, running or not, ours or not.
+    `size_bytes` is None when it was not asked for, or cannot be told.
+    """
+
+    name: str
+    app: str
+    created_at_ms: int = 0
+    used_by: tuple[str, ...] = ()
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RunRequest:
     """One replica to run; (cluster_id, app, revision, slot) is its identity and name.
 
@@ -180,8 +195,15 @@ class Engine(Protocol):
     def stop(self, container_id: str, *, grace_s: int) -> None:
         """SIGTERM, `grace_s`, SIGKILL, remove; already gone is a success. 0 kills at once."""
 
-    def remove_volumes(self, cluster_id: str, app: str) -> int:
-        """Remove the app's volumes; returns how many went."""
+    def volumes(self, cluster_id: str, *, sizes: bool = False) -> Sequence[Volume]:
+        """All volumes of this cluster, by name; `sizes` may take long, up to 30 s."""
+
+    def remove_volume(self, cluster_id: str, name: str, *, guard: Guard = no_guard) -> None:
+        """Remove a volume of this cluster; already gone is a success.
+
+        Raises `rejected` while a container has it, and when it is another's. `guard` is called
+        right before it.
+        """
 
     def logs(self, container_id: str, *, tail: int, since_ns: int = 0) -> Sequence[LogLine]:
         """The last lines, oldest first, at most LOG_LINES_MAX.

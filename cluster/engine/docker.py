@@ -20,13 +20,13 @@ from cluster.engine.base import (
     LogLine,
     RunRequest,
     Usage,
+    Volume,
     container_name,
     no_guard,
 )
 from cluster.engine.docker_api import ApiRefusal, DockerApi, DockerTls, in_parallel
 from cluster.engine.docker_events import EventStream
 from cluster.engine.docker_format import (
-    LABEL_APP,
     LABEL_CLUSTER,
     LABEL_EPOCH,
     LABEL_INGRESS,
@@ -41,6 +41,7 @@ from cluster.engine.docker_format import (
 from cluster.engine.docker_log_api import LogFollow, gone, last_lines
 from cluster.engine.docker_network import ClusterNetworks
 from cluster.engine.docker_usage import UsageReader
+from cluster.engine.docker_volumes import DockerVolumes
 
 NAME_POLL_S = 0.05
 
@@ -66,6 +67,7 @@ class DockerEngine:
         self._api = DockerApi(base_url, timeout_s, tls)
         self._networks = ClusterNetworks(self._api, network, subnet)
         self._usage = UsageReader(self._api)
+        self._volumes = DockerVolumes(self._api)
         self._lock = threading.Lock()
         self._known: dict[str, Details] = {}
         self._owned: set[str] = set()
@@ -139,11 +141,13 @@ class DockerEngine:
             if error.status != 404:
                 raise
 
-    def remove_volumes(self, cluster_id: str, app: str) -> int:
-        """Remove the app's volumes; raises when a container still uses one."""
-        return self._remove_volumes(
-            {"label": [f"{LABEL_CLUSTER}={cluster_id}", f"{LABEL_APP}={app}"]}
-        )
+    def volumes(self, cluster_id: str, *, sizes: bool = False) -> Sequence[Volume]:
+        """All volumes of this cluster."""
+        return self._volumes.all(cluster_id, sizes=sizes)
+
+    def remove_volume(self, cluster_id: str, name: str, *, guard: Guard = no_guard) -> None:
+        """Remove a volume of this cluster."""
+        self._volumes.remove(cluster_id, name, guard)
 
     def logs(self, container_id: str, *, tail: int, since_ns: int = 0) -> Sequence[LogLine]:
         """The last lines, oldest first."""
@@ -224,7 +228,7 @@ class DockerEngine:
         for owned in (filters, {"label": [f"{LABEL_INGRESS}={cluster_id}"]}):
             listed = self._api.call("containers", all=True, filters=owned)
             in_parallel(self._remove, [item["Id"] for item in listed])
-        self._remove_volumes(filters)
+        self._volumes.purge(cluster_id)
         for network in self._api.call("networks", filters=filters):
             self._unless_gone("remove_network", network["Id"])
         self._networks.forget(cluster_id)
@@ -238,8 +242,8 @@ class DockerEngine:
         self._api.close()
 
     def _create_and_start(self, request: RunRequest, name: str, guard: Guard) -> Container:
+        self._volumes.ensure(request, guard)
         guard()
-        self._ensure_volumes(request)
         config = container_config(request, self.network_id(request.cluster_id))
         created = self._api.call("create_container_from_config", config, name)
         container_id = created["Id"]
@@ -345,23 +349,6 @@ class DockerEngine:
                 if time.monotonic() > deadline_s:
                     raise EngineError("timeout", error.reason) from error
             time.sleep(NAME_POLL_S)
-
-    def _ensure_volumes(self, request: RunRequest) -> None:
-        labels = {LABEL_CLUSTER: request.cluster_id, LABEL_APP: request.app}
-        for name in sorted({mount.volume for mount in request.mounts}):
-            volume = self._api.call("create_volume", name, labels=labels)
-            if not labels.items() <= (volume["Labels"] or {}).items():
-                raise EngineError(
-                    "rejected",
-                    f"volume {name} exists and is not this app's: rename it in `spec.volumes`, "
-                    f"or remove the old one with `docker volume rm {name}`",
-                )
-
-    def _remove_volumes(self, filters: Mapping[str, Any]) -> int:
-        listed = self._api.call("volumes", filters=filters)["Volumes"] or []
-        return sum(
-            self._unless_gone("remove_volume", volume["Name"]) for volume in listed
-        )
 
     def _unless_gone(self, method: str, what: str) -> bool:
         """Call; False when there is no such object."""

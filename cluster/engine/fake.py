@@ -23,6 +23,7 @@ from cluster.engine.base import (
     LogLine,
     RunRequest,
     Usage,
+    Volume,
     container_name,
     no_guard,
 )
@@ -30,6 +31,7 @@ from cluster.engine.fake_log import follow
 from cluster.engine.fake_parts import (
     IDLE_BYTES,
     Effect,
+    FakeVolumes,
     ImageBehaviour,
     PlannedFault,
     Record,
@@ -61,7 +63,7 @@ class FakeEngine:
         self._down = False
         self._lock = threading.RLock()
         self._records: dict[str, Record] = {}
-        self._volumes: dict[str, tuple[str, str]] = {}
+        self._volumes = FakeVolumes()
         self._clusters: set[str] = set()
         self._sick: set[str] = set()
         self._planned: deque[PlannedFault] = deque()
@@ -100,7 +102,7 @@ class FakeEngine:
                     "image_missing",
                     f"image {request.image} is not on this host and cannot be pulled: unknown",
                 )
-            self._take_volumes(request)
+            self._volumes.take(request, self._clock.wall_ms())
             if present is not None:
                 self._remove(present, "remove")
             return self._start(request, name)
@@ -116,13 +118,16 @@ class FakeEngine:
             self._end(record, exit_code=0)
             self._remove(record, "stop")
 
-    def remove_volumes(self, cluster_id: str, app: str) -> int:
-        """Remove the app's volumes."""
+    def volumes(self, cluster_id: str, *, sizes: bool = False) -> Sequence[Volume]:
+        """All volumes of this cluster; they are empty."""
         with self._call():
-            gone = [name for name, owner in self._volumes.items() if owner == (cluster_id, app)]
-            for name in gone:
-                del self._volumes[name]
-            return len(gone)
+            return self._volumes.of(cluster_id, self._records.values(), 0 if sizes else None)
+
+    def remove_volume(self, cluster_id: str, name: str, *, guard: Guard = no_guard) -> None:
+        """Remove a volume of this cluster."""
+        with self._call():
+            if self._volumes.remove(cluster_id, name, self._records.values(), guard):
+                self.effects.append(Effect(self._clock.monotonic_s(), "remove volume", name, 0))
 
     def logs(self, container_id: str, *, tail: int, since_ns: int = 0) -> Sequence[LogLine]:
         """The last lines, oldest first."""
@@ -260,6 +265,11 @@ class FakeEngine:
             self._advance()
             return tuple(record.container for record in self._records.values())
 
+    def kept_volumes(self) -> Sequence[str]:
+        """The names of all volumes on the host, whatever the daemon says."""
+        with self._lock:
+            return self._volumes.names()
+
     def exists(self, container_id: str) -> bool:
         """Is the container there, running or not, ours or not?"""
         with self._lock:
@@ -322,12 +332,6 @@ class FakeEngine:
 
     def _named(self, name: str) -> Record | None:
         return next((r for r in self._records.values() if r.container.name == name), None)
-
-    def _take_volumes(self, request: RunRequest) -> None:
-        owner = (request.cluster_id, request.app)
-        for mount in request.mounts:
-            if self._volumes.setdefault(mount.volume, owner) != owner:
-                raise EngineError("rejected", f"volume {mount.volume} is not this app's")
 
     def _start(self, request: RunRequest, name: str, *, quiet: bool = False) -> Container:
         self._count += 1

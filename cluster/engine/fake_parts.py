@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cluster.engine.base import Container, Fault, RunRequest
+from cluster.engine.base import Container, EngineError, Fault, Guard, RunRequest, Volume
 from cluster.engine.fake_log import FakeLog
 
 IDLE_BYTES = 4 * 1024**2
@@ -23,10 +24,10 @@ class ImageBehaviour:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """One thing that happened to a container; `identity` is its name."""
+    """One thing that happened to a container or a volume; `identity` is its name."""
 
     at_s: float
-    verb: Literal["run", "stop", "remove"]
+    verb: Literal["run", "stop", "remove", "remove volume"]
     identity: str
     epoch: int
 
@@ -55,3 +56,50 @@ class PlannedFault:
     fault: Fault
     reason: str
     after_effect: bool
+
+
+class FakeVolumes:
+    """The volumes of the host: whose they are, and since when."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[str, str, int]] = {}
+
+    def take(self, request: RunRequest, at_ms: int) -> None:
+        """Make what a replica mounts."""
+        owner = (request.cluster_id, request.app)
+        for mount in request.mounts:
+            if self._known.setdefault(mount.volume, (*owner, at_ms))[:2] != owner:
+                raise EngineError("rejected", f"volume {mount.volume} is not this app's")
+
+    def names(self) -> Sequence[str]:
+        """All of them."""
+        return sorted(self._known)
+
+    def of(
+        self, cluster_id: str, records: Collection[Record], size_bytes: int | None
+    ) -> Sequence[Volume]:
+        """Those of a cluster, by name."""
+        return [
+            Volume(name, app, at_ms, _users(name, records), size_bytes)
+            for name, (owner, app, at_ms) in sorted(self._known.items()) if owner == cluster_id
+        ]
+
+    def remove(
+        self, cluster_id: str, name: str, records: Collection[Record], guard: Guard
+    ) -> bool:
+        """Remove one; False when it is not there."""
+        if name not in self._known:
+            return False
+        if self._known[name][0] != cluster_id:
+            raise EngineError("rejected", f"volume {name} is not this cluster's")
+        if _users(name, records):
+            raise EngineError("rejected", f"remove {name}: volume is in use")
+        guard()
+        del self._known[name]
+        return True
+
+
+def _users(name: str, records: Collection[Record]) -> tuple[str, ...]:
+    return tuple(sorted(
+        record.container.name for record in records
+        if any(mount.volume == name for mount in record.request.mounts)))

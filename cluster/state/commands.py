@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cluster.state.commands_secrets import DeleteSecret, ResealSecret, SetSecret
+from cluster.state.commands_volumes import EndVolumeRemoval, NameVolumes, RemoveVolume
 from cluster.state.model import App, EventRecord, Place, Release, Replica, Secret, Token
 
 # Beside what is defined here.
-__all__ = ["DeleteSecret", "ResealSecret", "SetSecret"]
+__all__ = [
+    "DeleteSecret", "EndVolumeRemoval", "NameVolumes", "RemoveVolume", "ResealSecret", "SetSecret"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,4 +391,5 @@ Command = (
     | BindMember | RestorePart | BeginEpoch | RenewLease | CreateToken | RevokeToken
     | RecordRefusals | UpdateApp | RollBackApp | RestartApp | SteerRollout | StepRollout
     | EndRollout | ApplyRelease | UninstallRelease | SetSecret | DeleteSecret | ResealSecret
+    | NameVolumes | RemoveVolume | EndVolumeRemoval
 )

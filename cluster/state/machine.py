@@ -39,6 +39,7 @@ from cluster.state.step import (
     with_app,
 )
 from cluster.state.tokens import create_token, revoke_token
+from cluster.state.volumes import end_volume_removal, name_volumes, remove_volume
 from orchestry.errors import Code
 
 
@@ -140,7 +141,8 @@ def _delete(state: ClusterState, command: c.DeleteApp, stamp: c.Stamp) -> Step:
     after = replace(
         app, running=False, deleting=True, updated_at_ms=stamp.at_ms, scaling_until_ms=0,
         stop_force=command.force or app.stop_force, stop_grace_s=0 if command.force else None,
-        keep_data=command.keep_data, problem="", problem_code="",
+        # Some of them may be gone already when they have been named.
+        keep_data=command.keep_data and not app.volumes_named, problem="", problem_code="",
     )
     if not app.deleting:
         state = tell(state, stamp, "config", app.name, "Application deletion requested",
@@ -235,4 +237,7 @@ _STEPS: dict[type[Any], Callable[[ClusterState, Any, c.Stamp], Step]] = {
     c.SetSecret: set_secret,
     c.DeleteSecret: delete_secret,
     c.ResealSecret: reseal_secret,
+    c.NameVolumes: name_volumes,
+    c.RemoveVolume: remove_volume,
+    c.EndVolumeRemoval: end_volume_removal,
 }

@@ -114,6 +114,8 @@ class App:
     from changed last, 0 for `revision`; `template_key` tells two templates apart. `good` says
     that all replicas of this revision were healthy at once. `revisions` are those before this
     one, `deployments` the rollouts that are over, both oldest first.
+
+    `leaving_volumes` are those that a deletion removes now, the last of `volumes_named`.
     """
 
     name: str
@@ -147,6 +149,8 @@ class App:
     revisions: tuple[Revision, ...] = ()
     rollout: Rollout | None = None
     deployments: tuple[Rollout, ...] = ()
+    leaving_volumes: tuple[str, ...] = ()
+    volumes_named: int = 0
 
     @property
     def made_from(self) -> int:
@@ -305,6 +309,16 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
+class VolumeRemoval:
+    """A volume that is to go, which the deleted `app` left; `index` is that of the log entry."""
+
+    name: str
+    app: str
+    index: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Restore:
     """A restore under way: what came so far, seen by nobody; `next` of `total` parts is due."""
 
@@ -330,7 +344,7 @@ class ClusterState:
     the configuration that users changed, by path; the others are as each controller's settings.
     `tokens` are by their hash. `audit_head` is the hash of the last event of type audit.
     `level` is what all members understood at least once, see `cluster.state.levels`.
-    `secrets` are by their names.
+    `secrets` are by their names, and so are `volume_removals`.
     """
 
     index: int = 0
@@ -352,6 +366,7 @@ class ClusterState:
     level: int = 1
     releases: Map[str, Release] = field(default_factory=Map)
     secrets: Map[str, Secret] = field(default_factory=Map)
+    volume_removals: Map[str, VolumeRemoval] = field(default_factory=Map)
 
 
 def owners_of(apps: Map[str, App]) -> Map[str, str]:
@@ -362,5 +377,6 @@ def owners_of(apps: Map[str, App]) -> Map[str, str]:
 __all__ = [
     "App", "Applied", "ClusterState", "ControllerInfo", "EventRecord", "Health", "Leadership",
     "Member", "Phase", "Place", "Release", "ReleaseApp", "ReleaseRevision", "Replica", "Restore",
-    "Revision", "Rollout", "RolloutNote", "Secret", "SecretVersion", "Token", "owners_of",
+    "Revision", "Rollout", "RolloutNote", "Secret", "SecretVersion", "Token", "VolumeRemoval",
+    "owners_of",
 ]

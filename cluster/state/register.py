@@ -8,6 +8,7 @@ from cluster.state import commands as c
 from cluster.state.config import settled_addresses
 from cluster.state.model import App, ClusterState
 from cluster.state.step import Refusal, Step, tell, with_app
+from cluster.state.volumes import leaving_of
 from orchestry.errors import Code
 
 
@@ -21,6 +22,11 @@ def register(state: ClusterState, command: c.RegisterApp, stamp: c.Stamp) -> Ste
         return Refusal(
             Code.CONFLICT, "This cluster waits for the backup of the cluster that it adopts: "
             "run `orchestry cluster restore FILE --adopt` first")
+    leaving = leaving_of(state, command.name)
+    if leaving:
+        return Refusal(
+            Code.CONFLICT, f"Volume '{leaving}' of an earlier application '{command.name}' is "
+            "being removed: try again when it is gone")
     addresses = settled_addresses(state, command)
     for address in addresses:
         if address in state.owners:

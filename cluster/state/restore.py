@@ -25,6 +25,10 @@ def restore_part(state: ClusterState, command: c.RestorePart, stamp: c.Stamp) ->
     if state.apps:
         return Refusal(
             Code.CONFLICT, "This cluster has applications: restore needs an empty cluster")
+    if state.volume_removals:
+        return Refusal(
+            Code.CONFLICT, "Volumes of earlier applications are being removed: try again when "
+            "they are gone; `orchestry volumes list` shows them")
     restore = state.restore
     if command.number == 0:
         restore = Restore(command.restore_id, total=command.total)

@@ -46,6 +46,7 @@ HOMES: Final[dict[str, tuple[str, str]]] = {
     "cluster": ("cluster", "Look at the controllers, and change who is one."),
     "token": ("access", "Make, list and revoke the tokens by which the cluster knows its users."),
     "secret": ("secret", "Set, list, rotate and remove secrets of apps."),
+    "volumes": ("volumes", "List volumes, and remove those that deleted apps left behind."),
     "audit": (
         "access",
         "Print who wrote what and who was refused, oldest first; `verify` judges the whole chain."),

@@ -11,6 +11,7 @@ from orchestry.client.exchange import S
 from orchestry.client.parts import app_path, flag, given, path_part
 from orchestry.client.release_calls import ReleaseCalls
 from orchestry.client.secrets import SecretCalls
+from orchestry.client.volumes import VolumeCalls
 
 WAIT_TIMEOUT_S = 300
 # Draining and grace period are at most 300 s each; controllers allow 30 s more.
@@ -21,7 +22,7 @@ HEALTH_CHECK_MAX_S = 60
 _DEGRADED = frozenset({503})
 
 
-class Calls(ReleaseCalls[R, S], SecretCalls[R, S]):
+class Calls(ReleaseCalls[R, S], SecretCalls[R, S], VolumeCalls[R, S]):
     """Every call that is answered once."""
 
     # Applications

@@ -24,7 +24,12 @@ ANNOTATIONS_BYTES_MAX: Final = 256 * 1024
 
 RESERVED_NAMES: Final = frozenset({"orchestry"})
 RESERVED_LABELS: Final = ("orchestry.", "orchestry/", "com.docker.")
-FORBIDDEN_MOUNTS: Final = ("/proc", "/sys", "/dev")
+FORBIDDEN_MOUNTS: Final = ("/proc", "/sys", "/dev", "/run/secrets", "/var/run/secrets")
+HIDING_MOUNTS: Final = frozenset({
+    "/bin", "/boot", "/etc", "/lib", "/lib64", "/run", "/sbin", "/usr", "/var/run",
+    "/etc/hostname", "/etc/hosts", "/etc/resolv.conf",
+})
+"""A volume there would hide what the image or the engine has there."""
 
 Grammar = Callable[[str], str]
 
@@ -192,12 +197,14 @@ def ingress_path(value: str) -> str:
 
 
 def mount_path(value: str) -> str:
-    """An absolute, normal path in the container, outside the kernel's file systems."""
+    """An absolute, normal path in the container, outside the system's own folders."""
     _normal(_mount_path(value))
     if value.endswith("/"):
         raise ValueError("must be a folder below /, without a slash at the end")
     if any(value == root or value.startswith(f"{root}/") for root in FORBIDDEN_MOUNTS):
         raise ValueError(f"must be outside {', '.join(FORBIDDEN_MOUNTS)}")
+    if value in HIDING_MOUNTS:
+        raise ValueError(f"must not hide the system's own {value}: choose a folder below another")
     return value
 
 

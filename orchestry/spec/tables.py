@@ -153,13 +153,20 @@ _ENVIRONMENT = ListOf(
 )
 
 def _volumes_fault(seen: Any) -> str:
-    """A slot's own volume `data` is stored as `data-<slot>`: another must not be called so."""
+    """A slot's own volume `data` is stored as `data-<slot>`: another must not be called so.
+
+    None is mounted within another, which would get the folder for it.
+    """
     volumes = getattr(seen, "volumes", ())
     own = {volume.name for volume in volumes if volume.per_replica}
     for volume in volumes:
         name, _, slot = volume.name.rpartition("-")
         if name in own and slot.isdecimal():
             return f"must not hold {volume.name}, which is the name of a replica's own {name}"
+    for inner in volumes:
+        for outer in volumes:
+            if inner.mount_path.startswith(f"{outer.mount_path}/"):
+                return f"must not hold {inner.mount_path}, which is below {outer.mount_path}"
     return ""
 
 

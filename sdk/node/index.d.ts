@@ -71,6 +71,11 @@ declare class Orchestry {
   rotateSecret(name: string, options?: Orchestry.WriteOptions):
     Promise<{ message: string; name: string; key: string }>;
 
+  listVolumes(options?: { app?: string; sizes?: boolean }):
+    Promise<{ volumes: Orchestry.Volume[]; total: number }>;
+  removeVolume(name: string, options?: Orchestry.WriteOptions):
+    Promise<{ message: string; name: string; app: string }>;
+
   systemHealth(): Promise<Orchestry.SystemHealth>;
   systemMetrics(): Promise<Orchestry.SystemMetrics>;
   getConfig(): Promise<Orchestry.Config>;
@@ -322,15 +327,14 @@ declare namespace Orchestry {
     components: Record<string, { status: string; [key: string]: unknown }>;
     applications: AppCounts;
   }
-  interface SystemMetrics {
-    timestamp: string;
-    system: Json;
-    applications: Json[];
-    network: Json;
-  }
+  interface SystemMetrics { timestamp: string; system: Json; applications: Json[]; network: Json }
   interface Secret {
     name: string; version: number; fields: string[]; key: string; used_by: string[];
     created_at: string; updated_at: string;
+  }
+  interface Volume {
+    name: string; app: string; in_use: boolean; used_by: string[]; orphaned: boolean;
+    removing: boolean; created_at: string; size_bytes: number | null;
   }
   interface SecretSet { message: string; name: string; version: number; apps_restarted: number }
   interface Config { version: string; [group: string]: unknown }
@@ -354,16 +358,11 @@ declare namespace Orchestry {
     lease: Lease | null;
   }
   interface Leader {
-    leader_id: string;
-    hostname: string;
-    api_url: string;
-    term: number;
+    leader_id: string; hostname: string; api_url: string; term: number;
     lease_expires_at: number | null;
   }
   interface ClusterHealth {
-    status: string;
-    clustering: 'enabled' | 'disabled';
-    [key: string]: unknown;
+    status: string; clustering: 'enabled' | 'disabled'; [key: string]: unknown;
   }
 
   /** Base of every error of a call. */

@@ -30,6 +30,7 @@ ELSEWHERE = {
     ("PUT", "/api/v1/secrets/{secret_name}"): "tests/api/test_secrets.py",
     ("DELETE", "/api/v1/secrets/{secret_name}"): "tests/api/test_secrets.py",
     ("POST", "/api/v1/secrets/{secret_name}/rotate"): "tests/api/test_secrets.py",
+    ("DELETE", "/api/v1/volumes/{volume_name}"): "tests/api/test_volumes.py",
     **dict.fromkeys([
         ("POST", "/apps/register"), ("POST", "/apps/{app_name}/up"),
         ("POST", "/apps/{app_name}/down"), ("POST", "/apps/{app_name}/scale"),

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from cluster.control.loop import Fenced
 from cluster.engine.base import EngineError, EngineEvent, Mount, container_name
 from tests.contract.engine_hosts import MISSING_IMAGE, Host, Listener, request_for, until
 
@@ -136,16 +137,44 @@ def test_logs_tell_streams_times_and_tail(host: Host) -> None:
     assert (caught.value.fault, caught.value.retryable) == ("gone", False)
 
 
-def test_volumes_are_made_and_removed_with_the_app(host: Host) -> None:
-    """The app's volumes outlive its containers and go only when they are removed by app."""
-    volume = f"orchestry-test-{uuid.uuid4().hex[:8]}"
+def test_volumes_are_made_listed_and_removed(host: Host) -> None:
+    """A volume outlives its container, is listed with its users, and goes by name alone."""
+    volume = f"orchestry-web-{uuid.uuid4().hex[:8]}"
     request = replace(request_for(host), mounts=(Mount(volume, "/data", read_only=False),))
     started = host.engine.run(request)
+    (known,) = host.engine.volumes(host.cluster_id)
+    assert (known.name, known.app, known.used_by, known.size_bytes) == (
+        volume, "web", (started.name,), None)
+    assert known.created_at_ms > 0
+    assert host.engine.volumes("another-cluster") == []
+    with pytest.raises(EngineError, match="in use") as caught:
+        host.engine.remove_volume(host.cluster_id, volume)
+    assert caught.value.fault == "rejected"
     host.engine.stop(started.id, grace_s=0)
-    assert host.engine.remove_volumes(host.cluster_id, "other") == 0
-    assert host.engine.remove_volumes("another-cluster", "web") == 0
-    assert host.engine.remove_volumes(host.cluster_id, "web") == 1
-    assert host.engine.remove_volumes(host.cluster_id, "web") == 0
+    (left,) = host.engine.volumes(host.cluster_id, sizes=True)
+    assert (left.used_by, left.size_bytes) == ((), 0)
+    with pytest.raises(EngineError, match="not this cluster's"):
+        host.engine.remove_volume("another-cluster", volume)
+    host.engine.remove_volume(host.cluster_id, volume)
+    host.engine.remove_volume(host.cluster_id, volume)
+    assert host.engine.volumes(host.cluster_id) == []
+
+
+def test_a_guard_that_objects_keeps_the_volume(host: Host) -> None:
+    """A leader whose time is over neither makes nor removes a volume."""
+    def over() -> None:
+        raise Fenced("over")
+
+    volume = f"orchestry-web-{uuid.uuid4().hex[:8]}"
+    request = replace(request_for(host), mounts=(Mount(volume, "/data", read_only=False),))
+    with pytest.raises(Fenced):
+        host.engine.run(request, guard=over)
+    assert host.engine.volumes(host.cluster_id) == []
+    host.engine.stop(host.engine.run(request).id, grace_s=0)
+    with pytest.raises(Fenced):
+        host.engine.remove_volume(host.cluster_id, volume, guard=over)
+    assert [one.name for one in host.engine.volumes(host.cluster_id)] == [volume]
+    host.engine.remove_volume(host.cluster_id, volume)
 
 
 def test_volume_of_another_app_is_refused(host: Host) -> None:
@@ -158,9 +187,9 @@ def test_volume_of_another_app_is_refused(host: Host) -> None:
         host.engine.run(replace(request_for(host), app=f"{app}-b", mounts=mounts))
     assert caught.value.fault == "rejected"
     assert [c.id for c in host.engine.observe(host.cluster_id)] == [owner.id]
-    assert host.engine.remove_volumes(host.cluster_id, f"{app}-b") == 0
     host.engine.stop(owner.id, grace_s=0)
-    assert host.engine.remove_volumes(host.cluster_id, app) == 1
+    assert [(one.name, one.app) for one in host.engine.volumes(host.cluster_id)] == [(volume, app)]
+    host.engine.remove_volume(host.cluster_id, volume)
 
 
 def test_events_tell_of_start_death_and_removal(host: Host) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cluster.clock import Clock
@@ -10,6 +11,7 @@ from cluster.consensus.syncobj_log import SyncObjLog
 from cluster.consensus.tickets import SyncObjTicket
 from cluster.engine.base import Container
 from cluster.engine.fake import FakeEngine
+from cluster.engine.fake_parts import Effect
 from cluster.ingress.fake import FakeIngress
 from cluster.state import commands as c
 from cluster.state.model import App
@@ -18,12 +20,15 @@ from tests.sim.parts import SimController
 from tests.sim.world import World
 
 
-def document(name: str, image: str = "", **deploy: Any) -> str:
+def document(
+    name: str, image: str = "", *, volumes: Sequence[Mapping[str, Any]] = (), **deploy: Any
+) -> str:
     """A spec whose checks are quick, as stored text; `deploy` are keys of its section."""
     return json.dumps({
         "apiVersion": "v1", "kind": "App", "metadata": {"name": name},
         "spec": {"image": image or f"{name}:1",
-                 "ports": [{"containerPort": 80, "protocol": "HTTP"}]},
+                 "ports": [{"containerPort": 80, "protocol": "HTTP"}],
+                 **({"volumes": list(volumes)} if volumes else {})},
         **({"deploy": deploy} if deploy else {}),
         "healthCheck": {"periodSeconds": 1, "timeoutSeconds": 1, "initialDelaySeconds": 2,
                         "failureThreshold": 2},
@@ -31,9 +36,11 @@ def document(name: str, image: str = "", **deploy: Any) -> str:
     })
 
 
-def update(name: str, image: str, **deploy: Any) -> c.UpdateApp:
+def update(
+    name: str, image: str, *, volumes: Sequence[Mapping[str, Any]] = (), **deploy: Any
+) -> c.UpdateApp:
     """The command that gives an app another image."""
-    text = document(name, image, **deploy)
+    text = document(name, image, volumes=volumes, **deploy)
     return c.UpdateApp(name, text, key_of(text), 1)
 
 
@@ -49,6 +56,7 @@ class FleetWorld(World):
         self._epoch_of_effects = 0
         self._pushes_seen = 0
         self._epoch_of_pushes = 0
+        self._leaving: set[str] = set()
 
     def _make(self, name: str, log: SyncObjLog, clock: Clock) -> SimController:
         return SimController(
@@ -100,6 +108,7 @@ class FleetWorld(World):
             if effect.verb == "run":
                 assert effect.epoch >= self._epoch_of_effects, f"stale side effect: {effect}"
                 self._epoch_of_effects = effect.epoch
+        self._check_volumes(list(effects)[self._effects_seen:])
         self._effects_seen = len(effects)
         for epoch, _ in list(self.ingress.pushes)[self._pushes_seen:]:
             assert epoch >= self._epoch_of_pushes, f"stale push of epoch {epoch}"
@@ -108,6 +117,21 @@ class FleetWorld(World):
         slots = [(o.app, o.revision, o.slot) for o in self.ours() if o.phase == "running"]
         assert len(slots) == len(set(slots)), f"two containers in one slot: {sorted(slots)}"
         assert self.engine.exists(self.foreign), "a foreign container was touched"
+
+    def _check_volumes(self, effects: list[Effect]) -> None:
+        """No volume goes but by a deletion that was committed, and that named it."""
+        before, self._leaving = self._leaving, set()
+        if self.logs:
+            state = max(
+                (log.state() for log in self.logs.values()), key=lambda state: state.index)
+            self._leaving = {
+                *state.volume_removals,
+                *(name for app in state.apps.values()
+                  if app.deleting and not app.keep_data for name in app.leaving_volumes)}
+        for effect in effects:
+            if effect.verb == "remove volume":
+                asked = before | self._leaving
+                assert effect.identity in asked, f"nobody asked for it: {effect}"
 
     def ours(self) -> list[Container]:
         """Containers of this cluster, as they are."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +15,13 @@ from cluster.consensus.follower import Follower
 from cluster.consensus.journal import Journal
 from cluster.consensus.node import RaftNode
 from cluster.control.lease_keeper import LeaseKeeper
+from cluster.control.loop import Turn
 from cluster.control.rollouts import Rollouts
-from tests.sim import test_fleet, test_membership, test_raft, test_rollouts
+from cluster.control.volumes import VolumeKeeper
+from cluster.engine.base import EngineError
+from cluster.engine.fake import FakeEngine
+from cluster.state.model import App
+from tests.sim import test_fleet, test_membership, test_raft, test_rollouts, test_volumes
 from tests.sim.fleet_world import FleetWorld
 from tests.sim.storage import _File
 from tests.sim.world import World
@@ -100,6 +106,32 @@ def health_without_proof(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Rollouts, "_look", broken)
 
 
+def volumes_go_with_containers(patch: pytest.MonkeyPatch) -> None:
+    """Whoever stops a replica removes what it mounts."""
+    stop = FakeEngine.stop
+
+    def broken(self: FakeEngine, container_id: str, *, grace_s: int) -> None:
+        record = self._records.get(container_id)
+        stop(self, container_id, grace_s=grace_s)
+        for mount in record.request.mounts if record is not None else ():
+            with suppress(EngineError):
+                self.remove_volume(record.cluster_id, mount.volume)  # type: ignore[union-attr]
+
+    patch.setattr(FakeEngine, "stop", broken)
+
+
+def volumes_removed_before_they_are_named(patch: pytest.MonkeyPatch) -> None:
+    """A deletion removes what it finds, and not what the state says."""
+    clear = VolumeKeeper._clear
+
+    def broken(self: VolumeKeeper, turn: Turn, app: App, deletion: Any) -> None:
+        found = self._engine.volumes(turn.state.cluster_id)
+        names = tuple(one.name for one in found if one.app == app.name)
+        clear(self, turn, replace(app, leaving_volumes=names), deletion)
+
+    patch.setattr(VolumeKeeper, "_clear", broken)
+
+
 def vote_after_a_crash(seed: int) -> None:
     """A voter that crashed does not vote again in the same term."""
     with World(seed) as world:
@@ -165,6 +197,8 @@ MUTATIONS: list[tuple[Patch, Callable[[int], None], range]] = [
     (clocks_far_apart, leaders_cut_off, range(20)),
     (many_changes_at_once, test_membership.walk, range(60)),
     (health_without_proof, test_rollouts.walk, range(60)),
+    (volumes_go_with_containers, test_volumes.walk, range(10)),
+    (volumes_removed_before_they_are_named, test_volumes.walk, range(20)),
 ]
 
 

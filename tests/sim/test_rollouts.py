@@ -231,7 +231,8 @@ def test_without_auto_rollback_a_failed_rollout_holds_what_there_is() -> None:
 
 def test_recreate_stops_all_before_the_first_new_one() -> None:
     """No two revisions run at once."""
-    options = {"strategy": "recreate", "minHealthySeconds": 1, "progressDeadlineSeconds": 8}
+    options: dict[str, Any] = {
+        "strategy": "recreate", "minHealthySeconds": 1, "progressDeadlineSeconds": 8}
     with FleetWorld(seed=6) as world:
         begin(world, 3, **options)
         world.do(update("shop", "shop:2", **options))

@@ -91,7 +91,7 @@ COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
         replicas=st.integers(-5, REPLICAS_MAX + 5), trigger=_TEXTS, reason=_TEXTS,
         inputs=st.lists(st.tuples(st.sampled_from(["cpu", "rps"]), st.none() | _TIMES.map(float)),
                         max_size=2, unique_by=lambda pair: pair[0]).map(tuple)),
-    c.DeleteApp: st.builds(c.DeleteApp, app=_APPS),
+    c.DeleteApp: st.builds(c.DeleteApp, app=_APPS, keep_data=st.booleans()),
     c.FinishDelete: st.builds(
         c.FinishDelete, app=_APPS, revision=st.integers(1, 8), volumes_removed=_COUNTS
     ),
@@ -130,6 +130,13 @@ COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
         c.ResealSecret, name=st.sampled_from(["s1", "s2"]), changed=st.integers(1, 25),
         key_id=_TEXTS,
         sealed=st.lists(st.tuples(st.integers(1, 3), _TEXTS), max_size=2).map(tuple)),
+    c.NameVolumes: st.builds(
+        c.NameVolumes, app=_APPS, revision=st.integers(1, 8), after=_COUNTS,
+        names=st.lists(_TEXTS, max_size=2).map(tuple)),
+    c.RemoveVolume: st.builds(c.RemoveVolume, name=st.sampled_from(["v1", "v2"]), app=_APPS),
+    c.EndVolumeRemoval: st.builds(
+        c.EndVolumeRemoval, name=st.sampled_from(["v1", "v2"]), removal=st.integers(1, 25),
+        problem=_TEXTS),
     c.RevokeToken: st.builds(c.RevokeToken, id=st.sampled_from(["t1", "t2"])),
     c.BeginEpoch: st.builds(c.BeginEpoch, holder=st.sampled_from(["n1", "n2"]), ttl_ms=_TIMES),
     c.RenewLease: st.builds(c.RenewLease, ttl_ms=_TIMES),

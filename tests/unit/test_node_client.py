@@ -19,7 +19,7 @@ CONTRACT = (
     "cluster_leader", "cluster_health", "update_app", "list_revisions", "rollback_app",
     "restart_app", "pause_app", "resume_app", "promote_app", "list_deployments",
     "get_deployment", "set_secret", "list_secrets", "get_secret", "delete_secret",
-    "rotate_secret",
+    "rotate_secret", "list_volumes", "remove_volume",
 )
 SDK = ROOT / "sdk" / "node"
 RUN_S = 240

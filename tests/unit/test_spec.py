@@ -110,8 +110,10 @@ def test_the_memory_floor_is_the_clusters() -> None:
 def test_a_volume_is_read_with_its_defaults() -> None:
     """A volume is shared and writable unless told otherwise."""
     document = minimal()
-    document["spec"]["volumes"] = [{"name": "data", "mountPath": "/var/lib/data"}]
-    assert parse_app(document).volumes == (Volume("data", "/var/lib/data"),)
+    document["spec"]["volumes"] = [
+        {"name": "data", "mountPath": "/var/lib/data"}, {"name": "etc", "mountPath": "/etc/shop"}]
+    assert parse_app(document).volumes == (
+        Volume("data", "/var/lib/data"), Volume("etc", "/etc/shop"))
 
 
 def test_canonical_keeps_the_owners_order_and_refuses_nan() -> None:

@@ -120,6 +120,9 @@ _BAD: list[tuple[str, list[Any], str]] = [
     ),
     ("spec.volumes", [[{"name": "d", "mountPath": "/d", "perReplica": True},
                        {"name": "d-1", "mountPath": "/e"}]], ""),
+    ("spec.volumes", [[{"name": "d", "mountPath": "/d/e"}, {"name": "e", "mountPath": "/d"}],
+                      [{"name": "d", "mountPath": "/d"}, {"name": "e", "mountPath": "/d/e/f"}]],
+     ""),
     ("spec.volumes", [[{"name": "d", "mountPath": "/d"}, {"name": "d", "mountPath": "/e"}]],
      "[1].name"),
     ("spec.volumes", [[{"name": "d", "mountPath": "/d"}, {"name": "e", "mountPath": "/d"}]],
@@ -131,6 +134,8 @@ _BAD: list[tuple[str, list[Any], str]] = [
             for path in (
                 "/", "/proc", "/proc/sys", "/sys", "/dev/shm", "relative", "/a/../b", "/a/..",
                 "/a/./b", "//a", "/a//b", "/a/", "/a:ro", "/a,b", "/a\nb", "", 5, "/" + "a" * 2000,
+                "/etc", "/usr", "/bin", "/lib64", "/run", "/run/secrets/x", "/var/run/secrets",
+                "/etc/hosts", "/etc/resolv.conf",
             )
         ],
         "[0].mountPath",

@@ -15,6 +15,7 @@ const DRAIN_MAX_S = 300;
 const GRACE_MAX_S = 300;
 const STOP_MARGIN_S = 30;
 const HEALTH_CHECK_MAX_S = 60;
+const REMOVE_MAX_S = 30;
 const VISIBLE_ASCII = /^[\x21-\x7e]+$/;
 const DEGRADED = [503];
 
@@ -264,6 +265,20 @@ class Orchestry {
   /** Seal a secret under the first key of the controllers; no app is restarted. */
   async rotateSecret(name, { idempotencyKey } = {}) {
     return this.#write('POST', secret(name, '/rotate'), undefined, { key: idempotencyKey });
+  }
+
+  // Volumes
+
+  /** All volumes, also those of deleted apps, or those of one app; `sizes` may take long. */
+  async listVolumes({ app: name, sizes } = {}) {
+    const path = name === undefined ? '/api/v1/volumes' : app(name, '/volumes');
+    return this.#read(path, { sizes });
+  }
+
+  /** Remove a volume that a deleted app left behind, with all that is in it. */
+  async removeVolume(name, { idempotencyKey } = {}) {
+    const path = `/api/v1/volumes/${part(name, 'volume_name', 'give the name of a volume')}`;
+    return this.#write('DELETE', path, undefined, { key: idempotencyKey, waitS: REMOVE_MAX_S });
   }
 
   // System and cluster

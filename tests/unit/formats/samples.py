@@ -118,6 +118,12 @@ LOG: tuple[tuple[c.Command, dict[str, Any]], ...] = (
     (c.ResealSecret("db", 30, "k2", ((2, "resealed"),)), {}),
     (c.SetSecret("old", 1, "k1", ("value",), "sealed"), {}),
     (c.DeleteSecret("old"), {}),
+    (c.RegisterApp("going", '{"spec":{}}', 1), {}),
+    (c.DeleteApp("going"), {}),
+    (c.NameVolumes("going", 34, 0, ("orchestry-going-data",)), {"epoch": 1}),
+    (c.RemoveVolume("orchestry-gone-data", "gone"), {}),
+    (c.RemoveVolume("orchestry-gone-old", "gone"), {}),
+    (c.EndVolumeRemoval("orchestry-gone-old", 38, "it is in use"), {"epoch": 1}),
     (c.ChangeMembers(2, (("n1", "h1:9000"), ("n2", "h2:9000"))), {}),
 )
 
