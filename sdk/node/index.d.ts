@@ -33,7 +33,9 @@ declare class Orchestry {
   restartApp(appName: string, options?: Orchestry.WriteOptions): Promise<Orchestry.Revised>;
   pauseApp(appName: string, options?: Orchestry.WriteOptions): Promise<Orchestry.Steered>;
   resumeApp(appName: string, options?: Orchestry.WriteOptions): Promise<Orchestry.Steered>;
-  promoteApp(appName: string, options?: Orchestry.WriteOptions): Promise<Orchestry.Steered>;
+  /** A canary goes on to its next step, with `all` to the end. */
+  promoteApp(appName: string, options?: Orchestry.WriteOptions & { all?: boolean }):
+    Promise<Orchestry.Steered>;
   listDeployments(appName: string): Promise<Orchestry.Deployments>;
   getDeployment(appName: string, deployment: number): Promise<Orchestry.DeploymentDetail>;
 
@@ -175,6 +177,12 @@ declare namespace Orchestry {
     }[];
     total: number;
   }
+  /** `weight` percent of the requests go to the new revision; one step more is the rest. */
+  interface CanaryAt {
+    step: number; steps: number; weight: number;
+    held_seconds: number; pause_seconds: number;
+    waits_for: 'replicas' | 'time' | 'promotion' | 'measurements' | null;
+  }
   interface Deployment {
     id: number;
     app_name: string;
@@ -184,6 +192,7 @@ declare namespace Orchestry {
     started_at: string; changed_at: string; ended_at: string | null;
     wanted: number; available: number;
     reason: string | null;
+    canary: CanaryAt | null;
     steps: { timestamp: string; message: string }[];
   }
   interface DeploymentDetail extends Deployment {
