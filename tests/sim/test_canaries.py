@@ -131,7 +131,12 @@ def test_a_gate_that_passes_goes_on_also_after_another_leader(crash_after_s: flo
 
 def test_without_measurements_it_holds() -> None:
     """However long; a person may go on."""
-    with FleetWorld(seed=34) as world:
+    unmeasured(34)
+
+
+def unmeasured(seed: int) -> None:
+    """A gate that nothing was measured for."""
+    with FleetWorld(seed) as world:
         watch = watched(world, gate=GATE)
         watch.per_look = 0
         world.do(update("shop", "shop:2", **deploy_of(gate=GATE)))

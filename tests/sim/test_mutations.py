@@ -13,9 +13,11 @@ from cluster.consensus.applier import Applier
 from cluster.consensus.follower import Follower
 from cluster.consensus.journal import Journal
 from cluster.consensus.node import RaftNode
+from cluster.control import canaries
+from cluster.control.gate import Verdict
 from cluster.control.lease_keeper import LeaseKeeper
 from cluster.control.rollouts import Rollouts
-from tests.sim import test_fleet, test_membership, test_raft, test_rollouts
+from tests.sim import test_canaries, test_fleet, test_membership, test_raft, test_rollouts
 from tests.sim.fleet_world import FleetWorld
 from tests.sim.storage import _File
 from tests.sim.world import World
@@ -100,6 +102,11 @@ def health_without_proof(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Rollouts, "_look", broken)
 
 
+def gate_without_numbers(patch: pytest.MonkeyPatch) -> None:
+    """What was not measured passes."""
+    patch.setattr(canaries, "judge", lambda *found: Verdict("passed"))
+
+
 def vote_after_a_crash(seed: int) -> None:
     """A voter that crashed does not vote again in the same term."""
     with World(seed) as world:
@@ -165,6 +172,7 @@ MUTATIONS: list[tuple[Patch, Callable[[int], None], range]] = [
     (clocks_far_apart, leaders_cut_off, range(20)),
     (many_changes_at_once, test_membership.walk, range(60)),
     (health_without_proof, test_rollouts.walk, range(60)),
+    (gate_without_numbers, test_canaries.unmeasured, range(1)),
 ]
 
 
