@@ -97,6 +97,20 @@ class DeployedReplica(Answer):
     reason: str | None = Field(description="Why it is not healthy")
 
 
+class CanaryAt(Answer):
+    """How far a canary is; `step` counts from 1, one more than `steps` is the rest.
+
+    `weight` percent of the requests go to the new revision.
+    """
+
+    step: Count
+    steps: Count
+    weight: Count
+    held_seconds: Count = Field(description="For how long at least the step's weight holds")
+    pause_seconds: Count = Field(description="How long it is to hold; 0: until it is promoted")
+    waits_for: Literal["replicas", "time", "promotion", "measurements"] | None
+
+
 class Deployment(Answer):
     """How the replicas come to a revision; its id is that revision."""
 
@@ -112,6 +126,7 @@ class Deployment(Answer):
     wanted: Count
     available: Count = Field(description="New replicas that have proved themselves")
     reason: str | None = Field(description="Why it failed")
+    canary: CanaryAt | None = Field(description="Where a canary is, while it is under way")
     steps: list[Note] = Field(description="Oldest first")
 
 

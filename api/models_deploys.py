@@ -27,3 +27,10 @@ class RollbackBody(Body):
 
     revision: Annotated[int, Field(ge=1, le=INDEX_MAX)] | None = Field(
         None, description="By default the last one that was healthy")
+
+
+class PromoteBody(Body):
+    """How far to go on; the key is optional."""
+
+    all: Flag = Field(
+        False, description="Of a canary: to all requests; otherwise to its next step")

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from api.times import rfc3339
+from cluster.control.canary import at_step, is_canary, is_last
+from cluster.control.rollout import has_own_volumes
+from cluster.control.specs import old_specs, spec_for
 from cluster.state.model import App, Replica, Revision, Rollout
 from cluster.state.replicas import name_of_slot
 from orchestry.errors import OrchestryError
@@ -47,7 +50,38 @@ def deployment(app: App, rollout: Rollout) -> dict[str, Any]:
         "ended_at": rfc3339(rollout.ended_at_ms),
         "wanted": rollout.wanted, "available": rollout.available,
         "reason": rollout.reason or None,
+        "canary": _canary(app, rollout),
         "steps": [{"timestamp": rfc3339(n.at_ms), "message": n.text} for n in rollout.notes],
+    }
+
+
+def next_canary_step(app: App) -> int:
+    """The step that comes next in the canary that is under way; 0 without one."""
+    rollout = app.rollout
+    spec = spec_for(app)
+    if rollout is None or spec is None:
+        return 0
+    own = any(map(has_own_volumes, (spec, *old_specs(app).values())))
+    at = at_step(app, rollout)
+    if not is_canary(spec, rollout, own_volumes=own) or is_last(
+            rollout, at, spec.deploy.steps):
+        return 0
+    return at.step + 1
+
+
+def _canary(app: App, rollout: Rollout) -> dict[str, Any] | None:
+    """Where a canary is; null for what goes otherwise, or has not begun."""
+    at = rollout.canary
+    spec = spec_for(app) if rollout is app.rollout else None
+    if at is None or spec is None:
+        return None
+    steps = spec.deploy.steps
+    own = at.template == app.made_from
+    return {
+        "step": at.step + 1, "steps": len(steps), "weight": at.weight if own else 0,
+        "held_seconds": at.held_s,
+        "pause_seconds": steps[at.step].pause_s if at.step < len(steps) else 0,
+        "waits_for": at.waits or None,
     }
 
 

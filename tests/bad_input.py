@@ -177,6 +177,9 @@ SPECS: dict[str, list[Any]] = {
         {"strategy": "canary", "steps": [{"weight": 50, "pauseSeconds": 1},
                                          {"weight": 10, "pauseSeconds": 1}]},
         {"strategy": "canary", "steps": [{"weight": 101, "pauseSeconds": 1}]},
+        *({"strategy": "canary", "steps": [{"weight": 50}], "gate": {key: value}}
+          for key, value in (("minRequests", 0), ("maxP95Percent", 99),
+                             ("maxExtraErrorPercent", 101), ("unknown", 1))),
     ],
     "replicas": [3], "unknown": [1], "status": [{}],
 }
@@ -341,6 +344,8 @@ def _of_deployments() -> Iterator[Case]:
         yield Case(f"rollback {body!r}", "POST", f"{SHOP}/rollback", body, 400, "VALIDATION_ERROR")
     yield Case("rollback to what never was", "POST", f"{SHOP}/rollback", b'{"revision": 999999}',
                409, "CONFLICT")
+    for body in (b'{"all": "yes"}', b'{"step": 1}', b'[]'):
+        yield Case(f"promote {body!r}", "POST", f"{SHOP}/promote", body, 400, "VALIDATION_ERROR")
     for verb in ("rollback", "restart", "pause", "resume", "promote"):
         yield Case(f"{verb} of nothing", "POST", f"{SHOP}/{verb}", b"{}", 409, "CONFLICT")
         yield Case(f"{verb} of nobody", "POST", f"/api/v1/apps/nobody/{verb}", b"{}", 404,

@@ -12,7 +12,7 @@ from api.endpoint import checked
 from api.fit import must_fit
 from api.here import answer, app_of, config_of, here, read
 from api.models import AppHeaders, AppPath, ReadQuery, WriteQuery
-from api.models_deploys import DeploymentPath, RollbackBody, UpdateQuery
+from api.models_deploys import DeploymentPath, PromoteBody, RollbackBody, UpdateQuery
 from api.routes import apps
 from api.writes import expected_revision, previewed, propose
 from cluster.state.addresses import addresses
@@ -158,9 +158,17 @@ def resume(path: AppPath, query: WriteQuery, header: AppHeaders) -> Response:
 @blueprint.post(
     "/<app_name>/promote", operation_id="promote_app", responses={200: answers.Steered})
 @checked
-def promote(path: AppPath, query: WriteQuery, header: AppHeaders) -> Response:
-    """Let the deployment that is under way wait for nothing but healthy replicas."""
-    return _steered(SteerRollout(path.app_name, "promote", expected_revision()), "promoted")
+def promote(
+    path: AppPath, query: WriteQuery, header: AppHeaders, body: PromoteBody
+) -> Response:
+    """Let the deployment that is under way wait for nothing but healthy replicas.
+
+    A canary goes on to its next step only, unless `all` is asked for.
+    """
+    app = here().controller.log.state().apps.get(path.app_name)
+    step = 0 if body.all or app is None else views_deploys.next_canary_step(app)
+    return _steered(SteerRollout(
+        path.app_name, "promote", expected_revision(), canary_step=step), "promoted")
 
 
 def _steered(command: SteerRollout, said: str) -> Response:

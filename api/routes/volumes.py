@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 
 from api import answers_volumes as answers
 from api import converging, errors
 from api.access import caller
+from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.here import answer, app_of, here, read
 from api.models import AppPath, WriteHeaders, WriteQuery
@@ -24,7 +24,7 @@ from orchestry.errors import Code, OrchestryError
 
 REMOVE_WAIT_S = 30.0
 
-blueprint = APIBlueprint("volumes", __name__, url_prefix="/api/v1", abp_tags=[{"name": "Volumes"}])
+blueprint = Blueprint("volumes", __name__, url_prefix="/api/v1", abp_tags=[{"name": "Volumes"}])
 
 
 @blueprint.get("/volumes", operation_id="list_volumes", responses={200: answers.Volumes})

@@ -42,6 +42,8 @@ class _Held:
     boot_id: str = ""
     version: int = 0
     peers: frozenset[str] | None = None
+    weights: dict[str, int] = field(default_factory=dict)
+    """Of each app whose requests are shared out, the percentage of the first share."""
     check_s: float = 0.0
     fault: str = ""
     out_since_s: dict[str, float] = field(default_factory=dict)
@@ -97,6 +99,12 @@ class IngressSync:
             held.peers is not None and container_id in held.peers
             for held in self._held.values() if not held.fault
         )
+
+    def shares(self, app: str, weight: int) -> bool:
+        """True when every ingress that answers is known to give a canary of this weight its part.
+        """
+        return all(held.peers is not None and held.weights.get(app) == weight
+                   for held in self._held.values() if not held.fault)
 
     def is_blind(self) -> bool:
         """True while it is not known what the ingresses hold; never without any."""
@@ -189,6 +197,7 @@ class IngressSync:
             wanted.https,
         )
         peers = frozenset(peer.id for route in table.routes for peer in route.peers)
+        weights = {route.app: route.shares[0].weight for route in table.routes if route.shares}
 
         def job() -> IngressState:
             with turn.act(Effect(f"ingress {ingress.name}", "push", target=str(table.version))):
@@ -199,7 +208,7 @@ class IngressSync:
                 return  # asked under an older lease
             if outcome.error is None:
                 held.boot_id, held.version = outcome.value.boot_id, table.version
-                held.peers = peers
+                held.peers, held.weights = peers, weights
                 self._answers(ingress, held)
             else:
                 self._failed(ingress, held, outcome.error, turn.now_s)

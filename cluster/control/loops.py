@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 
 from cluster.clock import Clock
 from cluster.config.effective import Configured
+from cluster.control.canaries import Canaries
 from cluster.control.checks import HealthChecks
 from cluster.control.fleet import Fleet
 from cluster.control.health import HealthMonitor, Prober
 from cluster.control.ingress_sync import IngressSync
 from cluster.control.loop import Loop
+from cluster.control.measure import Measurer
 from cluster.control.observe import Observer
 from cluster.control.reconcile import Reconciler
 from cluster.control.report import Reporter
@@ -49,8 +51,11 @@ def make_loops(
     health = HealthMonitor(prober, fleet, workers, clock, checks)
     scaler = Scaler(
         engine, ingresses, fleet, workers, clock, telemetry=telemetry, configured=configured)
+    measurer = Measurer(ingresses, fleet, workers, clock)
     rollouts = Rollouts(
-        engine, fleet, workers, serves=ingress.serves, is_blind=ingress.is_blind)
+        engine, fleet, workers, serves=ingress.serves, is_blind=ingress.is_blind,
+        canaries=Canaries(fleet, measurer, ingress.shares))
     return [
-        observer, health, scaler, rollouts, reconciler, volumes, ingress, Reporter(fleet),
+        observer, health, scaler, measurer, rollouts, reconciler, volumes, ingress,
+        Reporter(fleet),
     ], observer

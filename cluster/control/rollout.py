@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cluster.state.model import App, Place, Rollout
+from cluster.state.model import App, Canary, Place, Rollout
 from cluster.state.replicas import name_of_slot
 from orchestry.spec.model import AppSpec
 
@@ -55,6 +55,7 @@ class Next:
     old: tuple[Place, ...]
     available: int
     notes: tuple[str, ...] = ()
+    canary: Canary | None = None
 
 
 def has_own_volumes(spec: AppSpec) -> bool:
@@ -84,15 +85,15 @@ def advance(
     """
     template, wanted = app.made_from, app.replicas
     moves = rollout.phase == "running"
-    new, before = _split(app, rollout)
+    new, before = split(app, rollout)
     good = proved(app, rollout, seen, min_healthy_s=min_healthy_s)
     most = len(before)
     if not moves:
         most = max(0, len(new) + len(before) - wanted - limits.surge)
-    leaving = _leaving(before, seen, limits, wanted, good, most=most)
+    leaving = to_leave(before, seen, limits, wanted, good, most=most)
     old = tuple(place for place in before if place not in leaving)
     notes = [
-        f"{_name(app, place)} leaves: {why}" for place, why in sorted(leaving.items())]
+        f"{place_name(app, place)} leaves: {why}" for place, why in sorted(leaving.items())]
 
     own = {(template, slot) for slot in range(1, wanted + 1)}
     there = {one.place for one in seen} | set(old) | {(template, slot) for slot in new}
@@ -107,12 +108,12 @@ def advance(
             continue
         room -= place not in there
         new.append(place[1])
-        notes.append(f"{_name(app, place)} starts: {_why_starts(len(others), wanted)}")
+        notes.append(f"{place_name(app, place)} starts: {_why_starts(len(others), wanted)}")
     available = sum(one.place in own for one in good)
     return Next(tuple(sorted(new)), old, available, tuple(notes))
 
 
-def _split(app: App, rollout: Rollout) -> tuple[list[int], list[Place]]:
+def split(app: App, rollout: Rollout) -> tuple[list[int], list[Place]]:
     """The new slots, and all others that are wanted still; some of the latter may be of the
     new template, with a number above those that are wanted.
     """
@@ -121,7 +122,7 @@ def _split(app: App, rollout: Rollout) -> tuple[list[int], list[Place]]:
     return new, sorted({*rollout.old, *above})
 
 
-def _leaving(
+def to_leave(
     before: Sequence[Place], seen: Sequence[Seen], limits: Limits, wanted: int,
     good: Sequence[Seen], *, most: int,
 ) -> dict[Place, str]:
@@ -175,5 +176,6 @@ def _why_starts(others: int, wanted: int) -> str:
     return f"{wanted} are wanted"
 
 
-def _name(app: App, place: Place) -> str:
+def place_name(app: App, place: Place) -> str:
+    """What notes call a replica."""
     return f"{name_of_slot(app.name, place[1])} of revision {place[0]}"

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from cluster.config.keys import spec_defaults
+from cluster.control.canaries import Canaries
+from cluster.control.canary import is_canary
 from cluster.control.fleet import Fleet
 from cluster.control.loop import Turn
 from cluster.control.report import why_not_healthy
@@ -78,18 +80,20 @@ class Rollouts:
 
     def __init__(
         self, engine: Engine, fleet: Fleet, workers: Workers, *,
-        serves: Callable[[str], bool], is_blind: Callable[[], bool],
+        serves: Callable[[str], bool], is_blind: Callable[[], bool], canaries: Canaries,
     ) -> None:
         self._engine = engine
         self._fleet = fleet
         self._workers = workers
         self._serves = serves
         self._is_blind = is_blind
+        self._canaries = canaries
         self._watched: dict[str, _Watched] = {}
 
     def reset(self) -> None:
         """Each rollout has its whole time again."""
         self._watched = {}
+        self._canaries.reset()
 
     def step(self, turn: Turn) -> None:
         """Look at each rollout that is under way."""
@@ -98,6 +102,7 @@ class Rollouts:
             if app.rollout is not None and app.running and not app.deleting
         }
         self._fleet.deciding.clear()
+        self._canaries.keep_only(rolling)
         if self._fleet.holds(turn.state) or self._fleet.engine_fault:
             self._watched.clear()
             return
@@ -120,15 +125,25 @@ class Rollouts:
         seen = [self._look(one, spec, turn.now_s) for one in observed]
         seen += self._on_their_way(app, seen)
         own = has_own_volumes(spec) or any(map(has_own_volumes, old_specs(app).values()))
-        limits = limits_of(spec, app.replicas, own_volumes=own)
-        found = advance(app, rollout, seen, limits, min_healthy_s=deploy.min_healthy_s)
-        if (found.new, found.old, found.available, app.replicas) != (
-            rollout.new, rollout.old, rollout.available, rollout.wanted
+        if is_canary(spec, rollout, own_volumes=own):
+            found = self._canaries.advance(app, rollout, spec, seen, turn.now_s)
+            failure = self._canaries.failure(app)
+            if failure:
+                self._fail(turn, _Case(app, rollout, spec, observed, seen), failure)
+                return
+        else:
+            limits = limits_of(spec, app.replicas, own_volumes=own)
+            found = advance(app, rollout, seen, limits, min_healthy_s=deploy.min_healthy_s)
+        if (found.new, found.old, found.available, app.replicas, found.canary) != (
+            rollout.new, rollout.old, rollout.available, rollout.wanted, rollout.canary
         ):
             self._fleet.deciding.add(app.name)
             turn.propose(f"rollout:{app.name}", StepRollout(
                 app.name, rollout.id, rollout.step, found.new, found.old, found.available,
-                app.replicas, found.notes))
+                app.replicas, found.notes, found.canary))
+            return
+        if found.canary is not None and found.canary.waits not in ("", "replicas"):
+            self._watched.pop(app.name, None)  # it waits for no replica
             return
         if rollout.phase == "failed":
             return
@@ -177,11 +192,16 @@ class Rollouts:
         if watched.lines is None:
             self._ask(app, watched, late)
             return
-        reason = self._reason(app, late, deploy.progress_deadline_s)
+        self._fail(turn, case, self._reason(app, late, deploy.progress_deadline_s), watched.lines)
+
+    def _fail(
+        self, turn: Turn, case: _Case, reason: str, lines: tuple[str, ...] = ()
+    ) -> None:
+        app, rollout = case.app, case.rollout
         again = rollout.kind == "rollback"  # nothing better is known than what it goes back to
         turn.propose(f"rollout:{app.name}", EndRollout(
-            app.name, rollout.id, "overdue" if again else "failed", reason, watched.lines,
-            roll_back=deploy.auto_rollback and not again, step=rollout.step))
+            app.name, rollout.id, "overdue" if again else "failed", reason, lines,
+            roll_back=case.spec.deploy.auto_rollback and not again, step=rollout.step))
 
     def _ask(self, app: App, watched: _Watched, late: Container | None) -> None:
         if late is None:

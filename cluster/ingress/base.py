@@ -18,11 +18,23 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """`weight` percent of a route's requests, and the ids of the peers that get them.
+
+    With 0 they get none, unless no other peer of the route is there.
+    """
+
+    weight: int
+    peers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """Requests for one of `hosts` whose path starts with `path` go to one of `peers`.
 
     No peers means that the app is known but nothing can serve it: a JSON 503. With `wakes`
-    requests wait instead, `wake_timeout_s` at most, until there is a peer.
+    requests wait instead, `wake_timeout_s` at most, until there is a peer. With `shares` each
+    peer is in one of them, and those of a share without peers go to the others.
     """
 
     app: str
@@ -31,6 +43,7 @@ class Route:
     peers: tuple[Peer, ...]
     wakes: bool = False
     wake_timeout_s: float = 30.0
+    shares: tuple[Share, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +98,8 @@ class PeerStats:
 
     `latency_counts[i]` counts answers whose first byte came within
     `IngressStats.latency_bounds_ms[i]` (and after the bound before); the last one is beyond.
+    `retried` are requests that it was sent and did not take, which went to another peer; None
+    from an ingress that does not count them.
     """
 
     app: str
@@ -94,6 +109,7 @@ class PeerStats:
     in_flight: int
     bytes_sent: int
     latency_counts: tuple[int, ...]
+    retried: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,8 @@ def _table_json(table: Table) -> dict[str, object]:
                 ],
                 **({"wakes": True, "wake_timeout_s": route.wake_timeout_s}
                    if route.wakes else {}),
+                **({"shares": [{"weight": s.weight, "peers": s.peers} for s in route.shares]}
+                   if route.shares else {}),
             }
             for route in table.routes
         ],
@@ -151,6 +153,7 @@ def _stats(answer: dict[str, Any]) -> IngressStats:
                 app, peer_id, int(counts["requests"]), int(counts["errors"]),
                 int(counts["in_flight"]), int(counts["bytes_sent"]),
                 tuple(int(n) for n in counts["latency_counts"]),
+                int(counts["retried"]) if "retried" in counts else None,
             )
             for app, by_peer in answer["apps"].items()
             for peer_id, counts in by_peer.items()

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from cluster.state.commands_rollouts import EndRollout, SteerRollout, StepRollout
 from cluster.state.commands_secrets import DeleteSecret, ResealSecret, SetSecret
 from cluster.state.commands_volumes import EndVolumeRemoval, NameVolumes, RemoveVolume
-from cluster.state.model import App, EventRecord, Place, Release, Replica, Secret, Token
+from cluster.state.model import App, EventRecord, Release, Replica, Secret, Token
 
 # Beside what is defined here.
 __all__ = [
-    "DeleteSecret", "EndVolumeRemoval", "NameVolumes", "RemoveVolume", "ResealSecret", "SetSecret"]
+    "DeleteSecret", "EndRollout", "EndVolumeRemoval", "NameVolumes", "RemoveVolume",
+    "ResealSecret", "SetSecret", "SteerRollout", "StepRollout",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,46 +96,6 @@ class RestartApp:
 
     app: str
     expected_revision: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SteerRollout:
-    """Pause the rollout that is under way, let it go on, or let it wait for nothing but health."""
-
-    app: str
-    verb: Literal["pause", "resume", "promote"]
-    expected_revision: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StepRollout:
-    """Leader: which replicas are wanted from now on, decided when `step` steps were done."""
-
-    app: str
-    id: int
-    step: int
-    new: tuple[int, ...]
-    old: tuple[Place, ...]
-    available: int
-    wanted: int
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class EndRollout:
-    """Leader: a rollout is done, has failed, or (a rollback, which goes on) takes too long.
-
-    `lines` are the last ones of a replica that never got healthy. With `roll_back` the last
-    healthy revision comes back. Decided when `step` steps were done; None is from before.
-    """
-
-    app: str
-    id: int
-    outcome: Literal["done", "failed", "overdue"]
-    reason: str = ""
-    lines: tuple[str, ...] = ()
-    roll_back: bool = False
-    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,25 @@ class RolloutNote:
     text: str
 
 
+CanaryWait = Literal["", "replicas", "time", "promotion", "measurements"]
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """How far a rollout by weights is: at which of the spec's steps, counted from 0.
+
+    `weight` percent of the requests go to replicas of `template`, which is that of the rollout
+    before until this one has replicas; so many as there are steps stand for the end, in which
+    the old ones leave. The step's weight has been in force for at least `held_s`.
+    """
+
+    step: int = 0
+    template: int = 0
+    weight: int = 0
+    held_s: int = 0
+    waits: CanaryWait = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Rollout:
     """How the replicas of an app come to a template; `id` is the revision that it brings about.
@@ -94,6 +113,7 @@ class Rollout:
     ended_at_ms: int = 0
     reason: str = ""
     notes: tuple[RolloutNote, ...] = ()
+    canary: Canary | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,8 +395,8 @@ def owners_of(apps: Map[str, App]) -> Map[str, str]:
 
 
 __all__ = [
-    "App", "Applied", "ClusterState", "ControllerInfo", "EventRecord", "Health", "Leadership",
-    "Member", "Phase", "Place", "Release", "ReleaseApp", "ReleaseRevision", "Replica", "Restore",
-    "Revision", "Rollout", "RolloutNote", "Secret", "SecretVersion", "Token", "VolumeRemoval",
-    "owners_of",
+    "App", "Applied", "Canary", "CanaryWait", "ClusterState", "ControllerInfo", "EventRecord",
+    "Health", "Leadership", "Member", "Phase", "Place", "Release", "ReleaseApp",
+    "ReleaseRevision", "Replica", "Restore", "Revision", "Rollout", "RolloutNote", "Secret",
+    "SecretVersion", "Token", "VolumeRemoval", "owners_of",
 ]

@@ -15,6 +15,7 @@ from cluster.state import commands as c
 from cluster.state.config import settled_addresses
 from cluster.state.model import (
     App,
+    Canary,
     ClusterState,
     Place,
     Revision,
@@ -138,14 +139,20 @@ def steer(state: ClusterState, command: c.SteerRollout, stamp: c.Stamp) -> Step:
             Code.CONFLICT, f"Deployment {rollout.id} of application '{app.name}' has failed: it "
             "waits already; resume it, roll back or update")
     phase: RolloutPhase = "paused" if command.verb == "pause" else "running"
-    promoted = rollout.promoted or command.verb == "promote"
+    promotes = command.verb == "promote"
+    canary = rollout.canary
+    if promotes and command.canary_step > (canary.step if canary is not None else 0):
+        canary = replace(
+            canary or Canary(), step=command.canary_step, held_s=0, waits="replicas")
+    promoted = rollout.promoted or (promotes and not command.canary_step)
     value = (("revision", app.revision), ("deployment", rollout.id), ("phase", phase))
-    if (phase, promoted) == (rollout.phase, rollout.promoted):
+    if (phase, promoted, canary) == (rollout.phase, rollout.promoted, rollout.canary):
         return state, value
     said = {"pause": "paused", "resume": "resumed", "promote": "promoted"}[command.verb]
     after = replace(
-        rollout, phase=phase, promoted=promoted, reason="", overdue=False, step=rollout.step + 1,
-        changed_at_ms=stamp.at_ms, notes=_noted(rollout, stamp, f"{said} by request"))
+        rollout, phase=phase, promoted=promoted, canary=canary, reason="", overdue=False,
+        step=rollout.step + 1, changed_at_ms=stamp.at_ms,
+        notes=_noted(rollout, stamp, f"{said} by request"))
     state = tell(state, stamp, "config", app.name, f"Deployment {rollout.id} {said}",
                  deployment=rollout.id)
     return with_app(state, replace(app, rollout=after)), value
@@ -162,8 +169,8 @@ def step_rollout(state: ClusterState, command: c.StepRollout, stamp: c.Stamp) ->
         return state, ()
     after = replace(
         rollout, new=command.new, old=command.old, step=rollout.step + 1,
-        available=command.available, wanted=command.wanted, changed_at_ms=stamp.at_ms,
-        notes=_noted(rollout, stamp, *command.notes))
+        available=command.available, wanted=command.wanted, canary=command.canary,
+        changed_at_ms=stamp.at_ms, notes=_noted(rollout, stamp, *command.notes))
     return with_app(state, replace(app, rollout=after)), ()
 
 
@@ -257,13 +264,22 @@ def _begun(app: App, revision: int, template: int, kind: RolloutKind, stamp: c.S
         revision, kind, app.revision, stamp.at_ms, changed_at_ms=stamp.at_ms,
         new=tuple(place[1] for place in places if place in own),
         old=tuple(place for place in places if place not in own),
-        wanted=app.replicas if app.running else 0)
+        wanted=app.replicas if app.running else 0,
+        canary=_carried(app, template) if kind == "update" else None)
     if app.running and (app.rollout is not None or template != app.made_from):
         return rollout
     why = "no replica has to be replaced" if app.running else "the application does not run"
     return replace(
         rollout, phase="done", ended_at_ms=stamp.at_ms, available=len(rollout.new),
         notes=(RolloutNote(stamp.at_ms, why),))
+
+
+def _carried(app: App, template: int) -> Canary | None:
+    """Whose share of the requests an update takes over, until it has replicas of its own."""
+    before = app.rollout.canary if app.rollout is not None else None
+    if before is None or not before.template:
+        return None
+    return replace(before, step=before.step if before.template == template else 0, held_s=0)
 
 
 def _places(app: App) -> tuple[Place, ...]:

@@ -130,9 +130,15 @@ class Calls(ReleaseCalls[R, S], SecretCalls[R, S], VolumeCalls[R, S]):
         """Let a deployment that is paused or has failed go on."""
         return self._write("POST", app_path(app_name, "/resume"), None, key=idempotency_key)
 
-    def promote_app(self, app_name: str, *, idempotency_key: str | None = None) -> R:
-        """Let the deployment that is under way wait for nothing but healthy replicas."""
-        return self._write("POST", app_path(app_name, "/promote"), None, key=idempotency_key)
+    def promote_app(
+        self, app_name: str, *, all: bool = False, idempotency_key: str | None = None
+    ) -> R:
+        """Let the deployment that is under way wait for nothing but healthy replicas.
+
+        A canary goes on to its next step, with `all` to the end.
+        """
+        body = {"all": True} if all else {}
+        return self._write("POST", app_path(app_name, "/promote"), body, key=idempotency_key)
 
     def list_deployments(self, app_name: str) -> R:
         """The last deployments of an app, newest first."""

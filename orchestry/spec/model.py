@@ -128,10 +128,26 @@ class Termination:
 
 @dataclass(frozen=True, slots=True)
 class CanaryStep:
-    """Share of the traffic for the new revision, and how long it is held."""
+    """Percent of the requests for the new revision, and how long that is held.
+
+    A `pause_s` of 0: until somebody promotes it.
+    """
 
     weight: int
-    pause_s: int
+    pause_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """How much worse than the old replicas the new ones may do, by the ingress's measurements.
+
+    `extra_error_percent` are points beside the old share of failed requests, `p95_percent` is
+    relative to the old latency; `min_requests` of each kind are needed to tell.
+    """
+
+    extra_error_percent: int = 1
+    p95_percent: int = 200
+    min_requests: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +158,7 @@ class Deploy:
     max_surge: int = 1
     max_unavailable: int = 0
     steps: tuple[CanaryStep, ...] = ()
+    gate: Gate | None = None
     min_healthy_s: int = 5
     progress_deadline_s: int = 300
     auto_rollback: bool = True

@@ -181,11 +181,13 @@ def unknown_zones(scaling: Scaling) -> tuple[Problem, ...]:
 def unsupported(spec: AppSpec) -> tuple[Problem, ...]:
     """What `spec` asks for and this version does not carry out yet."""
     found = list(unknown_zones(spec.scaling))
-    if spec.deploy.strategy == "canary":
+    if spec.deploy.strategy == "canary" and spec.type != "http":
         found.append(Problem(
-            "deploy.strategy",
-            "canary is not carried out by this version: use rolling or recreate",
-        ))
+            "deploy.strategy", "canary shares HTTP requests out: use it with type http only"))
+    if spec.deploy.strategy == "canary" and any(one.per_replica for one in spec.volumes):
+        found.append(Problem(
+            "deploy.strategy", "canary runs old and new replicas beside one another, which "
+            "volumes with perReplica do not allow: use rolling or recreate"))
     for i, variable in enumerate(spec.environment):
         if variable.source == "sdk" and variable.key == "instance.ip":
             found.append(Problem(

@@ -42,6 +42,8 @@ HOSTS_MAX: Final = 64
 HEADERS_MAX: Final = 32
 SCHEDULES_MAX: Final = 64
 STEPS_MAX: Final = 32
+P95_PERCENT_MAX: Final = 10_000
+REQUESTS_MAX: Final = 1_000_000
 LABELS_MAX: Final = 64
 
 SDK_KEYS: Final = (
@@ -298,10 +300,15 @@ _DEPLOY = Section(
         Key("steps", "steps", ListOf(
             Section(m.CanaryStep, (
                 Key("weight", "weight", integer(1, 100), required=True),
-                Key("pauseSeconds", "pause_s", integer(0, WINDOW_MAX_S), required=True),
+                Key("pauseSeconds", "pause_s", integer(0, WINDOW_MAX_S)),
             )),
             least=1, most=STEPS_MAX,
         ), only=("strategy", "canary")),
+        Key("gate", "gate", Section(m.Gate, (
+            Key("maxExtraErrorPercent", "extra_error_percent", integer(0, 100)),
+            Key("maxP95Percent", "p95_percent", integer(100, P95_PERCENT_MAX)),
+            Key("minRequests", "min_requests", integer(1, REQUESTS_MAX)),
+        )), only=("strategy", "canary")),
         Key("minHealthySeconds", "min_healthy_s", integer(0, PROBE_MAX_S)),
         Key("progressDeadlineSeconds", "progress_deadline_s", integer(1, WINDOW_MAX_S)),
         Key("autoRollback", "auto_rollback", boolean()),
@@ -322,6 +329,11 @@ _DEPLOY = Section(
             lambda v: "" if all(
                 one.weight < two.weight for one, two in zip(v.steps, v.steps[1:], strict=False)
             ) else "must have growing weights",
+        ),
+        Rule(
+            "gate", ("steps", "gate"),
+            lambda v: "has nothing to compare with at a weight of 100: end with a lower one"
+            if v.gate is not None and any(step.weight == 100 for step in v.steps) else "",
         ),
     ),
 )

@@ -33,7 +33,9 @@ declare class Orchestry {
   restartApp(appName: string, options?: Orchestry.WriteOptions): Promise<Orchestry.Revised>;
   pauseApp(appName: string, options?: Orchestry.WriteOptions): Promise<Orchestry.Steered>;
   resumeApp(appName: string, options?: Orchestry.WriteOptions): Promise<Orchestry.Steered>;
-  promoteApp(appName: string, options?: Orchestry.WriteOptions): Promise<Orchestry.Steered>;
+  /** A canary goes on to its next step, with `all` to the end. */
+  promoteApp(appName: string, options?: Orchestry.WriteOptions & { all?: boolean }):
+    Promise<Orchestry.Steered>;
   listDeployments(appName: string): Promise<Orchestry.Deployments>;
   getDeployment(appName: string, deployment: number): Promise<Orchestry.DeploymentDetail>;
 
@@ -171,7 +173,7 @@ declare namespace Orchestry {
   }
   interface Revised { message: string; app_name: string; revision: number; deployment: number }
   interface Steered { message: string; app_name: string; deployment: number; phase: Phase }
-  type Phase = 'running' | 'paused' | 'failed' | 'done' | 'superseded' | 'stopped';
+  type Phase = import('./src/deploys.js').Phase;
   interface Revisions {
     app_name: string;
     revisions: {
@@ -180,24 +182,10 @@ declare namespace Orchestry {
     }[];
     total: number;
   }
-  interface Deployment {
-    id: number;
-    app_name: string;
-    kind: 'update' | 'rollback' | 'restart';
-    phase: Phase;
-    revision: number; previous_revision: number;
-    started_at: string; changed_at: string; ended_at: string | null;
-    wanted: number; available: number;
-    reason: string | null;
-    steps: { timestamp: string; message: string }[];
-  }
-  interface DeploymentDetail extends Deployment {
-    replicas: {
-      name: string; revision: number; role: 'new' | 'old' | 'leaving'; status: string;
-      health: string; reason: string | null;
-    }[];
-  }
-  interface Deployments { app_name: string; deployments: Deployment[]; total: number }
+  type CanaryAt = import('./src/deploys.js').CanaryAt;
+  type Deployment = import('./src/deploys.js').Deployment;
+  type DeploymentDetail = import('./src/deploys.js').DeploymentDetail;
+  type Deployments = import('./src/deploys.js').Deployments;
   /** Null where nothing was measured. */
   interface Load {
     cpu_percent: number | null;

@@ -10,15 +10,17 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from cluster.ingress.base import Peer
+from cluster.ingress.base import IngressError, Peer, Route, Share
 from cluster.ingress.client import NginxIngress
 from cluster.ingress.local import LocalNginx
 from tests.ingress_parts import (
     DEADLINE_S,
+    Replica,
     ask,
     counters,
     one_route,
@@ -185,3 +187,68 @@ def _post_table(
     answer = json.loads(text)
     assert isinstance(answer, dict)
     return int(head.split()[1]), answer
+
+
+def shared(*shares: tuple[int, list[Replica]]) -> Route:
+    """A route whose replicas get so many percent of the requests."""
+    route = one_route(*(replica.peer for _, some in shares for replica in some))
+    return replace(route, shares=tuple(
+        Share(weight, tuple(replica.name for replica in some)) for weight, some in shares))
+
+
+def test_shares_are_exact_whatever_the_replicas_do(
+    nginx: LocalNginx, ingress: NginxIngress
+) -> None:
+    """Of 1,000 requests that percentage, give or take one for each worker.
+
+    However many replicas share it, and while one of them is busy with a slow one.
+    """
+    with replicas("new", "old-1", "old-2", "old-3", "gone") as (new, *rest, gone):
+        with ThreadPoolExecutor(1) as pool:
+            for version, weight in enumerate((10, 33, 0, 100), 1):
+                ingress.push(table(version, shared((weight, [new]), (100 - weight, rest),
+                                                   (0, [gone]))))
+                before = len(new.seen)
+                slow = None
+                if weight == 33:
+                    slow = pool.submit(ask, nginx.port, "shop.localhost", "/slow")
+                for _ in range(1_000):
+                    assert ask(nginx.port, "shop.localhost").status == 200
+                for one in (new, *rest):
+                    one.release.set()
+                if slow is not None:
+                    assert slow.result().status == 200
+                assert abs(len(new.seen) - before - 10 * weight) <= 3
+        assert gone.seen == []
+
+
+def test_a_share_without_peers_goes_to_the_others(
+    nginx: LocalNginx, ingress: NginxIngress
+) -> None:
+    """Whether they are not there, refuse connections or are all that there is."""
+    with replicas("new", "old") as (new, old):
+        ingress.push(table(1, shared((50, []), (50, [old]))))
+        assert {ask(nginx.port, "shop.localhost").text for _ in range(20)} == {"old"}
+        ingress.push(table(2, shared((50, []), (0, [old]))))
+        assert {ask(nginx.port, "shop.localhost").text for _ in range(20)} == {"old"}
+        ingress.push(table(3, shared((50, [new]), (50, [old]))))
+        new.close()
+        answers = [ask(nginx.port, "shop.localhost") for _ in range(40)]
+        assert {answer.text for answer in answers} == {"old"}
+        until(lambda: (counters(ingress, "new").retried or 0) >= 1, "the tries are counted")
+        assert counters(ingress, "new").requests == 0
+        assert counters(ingress, "old").requests == 80
+
+
+@pytest.mark.parametrize("share", [
+    {"weight": 101, "peers": []}, {"weight": 1.5, "peers": []}, {"peers": []}, {"weight": 1}, 7,
+    {"weight": 1, "peers": [7]},
+])
+def test_a_bad_share_is_refused(ingress: NginxIngress, share: object) -> None:
+    """With its place; the table that was held stays."""
+    ingress.push(table(1))
+    body = json.dumps({"cluster_id": "c1", "epoch": 1, "version": 2, "routes": [
+        {"app": "shop", "path": "/", "hosts": [], "peers": [], "shares": [share]}]}).encode()
+    with pytest.raises(IngressError, match=r"routes\[0\]\.shares\[0\]"):
+        ingress._call("POST", "/table", body)
+    assert ingress.state().version == 1

@@ -8,6 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from cluster.state.commands import EndRollout, StepRollout
+from cluster.state.model import Canary
 from tests.api.support import SPEC, Loops, Node, make, spec
 
 APP = "/api/v1/apps/shop"
@@ -139,8 +140,8 @@ def test_an_update_is_bound_to_key_and_revision(running: tuple[Node, FlaskClient
 
 @pytest.mark.parametrize(("document", "field"), [
     (spec("other"), "metadata.name"),
-    (spec(deploy={"strategy": "canary", "steps": [{"weight": 5, "pauseSeconds": 1}]}),
-     "deploy.strategy"),
+    (spec(deploy={"strategy": "canary", "steps": [{"weight": 5}]},
+          spec={**SPEC["spec"], "type": "tcp"}), "deploy.strategy"),
     (spec(spec={**SPEC["spec"], "color": "red"}), "spec.color"),
 ])
 def test_bad_specs(document: Any, field: str) -> None:
@@ -209,6 +210,30 @@ def test_pause_resume_promote(running: tuple[Node, FlaskClient]) -> None:
         assert answer.status_code == 200
         assert (answer.get_json()["deployment"], answer.get_json()["phase"]) == (
             deployment, phase)
+
+
+def test_a_canary_is_promoted_step_by_step(running: tuple[Node, FlaskClient]) -> None:
+    """Where it is, is told; without `all` it goes on to the next step only."""
+    node, client = running
+    steps = [{"weight": 10, "pauseSeconds": 60}, {"weight": 50}]
+    deployment = updated(client, spec(
+        deploy={"strategy": "canary", "steps": steps},
+        spec={**SPEC["spec"], "image": "shop:2"}))["deployment"]
+    path = f"{APP}/deployments/{deployment}"
+    assert client.get(path).get_json()["canary"] is None
+    old = node.log.state().apps["shop"].rollout.old  # type: ignore[union-attr]
+    node.submit(StepRollout("shop", deployment, 0, (1,), old, 1, 2, (),
+                            Canary(0, deployment, 10, 15, "time")))
+    assert client.get(path).get_json()["canary"] == {
+        "step": 1, "steps": 2, "weight": 10, "held_seconds": 15, "pause_seconds": 60,
+        "waits_for": "time"}
+    assert client.post(f"{APP}/promote").status_code == 200
+    found = client.get(path).get_json()["canary"]
+    assert (found["step"], found["pause_seconds"], found["waits_for"]) == (2, 0, "replicas")
+    assert client.post(f"{APP}/promote", json={"all": True}).status_code == 200
+    rollout = node.log.state().apps["shop"].rollout
+    assert rollout is not None
+    assert rollout.promoted
 
 
 def test_a_rollback_takes_no_host_that_was_reserved_since(

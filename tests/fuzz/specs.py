@@ -44,7 +44,8 @@ FULL: dict[str, Any] = {
                     "headers": [{"name": "X-A", "value": "b"}],
                     "expectedStatusCodes": [200, 204], "periodSeconds": 10},
     "termination": {"drainSeconds": 5, "terminationGracePeriodSeconds": 5},
-    "deploy": {"strategy": "canary", "steps": [{"weight": 10, "pauseSeconds": 5}]},
+    "deploy": {"strategy": "canary", "steps": [{"weight": 10, "pauseSeconds": 5}],
+               "gate": {"maxExtraErrorPercent": 2, "maxP95Percent": 150, "minRequests": 50}},
 }
 SEEDS: tuple[bytes, ...] = (
     b"\x00" + json.dumps(FULL).encode(),

@@ -11,6 +11,7 @@
  *
  * Environment: PORT (8080), SICK=1 (starts sick), START_DELAY_MS (before it listens),
  * TERM_DELAY_MS (goes on serving so long after SIGTERM), TERM_IGNORE=1,
+ * FAILING=1 (500 for all but /health),
  * BANNER_BYTES=N (first prints a line of N bytes and one that is no UTF-8).
  */
 #include <arpa/inet.h>
@@ -33,6 +34,7 @@
 
 extern char **environ;
 static volatile int sick;
+static int failing;
 static char host[256];
 
 struct conn {
@@ -263,7 +265,8 @@ static int serve(struct conn *c, const char *head, char *body)
         sick = 0;
     sleep_ms(query(target, "delay", 0));
     burn_ms(query(target, "cpu", 0));
-    long status = query(target, "status", !strcmp(path, "/health") && sick ? 500 : 200);
+    int bad = strcmp(path, "/health") ? failing : sick;
+    long status = query(target, "status", bad ? 500 : 200);
     size_t bytes = answer_body(path, head, received, body);
     long size = query(target, "size", 0);
     if (size > 0) {
@@ -329,6 +332,7 @@ int main(void)
     setvbuf(stdout, NULL, _IOLBF, 0);
     gethostname(host, sizeof host - 1);
     sick = (int)env_number("SICK", 0);
+    failing = (int)env_number("FAILING", 0);
     sigemptyset(&term);
     sigaddset(&term, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &term, NULL);

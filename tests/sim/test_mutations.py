@@ -14,6 +14,8 @@ from cluster.consensus.applier import Applier
 from cluster.consensus.follower import Follower
 from cluster.consensus.journal import Journal
 from cluster.consensus.node import RaftNode
+from cluster.control import canaries
+from cluster.control.gate import Verdict
 from cluster.control.lease_keeper import LeaseKeeper
 from cluster.control.loop import Turn
 from cluster.control.rollouts import Rollouts
@@ -21,7 +23,14 @@ from cluster.control.volumes import VolumeKeeper
 from cluster.engine.base import EngineError
 from cluster.engine.fake import FakeEngine
 from cluster.state.model import App
-from tests.sim import test_fleet, test_membership, test_raft, test_rollouts, test_volumes
+from tests.sim import (
+    test_canaries,
+    test_fleet,
+    test_membership,
+    test_raft,
+    test_rollouts,
+    test_volumes,
+)
 from tests.sim.fleet_world import FleetWorld
 from tests.sim.storage import _File
 from tests.sim.world import World
@@ -132,6 +141,11 @@ def volumes_removed_before_they_are_named(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(VolumeKeeper, "_clear", broken)
 
 
+def gate_without_numbers(patch: pytest.MonkeyPatch) -> None:
+    """What was not measured passes."""
+    patch.setattr(canaries, "judge", lambda *found: Verdict("passed"))
+
+
 def vote_after_a_crash(seed: int) -> None:
     """A voter that crashed does not vote again in the same term."""
     with World(seed) as world:
@@ -199,6 +213,7 @@ MUTATIONS: list[tuple[Patch, Callable[[int], None], range]] = [
     (health_without_proof, test_rollouts.walk, range(60)),
     (volumes_go_with_containers, test_volumes.walk, range(10)),
     (volumes_removed_before_they_are_named, test_volumes.walk, range(20)),
+    (gate_without_numbers, test_canaries.unmeasured, range(1)),
 ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from cluster.state import commands as c
-from cluster.state.model import App, Replica, Secret, SecretVersion, Token
+from cluster.state.model import App, Canary, Replica, Secret, SecretVersion, Token
 from cluster.state.step import REPLICAS_MAX
 from orchestry.access import ROLES
 
@@ -66,12 +66,15 @@ COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
         c.RollBackApp, app=_APPS, revision=st.none() | st.integers(1, 8)),
     c.RestartApp: st.builds(c.RestartApp, app=_APPS),
     c.SteerRollout: st.builds(
-        c.SteerRollout, app=_APPS, verb=st.sampled_from(["pause", "resume", "promote"])),
+        c.SteerRollout, app=_APPS, verb=st.sampled_from(["pause", "resume", "promote"]),
+        canary_step=st.integers(0, 3)),
     c.StepRollout: st.builds(
         c.StepRollout, app=_APPS, id=st.integers(1, 8), step=_COUNTS,
         new=st.lists(_COUNTS, max_size=3).map(tuple), available=_COUNTS, wanted=_COUNTS,
         old=st.lists(st.tuples(st.integers(1, 8), _COUNTS), max_size=3).map(tuple),
-        notes=st.lists(_TEXTS, max_size=2).map(tuple)),
+        notes=st.lists(_TEXTS, max_size=2).map(tuple),
+        canary=st.none() | st.builds(
+            Canary, step=_COUNTS, template=st.integers(0, 8), weight=st.integers(0, 100))),
     c.EndRollout: st.builds(
         c.EndRollout, app=_APPS, id=st.integers(1, 8), reason=_TEXTS,
         outcome=st.sampled_from(["done", "failed", "overdue"]), roll_back=st.booleans(),

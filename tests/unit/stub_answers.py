@@ -26,7 +26,7 @@ CLUSTER = {"node_id": "c1", "leader_id": "c2", "term": 7, "level": 1, "nodes": [
 DEPLOYMENT = {
     "id": 9, "app_name": "web", "kind": "update", "phase": "done", "revision": 9,
     "previous_revision": 7, "started_at": None, "changed_at": "2026-01-01T00:00:02Z",
-    "ended_at": "2026-01-01T00:00:02Z", "wanted": 3, "available": 1, "reason": None,
+    "ended_at": "2026-01-01T00:00:02Z", "wanted": 3, "available": 1, "reason": None, "canary": None,
     "steps": [{"timestamp": "2026-01-01T00:00:01Z", "message": "web-1 starts"}]}
 ANSWERS: dict[tuple[str, str], Any] = {
     ("POST", "/api/v1/apps/register"): {"message": "m", "app_name": "web", "status": "registered"},

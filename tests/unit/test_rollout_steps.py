@@ -12,7 +12,7 @@ from cluster.state import commands as c
 from cluster.state.backup import lines
 from cluster.state.codec import decode_snapshot, encode_snapshot
 from cluster.state.machine import apply
-from cluster.state.model import App, Applied, ClusterState, Replica
+from cluster.state.model import App, Applied, Canary, ClusterState, Replica
 from cluster.state.rollouts import DEPLOYMENTS_MAX, REVISIONS_MAX
 from cluster.state.status import app_status, converged
 from cluster.state.template import key_of
@@ -304,3 +304,45 @@ def test_a_backup_keeps_a_rollout_within_its_parts() -> None:
     found = list(lines(shop.state, {}))
     assert max(map(len, found)) < 600_000
     assert any(b'"rollout"' in line for line in found)
+
+
+def canary(app: App) -> Canary | None:
+    """Where the canary of the present rollout is."""
+    assert app.rollout is not None
+    return app.rollout.canary
+
+
+def test_a_canary_is_promoted_to_the_next_step_or_to_the_end() -> None:
+    """Once for each step that was seen; the end waits for nothing but health."""
+    shop = Shop()
+    first = shop.app.made_from
+    second = shop.update()
+    shop.do(c.SteerRollout("shop", "promote", canary_step=1))
+    assert canary(shop.app) == Canary(1, waits="replicas")
+    shop.do(c.StepRollout(
+        "shop", second, 1, (1,), ((first, 1), (first, 2)), 1, 2, ("why",),
+        Canary(1, second, 10, 5, "promotion")))
+    for _ in range(2):
+        shop.do(c.SteerRollout("shop", "promote", canary_step=2))
+        assert canary(shop.app) == Canary(2, second, 10, 0, "replicas")
+    assert shop.app.rollout is not None
+    assert not shop.app.rollout.promoted
+    shop.do(c.SteerRollout("shop", "promote"))
+    assert shop.app.rollout is not None
+    assert shop.app.rollout.promoted
+
+
+def test_an_update_takes_over_the_share_of_the_canary_before() -> None:
+    """Until it has replicas; of the same template it goes on where it was. A rollback has none."""
+    shop = Shop()
+    first = shop.app.made_from
+    second = shop.update()
+    at = Canary(1, second, 10, 30, "time")
+    shop.do(c.StepRollout(
+        "shop", second, 0, (1,), ((first, 1), (first, 2)), 1, 2, (), at))
+    shop.update(scaling={"maxReplicas": 9})
+    assert canary(shop.app) == replace(at, held_s=0)
+    shop.update("shop:3")
+    assert canary(shop.app) == Canary(0, second, 10, 0, "time")
+    shop.do(c.RollBackApp("shop"))
+    assert canary(shop.app) is None

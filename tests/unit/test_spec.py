@@ -140,6 +140,18 @@ def test_what_this_version_cannot_carry_out_is_named() -> None:
     assert unsupported(parse_app(minimal())) == ()
 
 
+@pytest.mark.parametrize("more", [
+    {"type": "tcp", "ports": [{"containerPort": 80, "protocol": "TCP"}]},
+    {"volumes": [{"name": "d", "mountPath": "/d", "perReplica": True}]},
+])
+def test_a_canary_needs_http_and_replicas_beside_one_another(more: dict[str, Any]) -> None:
+    """Weights are of requests, and no volume is written by two."""
+    document = minimal(deploy={"strategy": "canary", "steps": [{"weight": 5}]})
+    assert unsupported(parse_app(document)) == ()
+    document["spec"].update(more)
+    assert [problem.field for problem in unsupported(parse_app(document))] == ["deploy.strategy"]
+
+
 @pytest.mark.parametrize(
     "image",
     [
@@ -235,6 +247,7 @@ DOCUMENTS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
             {}, {"strategy": "recreate"}, {"strategy": "rolling", "maxSurge": 0,
                                            "maxUnavailable": 1},
             {"strategy": "canary", "steps": [{"weight": 5, "pauseSeconds": 0}]},
+            {"strategy": "canary", "steps": [{"weight": 5}], "gate": {"minRequests": 9}},
         ]),
     },
 )

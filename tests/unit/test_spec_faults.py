@@ -243,6 +243,9 @@ def test_a_bad_value_is_named_alone(path: str, value: object, suffix: str) -> No
             ]}},
             "deploy.steps",
         ),
+        ({"deploy": {"gate": {}}}, "deploy.gate"),
+        ({"deploy": {"strategy": "canary", "gate": {}, "steps": [{"weight": 100}]}},
+         "deploy.gate"),
     ],
 )
 def test_rules_over_several_fields(section: dict[str, Any], field: str) -> None:

@@ -128,6 +128,7 @@ end
 
 local function leave(request)
     peers.release(request.peer)
+    request.peer.retried = request.peer.retried + 1
     if connect_failed(request.tries) then
         peers.avoid(request.peer)
         request.tried = request.tried or {}
@@ -151,7 +152,8 @@ function M.balance()
             balancer.set_timeouts(CONNECT_TIMEOUT_S, UPGRADED_IDLE_S, UPGRADED_IDLE_S)
         end
     end
-    local peer = peers.pick(request.route.peers, request.tried)
+    local tried = request.tried or (request.tries > 0 and {}) or nil
+    local peer = peers.pick(request.route, tried)
     request.peer = peer
     request.tries = request.tries + 1
     peers.acquire(peer)

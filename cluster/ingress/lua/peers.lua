@@ -7,6 +7,7 @@ local AVOIDED, TRIED = 1e6, 1e9   -- above any possible number of requests per w
 local known = ngx.shared.orchestry_peers
 local dirty, dirty_count = {}, 0
 local states = {}             -- by app, id, address and port: survive a new table
+local turns = {}              -- by app and path: whose turn it is; survive a new table
 
 local function state_of(app, peer, old)
     local key = app .. "|" .. peer.id
@@ -19,7 +20,9 @@ local function state_of(app, peer, old)
             flight_key = "f|" .. ngx.worker.id() .. "|" .. key,
             -- What was counted since the last flush, and under which keys it goes.
             counts = {}, bytes = 0, errors = 0, upgrades = 0, dirty = false,
-            keys = { bytes = "b|" .. key, errors = "e|" .. key, upgrades = "u|" .. key },
+            retried = 0,
+            keys = { bytes = "b|" .. key, errors = "e|" .. key, upgrades = "u|" .. key,
+                     retried = "r|" .. key },
             bucket_keys = {},
         }
     end
@@ -27,18 +30,48 @@ local function state_of(app, peer, old)
     return identity, state
 end
 
+-- The shares of a route that have peers, with their states in the place of ids. Each worker
+-- begins at another place of the turn, so that few requests are shared out well by all of them.
+local function shares_of(route, by_id, old)
+    local found, total = {}, 0
+    local credits = old or {}
+    for i, share in ipairs(route.shares) do
+        local list = {}
+        for _, id in ipairs(share.peers) do
+            list[#list + 1] = by_id[id]
+        end
+        if list[1] then
+            found[#found + 1] = { weight = share.weight, peers = list, number = i }
+            total = total + share.weight
+        end
+        if not credits[i] then
+            local sign = (i == 1 and 1) or (i == #route.shares and -1) or 0
+            credits[i] = sign * (100 * (ngx.worker.id() + 0.5) / ngx.worker.count() - 50)
+        end
+    end
+    found.total, found.credits = total, credits
+    return found
+end
+
 -- Replaces the peers of checked routes by their states; forgets those that are gone.
 function M.bind(routes)
-    local fresh = {}
+    local fresh, fresh_turns = {}, {}
     for _, route in ipairs(routes) do
+        local by_id = {}
         for i, peer in ipairs(route.peers) do
             local identity, state = state_of(route.app, peer, states)
             state = fresh[identity] or state
             fresh[identity] = state
             route.peers[i] = state
+            by_id[peer.id] = state
+        end
+        if route.shares then
+            local key = route.app .. "|" .. route.path
+            route.shares = shares_of(route, by_id, turns[key])
+            fresh_turns[key] = route.shares.credits
         end
     end
-    states = fresh
+    states, turns = fresh, fresh_turns
 end
 
 local function touch(peer)
@@ -90,7 +123,7 @@ end
 
 -- Least requests in flight per weight; equals take turns by weight (smooth round robin).
 -- Peers that failed this request or lately refuse connections come last, never not at all.
-function M.pick(list, tried)
+local function least_of(list, tried)
     local count = #list
     if count == 1 then
         return list[1]
@@ -116,6 +149,38 @@ function M.pick(list, tried)
     end
     best.credit = best.credit - total
     return best
+end
+
+-- The share whose turn it is, by weight (smooth round robin): exact, whatever its peers do.
+local function share_of(shares)
+    local best
+    local credits = shares.credits
+    for _, share in ipairs(shares) do
+        local number = share.number
+        if share.weight > 0 or shares.total == 0 then
+            credits[number] = credits[number] + share.weight
+            if not best or credits[number] > credits[best.number] then
+                best = share
+            end
+        end
+    end
+    if best then
+        credits[best.number] = credits[best.number] - shares.total
+    end
+    return best
+end
+
+-- A request that was tried already goes wherever it can be served, and so does one whose share
+-- has only peers that refuse connections.
+function M.pick(route, tried)
+    local share = route.shares and not tried and share_of(route.shares)
+    if share then
+        local peer = least_of(share.peers)
+        if peer.avoid_until_s <= ngx.now() then
+            return peer
+        end
+    end
+    return least_of(route.peers, tried)
 end
 
 return M

@@ -6,6 +6,7 @@ local M = {}
 local MAX_ROUTES = 50000
 local MAX_HOSTS = 100         -- of one route
 local MAX_PEERS = 2000        -- of one route
+local MAX_SHARES = 16         -- of one route
 local MAX_TEXT_BYTES = 1024   -- of one path; names are shorter
 local MAX_NUMBER = 2 ^ 53
 local MAX_WAKE_S = 60
@@ -54,6 +55,28 @@ local function peer_fault(peer)
     end
 end
 
+-- Older controllers send none.
+local function shares_fault(shares)
+    if shares == nil then
+        return nil
+    elseif not list(shares, MAX_SHARES) then
+        return ".shares is not a list of at most " .. MAX_SHARES
+    end
+    for i, share in ipairs(shares) do
+        local at = ".shares[" .. i - 1 .. "]"
+        if type(share) ~= "table" or not whole(share.weight, 0, 100) then
+            return at .. ".weight is not in 0-100"
+        elseif not list(share.peers, MAX_PEERS) then
+            return at .. ".peers is not a list of at most " .. MAX_PEERS
+        end
+        for _, id in ipairs(share.peers) do
+            if type(id) ~= "string" then
+                return at .. ".peers has other than ids"
+            end
+        end
+    end
+end
+
 local function route_fault(route)
     if type(route) ~= "table" then
         return " is not an object"
@@ -82,6 +105,7 @@ local function route_fault(route)
             return ".peers[" .. i - 1 .. "]" .. fault
         end
     end
+    return shares_fault(route.shares)
 end
 
 -- Older controllers send none.

@@ -100,6 +100,7 @@ local function report_of(key)
     return {
         requests = requests,
         errors = counters:get("e|" .. key) or 0,
+        retried = counters:get("r|" .. key) or 0,
         bytes_sent = counters:get("b|" .. key) or 0,
         in_flight = in_flight_of(key),
         latency_counts = latency,
@@ -108,7 +109,7 @@ end
 
 local function forget(key)
     known:delete(key)
-    for _, prefix in ipairs({ "u|", "e|", "b|" }) do
+    for _, prefix in ipairs({ "u|", "e|", "b|", "r|" }) do
         counters:delete(prefix .. key)
     end
     for bucket = 1, BUCKETS + 1 do

@@ -73,6 +73,8 @@ def deploys(session: Session, *, name: str) -> None:
         [(one["id"], one["kind"], one["phase"], f"{one['available']}/{one['wanted']}",
           age(one["started_at"]), one["reason"] or "-") for one in found])
     if found and found[0]["ended_at"] is None:
+        if found[0].get("canary"):
+            session.out.result(f"{name}{canary_text(found[0]['canary'])}")
         for step in found[0]["steps"]:
             session.out.result(printable(f"{step['timestamp']}  {step['message']}"))
 
@@ -116,9 +118,14 @@ def resume(session: Session, *, name: str) -> None:
 
 @click.command(cls=Command)
 @app_argument
-def promote(session: Session, *, name: str) -> None:
-    """Let the deployment of an app wait for nothing but healthy replicas."""
-    _steered(session, session.client.promote_app(name))
+@click.option("--all", "everything", is_flag=True,
+              help="Let a canary go to the end, not only to its next step.")
+def promote(session: Session, *, name: str, everything: bool) -> None:
+    """Let the deployment of an app wait for nothing but healthy replicas.
+
+    A canary goes on to its next step.
+    """
+    _steered(session, session.client.promote_app(name, all=everything))
 
 
 def _steered(session: Session, answer: Mapping[str, Any]) -> None:
@@ -182,6 +189,7 @@ def describe(deployment: Mapping[str, Any], name: str, columns: int = 0) -> str:
     full = columns * min(available, wanted) // wanted if wanted else columns
     bar = f"[{'#' * full}{'-' * (columns - full)}] " if columns else ""
     line = f"{name}: {bar}{available}/{wanted} new replicas, {deployment['phase']}"
+    line += canary_text(deployment.get("canary"))
     waits = [
         f"{one['name']} is {one['health']}" + (f": {one['reason']}" if one["reason"] else "")
         for one in deployment.get("replicas", ())
@@ -190,6 +198,16 @@ def describe(deployment: Mapping[str, Any], name: str, columns: int = 0) -> str:
     last = deployment["steps"][-1:]
     told = waits or [step["message"] for step in last]
     return printable(f"{line} ({'; '.join(told)})" if told else line)
+
+
+def canary_text(canary: Mapping[str, Any] | None) -> str:
+    """How far a canary is, for the end of a line; "" without one."""
+    if canary is None:
+        return ""
+    if canary["step"] > canary["steps"]:
+        return ", all steps are over"
+    waits = f", waits for {canary['waits_for']}" if canary["waits_for"] else ""
+    return f", step {canary['step']} of {canary['steps']}: {canary['weight']} %{waits}"
 
 
 def plan_lines(answer: Mapping[str, Any]) -> list[str]:

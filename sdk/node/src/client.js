@@ -147,9 +147,13 @@ class Orchestry {
     return this.#write('POST', app(appName, '/resume'), undefined, { key: idempotencyKey });
   }
 
-  /** Let the deployment that is under way wait for nothing but healthy replicas. */
-  async promoteApp(appName, { idempotencyKey } = {}) {
-    return this.#write('POST', app(appName, '/promote'), undefined, { key: idempotencyKey });
+  /**
+   * Let the deployment that is under way wait for nothing but healthy replicas. A canary goes on
+   * to its next step, with `all` to the end.
+   */
+  async promoteApp(appName, { all = false, idempotencyKey } = {}) {
+    const body = all ? { all } : {};
+    return this.#write('POST', app(appName, '/promote'), body, { key: idempotencyKey });
   }
 
   /** The last deployments of an app, newest first. */

@@ -1,0 +1,28 @@
+/** Types of deployments; see ../index.d.ts. */
+
+export type Phase = 'running' | 'paused' | 'failed' | 'done' | 'superseded' | 'stopped';
+/** `weight` percent of the requests go to the new revision; one step more is the rest. */
+export interface CanaryAt {
+  step: number; steps: number; weight: number;
+  held_seconds: number; pause_seconds: number;
+  waits_for: 'replicas' | 'time' | 'promotion' | 'measurements' | null;
+}
+export interface Deployment {
+  id: number;
+  app_name: string;
+  kind: 'update' | 'rollback' | 'restart';
+  phase: Phase;
+  revision: number; previous_revision: number;
+  started_at: string; changed_at: string; ended_at: string | null;
+  wanted: number; available: number;
+  reason: string | null;
+  canary: CanaryAt | null;
+  steps: { timestamp: string; message: string }[];
+}
+export interface DeploymentDetail extends Deployment {
+  replicas: {
+    name: string; revision: number; role: 'new' | 'old' | 'leaving'; status: string;
+    health: string; reason: string | null;
+  }[];
+}
+export interface Deployments { app_name: string; deployments: Deployment[]; total: number }

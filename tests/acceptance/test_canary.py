@@ -1,0 +1,152 @@
+"""Canaries of a real app under load: exact shares, no failed request, and a gate that goes back."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.live import LiveCluster, app_spec, until
+from tests.traffic import Traffic
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx]
+
+APP = "/api/v1/apps/shop"
+HOST = "shop.localhost"
+DONE_S = 120.0
+REPLICAS = 3
+
+
+@pytest.fixture(scope="module")
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory, test_app_image: str, docker_socket: str
+) -> Iterator[LiveCluster]:
+    """Three controllers, Docker and nginx, and the shop."""
+    with LiveCluster(
+        tmp_path_factory.mktemp("canary"), environ={"DOCKER_HOST": docker_socket}
+    ) as live:
+        status, body = live.write("POST", "/api/v1/apps/register", spec(test_app_image, [], V="1"))
+        assert status == 201, body
+        status, body = live.write("POST", f"{APP}/start", {"replicas": REPLICAS})
+        assert (status, body["status"]) == (200, "running"), body
+        until("the ingress serves", lambda: live.through_ingress(HOST) == 200, 30)
+        yield live
+        live.write("DELETE", f"{APP}?force=true")
+
+
+def spec(image: str, steps: list[Any], **environment: str) -> dict[str, Any]:
+    """The shop; what is in its environment makes another revision."""
+    found = app_spec("shop", image)
+    found["spec"]["environment"] = [
+        {"name": name, "value": value} for name, value in environment.items()]
+    found["scaling"] = {"mode": "manual"}
+    found["termination"] = {"terminationGracePeriodSeconds": 5, "drainSeconds": 20}
+    found["deploy"] = {"minHealthySeconds": 1, "progressDeadlineSeconds": 30}
+    if steps:
+        found["deploy"] |= {"strategy": "canary", "steps": steps, "gate": {"minRequests": 50}}
+    return found
+
+
+def update(cluster: LiveCluster, document: dict[str, Any]) -> int:
+    """The id of the deployment that begins."""
+    status, body = cluster.write("PUT", APP, document)
+    assert (status, body["status"]) == (200, "updated"), body
+    return int(body["deployment"])
+
+
+def deployment(cluster: LiveCluster, number: int) -> dict[str, Any]:
+    """How it stands, by whoever answers."""
+    status, body = cluster.write("GET", f"{APP}/deployments/{number}?min_index={number}")
+    assert status == 200, body
+    return dict(body)
+
+
+def waits_at(cluster: LiveCluster, number: int, step: int) -> None:
+    """Until the step's weight is in force, and somebody has to promote it."""
+    until(f"step {step}", lambda: (
+        (found := deployment(cluster, number)["canary"]) and found["step"] == step
+        and found["waits_for"] == "promotion"), DONE_S, 0.2)
+
+
+def over(cluster: LiveCluster, number: int) -> dict[str, Any]:
+    """The deployment once it has ended."""
+    return dict(until(
+        f"deployment {number} is over",
+        lambda: (found := deployment(cluster, number))["ended_at"] and found, DONE_S, 0.2))
+
+
+def by_revision(cluster: LiveCluster, served_by: Counter[str]) -> Counter[int]:
+    """Answers by the revision of the containers that gave them, which are all still there."""
+    revisions = {one["id"][:12]: one["revision"] for one in cluster.status("shop")["containers"]}
+    found: Counter[int] = Counter()
+    for name, count in served_by.items():
+        found[revisions[name.strip()]] += count
+    return found
+
+
+def asked(traffic: Traffic, more: int) -> None:
+    """Until so many more requests were answered."""
+    total = traffic.total() + more
+    until("requests", lambda: traffic.total() > total, DONE_S)
+
+
+def killed_leader(cluster: LiveCluster) -> str:
+    """The name of the one that led, when another does."""
+    leader = str(cluster.leader())
+    cluster.kill(leader)
+    until("another leader", lambda: cluster.leader() not in (None, leader), 30)
+    return leader
+
+
+def test_shares_are_as_asked_for_and_no_request_fails(
+    cluster: LiveCluster, test_app_image: str
+) -> None:
+    """At each weight, by hand, with a leader that is killed on the way; then the rest follows."""
+    with Traffic(cluster.ingress_port, HOST) as all_of_it:
+        number = update(cluster, spec(
+            test_app_image, [{"weight": 10}, {"weight": 40}], V="2"))
+        for step, weight in ((1, 10), (2, 40)):
+            waits_at(cluster, number, step)
+            if step == 2:
+                leader = killed_leader(cluster)
+            with Traffic(cluster.ingress_port, HOST) as traffic:
+                asked(traffic, 2_000)
+            counts = by_revision(cluster, traffic.served_by)
+            share, total = counts[number] / counts.total(), counts.total()
+            spread = math.sqrt(weight / 100 * (1 - weight / 100) / total)
+            assert abs(share - weight / 100) < 4 * spread, (share, counts)
+            assert traffic.failures() == {}
+            status, body = cluster.write("POST", f"{APP}/promote", {})
+            assert status == 200, body
+        assert over(cluster, number)["phase"] == "done"
+        cluster.boot(leader)
+        cluster.wait_ready()
+        until("all of the new revision", lambda: {
+            one["revision"] for one in cluster.status("shop")["containers"]} == {number}, DONE_S)
+    assert all_of_it.failures() == {}
+    assert all_of_it.total() > 4_000
+
+
+def test_a_canary_that_answers_errors_goes_back(
+    cluster: LiveCluster, test_app_image: str
+) -> None:
+    """Its gate sees it within few requests; all old replicas are still there, and serve all."""
+    before = {one["id"] for one in cluster.status("shop")["containers"]}
+    with Traffic(cluster.ingress_port, HOST) as traffic:
+        asked(traffic, 300)
+        number = update(cluster, spec(
+            test_app_image, [{"weight": 20, "pauseSeconds": 60}], V="3", FAILING="1"))
+        found = over(cluster, number)
+        assert found["phase"] == "failed"
+        assert found["reason"].startswith("gate of step 1: "), found
+        until("it is back", lambda: cluster.status("shop")["status"] == "running", DONE_S)
+        failed = traffic.failures()
+        assert {one["id"] for one in cluster.status("shop")["containers"]} == before
+        asked(traffic, 500)
+        assert traffic.failures() == failed
+    assert set(failed) == {"500"}
+    # Half the requests it takes to tell, and those of the seconds until it is told.
+    assert failed["500"] < 0.2 * traffic.total()
