@@ -396,7 +396,5 @@ def cases() -> Iterator[Case]:
     yield from _each("PUT", "/api/v1/config", CONFIGS)
     yield from _each("PUT", f"{SHOP}/scaling", SCALINGS)
     yield from _each("POST", "/cluster/restore", RESTORES)
-    yield from _of_headers()
-    yield from _of_routes()
-    yield from _of_deployments()
-    yield from _of_releases()
+    for more in (_of_headers, _of_routes, _of_deployments, _of_releases):
+        yield from more()

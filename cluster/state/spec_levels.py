@@ -58,7 +58,8 @@ healthCheck.failureThreshold healthCheck.successThreshold termination terminatio
 termination.terminationGracePeriodSeconds deploy deploy.strategy deploy.strategy=rolling
 deploy.strategy=recreate deploy.strategy=canary deploy.maxSurge deploy.maxUnavailable
 deploy.steps deploy.steps[].weight deploy.steps[].pauseSeconds deploy.minHealthySeconds
-deploy.progressDeadlineSeconds deploy.autoRollback
+deploy.progressDeadlineSeconds deploy.autoRollback deploy.gate deploy.gate.maxP95Percent
+deploy.gate.maxExtraErrorPercent deploy.gate.minRequests
 """
 
 SPEC: Mapping[str, int] = {
