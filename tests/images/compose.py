@@ -6,7 +6,9 @@ The stand-ins have the interface of the public images that the compose file uses
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -45,6 +47,16 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
 fi
 exec postgres -D "$PGDATA" -c "listen_addresses=*"
 """
+
+
+def tools() -> dict[str, list[str]]:
+    """The commands that the compose file has to work with, by the generation of the tool."""
+    plugin = ["docker", "compose"]
+    has_plugin = subprocess.run(
+        [*plugin, "version"], capture_output=True, check=False, timeout=30).returncode == 0
+    own = Path(sys.executable).with_name("docker-compose-v2")  # tools/bootstrap.sh puts it there
+    newer = plugin if has_plugin else [shutil.which(own.name) or str(own)]
+    return {"1": ["docker-compose"], "2": newer}
 
 
 def build_all(folder: Path) -> dict[str, str]:
