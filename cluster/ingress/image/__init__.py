@@ -35,9 +35,60 @@ def context(base: str = "") -> dict[str, bytes]:
     if base:
         dockerfile = f"FROM {base}\n{dockerfile.partition(_COMMON)[2]}"
     files = {"Dockerfile": dockerfile, "nginx.conf": render(config)}
-    files["api.conf"] = (resources.files(__name__) / "api.conf").read_text()
+    files["api.conf"] = api = (resources.files(__name__) / "api.conf").read_text()
+    files["api-tls.conf"] = with_tls(api)
     files |= {f"lua/{path}": text for path, text in lua.sources().items()}
     return {path: text.encode() for path, text in files.items()}
+
+
+def with_tls(api: str) -> str:
+    """The load balancer of the API that speaks HTTPS, to clients and to controllers.
+
+    It reads its certificate in each handshake, since the controllers renew it; on loopback it
+    answers whoever asks for its own health in the clear.
+    """
+    for old, new in _TLS.items():
+        if api.count(old) != 1:
+            raise ValueError(f"api.conf has to have one line {old!r}")
+        api = api.replace(old, new)
+    return api
+
+
+_TLS = {
+    "env API_CONTROLLERS;": "env API_CONTROLLERS;\nenv API_TLS_NAME;",
+    'orchestry_ingress.api").init()': 'orchestry_ingress.api").init(true)',
+    "    lua_socket_log_errors off;\n": """\
+    lua_socket_log_errors off;
+    lua_ssl_trusted_certificate "/etc/orchestry/ca.crt";
+    lua_ssl_verify_depth 3;
+    map "" $certificates {
+        default "/etc/orchestry/tls";
+    }
+""",
+    "    server {\n        listen 8000 backlog=1024;\n": """\
+    server {
+        listen 127.0.0.1:8001;
+        location = /.load-balancer {
+            return 204;
+        }
+    }
+
+    server {
+        listen 8000 ssl backlog=1024;
+        ssl_certificate $certificates/node.crt;
+        ssl_certificate_key $certificates/node.key;
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_session_tickets off;
+""",
+    "            proxy_pass http://controllers;\n": """\
+            set_by_lua_block $controller { return require("orchestry_ingress.api").tls_name() }
+            proxy_pass https://controllers;
+            proxy_ssl_verify on;
+            proxy_ssl_verify_depth 3;
+            proxy_ssl_trusted_certificate "/etc/orchestry/ca.crt";
+            proxy_ssl_name $controller;
+""",
+}
 
 
 def tag(files: dict[str, bytes]) -> str:

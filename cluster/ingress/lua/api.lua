@@ -11,12 +11,18 @@ local SAFE = { GET = true, HEAD = true, OPTIONS = true }
 
 local controllers = {}
 local turn = 0
+-- With TLS: the name that the certificates of all controllers have; "" is without.
+local tls_name = ""
 
 -- Health is "leads", "well" or "ill"; unknown counts as ill.
 local function health_of(one)
     local socket = ngx.socket.tcp()
     socket:settimeouts(PROBE_MS, PROBE_MS, PROBE_MS)
     if not socket:connect(one.host, one.port) then
+        return "ill"
+    end
+    if tls_name ~= "" and not socket:sslhandshake(nil, tls_name, true) then
+        socket:close()
         return "ill"
     end
     socket:send("GET /cluster/health HTTP/1.0\r\nHost: " .. one.host .. "\r\n\r\n")
@@ -36,13 +42,19 @@ local function watch(premature, one)
     end
 end
 
-function M.init()
+-- `secure`: controllers speak HTTPS, and are known by API_TLS_NAME.
+function M.init(secure)
+    tls_name = secure and (os.getenv("API_TLS_NAME") or "localhost") or ""
     for host, port in (os.getenv("API_CONTROLLERS") or ""):gmatch("([%d.]+):(%d+)") do
         controllers[#controllers + 1] = { host = host, port = tonumber(port), health = "ill" }
     end
     if #controllers == 0 then
         error("API_CONTROLLERS must list the controllers as address:port, separated by commas")
     end
+end
+
+function M.tls_name()
+    return tls_name
 end
 
 function M.worker()

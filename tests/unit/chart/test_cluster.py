@@ -109,7 +109,8 @@ def test_controllers_accept_their_environments() -> None:
     """The settings are known and fit together, by the controller's own reader."""
     from cluster import config
 
-    for files in (of(1, 1, 1, docker={"host": "tcp://10.0.0.9:2375"}), of(3), of(1)):
+    engine = {"host": "tcp://10.0.0.9:2375", "insecure": True}
+    for files in (of(1, 1, 1, docker=engine), of(3), of(1)):
         environments = {path: text for path, text in files.items() if "/controller-" in path}
         assert environments
         for path, text in environments.items():
