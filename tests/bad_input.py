@@ -108,6 +108,9 @@ SPECS: dict[str, list[Any]] = {
         [{"name": "A", "source": "secret"}], [{"name": "A", "source": "sdk", "key": "host.ip"}],
         [{"name": "A", "valueFrom": {}}], {"A": "1"},
     ],
+    "spec.secretFiles": [
+        [{"name": "../x", "key": "db"}], [{"name": "pw"}], [{"key": "db"}], "db",
+        [{"name": "pw", "key": "no-such-secret"}], [{"name": "pw", "key": "db", "path": "/etc"}]],
     "spec.resources.cpu": ["0", "1e-9", 0, "17", "100", -1, "1PB", "", "0.001", "16.001", "nan"],
     "spec.resources.memory": [
         "0", "1Pi", "65Gi", "3Mi", 128, "-1Mi", "1e9Gi", "NaN", "", "1 Gi", "1" * 70 + "Mi"],

@@ -149,6 +149,7 @@ def request(
              if variable.source == "secret" else _value(variable, app, spec, slot, template))
             for variable in spec.environment
         ),
+        files=tuple((one.name, secrets[one.key, field_of(one)]) for one in spec.secret_files),
         cpu_millicores=spec.resources.cpu_millicores, memory_bytes=spec.resources.memory_bytes,
         mounts=tuple(
             Mount(

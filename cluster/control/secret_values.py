@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from cluster.sealing import Keyring, SealError
 from cluster.state.model import Secret
-from cluster.state.secret_uses import faults, field_of, version_for
+from cluster.state.secret_uses import faults, field_of, uses_of, version_for
 from orchestry.spec.model import AppSpec
 
 
@@ -26,7 +26,7 @@ def secret_values(
     Raises:
         Unresolved: a secret or a field is missing, or cannot be opened here.
     """
-    wanted = [variable for variable in spec.environment if variable.source == "secret"]
+    wanted = [use for _, use in uses_of(spec)]
     if not wanted:
         return {}
     opened: dict[str, dict[str, str]] = {}

@@ -18,6 +18,10 @@ Fault = Literal[
 ]
 
 
+FILES_FOLDER = "/run/secrets"
+"""Where a container has its secrets that are files."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mount:
     """A named Docker volume at a path in the container."""
@@ -47,7 +51,8 @@ class RunRequest:
     """One replica to run; (cluster_id, app, revision, slot) is its identity and name.
 
     `stop_grace_s` becomes the container's own stop timeout. `epoch` is a label only: it
-    never takes part in the identity. `environment` may hold secrets, and is not in its `repr`.
+    never takes part in the identity. `environment` may hold secrets, and is not in its `repr`;
+    `files`, name and text, are only in memory, in FILES_FOLDER, before the first instruction.
     """
 
     cluster_id: str
@@ -60,6 +65,7 @@ class RunRequest:
     args: tuple[str, ...] = ()
     working_dir: str = ""
     environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    files: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     cpu_millicores: int = 100
     memory_bytes: int = 128 * 1024**2
     pids: int = 512

@@ -26,9 +26,11 @@ from cluster.engine.base import (
 )
 from cluster.engine.docker_api import ApiRefusal, DockerApi, DockerTls, in_parallel
 from cluster.engine.docker_events import EventStream
+from cluster.engine.docker_files import ContainerFiles
 from cluster.engine.docker_format import (
     LABEL_CLUSTER,
     LABEL_EPOCH,
+    LABEL_FILES_OF,
     LABEL_INGRESS,
     Details,
     cluster_filter,
@@ -68,9 +70,12 @@ class DockerEngine:
         self._networks = ClusterNetworks(self._api, network, subnet)
         self._usage = UsageReader(self._api)
         self._volumes = DockerVolumes(self._api)
+        self._files = ContainerFiles(self._api)
         self._lock = threading.Lock()
         self._known: dict[str, Details] = {}
         self._owned: set[str] = set()
+        self._helpers: dict[str, str] = {}
+        """Container -> the one that fills it, as last observed."""
         self._clusters: set[str] = set()
 
     def observe(self, cluster_id: str) -> Sequence[Container]:
@@ -92,13 +97,17 @@ class DockerEngine:
         with self._lock:
             self._known = known
             self._owned = set(keys)
+            self._helpers = {item["Labels"][LABEL_FILES_OF]: item["Id"] for item in listed
+                             if LABEL_FILES_OF in item["Labels"]}
         found = [
             container(
                 item["Id"], item["Names"][0], labels=item["Labels"], status=item["State"],
                 networks=item["NetworkSettings"]["Networks"],
                 network_id=item["HostConfig"]["NetworkMode"], details=known.get(keys[item["Id"]]),
+                unproven=item["Id"] in self._helpers
+                and not self._files.is_busy(item["Names"][0].removeprefix("/")),
             )
-            for item in listed if item["Names"]
+            for item in listed if item["Names"] and LABEL_FILES_OF not in item["Labels"]
         ]
         return one_per_identity(cluster_id, [one for one in found if one is not None])
 
@@ -108,6 +117,12 @@ class DockerEngine:
         name = container_name(
             request.cluster_id, request.app, request.revision, request.slot
         )
+        if not request.files:
+            return self._run(request, name, guard)
+        with self._files.alone(name):
+            return self._run(request, name, guard)
+
+    def _run(self, request: RunRequest, name: str, guard: Guard) -> Container:
         pulled = False
         deadline_s = time.monotonic() + self._api.timeout_s
         while True:
@@ -136,6 +151,8 @@ class DockerEngine:
                 raise EngineError("rejected", f"container {container_id[:12]} is not ours")
             if grace_s > 0:
                 self._api.call("stop", container_id, timeout=grace_s)
+            if container_id in self._helpers:
+                self._remove(self._helpers[container_id])
             self._remove(container_id)
         except ApiRefusal as error:
             if error.status != 404:
@@ -249,9 +266,25 @@ class DockerEngine:
         container_id = created["Id"]
         with self._lock:
             self._owned.add(container_id)
-        guard()
-        self._start(container_id)
+        if request.files:
+            self._start_with_files(container_id, request, name, guard)
+        else:
+            guard()
+            self._start(container_id)
         return self._inspected(container_id)
+
+    def _start_with_files(
+        self, container_id: str, request: RunRequest, name: str, guard: Guard
+    ) -> None:
+        """Start it with its files; one that may be without them is removed."""
+        try:
+            guard()
+            with self._files.filled(container_id, name, request):
+                guard()
+                self._api.call("start", container_id)
+        except EngineError:
+            self._remove(container_id)
+            raise
 
     def _remedy(self, error: ApiRefusal, request: RunRequest, name: str) -> Container | None:
         """Make a refused run possible; returns the replica if it runs already."""
@@ -271,13 +304,15 @@ class DockerEngine:
             if not identity_labels(request).items() <= (found["Config"]["Labels"] or {}).items():
                 raise EngineError("name_taken", f"a container that is not ours is named {name}")
             earlier = int(found["Config"]["Labels"].get(LABEL_EPOCH, 0)) < request.epoch
-            if found["State"]["Status"] == "created" and not earlier:
+            if found["State"]["Status"] == "created" and not earlier and not request.files:
                 # A parallel caller may be about to start it: removing it would start a fight.
                 # One of an earlier epoch may not, and its guard keeps it from that.
                 with suppress(ApiRefusal):  # it is removed then, and made anew
                     self._start(found["Id"])
+            # A helper that is left tells of a start that nobody ended.
+            doubtful = bool(request.files) and self._files.drop(name)
             there = self._inspected(found["Id"])
-            if there.phase == "running":
+            if there.phase == "running" and not doubtful:
                 return there
             self._remove(there.id)
         except ApiRefusal as error:

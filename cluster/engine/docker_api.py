@@ -107,6 +107,7 @@ class DockerApi:
         *,
         silence_s: float | None,
         headers: Mapping[str, str] | None = None,
+        data: Iterator[bytes] | None = None,
     ) -> Iterator[requests.Response]:
         """An open response; `silence_s` bounds the wait for each next byte.
 
@@ -119,6 +120,7 @@ class DockerApi:
                 f"{client.base_url}/v{client.api_version}{path}",
                 params=params,
                 headers=headers,
+                data=data,
                 stream=True,
                 timeout=(self.timeout_s, silence_s or self.timeout_s),
             ) as response:

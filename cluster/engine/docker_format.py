@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from cluster.engine.base import (
+    FILES_FOLDER,
     Container,
     EngineEvent,
     RunRequest,
@@ -26,6 +27,11 @@ LABEL_INGRESS = "orchestry.ingress"
 # Of a network that its owner made for a cluster, whose id nobody knows before it starts.
 LABEL_SHARED = "orchestry.shared"
 
+# Of a container with files in memory, which are lost when it is started a second time.
+LABEL_FILES = "orchestry.files"
+# Of the helper that fills it: the id of that container.
+LABEL_FILES_OF = "orchestry.files-of"
+
 LOG_FILE_SIZE = "10m"
 LOG_FILES = "3"
 
@@ -35,8 +41,17 @@ DEFAULT_CAPABILITIES = (
     "NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
 )
 
+FILES_BYTES_MAX = 8 * 1024**2
+"""Of memory: 64 files of 64 KiB, each a page more."""
+_FILES_MOUNT: Mapping[str, Any] = {
+    "Type": "volume", "Target": FILES_FOLDER,  # without a name it goes with its container
+    "VolumeOptions": {"NoCopy": True, "DriverConfig": {"Name": "local", "Options": {
+        "type": "tmpfs", "device": "tmpfs",
+        "o": f"size={FILES_BYTES_MAX},nr_inodes=128,mode=0755,nosuid,nodev,noexec"}}},
+}
+
 EXIT_CODE_CUT_OFF = 255
-"""Of a container that runs but cannot be reached: a failure to every restart policy."""
+"""Of a container that runs but cannot be used: a failure to every restart policy."""
 
 SECONDS_CACHED = 4096
 _NANOS = 1_000_000_000
@@ -56,6 +71,8 @@ class Details:
     exit_code: int
     oom_killed: bool
     error: str
+    again: bool = False
+    """It runs, and not for the first time."""
 
 
 def cluster_filter(cluster_id: str) -> dict[str, list[str]]:
@@ -107,13 +124,14 @@ def container_config(request: RunRequest, network_id: str) -> dict[str, Any]:
         "Mounts": [
             {"Type": "volume", "Source": m.volume, "Target": m.path, "ReadOnly": m.read_only}
             for m in request.mounts
-        ],
+        ] + [dict(_FILES_MOUNT)] * bool(request.files),
     }
     config: dict[str, Any] = {
         "Image": request.image,
         "Env": [f"{name}={value}" for name, value in request.environment],
         "Labels": {
             **dict(request.labels), **identity_labels(request), LABEL_EPOCH: str(request.epoch),
+            **({LABEL_FILES: str(len(request.files))} if request.files else {}),
         },
         "StopTimeout": request.stop_grace_s,
         "HostConfig": host,
@@ -138,11 +156,13 @@ def container(
     networks: Mapping[str, Mapping[str, Any]] | None,
     network_id: str,
     details: Details | None,
+    unproven: bool = False,
 ) -> Container | None:
     """One container as observed; None when the labels are not of our making.
 
     One that runs without an address, cut off from every network, is as good as dead: it is
-    told as exited, so that it is replaced.
+    told as exited, so that it is replaced. So is one that lost its files, or of which nobody
+    can tell that it had them (`unproven`).
     """
     try:
         slot, revision = int(labels[LABEL_SLOT]), int(labels[LABEL_REVISION])
@@ -152,8 +172,13 @@ def container(
     known = details or Details(0, 0, 0, oom_killed=False, error="")
     ip = _address(networks or {}, network_id)
     phase: Literal["created", "running", "exited"] = "exited"
+    lost = LABEL_FILES in labels and (unproven or known.again)
     if status == "created":
         phase = "created"
+    elif status in _RUNNING and lost:
+        known = replace(known, exit_code=EXIT_CODE_CUT_OFF, error=(
+            "whether it has its files is not known" if unproven
+            else "it was started again, without its files"))
     elif status in _RUNNING and ip:
         phase = "running"
     elif status in _RUNNING:
@@ -201,6 +226,7 @@ def details(state: Mapping[str, Any]) -> Details:
         exit_code=0 if running else state["ExitCode"],
         oom_killed=state["OOMKilled"],
         error=state["Error"],
+        again=running and unix_ns(state["FinishedAt"]) > 0,
     )
 
 

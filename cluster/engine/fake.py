@@ -7,7 +7,7 @@ import hashlib
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Literal
@@ -264,6 +264,11 @@ class FakeEngine:
         with self._lock:
             self._advance()
             return tuple(record.container for record in self._records.values())
+
+    def files(self, container_id: str) -> Mapping[str, str]:
+        """The secrets that a container has as files, by name."""
+        with self._lock:
+            return dict(self._records[container_id].request.files)
 
     def kept_volumes(self) -> Sequence[str]:
         """The names of all volumes on the host, whatever the daemon says."""

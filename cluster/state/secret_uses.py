@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from cluster.state.model import App, ClusterState, Secret, SecretVersion
-from orchestry.spec.model import AppSpec, EnvVar
+from orchestry.spec.model import AppSpec, EnvVar, SecretFile
 from orchestry.spec.shapes import Problem
 
 DOCUMENTS_MAX: Final = 4096
@@ -16,14 +16,23 @@ VALUE_FIELD: Final = "value"
 """The field of a secret that has one value only, and of a variable that names none."""
 
 
-def field_of(variable: EnvVar) -> str:
-    """The field that a variable asks for."""
-    return variable.field or VALUE_FIELD
+def field_of(use: EnvVar | SecretFile) -> str:
+    """The field that a variable or a file asks for."""
+    return use.field or VALUE_FIELD
+
+
+def uses_of(spec: AppSpec) -> list[tuple[str, EnvVar | SecretFile]]:
+    """What a spec gets from secrets, with the path of each."""
+    return [
+        *((f"spec.environment[{number}]", one) for number, one in enumerate(spec.environment)
+          if one.source == "secret"),
+        *((f"spec.secretFiles[{number}]", one) for number, one in enumerate(spec.secret_files)),
+    ]
 
 
 def wanted_secrets(spec: AppSpec) -> frozenset[str]:
     """The names of the secrets that a spec names."""
-    return frozenset(one.key for one in spec.environment if one.source == "secret")
+    return frozenset(one.key for _, one in uses_of(spec))
 
 
 def secrets_of(document: str) -> frozenset[str]:
@@ -32,7 +41,7 @@ def secrets_of(document: str) -> frozenset[str]:
     Not by way of the parser: steps ask, and all versions must find the same in a spec that only
     the newest of them understands.
     """
-    if '"secret"' not in document:
+    if '"secret"' not in document and '"secretFiles"' not in document:
         return frozenset()  # most of them, and there may be thousands
     return _named(document)
 
@@ -42,7 +51,9 @@ def _named(document: str) -> frozenset[str]:
     try:
         spec = json.loads(document)["spec"]
         variables = [*spec.get("environment", ()), *spec.get("env", ())]
-        return frozenset(str(one["key"]) for one in variables if one.get("source") == "secret")
+        return frozenset(str(one["key"]) for one in (
+            *(one for one in variables if one.get("source") == "secret"),
+            *spec.get("secretFiles", ())))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return frozenset()
 
@@ -86,10 +97,8 @@ def version_for(secret: Secret, template: int) -> SecretVersion:
 
 def faults(spec: AppSpec, secrets: Mapping[str, Secret]) -> Iterator[Problem]:
     """What a spec asks for of secrets that is not there, by field."""
-    for number, variable in enumerate(spec.environment):
-        if variable.source != "secret":
-            continue
-        at, secret = f"spec.environment[{number}]", secrets.get(variable.key)
+    for at, variable in uses_of(spec):
+        secret = secrets.get(variable.key)
         if secret is None:
             yield Problem(
                 f"{at}.key", f'must be a secret that exists, not "{variable.key}": make it with '

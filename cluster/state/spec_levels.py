@@ -64,6 +64,10 @@ deploy.gate.maxExtraErrorPercent deploy.gate.minRequests
 
 SPEC: Mapping[str, int] = {
     **dict.fromkeys(_IN_THE_FIRST_VERSION.split(), FIRST),
+    "spec.secretFiles": FIRST,
+    "spec.secretFiles[].name": FIRST,
+    "spec.secretFiles[].key": FIRST,
+    "spec.secretFiles[].field": FIRST,
 }
 """Key, or word, of a spec -> from which level of the cluster on a spec may have it.
 

@@ -16,6 +16,8 @@ _KEPT = (
     "image", "command", "args", "working_dir", "environment", "resources", "volumes", "security",
     "ports",
 )
+_LATER = ("secret_files",)
+"""What was not there at first: empty, it makes no other key."""
 KEY_CHARACTERS = 16
 
 
@@ -32,7 +34,9 @@ def template_key(spec: AppSpec) -> str:
         method=check.method, headers=check.headers, body=check.body,
         expected_status_codes=check.expected_status_codes)
     parts: Mapping[str, Any] = {
-        **{name: _plain(getattr(spec, name)) for name in _KEPT}, "check": _plain(asks)}
+        **{name: _plain(getattr(spec, name)) for name in _KEPT},
+        **{name: _plain(getattr(spec, name)) for name in _LATER if getattr(spec, name)},
+        "check": _plain(asks)}
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_CHARACTERS]
 

@@ -92,6 +92,9 @@ env_name = pattern(
 secret_name = pattern(
     "[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?", 253, "a secret's name or field"
 )
+file_name = pattern(
+    "[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", 128, "a file's name, without a folder"
+)
 header_name = pattern("[A-Za-z0-9!#$%&'*+.^_`|~-]+", 128, "an HTTP header name")
 header_value = pattern(
     "[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?|", HEADER_CHARACTERS_MAX,

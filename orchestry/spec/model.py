@@ -27,6 +27,15 @@ class EnvVar:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretFile:
+    """A field of a secret as the file `name` in the folder for them; see docs/secrets.md."""
+
+    name: str
+    key: str
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Resources:
     """Limits of one replica."""
 
@@ -191,6 +200,7 @@ class AppSpec:
     args: tuple[str, ...] = ()
     working_dir: str = ""
     environment: tuple[EnvVar, ...] = ()
+    secret_files: tuple[SecretFile, ...] = ()
     resources: Resources = field(default_factory=Resources)
     volumes: tuple[Volume, ...] = ()
     ingress: IngressRule = field(default_factory=IngressRule)

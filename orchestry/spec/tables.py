@@ -35,6 +35,7 @@ DRAIN_MAX_S: Final = 300
 THRESHOLD_MAX: Final = 100
 CONNECTIONS_MAX: Final = 1_000_000
 ENVIRONMENT_MAX: Final = 1_000
+SECRET_FILES_MAX: Final = 64
 ARGUMENTS_MAX: Final = 1_000
 PORTS_MAX: Final = 32
 VOLUMES_MAX: Final = 32
@@ -153,6 +154,16 @@ _ENVIRONMENT = ListOf(
     ),
     most=ENVIRONMENT_MAX, unique={"name": lambda variable: variable.name},
 )
+
+_SECRET_FILES = ListOf(
+    Section(m.SecretFile, (
+        Key("name", "name", text(g.file_name), required=True),
+        Key("key", "key", text(g.secret_name), required=True),
+        Key("field", "field", text(g.secret_name), omit_empty=True),
+    )),
+    most=SECRET_FILES_MAX, unique={"name": lambda file: file.name},
+)
+
 
 def _volumes_fault(seen: Any) -> str:
     """A slot's own volume `data` is stored as `data-<slot>`: another must not be called so.
@@ -360,6 +371,7 @@ def spec(min_memory_bytes: int) -> Section:
         Key("args", "args", _ARGUMENTS, omit_empty=True),
         Key("workingDir", "working_dir", text(g.working_dir), omit_empty=True),
         Key("environment", "environment", _ENVIRONMENT, aliases=("env",)),
+        Key("secretFiles", "secret_files", _SECRET_FILES),
         Key("resources", "resources", Section(m.Resources, (
             Key("cpu", "cpu_millicores", _CPU),
             Key("memory", "memory_bytes", memory),

@@ -204,6 +204,25 @@ def test_an_app_without_its_secret_is_refused(keyed: tuple[Node, FlaskClient]) -
     assert (refused.status_code, refused.get_json()["code"]) == (400, "INVALID_SPEC")
 
 
+def test_files_are_uses_as_well(keyed: tuple[Node, FlaskClient]) -> None:
+    """Of secrets that have to be there, that are not removed, and whose change renews the app."""
+    node, client = keyed
+    body = spec(spec={**SPEC["spec"], "secretFiles": [
+        {"name": "pw", "key": "shop-db", "field": "password"}]})
+    refused = client.post("/api/v1/apps/register", json=body)
+    assert [fault["field"] for fault in refused.get_json()["details"]] == [
+        "spec.secretFiles[0].key"]
+    put(client)
+    assert client.post("/api/v1/apps/register", json=body).status_code == 201
+    client.post("/api/v1/apps/shop/start", json={"replicas": 1, "wait": False})
+    node.report("shop", "healthy")
+    assert client.get(PATH).get_json()["used_by"] == ["shop"]
+    assert client.delete(PATH).status_code == 409
+    assert put(client, "second")["apps_restarted"] == 1
+    assert value_of(node) == "second"
+    assert client.get("/api/v1/apps/shop/spec").get_json()["spec"]["secretFiles"][0]["name"] == "pw"
+
+
 def test_rotation_seals_all_under_the_first_key() -> None:
     """Values, versions and apps stay as they are; the old key is needed no more."""
     node, _, client = make({"ORCHESTRY_SECRETS_KEY": KEY})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import io
+import tarfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ from docker.errors import NotFound
 
 from cluster.clock import SystemClock
 from cluster.engine.base import (
+    FILES_FOLDER,
     Container,
     Engine,
     EngineEvent,
@@ -49,6 +52,9 @@ class Host(Protocol):
 
     def exists(self, container_id: str) -> bool:
         """Is the container there, running or not?"""
+
+    def file(self, container: Container, name: str) -> str | None:
+        """The text of a secret that is a file, None without one."""
 
     def close(self) -> None:
         """Remove all that the test left."""
@@ -94,6 +100,16 @@ class DockerHost:
             return False
         return True
 
+    def file(self, container: Container, name: str) -> str | None:
+        try:
+            stream, _ = self.client.get_archive(container.id, f"{FILES_FOLDER}/{name}")
+        except NotFound:
+            return None
+        with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
+            found = tar.extractfile(name)
+            assert found is not None
+            return found.read().decode()
+
     def inspect(self, container: Container) -> dict[str, Any]:
         found: dict[str, Any] = self.client.inspect_container(container.id)
         return found
@@ -129,6 +145,9 @@ class FakeHost:
 
     def exists(self, container_id: str) -> bool:
         return self.engine.exists(container_id)
+
+    def file(self, container: Container, name: str) -> str | None:
+        return self.engine.files(container.id).get(name)
 
     def close(self) -> None:
         """Nothing is left of it."""

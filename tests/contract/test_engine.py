@@ -192,6 +192,32 @@ def test_volume_of_another_app_is_refused(host: Host) -> None:
     host.engine.remove_volume(host.cluster_id, volume)
 
 
+def test_secrets_that_are_files_are_in_the_container(host: Host) -> None:
+    """Each with its text, also an empty one, and again in the one that replaces it."""
+    files = (("pw", "one"), ("empty", ""), ("key.pem", "x" * 60_000))
+    request = replace(request_for(host), files=files)
+    assert "one" not in repr(request)
+    for _ in range(2):
+        started = host.engine.run(request)
+        assert started.phase == "running"
+        assert [(name, host.file(started, name)) for name, _ in files] == list(files)
+        assert host.file(started, "other") is None
+        host.kill(started.id)
+    again = host.engine.run(replace(request, files=(("pw", "two"),)))
+    assert host.file(again, "pw") == "two"
+    assert [one.id for one in host.engine.observe(host.cluster_id)] == [again.id]
+
+
+def test_parallel_runs_with_files_start_one_container(host: Host) -> None:
+    """Nobody starts it before it has its files."""
+    request = replace(request_for(host), files=(("pw", "one"),))
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(host.engine.run, [request] * 4))
+    (observed,) = host.engine.observe(host.cluster_id)
+    assert {container.id for container in results} == {observed.id}
+    assert (observed.phase, host.file(observed, "pw")) == ("running", "one")
+
+
 def test_events_tell_of_start_death_and_removal(host: Host) -> None:
     """Each change of a container is a hint; the stream ends soon after stop is set."""
     with Listener(host) as listener:

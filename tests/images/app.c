@@ -6,12 +6,14 @@
  * POST /body             the length of the body that came
  * POST /say              writes the body, at most 1 MiB, to standard output; ?stream=2 to error
  * GET /exit?code=N       the process ends with this code
+ * GET /needed            what the file NEEDS had when the process began
  * GET /ws                WebSocket (RFC 6455): every message comes back
  * any path               ?delay=MS  ?cpu=MS of busy work  ?status=N  ?size=BYTES of body
  *
  * Environment: PORT (8080), SICK=1 (starts sick), START_DELAY_MS (before it listens),
  * TERM_DELAY_MS (goes on serving so long after SIGTERM), TERM_IGNORE=1,
  * FAILING=1 (500 for all but /health),
+ * NEEDS=PATH (a file without which it ends with 9, before anything else),
  * BANNER_BYTES=N (first prints a line of N bytes and one that is no UTF-8).
  */
 #include <arpa/inet.h>
@@ -36,6 +38,7 @@ extern char **environ;
 static volatile int sick;
 static int failing;
 static char host[256];
+static char needed[4096];
 
 struct conn {
     int fd;
@@ -221,6 +224,8 @@ static size_t answer_body(const char *path, const char *head, size_t received, c
         return (size_t)snprintf(body, BODY_BYTES, "%s\n", host);
     if (!strcmp(path, "/body"))
         return (size_t)snprintf(body, BODY_BYTES, "%zu\n", received);
+    if (!strcmp(path, "/needed"))
+        return (size_t)snprintf(body, BODY_BYTES, "%s", needed);
     if (!strcmp(path, "/headers"))
         return (size_t)snprintf(body, BODY_BYTES, "%s", strstr(head, "\r\n") + 2);
     if (!strcmp(path, "/env")) {
@@ -326,6 +331,14 @@ static void *end_on_sigterm(void *arg)
 
 int main(void)
 {
+    const char *needs = getenv("NEEDS");
+    if (needs) {
+        FILE *file = fopen(needs, "r");
+        if (!file)
+            exit(9);
+        needed[fread(needed, 1, sizeof needed - 1, file)] = 0;
+        fclose(file);
+    }
     static sigset_t term;
     pthread_t thread;
     pthread_attr_t detached;

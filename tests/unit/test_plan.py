@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cluster.control.plan import Start, Stop, plan, request, restart_delay_s
 from cluster.engine.base import Container
 from cluster.state.model import App
-from orchestry.spec.model import AppSpec, EnvVar, Port, Termination, Volume
+from orchestry.spec.model import AppSpec, EnvVar, Port, SecretFile, Termination, Volume
 
 SPEC = AppSpec(
     "shop", "shop:1", (Port(8080),), termination=Termination(grace_period_s=7)
@@ -138,3 +138,15 @@ def test_request_resolves_what_the_cluster_knows() -> None:
         "orchestry-shop-data", "orchestry-shop-own-2",
     ]
     assert (order.app, order.slot, order.revision, order.epoch) == ("shop", 2, 5, 9)
+
+
+def test_request_has_the_texts_of_files() -> None:
+    """One field may be a variable and a file; nothing that is printed has it."""
+    spec = replace(
+        SPEC, environment=(EnvVar("PW", source="secret", key="db"),),
+        secret_files=(SecretFile("pw", "db"), SecretFile("user.txt", "db", "user")))
+    order = request(APP, spec, 1, cluster_id="c1", epoch=9, secrets={
+        ("db", "value"): "pa55", ("db", "user"): "me"})
+    assert order.environment == (("PW", "pa55"),)
+    assert order.files == (("pw", "pa55"), ("user.txt", "me"))
+    assert "pa55" not in repr(order)

@@ -83,6 +83,8 @@ class Shop:
     ({"spec": {"resources": {"cpu": "200m"}}}, True),
     ({"spec": {"volumes": [{"name": "d", "mountPath": "/d"}]}}, True),
     ({"spec": {"security": {"user": "1"}}}, True),
+    ({"spec": {"secretFiles": [{"name": "pw", "key": "db"}]}}, True),
+    ({"spec": {"secretFiles": []}}, False),
     ({"spec": {"ports": [{"containerPort": 81}]}}, True),
 ])
 def test_what_rolls(sections: dict[str, Any], rolls: bool) -> None:

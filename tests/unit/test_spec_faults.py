@@ -118,6 +118,13 @@ _BAD: list[tuple[str, list[Any], str]] = [
         "spec.resources.memory",
         ["0", "63Mi", "65Gi", "1Pi", 134_217_728, "-1Mi", "128MB", None, "1" * 5000], "",
     ),
+    ("spec.secretFiles", [[{"name": name, "key": "db"}] for name in (
+        "", "a/b", "..", ".hidden", "a b", "x" * 129, 1)], "[0].name"),
+    ("spec.secretFiles", [[{"name": "pw", "key": key}] for key in ("", "../db", 1)], "[0].key"),
+    ("spec.secretFiles", [[{"name": "pw", "key": "a"}, {"name": "pw", "key": "b"}]], "[1].name"),
+    ("spec.secretFiles", [[{"name": "pw", "key": "a", "path": "/etc/shadow"}]], "[0].path"),
+    ("spec.secretFiles", [[{"name": "pw", "key": "a", "mode": "0777"}]], "[0].mode"),
+    ("spec.secretFiles", [[{"name": f"f{n}", "key": "a"} for n in range(65)], {"pw": "db"}], ""),
     ("spec.volumes", [[{"name": "d", "mountPath": "/d", "perReplica": True},
                        {"name": "d-1", "mountPath": "/e"}]], ""),
     ("spec.volumes", [[{"name": "d", "mountPath": "/d/e"}, {"name": "e", "mountPath": "/d"}],

@@ -1,0 +1,108 @@
+"""Secrets as files in a real cluster: there at once, renewed, replaced, and nowhere to be seen."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import docker
+import pytest
+
+from tests.live import LiveCluster, app_spec, call, until
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.docker]
+
+WAIT_S = 60.0
+PLAIN = "pa55-never-to-be-seen"
+
+
+@pytest.fixture
+def client(docker_socket: str) -> Iterator[docker.APIClient]:
+    """The daemon, to look behind the cluster's back."""
+    client = docker.APIClient(base_url=docker_socket, version="auto", timeout=30)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory, test_app_image: str, docker_socket: str
+) -> Iterator[LiveCluster]:
+    """Three controllers without an ingress, with a key for secrets."""
+    with LiveCluster(tmp_path_factory.mktemp("cluster"), ingress=False, environ={
+        "DOCKER_HOST": docker_socket, "ORCHESTRY_SECRETS_KEY": "ab" * 32,
+        "ORCHESTRY_LOG_LEVEL": "debug",
+    }) as live:
+        yield live
+
+
+def ask(cluster: LiveCluster, method: str, path: str, body: Any = None) -> Any:
+    """A write that is accepted."""
+    status, answer = cluster.write(method, path, body)
+    assert status < 300, answer
+    return answer
+
+
+def seen(client: docker.APIClient, cluster: LiveCluster) -> dict[str, str]:
+    """Container id -> what the file had when its process began; "" while it does not answer."""
+    node = json.loads((cluster.folder / cluster.ids[0] / "node.json").read_text())
+    found = {}
+    for one in client.containers(filters={"label": [
+            f"orchestry.cluster={node['cluster_id']}", "orchestry.app=shop"]}):
+        (network,) = one["NetworkSettings"]["Networks"].values()
+        try:
+            with urllib.request.urlopen(
+                f"http://{network['IPAddress']}:8080/needed", timeout=5
+            ) as answer:
+                found[one["Id"]] = answer.read().decode()
+        except OSError:
+            found[one["Id"]] = ""
+    return found
+
+
+def test_files_through_changes_restarts_and_a_killed_leader(
+    cluster: LiveCluster, client: docker.APIClient, test_app_image: str
+) -> None:
+    """A replica that began without its file would have ended: none ever did."""
+    spec = app_spec("shop", test_app_image, termination={"drainSeconds": 0},
+                    deploy={"minHealthySeconds": 0})
+    spec["spec"]["environment"] = [{"name": "NEEDS", "value": "/run/secrets/pw"}]
+    spec["spec"]["secretFiles"] = [{"name": "pw", "key": "shop-db", "field": "password"}]
+    ask(cluster, "PUT", "/api/v1/secrets/shop-db", {"values": {"password": PLAIN}})
+    ask(cluster, "POST", "/api/v1/apps/register", spec)
+    ask(cluster, "POST", "/api/v1/apps/shop/start", {"replicas": 2})
+    first = seen(client, cluster)
+    assert list(first.values()) == [PLAIN] * 2
+
+    assert ask(cluster, "PUT", "/api/v1/secrets/shop-db", {"values": {"password": f"{PLAIN}2"}})[
+        "apps_restarted"] == 1
+    leader = cluster.leader()
+    assert leader is not None
+    cluster.kill(leader)
+    until("all have the new value", lambda: list(
+        seen(client, cluster).values()) == [f"{PLAIN}2"] * 2, WAIT_S)
+    cluster.boot(leader)
+    cluster.wait_ready()
+    until("it is over", lambda: cluster.status("shop")["status"] == "running", WAIT_S)
+    second = seen(client, cluster)
+    assert not first.keys() & second.keys()
+
+    events = call("GET", cluster.url(leader, "/api/v1/apps/shop/events"))[1]["events"]
+    assert [event for event in events if "died" in event["message"]] == []
+
+    by_hand = sorted(second)[0]
+    client.restart(by_hand, timeout=0)
+    until("it is replaced", lambda: by_hand not in (found := seen(client, cluster))
+          and list(found.values()) == [f"{PLAIN}2"] * 2, WAIT_S)
+
+    told = [client.inspect_container(one) for one in seen(client, cluster)]
+    told += client.containers(all=True), client.volumes()
+    assert PLAIN not in json.dumps(told)
+    files = [path for path in cluster.folder.rglob("*") if path.is_file()]
+    assert [path for path in files if PLAIN.encode() in path.read_bytes()] == []
+    assert ask(cluster, "DELETE", "/api/v1/apps/shop?force=true")["volumes_removed"] == 0
+    left = [one["Names"] for one in client.containers(all=True)
+            if any(".files" in name for name in one["Names"] or ())]
+    assert left == []
