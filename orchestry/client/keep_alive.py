@@ -8,10 +8,13 @@ import socket
 def probes() -> list[tuple[int, int, int]]:
     """Socket options that let the kernel probe silent connections, within half a minute.
 
-    Their names differ between systems.
+    A request that no host has received after five seconds ends too, and is tried at another.
+    The names of options differ between systems.
     """
     found = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-    for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
+    options = (
+        ("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 5000))
+    for name, value in options:
         if hasattr(socket, name):
             found.append((socket.IPPROTO_TCP, getattr(socket, name), value))
     return found
