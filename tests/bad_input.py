@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.bad_runs import of_runs
+
 IMAGES = ["docker.io/library/*"]
 RESERVED = ["admin.example.org", "*.intern.example.org"]
 REGISTER = "/api/v1/apps/register"
@@ -399,4 +401,6 @@ def cases() -> Iterator[Case]:
     yield from _of_headers()
     yield from _of_routes()
     yield from _of_deployments()
+    for what, path, body, *refusal in of_runs(SHOP):
+        yield Case(what, "POST", path, body, *refusal)
     yield from _of_releases()

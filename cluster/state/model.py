@@ -8,6 +8,8 @@ from typing import Any, Literal
 from immutables import Map
 
 from cluster.state.memory import Memory
+from cluster.state.model_releases import Release, ReleaseApp, ReleaseRevision
+from cluster.state.model_runs import Run
 from cluster.state.outcome import Applied
 from orchestry.access import Role
 
@@ -136,6 +138,8 @@ class App:
     one, `deployments` the rollouts that are over, both oldest first.
 
     `leaving_volumes` are those that a deletion removes now, the last of `volumes_named`.
+    `pre` is the run that prepares this revision, 0 when none was begun; `prepared` the template
+    that was prepared last, or needs no preparation.
     """
 
     name: str
@@ -171,6 +175,8 @@ class App:
     deployments: tuple[Rollout, ...] = ()
     leaving_volumes: tuple[str, ...] = ()
     volumes_named: int = 0
+    pre: int = 0
+    prepared: int = 0
 
     @property
     def made_from(self) -> int:
@@ -264,38 +270,6 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
-class ReleaseApp:
-    """An app of a release; `document` is its spec as canonical JSON text."""
-
-    name: str
-    document: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseRevision:
-    """What a chart rendered at one time; `values` are what the user gave, as JSON text.
-
-    `number` counts from 1, `note` says how it came to be.
-    """
-
-    number: int
-    chart: str
-    chart_version: str
-    values: str
-    apps: tuple[ReleaseApp, ...]
-    at_ms: int
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """A chart that was installed under a name; the last of `revisions` holds."""
-
-    name: str
-    revisions: tuple[ReleaseRevision, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class SecretVersion:
     """The values of a secret, by field, as text that only controllers with the key can open.
 
@@ -364,7 +338,7 @@ class ClusterState:
     the configuration that users changed, by path; the others are as each controller's settings.
     `tokens` are by their hash. `audit_head` is the hash of the last event of type audit.
     `level` is what all members understood at least once, see `cluster.state.levels`.
-    `secrets` are by their names, and so are `volume_removals`.
+    `secrets` are by their names, and so are `volume_removals`; `runs` are by their ids.
     """
 
     index: int = 0
@@ -387,6 +361,7 @@ class ClusterState:
     releases: Map[str, Release] = field(default_factory=Map)
     secrets: Map[str, Secret] = field(default_factory=Map)
     volume_removals: Map[str, VolumeRemoval] = field(default_factory=Map)
+    runs: Map[str, Run] = field(default_factory=Map)
 
 
 def owners_of(apps: Map[str, App]) -> Map[str, str]:
@@ -397,6 +372,6 @@ def owners_of(apps: Map[str, App]) -> Map[str, str]:
 __all__ = [
     "App", "Applied", "Canary", "CanaryWait", "ClusterState", "ControllerInfo", "EventRecord",
     "Health", "Leadership", "Member", "Phase", "Place", "Release", "ReleaseApp",
-    "ReleaseRevision", "Replica", "Restore", "Revision", "Rollout", "RolloutNote", "Secret",
-    "SecretVersion", "Token", "VolumeRemoval", "owners_of",
+    "ReleaseRevision", "Replica", "Restore", "Revision", "Rollout", "RolloutNote", "Run",
+    "Secret", "SecretVersion", "Token", "VolumeRemoval", "owners_of",
 ]
