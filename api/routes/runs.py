@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 
 from api import answers_runs as answers
 from api import views_runs
 from api.admission import image_must_be_allowed, secrets_must_be_there
+from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.here import answer, app_of, here, read
 from api.models import AppHeaders, AppPath, ReadQuery, WriteQuery
@@ -19,7 +19,7 @@ from cluster.state.runs import of_app
 from orchestry.errors import Code, OrchestryError
 from orchestry.spec import parse
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "runs", __name__, url_prefix="/api/v1/apps", abp_tags=[{"name": "Runs and jobs"}],
 )
 
