@@ -38,6 +38,7 @@ from api.routes import (
     metrics,
     peers,
     releases,
+    runs,
     scaling,
     secrets,
     system,
@@ -101,7 +102,7 @@ def create_app(controller: Controller, *, die: Callable[[], None] = _die) -> Fla
     audit.install(app, controller)
     for part in (apps, deploys, scaling, health, metrics, history, logs, cluster, members, actions,
                  backup, drill, system, config, tokens, audit_routes, peers, stream_routes, compat,
-                 releases, authority, secrets, volumes):
+                 releases, authority, secrets, volumes, runs):
         app.register_api(part.blueprint)
     docs.install(app)
     app.wsgi_app = TakeOver(app.wsgi_app, streams.hub)  # type: ignore[method-assign]

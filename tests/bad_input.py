@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.bad_runs import of_runs
+
 IMAGES = ["docker.io/library/*"]
 RESERVED = ["admin.example.org", "*.intern.example.org"]
 REGISTER = "/api/v1/apps/register"
@@ -401,3 +403,5 @@ def cases() -> Iterator[Case]:
     yield from _each("POST", "/cluster/restore", RESTORES)
     for more in (_of_headers, _of_routes, _of_deployments, _of_releases):
         yield from more()
+    for what, path, body, *refusal in of_runs(SHOP):
+        yield Case(what, "POST", path, body, *refusal)

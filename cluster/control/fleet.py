@@ -59,6 +59,8 @@ class Fleet:
     def forget(self) -> None:
         """Start from nothing, as a new leader does."""
         self.containers: dict[str, Container] = {}
+        self.runs: dict[int, Container] = {}
+        """Those that run once, by the id of their run; they are no replicas."""
         self.records: dict[str, Record] = {}
         self.draining: dict[str, float] = {}
         self.starting: set[Slot] = set()
@@ -123,7 +125,8 @@ class Fleet:
         What was started or removed meanwhile is newer than the observation.
         """
         now_s = self._clock.monotonic_s()
-        found = {c.id: c for c in seen if c.id not in self._gone}
+        self._observe_runs(seen)
+        found = {c.id: c for c in seen if c.id not in self._gone and not c.run}
         for container_id in self._started:
             if container_id in self.containers:
                 found.setdefault(container_id, self.containers[container_id])
@@ -140,6 +143,13 @@ class Fleet:
         self._prune(now_s)
         if changed:
             self.touch()
+
+    def _observe_runs(self, seen: Sequence[Container]) -> None:
+        before = self.runs
+        self.runs = {c.run: c for c in seen if c.run and c.id not in self._gone}
+        for one in before.values():
+            if one.id in self._started:
+                self.runs.setdefault(one.run, one)
 
     def _take_over(self, state: ClusterState, now_s: float) -> None:
         """Believe the last leader's report about what still runs."""
@@ -191,9 +201,20 @@ class Fleet:
         self._prune(now_s)
         self.touch()
 
+    def run_started(self, container: Container) -> None:
+        """The container of a run was started, or was found to be there."""
+        self._started.add(container.id)
+        self.runs[container.run] = container
+
+    def has_runs(self, app: str) -> bool:
+        """True while a container of one of the app's runs is there."""
+        return any(one.app == app for one in self.runs.values())
+
     def removed(self, container_id: str) -> None:
         """A container is gone."""
         self._gone.add(container_id)
+        for run in [run for run, one in self.runs.items() if one.id == container_id]:
+            del self.runs[run]
         self._started.discard(container_id)
         self.containers.pop(container_id, None)
         self.records.pop(container_id, None)

@@ -17,6 +17,7 @@ from cluster.control.observe import Observer
 from cluster.control.reconcile import Reconciler
 from cluster.control.report import Reporter
 from cluster.control.rollouts import Rollouts
+from cluster.control.runs import Runs
 from cluster.control.scaler import Scaler
 from cluster.control.telemetry import Telemetry
 from cluster.control.volumes import VolumeKeeper
@@ -55,7 +56,8 @@ def make_loops(
     rollouts = Rollouts(
         engine, fleet, workers, serves=ingress.serves, is_blind=ingress.is_blind,
         canaries=Canaries(fleet, measurer, ingress.shares))
+    runs = Runs(engine, fleet, workers, keyring=keyring)
     return [
-        observer, health, scaler, measurer, rollouts, reconciler, volumes, ingress,
+        observer, health, scaler, measurer, runs, rollouts, reconciler, volumes, ingress,
         Reporter(fleet),
     ], observer

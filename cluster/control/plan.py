@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from cluster.control.rollout import has_own_volumes
 from cluster.engine.base import Container, Mount, RunRequest
-from cluster.state.model import App, Place
+from cluster.state.model import App, Place, Run
+from cluster.state.replicas import name_of_slot
+from cluster.state.runs import run_name
 from cluster.state.secret_uses import field_of
 from orchestry.spec.model import AppSpec, EnvVar
 
@@ -134,19 +136,23 @@ def restart_delay_s(failures: int) -> float:
 
 def request(
     app: App, spec: AppSpec, slot: int, *, cluster_id: str, epoch: int, template: int = 0,
-    secrets: Mapping[tuple[str, str], str] = NO_SECRETS,
+    secrets: Mapping[tuple[str, str], str] = NO_SECRETS, run: Run | None = None,
 ) -> RunRequest:
     """The order for one replica of a template, 0 for the app's own; `spec` is the template's.
 
-    `secrets` has the values of the secrets that it names, by name and field.
+    `secrets` has the values of the secrets that it names, by name and field. With a `run`, the
+    container does what that says, once, and has none of the volumes that belong to replicas.
     """
     template = template or app.made_from
+    name = run_name(run) if run is not None else name_of_slot(app.name, slot)
+    command, args = (run.command, ()) if run is not None and run.command else (
+        spec.command, spec.args)
     return RunRequest(
         cluster_id=cluster_id, app=app.name, slot=slot, revision=template, epoch=epoch,
-        image=spec.image, command=spec.command, args=spec.args, working_dir=spec.working_dir,
+        image=spec.image, command=command, args=args, working_dir=spec.working_dir,
         environment=tuple(
             (variable.name, secrets[variable.key, field_of(variable)]
-             if variable.source == "secret" else _value(variable, app, spec, slot, template))
+             if variable.source == "secret" else _value(variable, app, spec, name, template))
             for variable in spec.environment
         ),
         files=tuple((one.name, secrets[one.key, field_of(one)]) for one in spec.secret_files),
@@ -156,20 +162,21 @@ def request(
                 f"orchestry-{app.name}-{volume.name}" + (f"-{slot}" if volume.per_replica else ""),
                 volume.mount_path, volume.read_only,
             )
-            for volume in spec.volumes
+            for volume in spec.volumes if run is None or not volume.per_replica
         ),
         user=spec.security.user,
         read_only_root_filesystem=spec.security.read_only_root_filesystem,
         cap_add=spec.security.cap_add, cap_drop=spec.security.cap_drop,
         labels=spec.labels, stop_grace_s=spec.termination.grace_period_s,
+        run=run.id if run is not None else 0,
     )
 
 
-def _value(variable: EnvVar, app: App, spec: AppSpec, slot: int, template: int) -> str:
+def _value(variable: EnvVar, app: App, spec: AppSpec, name: str, template: int) -> str:
     if variable.source != "sdk":
         return variable.value or ""
     known: Mapping[str, object] = {
         "app.name": app.name, "app.replicas": app.replicas, "app.revision": template,
-        "instance.id": f"{app.name}-{slot}", "instance.port": spec.ports[0].container_port,
+        "instance.id": name, "instance.port": spec.ports[0].container_port,
     }
     return str(known.get(variable.key, ""))

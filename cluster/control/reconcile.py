@@ -11,6 +11,7 @@ from cluster.config.keys import spec_defaults
 from cluster.control.fleet import Fleet, Slot
 from cluster.control.loop import Effect, Fenced, Turn
 from cluster.control.plan import Start, Stop, plan, request
+from cluster.control.pre import held
 from cluster.control.secret_values import Unresolved, secret_values
 from cluster.control.specs import old_specs, spec_for
 from cluster.control.volumes import VolumeKeeper
@@ -142,6 +143,11 @@ class Reconciler:
             return
         if app.name in fleet.deciding:
             return
+        waits = held(app, spec, turn.state.runs) if app.rollout is None else None
+        if waits is not None:
+            if waits.phase == "failed":
+                fleet.blocked(app.name, waits.reason)
+            return
         if not fleet.may_start(slot, turn.now_s) or self._waits(slot, action):
             return
         try:
@@ -230,6 +236,7 @@ class Reconciler:
         since_s = self._deleting_since_s.setdefault(deleted, turn.now_s)
         fresh = (self._fleet.observed_from_s or 0.0) > since_s
         running = self._workers.running
-        if observed or not fresh or running(f"start:{app.name}:") or running(f"stop:{app.name}:"):
+        busy = any(running(f"{what}:{app.name}:") for what in ("start", "stop", "run"))
+        if observed or not fresh or busy or self._fleet.has_runs(app.name):
             return
         self._volumes.finish(turn, app)

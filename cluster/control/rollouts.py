@@ -11,6 +11,7 @@ from cluster.control.canaries import Canaries
 from cluster.control.canary import is_canary
 from cluster.control.fleet import Fleet
 from cluster.control.loop import Turn
+from cluster.control.pre import held
 from cluster.control.report import why_not_healthy
 from cluster.control.rollout import (
     Seen,
@@ -122,6 +123,14 @@ class Rollouts:
     def _one(self, turn: Turn, app: App, spec: AppSpec, observed: Sequence[Container]) -> None:
         rollout, deploy = app.rollout, spec.deploy
         assert rollout is not None
+        waits = held(app, spec, turn.state.runs)
+        if waits is not None:
+            self._watched.pop(app.name, None)
+            if waits.phase == "failed" and rollout.phase == "running":
+                turn.propose(f"rollout:{app.name}", EndRollout(
+                    app.name, rollout.id, "failed", waits.reason, waits.lines,
+                    roll_back=deploy.auto_rollback, step=rollout.step))
+            return
         seen = [self._look(one, spec, turn.now_s) for one in observed]
         seen += self._on_their_way(app, seen)
         own = has_own_volumes(spec) or any(map(has_own_volumes, old_specs(app).values()))

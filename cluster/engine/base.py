@@ -53,6 +53,7 @@ class RunRequest:
     `stop_grace_s` becomes the container's own stop timeout. `epoch` is a label only: it
     never takes part in the identity. `environment` may hold secrets, and is not in its `repr`;
     `files`, name and text, are only in memory, in FILES_FOLDER, before the first instruction.
+    `run` is not 0 for a container that runs once, and is then all of its identity within the app.
     """
 
     cluster_id: str
@@ -76,10 +77,13 @@ class RunRequest:
     cap_drop: tuple[str, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     stop_grace_s: int = 30
+    run: int = 0
 
 
-def container_name(cluster_id: str, app: str, revision: int, slot: int) -> str:
-    """The one name that this replica can have; Docker itself refuses a second one."""
+def container_name(cluster_id: str, app: str, revision: int, slot: int, run: int = 0) -> str:
+    """The one name that this replica, or run, can have; Docker itself refuses a second one."""
+    if run:
+        return f"{app}.run{run}.{cluster_id[:8]}"
     return f"{app}.{slot}.r{revision}.{cluster_id[:8]}"
 
 
@@ -100,6 +104,7 @@ class Container:
     exit_code: int = 0
     oom_killed: bool = False
     error: str = ""
+    run: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +199,8 @@ class Engine(Protocol):
         `guard` is called before each step that changes something, and may raise: a start
         that was held up must not go on for a leader whose time is over.
 
-        An exited container of the same identity is removed first. Pulls the image when
-        it is missing.
+        An exited container of the same identity is removed first; that of a `run` is returned,
+        since it must not run twice. Pulls the image when it is missing.
         """
 
     def stop(self, container_id: str, *, grace_s: int) -> None:

@@ -115,7 +115,7 @@ class DockerEngine:
         """Create and start at once; what is missing or in the way is seen to on refusal."""
         self._clusters.add(request.cluster_id)
         name = container_name(
-            request.cluster_id, request.app, request.revision, request.slot
+            request.cluster_id, request.app, request.revision, request.slot, request.run
         )
         if not request.files:
             return self._run(request, name, guard)
@@ -304,7 +304,8 @@ class DockerEngine:
             if not identity_labels(request).items() <= (found["Config"]["Labels"] or {}).items():
                 raise EngineError("name_taken", f"a container that is not ours is named {name}")
             earlier = int(found["Config"]["Labels"].get(LABEL_EPOCH, 0)) < request.epoch
-            if found["State"]["Status"] == "created" and not earlier and not request.files:
+            if found["State"]["Status"] == "created" and (
+                    request.run or not earlier) and not request.files:
                 # A parallel caller may be about to start it: removing it would start a fight.
                 # One of an earlier epoch may not, and its guard keeps it from that.
                 with suppress(ApiRefusal):  # it is removed then, and made anew
@@ -312,7 +313,8 @@ class DockerEngine:
             # A helper that is left tells of a start that nobody ended.
             doubtful = bool(request.files) and self._files.drop(name)
             there = self._inspected(found["Id"])
-            if there.phase == "running" and not doubtful:
+            if (there.phase == "running" and not doubtful) or (
+                    request.run and there.phase == "exited"):
                 return there
             self._remove(there.id)
         except ApiRefusal as error:

@@ -22,6 +22,8 @@ LABEL_APP = "orchestry.app"
 LABEL_REVISION = "orchestry.revision"
 LABEL_SLOT = "orchestry.slot"
 LABEL_EPOCH = "orchestry.epoch"
+# Of a container that runs once.
+LABEL_RUN = "orchestry.run"
 # Not a label of replicas: the engine must not take an ingress for one of them.
 LABEL_INGRESS = "orchestry.ingress"
 # Of a network that its owner made for a cluster, whose id nobody knows before it starts.
@@ -87,6 +89,7 @@ def identity_labels(request: RunRequest) -> dict[str, str]:
         LABEL_APP: request.app,
         LABEL_REVISION: str(request.revision),
         LABEL_SLOT: str(request.slot),
+        **({LABEL_RUN: str(request.run)} if request.run else {}),
     }
 
 
@@ -167,6 +170,7 @@ def container(
     try:
         slot, revision = int(labels[LABEL_SLOT]), int(labels[LABEL_REVISION])
         app, epoch = labels[LABEL_APP], int(labels.get(LABEL_EPOCH, 0))
+        run = int(labels.get(LABEL_RUN, 0))
     except (KeyError, ValueError):
         return None
     known = details or Details(0, 0, 0, oom_killed=False, error="")
@@ -187,7 +191,7 @@ def container(
         id=container_id, name=name.removeprefix("/"), app=app, slot=slot, revision=revision,
         epoch=epoch, phase=phase, ip=ip if phase == "running" else "",
         started_at_ms=known.started_at_ms, finished_at_ms=known.finished_at_ms,
-        exit_code=known.exit_code, oom_killed=known.oom_killed, error=known.error,
+        exit_code=known.exit_code, oom_killed=known.oom_killed, error=known.error, run=run,
     )
 
 
@@ -207,13 +211,14 @@ def one_per_identity(cluster_id: str, found: Sequence[Container]) -> tuple[Conta
     identity: then the one with the right name has it, and the others are left alone.
     """
     named = {
-        one.id: one.name == container_name(cluster_id, one.app, one.revision, one.slot)
+        one.id: one.name == container_name(
+            cluster_id, one.app, one.revision, one.slot, one.run)
         for one in found
     }
-    held = {(one.app, one.revision, one.slot) for one in found if named[one.id]}
+    held = {(one.app, one.revision, one.slot, one.run) for one in found if named[one.id]}
     return tuple(
         one for one in found
-        if named[one.id] or (one.app, one.revision, one.slot) not in held
+        if named[one.id] or (one.app, one.revision, one.slot, one.run) not in held
     )
 
 

@@ -87,7 +87,7 @@ class FakeEngine:
         with self._call():
             self._clusters.add(request.cluster_id)
             name = container_name(
-                request.cluster_id, request.app, request.revision, request.slot
+                request.cluster_id, request.app, request.revision, request.slot, request.run
             )
             present = self._named(name)
             if present is not None:
@@ -95,7 +95,7 @@ class FakeEngine:
                     raise EngineError(
                         "name_taken", f"a container that is not ours is named {name}"
                     )
-                if present.container.phase == "running":
+                if present.container.phase == "running" or request.run:
                     return present.container
             if self._behaviour(request.image).missing:
                 raise EngineError(
@@ -330,7 +330,7 @@ class FakeEngine:
         now_s = self._clock.monotonic_s()
         for record in self._records.values():
             if record.crash_at_s is not None and record.crash_at_s <= now_s:
-                self._end(record, exit_code=1)
+                self._end(record, exit_code=record.exit_code)
 
     def _behaviour(self, image: str) -> ImageBehaviour:
         return self.behaviours.get(image, self._default)
@@ -345,14 +345,15 @@ class FakeEngine:
             id=hashlib.sha256(str(self._count).encode()).hexdigest(),
             name=name, app=request.app, slot=request.slot, revision=request.revision,
             epoch=request.epoch, phase="running", ip=str(FIRST_ADDRESS + self._count),
-            started_at_ms=self._clock.wall_ms(),
+            started_at_ms=self._clock.wall_ms(), run=request.run,
         )
-        crash_s = behaviour.crash_after_s
+        crash_s = behaviour.run_s if request.run else behaviour.crash_after_s
         record = Record(
             container, request.cluster_id, behaviour,
             ready_at_s=now_s + behaviour.start_latency_s,
             crash_at_s=None if crash_s is None else now_s + crash_s,
             request=request, counted_s=now_s,
+            exit_code=behaviour.run_exit_code if request.run else 1,
         )
         at_ns = container.started_at_ms * 1_000_000
         record.log.write(LogLine(at_ns, "stdout", f"listening as {container.id[:12]}"))

@@ -20,6 +20,9 @@ class ImageBehaviour:
     crash_after_s: float | None = None
     healthy: bool = True
     start_latency_s: float = 0.0
+    run_s: float | None = 0.2
+    """How long one takes that runs once; None for ever."""
+    run_exit_code: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Record:
     crash_at_s: float | None
     request: RunRequest
     counted_s: float
+    exit_code: int = 1
     cpu_s: float = 0.0
     cpu_cores: float = 0.0
     memory_bytes: int = IDLE_BYTES

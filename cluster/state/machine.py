@@ -25,6 +25,15 @@ from cluster.state.rollouts import (
     stopped,
     update,
 )
+from cluster.state.runs import (
+    cancel_run,
+    cancelled,
+    end_run,
+    forgotten,
+    prepare,
+    request_run,
+    step_run,
+)
 from cluster.state.scaling import auto_scale, scale, set_scaling
 from cluster.state.secrets import delete_secret, reseal_secret, set_secret
 from cluster.state.status import converged
@@ -110,6 +119,7 @@ def _start(state: ClusterState, command: c.StartApp, stamp: c.Stamp) -> Step:
         updated_at_ms=stamp.at_ms, scaling_until_ms=0, stop_grace_s=None, stop_force=False,
         by_hand=command.replicas is not None, problem="", problem_code="",
         reports=leaving(app, above=replicas), rollout=overtaken(app),
+        pre=app.pre if app.running else 0,
     )
     state = tell(state, stamp, "config", app.name,
                   f"Application started with {replicas} replicas", replicas=replicas,
@@ -130,6 +140,7 @@ def _stop(state: ClusterState, command: c.StopApp, stamp: c.Stamp) -> Step:
     if app.running:
         state = tell(state, stamp, "config", app.name, "Application stopped",
                       force=command.force, previous_replicas=app.replicas)
+    state = cancelled(state, lambda run: run.app == app.name and run.kind == "pre")
     return with_app(state, after), (("was_running", app.running),)
 
 
@@ -147,6 +158,7 @@ def _delete(state: ClusterState, command: c.DeleteApp, stamp: c.Stamp) -> Step:
     if not app.deleting:
         state = tell(state, stamp, "config", app.name, "Application deletion requested",
                       force=command.force, keep_data=command.keep_data)
+    state = cancelled(state, lambda run: run.app == app.name)
     return with_app(state, after), value
 
 
@@ -159,7 +171,7 @@ def _finish_delete(state: ClusterState, command: c.FinishDelete, stamp: c.Stamp)
     apps, owners = state.apps.delete(app.name), state.owners
     for address in set(app.addresses):
         owners = owners.delete(address)
-    return replace(state, apps=apps, owners=owners), ()
+    return forgotten(replace(state, apps=apps, owners=owners), app.name), ()
 
 
 def _report(state: ClusterState, command: c.ReportApp, stamp: c.Stamp) -> Step:
@@ -240,4 +252,9 @@ _STEPS: dict[type[Any], Callable[[ClusterState, Any, c.Stamp], Step]] = {
     c.NameVolumes: name_volumes,
     c.RemoveVolume: remove_volume,
     c.EndVolumeRemoval: end_volume_removal,
+    c.RequestRun: request_run,
+    c.CancelRun: cancel_run,
+    c.PrepareRevision: prepare,
+    c.StepRun: step_run,
+    c.EndRun: end_run,
 }

@@ -9,6 +9,7 @@ from immutables import Map
 
 from cluster.state.kept import Release, ReleaseApp, ReleaseRevision, Secret, SecretVersion
 from cluster.state.memory import Memory
+from cluster.state.model_runs import Run
 from cluster.state.outcome import Applied
 from orchestry.access import Role
 
@@ -137,6 +138,8 @@ class App:
     one, `deployments` the rollouts that are over, both oldest first.
 
     `leaving_volumes` are those that a deletion removes now, the last of `volumes_named`.
+    `pre` is the run that prepares this revision, 0 when none was begun; `prepared` the template
+    that was prepared last, or needs no preparation.
     """
 
     name: str
@@ -172,6 +175,8 @@ class App:
     deployments: tuple[Rollout, ...] = ()
     leaving_volumes: tuple[str, ...] = ()
     volumes_named: int = 0
+    pre: int = 0
+    prepared: int = 0
 
     @property
     def made_from(self) -> int:
@@ -300,7 +305,7 @@ class ClusterState:
     the configuration that users changed, by path; the others are as each controller's settings.
     `tokens` are by their hash. `audit_head` is the hash of the last event of type audit.
     `level` is what all members understood at least once, see `cluster.state.levels`.
-    `secrets` are by their names, and so are `volume_removals`.
+    `secrets` are by their names, and so are `volume_removals`; `runs` are by their ids.
     """
 
     index: int = 0
@@ -323,6 +328,7 @@ class ClusterState:
     releases: Map[str, Release] = field(default_factory=Map)
     secrets: Map[str, Secret] = field(default_factory=Map)
     volume_removals: Map[str, VolumeRemoval] = field(default_factory=Map)
+    runs: Map[str, Run] = field(default_factory=Map)
 
 
 def owners_of(apps: Map[str, App]) -> Map[str, str]:
@@ -333,6 +339,6 @@ def owners_of(apps: Map[str, App]) -> Map[str, str]:
 __all__ = [
     "App", "Applied", "Canary", "CanaryWait", "ClusterState", "ControllerInfo", "EventRecord",
     "Health", "Leadership", "Member", "Phase", "Place", "Release", "ReleaseApp",
-    "ReleaseRevision", "Replica", "Restore", "Revision", "Rollout", "RolloutNote", "Secret",
-    "SecretVersion", "Token", "VolumeRemoval", "owners_of",
+    "ReleaseRevision", "Replica", "Restore", "Revision", "Rollout", "RolloutNote", "Run",
+    "Secret", "SecretVersion", "Token", "VolumeRemoval", "owners_of",
 ]

@@ -160,6 +160,14 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
+class PreDeploy:
+    """What runs once, in a container of the new revision, before any replica of it."""
+
+    command: tuple[str, ...]
+    timeout_s: int = 600
+
+
+@dataclass(frozen=True, slots=True)
 class Deploy:
     """How a new revision replaces the old one."""
 
@@ -171,6 +179,7 @@ class Deploy:
     min_healthy_s: int = 5
     progress_deadline_s: int = 300
     auto_rollback: bool = True
+    pre: PreDeploy | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,3 +1,5 @@
+import type * as Once from './src/runs';
+
 /** Client for Orchestry clusters. All times that calls take are seconds. */
 declare class Orchestry {
   /**
@@ -38,6 +40,10 @@ declare class Orchestry {
     Promise<Orchestry.Steered>;
   listDeployments(appName: string): Promise<Orchestry.Deployments>;
   getDeployment(appName: string, deployment: number): Promise<Orchestry.DeploymentDetail>;
+  runApp(appName: string, command: string[], options?: Once.Options): Promise<Once.Requested>;
+  listRuns(appName: string): Promise<Once.Runs>;
+  getRun(appName: string, run: number): Promise<Once.Run>;
+  cancelRun(appName: string, run: number, options?: Once.Write): Promise<Once.Requested>;
 
   getAppMetrics(appName: string, options?: Orchestry.MetricsOptions):
     Promise<Orchestry.AppMetrics>;
@@ -283,9 +289,7 @@ declare namespace Orchestry {
     } | null;
   }
   interface PolicyUpdated {
-    message: string;
-    app_name: string;
-    previous_policy: Partial<Policy>;
+    message: string; app_name: string; previous_policy: Partial<Policy>;
     new_policy: Partial<Policy>;
   }
   interface AppHealth {
@@ -301,10 +305,7 @@ declare namespace Orchestry {
     health_check_config: Json;
   }
   interface HealthChecked {
-    message: string;
-    app_name: string;
-    containers_checked: number;
-    healthy: number;
+    message: string; app_name: string; containers_checked: number; healthy: number;
     unhealthy: number;
   }
   interface SystemHealth {

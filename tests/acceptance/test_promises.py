@@ -40,6 +40,8 @@ ELSEWHERE = {
     ("DELETE", "/api/v1/releases/{release}"): "tests/api/test_releases.py",
     ("POST", "/api/v1/releases/{release}/rollback"): "tests/api/test_releases.py",
     ("PUT", "/api/v1/apps/{app_name}"): "tests/api/test_deploys.py",
+    ("POST", "/api/v1/apps/{app_name}/run"): "tests/api/test_runs.py",
+    ("POST", "/api/v1/apps/{app_name}/runs/{run_id}/cancel"): "tests/api/test_runs.py",
     ("POST", "/api/v1/apps/{app_name}/rollback"): "tests/api/test_deploys.py",
     ("POST", "/api/v1/apps/{app_name}/restart"): "tests/api/test_deploys.py",
     ("POST", "/api/v1/apps/{app_name}/pause"): "tests/api/test_deploys.py",

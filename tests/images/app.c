@@ -10,6 +10,8 @@
  * GET /ws                WebSocket (RFC 6455): every message comes back
  * any path               ?delay=MS  ?cpu=MS of busy work  ?status=N  ?size=BYTES of body
  *
+ * Called as `app once CODE MS TEXT...` it prints each text on a line of its own, waits, and ends.
+ *
  * Environment: PORT (8080), SICK=1 (starts sick), START_DELAY_MS (before it listens),
  * TERM_DELAY_MS (goes on serving so long after SIGTERM), TERM_IGNORE=1,
  * FAILING=1 (500 for all but /health),
@@ -329,7 +331,15 @@ static void *end_on_sigterm(void *arg)
     exit(0);
 }
 
-int main(void)
+static int once(int count, char **words)
+{
+    for (int i = 2; i < count; i++)
+        puts(words[i]);
+    sleep_ms(count > 1 ? atol(words[1]) : 0);
+    return count > 0 ? atoi(words[0]) : 0;
+}
+
+int main(int count, char **words)
 {
     const char *needs = getenv("NEEDS");
     if (needs) {
@@ -343,6 +353,8 @@ int main(void)
     pthread_t thread;
     pthread_attr_t detached;
     setvbuf(stdout, NULL, _IOLBF, 0);
+    if (count > 1 && !strcmp(words[1], "once"))
+        return once(count - 2, words + 2);
     gethostname(host, sizeof host - 1);
     sick = (int)env_number("SICK", 0);
     failing = (int)env_number("FAILING", 0);

@@ -129,6 +129,18 @@ COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
         fields=st.just(("value",)), sealed=_TEXTS),
     c.DeleteSecret: st.builds(
         c.DeleteSecret, name=st.sampled_from(["s1", "s2"]), force=st.booleans()),
+    c.RequestRun: st.builds(
+        c.RequestRun, app=_APPS, command=st.just(("true",)), timeout_s=_COUNTS),
+    c.CancelRun: st.builds(c.CancelRun, app=_APPS, id=st.integers(1, 25)),
+    c.PrepareRevision: st.builds(
+        c.PrepareRevision, app=_APPS, revision=st.integers(1, 25), timeout_s=_COUNTS),
+    c.StepRun: st.builds(
+        c.StepRun, id=st.integers(1, 25), container_id=_TEXTS, container_name=_TEXTS,
+        started_at_ms=_TIMES, timed_out=st.booleans()),
+    c.EndRun: st.builds(
+        c.EndRun, id=st.integers(1, 25), reason=_TEXTS, exit_code=st.none() | _COUNTS,
+        outcome=st.sampled_from(["succeeded", "failed", "timed_out", "cancelled", "lost"]),
+        lines=st.lists(_TEXTS, max_size=2).map(tuple)),
     c.ResealSecret: st.builds(
         c.ResealSecret, name=st.sampled_from(["s1", "s2"]), changed=st.integers(1, 25),
         key_id=_TEXTS,

@@ -166,6 +166,32 @@ class Orchestry {
     return this.#read(app(appName, `/deployments/${Number(deployment)}`));
   }
 
+  // Runs
+
+  /** Run a command once in a container like those of the app; `run` is for `getRun`. */
+  async runApp(appName, command, { timeout, idempotencyKey } = {}) {
+    return this.#write('POST', app(appName, '/run'), { command, timeout_s: timeout }, {
+      key: idempotencyKey,
+    });
+  }
+
+  /** The runs of an app, newest first. */
+  async listRuns(appName) {
+    return this.#read(app(appName, '/runs'));
+  }
+
+  /** One run: its `status`, its `exit_code`, and what it wrote last. */
+  async getRun(appName, run) {
+    return this.#read(app(appName, `/runs/${Number(run)}`));
+  }
+
+  /** Stop a run, or do not begin it; Conflict when it is over. */
+  async cancelRun(appName, run, { idempotencyKey } = {}) {
+    return this.#write('POST', app(appName, `/runs/${Number(run)}/cancel`), undefined, {
+      key: idempotencyKey,
+    });
+  }
+
   // Measurements, events, logs
 
   /** Current measurements and the last `history` points, means over `interval` if given. */
