@@ -162,7 +162,8 @@ class Rendered:
         environ = environment(self.place(self.files[f"a/{node}.env"])) | environment(
             self.files["a/secrets.env"]) | {
             "ORCHESTRY_PORT": str(self.apis[node]), "CLUSTER_RAFT_PORT": str(self._rafts[node]),
-            "ORCHESTRY_ENGINE": "fake", "INGRESS_ADMIN": "", "RATE_LIMIT_PER_MINUTE": "0",
+            "ORCHESTRY_ENGINE": "fake", "INGRESS_ADMIN": "",
+            "CLUSTER_LIMITS_MIN_MEMORY": "4Mi", "RATE_LIMIT_PER_MINUTE": "0",
             "RATE_LIMIT_PER_HOUR": "0", "PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
         Path(environ["INGRESS_CERTS"]).mkdir(exist_ok=True)
         self.run(node, [sys.executable, "-m", "api.node"], environ, "controller@")
