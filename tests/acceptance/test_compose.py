@@ -60,6 +60,8 @@ class Stack:
         self.images = images
         self.cluster_id = ""
         self.token = ""
+        self.file = ROOT / "docker-compose.cluster.yml"
+        self.scheme = "http"
 
     def get(self, path: str, timeout_s: float = 5.0) -> tuple[int, Any]:
         """Status and body of a read through the load balancer, with the first token."""
@@ -90,7 +92,7 @@ class Stack:
         """docker-compose on this stack."""
         done = subprocess.run(
             ["docker-compose", "-p", self.project, "--env-file", str(self.env_file), "-f",
-             str(ROOT / "docker-compose.cluster.yml"), *arguments],
+             str(self.file), *arguments],
             capture_output=True, text=True, check=False, timeout=COMPOSE_S)
         assert done.returncode == 0, f"{done.stdout[-2000:]}{done.stderr[-3000:]}"
         return done.stdout
@@ -98,7 +100,7 @@ class Stack:
     @property
     def api(self) -> str:
         """The load balancer."""
-        return f"http://127.0.0.1:{self.ports['API_PORT']}"
+        return f"{self.scheme}://127.0.0.1:{self.ports['API_PORT']}"
 
     def up(self) -> None:
         """Start all, and wait for a leader that acts."""
