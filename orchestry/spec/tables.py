@@ -160,16 +160,11 @@ _SECRET_FILES = ListOf(
         Key("name", "name", text(g.file_name), required=True),
         Key("key", "key", text(g.secret_name), required=True),
         Key("field", "field", text(g.secret_name), omit_empty=True),
-    )),
-    most=SECRET_FILES_MAX, unique={"name": lambda file: file.name},
-)
+    )), most=SECRET_FILES_MAX, unique={"name": lambda file: file.name})
 
 
 def _volumes_fault(seen: Any) -> str:
-    """A slot's own volume `data` is stored as `data-<slot>`: another must not be called so.
-
-    None is mounted within another, which would get the folder for it.
-    """
+    """A slot's own volume is stored as `<name>-<slot>`: no other is called so, or within one."""
     volumes = getattr(seen, "volumes", ())
     own = {volume.name for volume in volumes if volume.per_replica}
     for volume in volumes:
@@ -378,7 +373,7 @@ def spec(min_memory_bytes: int) -> Section:
         Key("args", "args", _ARGUMENTS, omit_empty=True),
         Key("workingDir", "working_dir", text(g.working_dir), omit_empty=True),
         Key("environment", "environment", _ENVIRONMENT, aliases=("env",)),
-        Key("secretFiles", "secret_files", _SECRET_FILES),
+        Key("secretFiles", "secret_files", _SECRET_FILES, omit_empty=True),
         Key("resources", "resources", Section(m.Resources, (
             Key("cpu", "cpu_millicores", _CPU),
             Key("memory", "memory_bytes", memory),

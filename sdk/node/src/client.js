@@ -16,6 +16,7 @@ const GRACE_MAX_S = 300;
 const STOP_MARGIN_S = 30;
 const HEALTH_CHECK_MAX_S = 60;
 const REMOVE_MAX_S = 30;
+const SIZES_MAX_S = 60;
 const VISIBLE_ASCII = /^[\x21-\x7e]+$/;
 const DEGRADED = [503];
 
@@ -302,7 +303,7 @@ class Orchestry {
   /** All volumes, also those of deleted apps, or those of one app; `sizes` may take long. */
   async listVolumes({ app: name, sizes } = {}) {
     const path = name === undefined ? '/api/v1/volumes' : app(name, '/volumes');
-    return this.#read(path, { sizes });
+    return this.#read(path, { sizes }, [], undefined, sizes ? SIZES_MAX_S : 0);
   }
 
   /** Remove a volume that a deleted app left behind, with all that is in it. */
@@ -348,10 +349,9 @@ class Orchestry {
     return this.#read('/cluster/health', {}, DEGRADED);
   }
 
-  #read(path, query = {}, bodyStatuses = [], signal = undefined) {
+  #read(path, query = {}, bodyStatuses = [], signal = undefined, waitS = 0) {
     return this.#transport.send({
-      method: 'GET', path, query, bodyStatuses, signal, budgetS: this.#timeoutS,
-      readTimeoutS: Math.min(READ_TIMEOUT_S, this.#timeoutS),
+      method: 'GET', path, query, bodyStatuses, signal, ...this.#limits(waitS),
     });
   }
 
@@ -359,9 +359,15 @@ class Orchestry {
     if (!Number.isFinite(waitS)) throw invalid('timeout', 'must be a number of seconds');
     return this.#transport.send({
       method, path, query, key, body: body === undefined ? undefined : encoded(body),
+      ...this.#limits(waitS),
+    });
+  }
+
+  #limits(waitS) {
+    return {
       budgetS: waitS ? waitS + Math.max(this.#timeoutS, WAIT_MARGIN_S) : this.#timeoutS,
       readTimeoutS: waitS ? waitS + WAIT_MARGIN_S : Math.min(READ_TIMEOUT_S, this.#timeoutS),
-    });
+    };
   }
 }
 
