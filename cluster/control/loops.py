@@ -14,6 +14,7 @@ from cluster.control.ingress_sync import IngressSync
 from cluster.control.loop import Loop
 from cluster.control.measure import Measurer
 from cluster.control.observe import Observer
+from cluster.control.receipts import Receipts
 from cluster.control.reconcile import Reconciler
 from cluster.control.report import Reporter
 from cluster.control.rollouts import Rollouts
@@ -57,5 +58,5 @@ def make_loops(
         canaries=Canaries(fleet, measurer, ingress.shares))
     return [
         observer, health, scaler, measurer, rollouts, reconciler, volumes, ingress,
-        Reporter(fleet),
+        Receipts(fleet, measurer), Reporter(fleet),
     ], observer

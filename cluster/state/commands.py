@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cluster.state.commands_rollouts import EndRollout, SteerRollout, StepRollout
+from cluster.state.commands_rollouts import EndRollout, KeepReceipt, SteerRollout, StepRollout
 from cluster.state.commands_secrets import DeleteSecret, ResealSecret, SetSecret
 from cluster.state.commands_volumes import EndVolumeRemoval, NameVolumes, RemoveVolume
 from cluster.state.model import App, EventRecord, Release, Replica, Secret, Token
 
 # Beside what is defined here.
 __all__ = [
-    "DeleteSecret", "EndRollout", "EndVolumeRemoval", "NameVolumes", "RemoveVolume",
+    "DeleteSecret", "EndRollout", "EndVolumeRemoval", "KeepReceipt", "NameVolumes", "RemoveVolume",
     "ResealSecret", "SetSecret", "SteerRollout", "StepRollout",
 ]
 
@@ -353,6 +353,6 @@ Command = (
     | DeleteApp | FinishDelete | ReportApp | RecordEvent | AnnounceController | ChangeMembers
     | BindMember | RestorePart | BeginEpoch | RenewLease | CreateToken | RevokeToken
     | RecordRefusals | UpdateApp | RollBackApp | RestartApp | SteerRollout | StepRollout
-    | EndRollout | ApplyRelease | UninstallRelease | SetSecret | DeleteSecret | ResealSecret
-    | NameVolumes | RemoveVolume | EndVolumeRemoval
+    | EndRollout | KeepReceipt | ApplyRelease | UninstallRelease | SetSecret | DeleteSecret
+    | ResealSecret | NameVolumes | RemoveVolume | EndVolumeRemoval
 )
