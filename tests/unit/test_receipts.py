@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from cluster.state.model import App, Measured, Receipt, Rollout
 from tests.sim.fleet_world import update
 from tests.unit.test_reconcile import Leader
 
-QUICK = {"minHealthySeconds": 1}
+QUICK: dict[str, Any] = {"minHealthySeconds": 1}
 
 
 @dataclass
