@@ -7,6 +7,7 @@ ratios instead of percent. Labels are bounded: applications, replicas, endpoints
 from __future__ import annotations
 
 import time
+from collections import Counter as Counted
 from collections.abc import Iterator
 
 from flask import request
@@ -161,6 +162,7 @@ class Measured(Collector):
             return
         records = controller.telemetry.all_latest(controller.clock.wall_ms())
         yield self._replicas(records)
+        yield from self._rollouts()
         yield from self._gauges(records)
         yield self._latency(records)
         yield from self._counters()
@@ -180,6 +182,24 @@ class Measured(Collector):
                 replicas.add_metric([name, "max"], one.maximum)
                 replicas.add_metric([name, "wanted"], one.wanted)
         return replicas
+
+    def _rollouts(self) -> Iterator[Metric]:
+        known = GaugeMetricFamily(
+            "orchestry_rollouts", "Deployments of an application that are kept, by phase",
+            labels=("app", "phase"))
+        weights = GaugeMetricFamily(
+            "orchestry_rollout_weight_ratio", "Share of the requests that a canary gets",
+            labels=("app",))
+        for name, app in sorted(self._controller.log.state().apps.items()):
+            under_way = () if app.rollout is None else (app.rollout,)
+            phases = Counted(one.phase for one in (*under_way, *app.deployments))
+            for phase, count in sorted(phases.items()):
+                known.add_metric([name, phase], count)
+            canary = app.rollout.canary if app.rollout is not None else None
+            if canary is not None:
+                weights.add_metric([name], canary.weight / 100)
+        yield known
+        yield weights
 
     def _gauges(self, records: dict[str, Record]) -> Iterator[Metric]:
         for name, text, field, scale in (

@@ -176,12 +176,10 @@ SPECS: dict[str, list[Any]] = {
     "termination.drainSeconds": [-1, 301, "30"],
     "deploy": [
         {"strategy": "yolo"}, {"maxSurge": 0, "maxUnavailable": 0}, {"strategy": "canary"},
-        {"strategy": "canary", "steps": [{"weight": 50, "pauseSeconds": 1},
-                                         {"weight": 10, "pauseSeconds": 1}]},
+        {"strategy": "canary", "steps": [{"weight": 50}, {"weight": 10, "pauseSeconds": 1}]},
         {"strategy": "canary", "steps": [{"weight": 101, "pauseSeconds": 1}]},
-        *({"strategy": "canary", "steps": [{"weight": 50}], "gate": {key: value}}
-          for key, value in (("minRequests", 0), ("maxP95Percent", 99),
-                             ("maxExtraErrorPercent", 101), ("unknown", 1))),
+        *({"strategy": "canary", "steps": [{"weight": 50}], "gate": {key: 0}}
+          for key in ("minRequests", "maxP95Percent", "unknown")),
     ],
     "replicas": [3], "unknown": [1], "status": [{}],
 }
@@ -346,8 +344,7 @@ def _of_deployments() -> Iterator[Case]:
         yield Case(f"rollback {body!r}", "POST", f"{SHOP}/rollback", body, 400, "VALIDATION_ERROR")
     yield Case("rollback to what never was", "POST", f"{SHOP}/rollback", b'{"revision": 999999}',
                409, "CONFLICT")
-    for body in (b'{"all": "yes"}', b'{"step": 1}', b'[]'):
-        yield Case(f"promote {body!r}", "POST", f"{SHOP}/promote", body, 400, "VALIDATION_ERROR")
+    yield Case("promote yes", "POST", f"{SHOP}/promote", b'{"all": "yes"}', 400, "VALIDATION_ERROR")
     for verb in ("rollback", "restart", "pause", "resume", "promote"):
         yield Case(f"{verb} of nothing", "POST", f"{SHOP}/{verb}", b"{}", 409, "CONFLICT")
         yield Case(f"{verb} of nobody", "POST", f"/api/v1/apps/nobody/{verb}", b"{}", 404,

@@ -14,6 +14,7 @@ from cluster.control.ingress_sync import IngressSync
 from cluster.control.loop import Loop
 from cluster.control.measure import Measurer
 from cluster.control.observe import Observer
+from cluster.control.receipts import Receipts
 from cluster.control.reconcile import Reconciler
 from cluster.control.report import Reporter
 from cluster.control.rollouts import Rollouts
@@ -59,5 +60,5 @@ def make_loops(
     runs = Runs(engine, fleet, workers, keyring=keyring)
     return [
         observer, health, scaler, measurer, runs, rollouts, reconciler, volumes, ingress,
-        Reporter(fleet),
+        Receipts(fleet, measurer), Reporter(fleet),
     ], observer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cluster.state.commands_rollouts import EndRollout, SteerRollout, StepRollout
+from cluster.state.commands_rollouts import EndRollout, KeepReceipt, SteerRollout, StepRollout
 from cluster.state.commands_runs import CancelRun, EndRun, PrepareRevision, RequestRun, StepRun
 from cluster.state.commands_secrets import DeleteSecret, ResealSecret, SetSecret
 from cluster.state.commands_volumes import EndVolumeRemoval, NameVolumes, RemoveVolume
@@ -13,9 +13,9 @@ from cluster.state.model import App, EventRecord, Release, Replica, Secret, Toke
 
 # Beside what is defined here.
 __all__ = [
-    "CancelRun", "DeleteSecret", "EndRollout", "EndRun", "EndVolumeRemoval", "NameVolumes",
-    "PrepareRevision", "RemoveVolume", "RequestRun", "ResealSecret", "SetSecret", "SteerRollout",
-    "StepRollout", "StepRun",
+    "CancelRun", "DeleteSecret", "EndRollout", "EndRun", "EndVolumeRemoval", "KeepReceipt",
+    "NameVolumes", "PrepareRevision", "RemoveVolume", "RequestRun", "ResealSecret", "SetSecret",
+    "SteerRollout", "StepRollout", "StepRun",
 ]
 
 
@@ -356,6 +356,6 @@ Command = (
     | BindMember | RestorePart | BeginEpoch | RenewLease | CreateToken | RevokeToken
     | RecordRefusals | UpdateApp | RollBackApp | RestartApp | SteerRollout | StepRollout
     | EndRollout | ApplyRelease | UninstallRelease | SetSecret | DeleteSecret | ResealSecret
-    | NameVolumes | RemoveVolume | EndVolumeRemoval
-    | RequestRun | CancelRun | PrepareRevision | StepRun | EndRun
+    | NameVolumes | RemoveVolume | EndVolumeRemoval | RequestRun | CancelRun | PrepareRevision
+    | StepRun | EndRun | KeepReceipt
 )

@@ -13,6 +13,7 @@ from cluster.state.config import set_config
 from cluster.state.members import announce, bind_member, change_members
 from cluster.state.memory import Outcome
 from cluster.state.model import Applied, ClusterState, Leadership
+from cluster.state.receipts import keep_receipt
 from cluster.state.register import register
 from cluster.state.releases import AppSteps, apply_release, uninstall_release
 from cluster.state.restore import restore_part
@@ -225,6 +226,7 @@ _STEPS: dict[type[Any], Callable[[ClusterState, Any, c.Stamp], Step]] = {
     c.SteerRollout: steer,
     c.StepRollout: step_rollout,
     c.EndRollout: end_rollout,
+    c.KeepReceipt: keep_receipt,
     c.StartApp: _start,
     c.StopApp: _stop,
     c.ScaleApp: scale,

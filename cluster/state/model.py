@@ -9,6 +9,17 @@ from immutables import Map
 
 from cluster.state.kept import Release, ReleaseApp, ReleaseRevision, Secret, SecretVersion
 from cluster.state.memory import Memory
+from cluster.state.model_rollouts import (
+    Canary,
+    CanaryWait,
+    Measured,
+    Place,
+    Receipt,
+    Rollout,
+    RolloutKind,
+    RolloutNote,
+    RolloutPhase,
+)
 from cluster.state.model_runs import Run
 from cluster.state.outcome import Applied
 from orchestry.access import Role
@@ -37,13 +48,6 @@ class Replica:
     last_error: str = ""
 
 
-Place = tuple[int, int]
-"""(template, slot): what one replica is known by within its app."""
-
-RolloutKind = Literal["update", "rollback", "restart"]
-RolloutPhase = Literal["running", "paused", "failed", "done", "superseded", "stopped"]
-
-
 @dataclass(frozen=True, slots=True)
 class Revision:
     """A spec that an app had: `revision` is its number, `cause` why it came to be.
@@ -59,63 +63,6 @@ class Revision:
     cause: str = ""
     healthy: bool = False
     addresses: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class RolloutNote:
-    """One thing that a rollout did, and why."""
-
-    at_ms: int
-    text: str
-
-
-CanaryWait = Literal["", "replicas", "time", "promotion", "measurements"]
-
-
-@dataclass(frozen=True, slots=True)
-class Canary:
-    """How far a rollout by weights is: at which of the spec's steps, counted from 0.
-
-    `weight` percent of the requests go to replicas of `template`, which is that of the rollout
-    before until this one has replicas; so many as there are steps stand for the end, in which
-    the old ones leave. The step's weight has been in force for at least `held_s`.
-    """
-
-    step: int = 0
-    template: int = 0
-    weight: int = 0
-    held_s: int = 0
-    waits: CanaryWait = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Rollout:
-    """How the replicas of an app come to a template; `id` is the revision that it brings about.
-
-    `new` are the slots of the template that are wanted by now, `old` all other places that
-    still are: of other templates, and of slots above the wanted number. `step` counts what the
-    leader decided. `available` is how many new replicas had proved themselves. A rollout that
-    `failed` holds what there is; the other phases but `running` and `paused` are over.
-    `promoted` waits for nothing but health.
-    """
-
-    id: int
-    kind: RolloutKind
-    from_revision: int
-    began_at_ms: int
-    phase: RolloutPhase = "running"
-    new: tuple[int, ...] = ()
-    old: tuple[Place, ...] = ()
-    step: int = 0
-    available: int = 0
-    wanted: int = 0
-    promoted: bool = False
-    overdue: bool = False
-    changed_at_ms: int = 0
-    ended_at_ms: int = 0
-    reason: str = ""
-    notes: tuple[RolloutNote, ...] = ()
-    canary: Canary | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +285,8 @@ def owners_of(apps: Map[str, App]) -> Map[str, str]:
 
 __all__ = [
     "App", "Applied", "Canary", "CanaryWait", "ClusterState", "ControllerInfo", "EventRecord",
-    "Health", "Leadership", "Member", "Phase", "Place", "Release", "ReleaseApp",
-    "ReleaseRevision", "Replica", "Restore", "Revision", "Rollout", "RolloutNote", "Run",
-    "Secret", "SecretVersion", "Token", "VolumeRemoval", "owners_of",
+    "Health", "Leadership", "Measured", "Member", "Phase", "Place", "Receipt", "Release",
+    "ReleaseApp", "ReleaseRevision", "Replica", "Restore", "Revision", "Rollout", "RolloutKind",
+    "RolloutNote", "RolloutPhase", "Run", "Secret", "SecretVersion", "Token", "VolumeRemoval",
+    "owners_of",
 ]

@@ -43,8 +43,6 @@ HOSTS_MAX: Final = 64
 HEADERS_MAX: Final = 32
 SCHEDULES_MAX: Final = 64
 STEPS_MAX: Final = 32
-P95_PERCENT_MAX: Final = 10_000
-REQUESTS_MAX: Final = 1_000_000
 LABELS_MAX: Final = 64
 
 SDK_KEYS: Final = (
@@ -315,8 +313,8 @@ _DEPLOY = Section(
         ), only=("strategy", "canary")),
         Key("gate", "gate", Section(m.Gate, (
             Key("maxExtraErrorPercent", "extra_error_percent", integer(0, 100)),
-            Key("maxP95Percent", "p95_percent", integer(100, P95_PERCENT_MAX)),
-            Key("minRequests", "min_requests", integer(1, REQUESTS_MAX)),
+            Key("maxP95Percent", "p95_percent", integer(100, 10_000)),
+            Key("minRequests", "min_requests", integer(1, 1_000_000)),
         )), only=("strategy", "canary")),
         Key("minHealthySeconds", "min_healthy_s", integer(0, PROBE_MAX_S)),
         Key("progressDeadlineSeconds", "progress_deadline_s", integer(1, WINDOW_MAX_S)),

@@ -189,6 +189,7 @@ declare namespace Orchestry {
     total: number;
   }
   type CanaryAt = import('./src/deploys.js').CanaryAt;
+  type Receipt = import('./src/deploys.js').Receipt;
   type Deployment = import('./src/deploys.js').Deployment;
   type DeploymentDetail = import('./src/deploys.js').DeploymentDetail;
   type Deployments = import('./src/deploys.js').Deployments;

@@ -7,7 +7,16 @@ from typing import Any
 from hypothesis import strategies as st
 
 from cluster.state import commands as c
-from cluster.state.model import App, Canary, Replica, Secret, SecretVersion, Token
+from cluster.state.model import (
+    App,
+    Canary,
+    Measured,
+    Receipt,
+    Replica,
+    Secret,
+    SecretVersion,
+    Token,
+)
 from cluster.state.step import REPLICAS_MAX
 from orchestry.access import ROLES
 
@@ -75,6 +84,10 @@ COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
         notes=st.lists(_TEXTS, max_size=2).map(tuple),
         canary=st.none() | st.builds(
             Canary, step=_COUNTS, template=st.integers(0, 8), weight=st.integers(0, 100))),
+    c.KeepReceipt: st.builds(
+        c.KeepReceipt, app=_APPS, id=st.integers(1, 8), receipt=st.builds(
+            Receipt, before=st.none() | st.builds(
+                Measured, st.just(60.0), requests=_COUNTS, failed=_COUNTS))),
     c.EndRollout: st.builds(
         c.EndRollout, app=_APPS, id=st.integers(1, 8), reason=_TEXTS,
         outcome=st.sampled_from(["done", "failed", "overdue"]), roll_back=st.booleans(),
