@@ -83,6 +83,10 @@ def container_name(cluster_id: str, app: str, revision: int, slot: int) -> str:
     return f"{app}.{slot}.r{revision}.{cluster_id[:8]}"
 
 
+EXIT_UNKNOWN = -1
+"""The exit code of a container that has ended, nobody has seen yet how."""
+
+
 @dataclass(frozen=True, slots=True)
 class Container:
     """One container that carries our labels, as observed."""

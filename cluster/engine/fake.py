@@ -330,7 +330,8 @@ class FakeEngine:
         now_s = self._clock.monotonic_s()
         for record in self._records.values():
             if record.crash_at_s is not None and record.crash_at_s <= now_s:
-                self._end(record, exit_code=1)
+                how = record.behaviour
+                self._end(record, exit_code=how.exit_code, oom=how.oom)
 
     def _behaviour(self, image: str) -> ImageBehaviour:
         return self.behaviours.get(image, self._default)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from immutables import Map
 
+from cluster.state.exits import Attempts
 from cluster.state.kept import Release, ReleaseApp, ReleaseRevision, Secret, SecretVersion
 from cluster.state.memory import Memory
 from cluster.state.outcome import Applied
@@ -137,6 +138,9 @@ class App:
     one, `deployments` the rollouts that are over, both oldest first.
 
     `leaving_volumes` are those that a deletion removes now, the last of `volumes_named`.
+
+    `attempts` are of the slots that have failed or finished; `failures` and `oom_kills` count
+    those of all replicas since the app was registered.
     """
 
     name: str
@@ -172,6 +176,9 @@ class App:
     deployments: tuple[Rollout, ...] = ()
     leaving_volumes: tuple[str, ...] = ()
     volumes_named: int = 0
+    attempts: tuple[Attempts, ...] = ()
+    failures: int = 0
+    oom_kills: int = 0
 
     @property
     def made_from(self) -> int:
