@@ -51,6 +51,8 @@ class Fleet:
         self.problems: dict[str, Problem] = {}
         self.frozen: set[tuple[str, int]] = set()
         self.to_replace: set[str] = set()
+        self.suspects: dict[str, float] = {}
+        self.look_now = False
         self.observed_from_s: float | None = None
         self.engine_fault = ""
         self.overtaken = ""
@@ -139,12 +141,25 @@ class Fleet:
             del self.draining[container_id]
         for container_id in [i for i in self.stop_refused_s if i not in self.containers]:
             del self.stop_refused_s[container_id]
+        for container_id in [i for i in self.suspects if i not in self.containers]:
+            del self.suspects[container_id]
         self.to_replace &= set(self.containers)
         for container in self.containers.values():
             if container.phase != "running":
                 self.records.pop(container.id, None)
             elif container.id not in self.records:
                 self.records[container.id] = Record(since_s=now_s, next_s=now_s)
+
+    def confirmed(self, container_id: str, now_s: float) -> bool:
+        """True when a container that fails its checks was seen to run since.
+
+        One that has ended by itself is no failure of the checks: how it ended tells more.
+        """
+        since_s = self.suspects.setdefault(container_id, now_s)
+        if self.observed_from_s is not None and self.observed_from_s > since_s:
+            return True
+        self.look_now = True
+        return False
 
     # -- changes between observations --------------------------------------------------
 

@@ -174,7 +174,11 @@ class HealthMonitor:
         if decided.frozen != ((app.name, template) in self._fleet.frozen):
             self._freeze(app.name, template, records, frozen=decided.frozen)
         for container in mine:
-            if container.id in decided.replace and container.id not in self._fleet.to_replace:
+            if container.id not in decided.replace:
+                self._fleet.suspects.pop(container.id, None)
+            elif container.id not in self._fleet.to_replace and (
+                self._fleet.confirmed(container.id, now_s)
+            ):
                 self._fleet.to_replace.add(container.id)
                 self._fleet.attempts.unhealthy(container)
                 self._fleet.tell(

@@ -93,6 +93,8 @@ def advance(
     if not moves:
         most = max(0, len(new) + len(before) - wanted - limits.surge)
     leaving = to_leave(before, seen, limits, wanted, good, most=most)
+    leaving |= {one.place: "it has finished" for one in seen
+                if moves and one.finished and one.place in before}
     old = tuple(place for place in before if place not in leaving)
     notes = [
         f"{place_name(app, place)} leaves: {why}" for place, why in sorted(leaving.items())]
