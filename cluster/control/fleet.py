@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from cluster.clock import Clock
 from cluster.control.attempts import AttemptBook, Slot, slot_of
 from cluster.control.judge import Record
+from cluster.control.quarantine import Quarantine
 from cluster.engine.base import EXIT_UNKNOWN, Container, EngineError
 from cluster.state.commands import RecordEvent
 from cluster.state.model import App, ClusterState
@@ -37,6 +38,7 @@ class Fleet:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.attempts = AttemptBook(clock)
+        self.quarantine = Quarantine(clock)
         self.forget()
 
     def forget(self) -> None:
@@ -48,6 +50,7 @@ class Fleet:
         self.deciding: set[str] = set()
         self.stop_refused_s: dict[str, float] = {}
         self.attempts.forget()
+        self.quarantine.forget()
         self.problems: dict[str, Problem] = {}
         self.frozen: set[tuple[str, int]] = set()
         self.to_replace: set[str] = set()
@@ -220,10 +223,36 @@ class Fleet:
 
     def engine_answers(self) -> None:
         """The engine answered."""
+        if self.quarantine.observed(again=bool(self.engine_fault)):
+            self._released()
         if self.engine_fault:
             self.engine_fault = ""
             self.tell("health", "", "The container engine answers again")
             self.touch()
+
+    def operation_ended(
+        self, key: str, app: str, what: str, error: Exception | None
+    ) -> None:
+        """How an operation of the engine ended: with an answer, without one, or not begun."""
+        if error is None or (isinstance(error, EngineError) and not error.silent):
+            if self.quarantine.answered(key):
+                self._released()
+        elif isinstance(error, EngineError):
+            hangs, all_hang = self.quarantine.hung(key, app, error)
+            if hangs:
+                self.tell(
+                    "error", app, f"{what} hangs: it is set aside and tried again more and more "
+                    f"seldom, other work goes on: {error.reason}", operation=what)
+            if all_hang:
+                self.tell("error", "", "The container engine is in quarantine, since nothing that "
+                          f"is asked of it ends; one trial at a time goes on: {error.reason}")
+                self.touch()
+        else:
+            self.quarantine.ended(key)
+
+    def _released(self) -> None:
+        self.tell("health", "", "The container engine is out of quarantine")
+        self.touch()
 
     def engine_failed(self, error: EngineError, app: str) -> None:
         """An engine call for `app` failed for a reason that its owner should read."""
@@ -268,4 +297,5 @@ class Fleet:
                 busy.add(app.name)
         for name in [name for name in self.problems if name not in busy]:
             self.solved(name)
+        self.quarantine.keep_only(busy)
         self.frozen &= running

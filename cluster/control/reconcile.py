@@ -153,6 +153,9 @@ class Reconciler:
             return
         if not fleet.attempts.may_start(slot) or self._waits(slot, action):
             return
+        key = f"start:{app.name}:{action.slot}:{slot[1]}"
+        if not fleet.quarantine.may_begin(key):
+            return
         ended = fleet.containers.get(action.replaces)
         if ended is not None and ended.phase == "exited" and not fleet.attempts.knows(ended):
             return  # how it ended decides when it comes again
@@ -172,6 +175,8 @@ class Reconciler:
 
         def done(outcome: Outcome) -> None:
             fleet.starting.discard(slot)
+            fleet.operation_ended(
+                key, app.name, f"Starting {app.name}-{action.slot}", outcome.error)
             if outcome.error is None:
                 if action.replaces and action.replaces != outcome.value.id:
                     fleet.removed(action.replaces)
@@ -187,8 +192,8 @@ class Reconciler:
                 logger.error("starting %s failed", app.name, exc_info=outcome.error)
                 fleet.attempts.refused(slot)
 
-        key = f"start:{app.name}:{action.slot}:{slot[1]}"
         if self._workers.start("start", key, job, done):
+            fleet.quarantine.began(key)
             self._starting.add(app.name)
             fleet.starting.add(slot)
 
@@ -208,7 +213,8 @@ class Reconciler:
         refused_s = fleet.stop_refused_s.get(container_id)
         if refused_s is not None and turn.now_s - refused_s < RETRY_S:
             return
-        if not self._room("stop", app):
+        key = f"stop:{app}:{container_id}"
+        if not self._room("stop", app) or not fleet.quarantine.may_begin(key):
             return
 
         def job() -> None:
@@ -216,6 +222,7 @@ class Reconciler:
                 self._engine.stop(container_id, grace_s=action.grace_s)
 
         def done(outcome: Outcome) -> None:
+            fleet.operation_ended(key, app, f"Stopping {container_id[:12]}", outcome.error)
             if outcome.error is None:
                 fleet.removed(container_id)
                 fleet.solved(app)
@@ -227,7 +234,8 @@ class Reconciler:
             elif not isinstance(outcome.error, Fenced):
                 logger.error("stopping failed", exc_info=outcome.error)
 
-        self._workers.start("stop", f"stop:{app}:{container_id}", job, done)
+        if self._workers.start("stop", key, job, done):
+            fleet.quarantine.began(key)
 
     def _finish(self, turn: Turn, app: App, observed: Sequence[Container]) -> None:
         """Forget a deleted app after a fresh look found nothing of it."""

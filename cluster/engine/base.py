@@ -175,6 +175,11 @@ class EngineError(Exception):
     def retryable(self) -> bool:
         return self.fault in ("unavailable", "timeout", "no_resources")
 
+    @property
+    def silent(self) -> bool:
+        """No answer came: the outcome is unknown, and the next call may hang as well."""
+        return self.fault in ("unavailable", "timeout")
+
 
 Guard = Callable[[], None]
 

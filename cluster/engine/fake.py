@@ -47,7 +47,8 @@ FIRST_ADDRESS = IPv4Address("10.128.0.2")
 class FakeEngine:
     """The Engine protocol without a daemon; one instance is the host that all nodes share.
 
-    `hang` makes every call a timeout without effect, `down` an unavailable daemon. Those in
+    `hang` makes every call a timeout without effect, `down` an unavailable daemon; `hanging` are
+    ids and names of containers on which no operation ends. Those in
     `unmeasured` are missing from `usage`. `behaviours` maps an image to what its containers
     do. `effects` lists what was really done. `listeners` are told every hint at once, on the
     caller's thread.
@@ -55,6 +56,7 @@ class FakeEngine:
 
     def __init__(self, clock: Clock, *, start_latency_s: float = 0.0) -> None:
         self.hang = False
+        self.hanging: set[str] = set()
         self.behaviours: dict[str, ImageBehaviour] = {}
         self.effects: deque[Effect] = deque(maxlen=EFFECTS_MAX)
         self.listeners: list[Callable[[str, EngineEvent], None]] = []
@@ -89,6 +91,7 @@ class FakeEngine:
             name = container_name(
                 request.cluster_id, request.app, request.revision, request.slot
             )
+            self._is_free(name)
             present = self._named(name)
             if present is not None:
                 if present.cluster_id != request.cluster_id:
@@ -110,6 +113,7 @@ class FakeEngine:
     def stop(self, container_id: str, *, grace_s: int) -> None:
         """Stop and remove, in no time."""
         with self._call():
+            self._is_free(container_id)
             record = self._records.get(container_id)
             if record is None:
                 return
@@ -134,6 +138,7 @@ class FakeEngine:
         if tail <= 0:
             return ()
         with self._call():
+            self._is_free(container_id)
             record = self._readable(container_id)
             if record is None:
                 raise EngineError("gone", f"container {container_id[:12]} is gone")
@@ -318,6 +323,10 @@ class FakeEngine:
             raise EngineError("unavailable", "Docker does not answer: fake engine is down")
         if self.hang:
             raise EngineError("timeout", "Docker did not answer: fake engine hangs")
+
+    def _is_free(self, container: str) -> None:
+        if container in self.hanging:
+            raise EngineError("timeout", "Docker did not answer: told to hang")
 
     def _readable(self, container_id: str) -> Record | None:
         record = self._records.get(container_id)
