@@ -163,6 +163,7 @@ class Measured(Collector):
         records = controller.telemetry.all_latest(controller.clock.wall_ms())
         yield self._replicas(records)
         yield from self._rollouts()
+        yield from self._restarts()
         yield from self._gauges(records)
         yield self._latency(records)
         yield from self._counters()
@@ -200,6 +201,24 @@ class Measured(Collector):
                 weights.add_metric([name], canary.weight / 100)
         yield known
         yield weights
+
+    def _restarts(self) -> Iterator[Metric]:
+        """From the replicated state: a change of the leader resets none of them."""
+        failures = CounterMetricFamily(
+            "orchestry_app_restarts",
+            "Failures of replicas since the application was registered", labels=("app",))
+        oom_kills = CounterMetricFamily(
+            "orchestry_app_oom_kills", "Replicas that were killed for want of memory",
+            labels=("app",))
+        looping = GaugeMetricFamily(
+            "orchestry_app_crash_looping", "Replicas in a crash loop", labels=("app",))
+        for name, app in sorted(self._controller.log.state().apps.items()):
+            failures.add_metric([name], app.failures)
+            oom_kills.add_metric([name], app.oom_kills)
+            looping.add_metric([name], sum(one.looping for one in app.attempts))
+        yield failures
+        yield oom_kills
+        yield looping
 
     def _gauges(self, records: dict[str, Record]) -> Iterator[Metric]:
         for name, text, field, scale in (

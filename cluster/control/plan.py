@@ -15,8 +15,6 @@ from orchestry.spec.model import AppSpec, EnvVar
 
 NO_SPECS: Mapping[int, AppSpec] = {}
 NO_SECRETS: Mapping[tuple[str, str], str] = {}
-RESTART_DELAY_MAX_S = 60.0
-HEALTHY_RESET_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +51,19 @@ def plan(
     observed: Sequence[Container],
     *,
     replace: Collection[str] = (),
+    over: Collection[Place] = (),
     old_specs: Mapping[int, AppSpec] = NO_SPECS,
 ) -> tuple[Action, ...]:
     """Actions that bring `observed` to what `app` wants; empty when nothing is to do.
 
     `observed` are the app's containers. `app` is None for containers whose app is gone.
-    `replace` are the ids of replicas that failed their checks; `old_specs` those of the older
+    `replace` are the ids of replicas that failed their checks; `over` the places whose replica
+    ended and is not to come again, also when its container is gone; `old_specs` those of the older
     templates whose replicas a rollout wants.
     """
     if app is None or spec is None:
         return tuple(Stop(o.id, 10, "its application is gone") for o in observed)
-    wanted = _wanted(app)
+    wanted = wanted_places(app)
     actions: list[Action] = []
     alive: set[Place] = set()
     dead: dict[Place, Container] = {}
@@ -80,7 +80,9 @@ def plan(
             dead[place] = container
     for place in wanted:
         of = spec if place[0] == app.made_from else old_specs.get(place[0])
-        if of is None or place in alive or (place in dead and not restarts(of, dead[place])):
+        if of is None or place in alive or place in over:
+            continue
+        if place in dead and not restarts(spec, dead[place]):
             continue
         if _is_taken(place, of, observed):
             continue
@@ -89,7 +91,7 @@ def plan(
     return tuple(actions)
 
 
-def _wanted(app: App) -> tuple[Place, ...]:
+def wanted_places(app: App) -> tuple[Place, ...]:
     """All places that are to be filled, those of the app's own template first."""
     if not app.running or app.deleting:
         return ()
@@ -124,14 +126,6 @@ def restarts(spec: AppSpec, container: Container) -> bool:
     if container.phase == "created" or spec.restart_policy == "Always":
         return True
     return spec.restart_policy == "OnFailure" and container.exit_code != 0
-
-
-def restart_delay_s(failures: int) -> float:
-    """Seconds before the next start after `failures` failures in a row.
-
-    The first is repaired at once; then 1 s, doubling to 60 s.
-    """
-    return 0.0 if failures <= 1 else min(2.0 ** (failures - 2), RESTART_DELAY_MAX_S)
 
 
 def request(

@@ -87,6 +87,10 @@ def container_name(cluster_id: str, app: str, revision: int, slot: int, run: int
     return f"{app}.{slot}.r{revision}.{cluster_id[:8]}"
 
 
+EXIT_UNKNOWN = -1
+"""The exit code of a container that has ended, nobody has seen yet how."""
+
+
 @dataclass(frozen=True, slots=True)
 class Container:
     """One container that carries our labels, as observed."""
@@ -175,6 +179,11 @@ class EngineError(Exception):
     @property
     def retryable(self) -> bool:
         return self.fault in ("unavailable", "timeout", "no_resources")
+
+    @property
+    def silent(self) -> bool:
+        """No answer came: the outcome is unknown, and the next call may hang as well."""
+        return self.fault in ("unavailable", "timeout")
 
 
 Guard = Callable[[], None]

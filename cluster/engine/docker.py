@@ -38,8 +38,10 @@ from cluster.engine.docker_format import (
     container_config,
     details,
     identity_labels,
+    listed_details,
     one_per_identity,
 )
+from cluster.engine.docker_hanging import Hanging
 from cluster.engine.docker_log_api import LogFollow, gone, last_lines
 from cluster.engine.docker_network import ClusterNetworks
 from cluster.engine.docker_usage import UsageReader
@@ -73,6 +75,7 @@ class DockerEngine:
         self._files = ContainerFiles(self._api)
         self._lock = threading.Lock()
         self._known: dict[str, Details] = {}
+        self._hanging = Hanging()
         self._owned: set[str] = set()
         self._helpers: dict[str, str] = {}
         """Container -> the one that fills it, as last observed."""
@@ -90,10 +93,9 @@ class DockerEngine:
             item["Id"] for item in listed
             if keys[item["Id"]] not in known and item["State"] != "created"
         ]
-        for container_id, state in zip(changed, in_parallel(self._state, changed), strict=True):
-            if state is not None:
-                keys[container_id] = f"{container_id} {state['Status']}"
-                known[keys[container_id]] = details(state)
+        for container_id, state in self._hanging.look(self._state, changed):
+            keys[container_id] = f"{container_id} {state['Status']}"
+            known[keys[container_id]] = details(state)
         with self._lock:
             self._known = known
             self._owned = set(keys)
@@ -103,7 +105,8 @@ class DockerEngine:
             container(
                 item["Id"], item["Names"][0], labels=item["Labels"], status=item["State"],
                 networks=item["NetworkSettings"]["Networks"],
-                network_id=item["HostConfig"]["NetworkMode"], details=known.get(keys[item["Id"]]),
+                network_id=item["HostConfig"]["NetworkMode"],
+                details=known.get(keys[item["Id"]]) or listed_details(item),
                 unproven=item["Id"] in self._helpers
                 and not self._files.is_busy(item["Names"][0].removeprefix("/")),
             )

@@ -58,6 +58,7 @@ EXIT_CODE_CUT_OFF = 255
 SECONDS_CACHED = 4096
 _NANOS = 1_000_000_000
 _STAMP = re.compile(r"([\d-]{10}T[\d:]{8})(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
+_EXITED = re.compile(r"Exited \((\d+)\)")
 _RUNNING = {"running", "paused", "restarting"}
 _EVENTS: Mapping[str, Literal["started", "died", "removed"]] = {
     "start": "started", "die": "died", "destroy": "removed",
@@ -233,6 +234,19 @@ def details(state: Mapping[str, Any]) -> Details:
         error=state["Error"],
         again=running and unix_ns(state["FinishedAt"]) > 0,
     )
+
+
+def listed_details(item: Mapping[str, Any]) -> Details | None:
+    """What a list tells of a container that cannot be inspected; None for one that was not made.
+
+    Whether it was for want of memory that it ended, a list does not tell.
+    """
+    if item["State"] == "created":
+        return None
+    exited = _EXITED.match(item.get("Status") or "")
+    return Details(
+        started_at_ms=int(item.get("Created") or 0) * 1000, finished_at_ms=0,
+        exit_code=int(exited[1]) if exited else 0, oom_killed=False, error="")
 
 
 def unix_ns(stamp: str) -> int:

@@ -47,7 +47,8 @@ FIRST_ADDRESS = IPv4Address("10.128.0.2")
 class FakeEngine:
     """The Engine protocol without a daemon; one instance is the host that all nodes share.
 
-    `hang` makes every call a timeout without effect, `down` an unavailable daemon. Those in
+    `hang` makes every call a timeout without effect, `down` an unavailable daemon; `hanging` are
+    ids and names of containers on which no operation ends. Those in
     `unmeasured` are missing from `usage`. `behaviours` maps an image to what its containers
     do. `effects` lists what was really done. `listeners` are told every hint at once, on the
     caller's thread.
@@ -55,6 +56,7 @@ class FakeEngine:
 
     def __init__(self, clock: Clock, *, start_latency_s: float = 0.0) -> None:
         self.hang = False
+        self.hanging: set[str] = set()
         self.behaviours: dict[str, ImageBehaviour] = {}
         self.effects: deque[Effect] = deque(maxlen=EFFECTS_MAX)
         self.listeners: list[Callable[[str, EngineEvent], None]] = []
@@ -89,6 +91,7 @@ class FakeEngine:
             name = container_name(
                 request.cluster_id, request.app, request.revision, request.slot, request.run
             )
+            self._is_free(name)
             present = self._named(name)
             if present is not None:
                 if present.cluster_id != request.cluster_id:
@@ -110,6 +113,7 @@ class FakeEngine:
     def stop(self, container_id: str, *, grace_s: int) -> None:
         """Stop and remove, in no time."""
         with self._call():
+            self._is_free(container_id)
             record = self._records.get(container_id)
             if record is None:
                 return
@@ -134,6 +138,7 @@ class FakeEngine:
         if tail <= 0:
             return ()
         with self._call():
+            self._is_free(container_id)
             record = self._readable(container_id)
             if record is None:
                 raise EngineError("gone", f"container {container_id[:12]} is gone")
@@ -319,6 +324,10 @@ class FakeEngine:
         if self.hang:
             raise EngineError("timeout", "Docker did not answer: fake engine hangs")
 
+    def _is_free(self, container: str) -> None:
+        if container in self.hanging:
+            raise EngineError("timeout", "Docker did not answer: told to hang")
+
     def _readable(self, container_id: str) -> Record | None:
         record = self._records.get(container_id)
         if record is not None and record.cluster_id not in self._clusters:
@@ -330,7 +339,7 @@ class FakeEngine:
         now_s = self._clock.monotonic_s()
         for record in self._records.values():
             if record.crash_at_s is not None and record.crash_at_s <= now_s:
-                self._end(record, exit_code=record.exit_code)
+                self._end(record, exit_code=record.exit_code, oom=record.behaviour.oom)
 
     def _behaviour(self, image: str) -> ImageBehaviour:
         return self.behaviours.get(image, self._default)
@@ -353,7 +362,7 @@ class FakeEngine:
             ready_at_s=now_s + behaviour.start_latency_s,
             crash_at_s=None if crash_s is None else now_s + crash_s,
             request=request, counted_s=now_s,
-            exit_code=behaviour.run_exit_code if request.run else 1,
+            exit_code=behaviour.run_exit_code if request.run else behaviour.exit_code,
         )
         at_ns = container.started_at_ms * 1_000_000
         record.log.write(LogLine(at_ns, "stdout", f"listening as {container.id[:12]}"))

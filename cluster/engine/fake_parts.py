@@ -14,10 +14,12 @@ IDLE_BYTES = 4 * 1024**2
 
 @dataclass(frozen=True, slots=True)
 class ImageBehaviour:
-    """What containers of an image do."""
+    """What containers of an image do; one that crashes ends with `exit_code`."""
 
     missing: bool = False
     crash_after_s: float | None = None
+    exit_code: int = 1
+    oom: bool = False
     healthy: bool = True
     start_latency_s: float = 0.0
     run_s: float | None = 0.2

@@ -63,7 +63,7 @@ def _items(state: ClusterState) -> Iterator[tuple[App | Release | Secret, int]]:
         if app.deleting:
             continue
         kept = replace(
-            app, revisions=_fitting(app), reports=(), reached=False, problem="",
+            app, revisions=_fitting(app), reports=(), attempts=(), reached=False, problem="",
             problem_code="", scaling_until_ms=0, pre=0)
         yield kept, _size(kept.document) + sum(_size(one.document) for one in kept.revisions) + (
             _APP_BYTES + _NOTE_BYTES * sum(

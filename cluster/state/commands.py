@@ -9,6 +9,7 @@ from cluster.state.commands_rollouts import EndRollout, KeepReceipt, SteerRollou
 from cluster.state.commands_runs import CancelRun, EndRun, PrepareRevision, RequestRun, StepRun
 from cluster.state.commands_secrets import DeleteSecret, ResealSecret, SetSecret
 from cluster.state.commands_volumes import EndVolumeRemoval, NameVolumes, RemoveVolume
+from cluster.state.exits import Attempts
 from cluster.state.model import App, EventRecord, Release, Replica, Secret, Token
 
 # Beside what is defined here.
@@ -228,13 +229,14 @@ class FinishDelete:
 
 @dataclass(frozen=True, slots=True)
 class ReportApp:
-    """Leader: what the replicas of one app look like now, and what stands in the way."""
+    """Leader: how the replicas of one app are, what they went through, and what is amiss."""
 
     app: str
     revision: int
     replicas: tuple[Replica, ...]
     problem: str = ""
     problem_code: str = ""
+    attempts: tuple[Attempts, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any
 from cluster.state import commands as c
 from cluster.state.audit import record_refusals, recorded
 from cluster.state.config import set_config
+from cluster.state.exits import grown
 from cluster.state.members import announce, bind_member, change_members
 from cluster.state.memory import Outcome
 from cluster.state.model import Applied, ClusterState, Leadership
@@ -179,9 +180,11 @@ def _report(state: ClusterState, command: c.ReportApp, stamp: c.Stamp) -> Step:
     app = state.apps.get(command.app)
     if app is None or app.revision != command.revision:
         return state, ()
+    failures, oom_kills = grown(app.attempts, command.attempts)
     after = replace(
         app, reports=command.replicas, problem=command.problem,
-        problem_code=command.problem_code)
+        problem_code=command.problem_code, attempts=command.attempts,
+        failures=app.failures + failures, oom_kills=app.oom_kills + oom_kills)
     if converged(after):
         after = replace(
             after, reached=True, good=app.good or app.replicas > 0, scaling_until_ms=0)

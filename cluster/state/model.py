@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from immutables import Map
 
+from cluster.state.exits import Attempts
 from cluster.state.kept import Release, ReleaseApp, ReleaseRevision, Secret, SecretVersion
 from cluster.state.memory import Memory
 from cluster.state.model_rollouts import (
@@ -87,6 +88,9 @@ class App:
     `leaving_volumes` are those that a deletion removes now, the last of `volumes_named`.
     `pre` is the run that prepares this revision, 0 when none was begun; `prepared` the template
     that was prepared last, or needs no preparation.
+
+    `attempts` are of the slots that have failed or finished; `failures` and `oom_kills` count
+    those of all replicas since the app was registered.
     """
 
     name: str
@@ -124,6 +128,9 @@ class App:
     volumes_named: int = 0
     pre: int = 0
     prepared: int = 0
+    attempts: tuple[Attempts, ...] = ()
+    failures: int = 0
+    oom_kills: int = 0
 
     @property
     def made_from(self) -> int:

@@ -203,29 +203,28 @@ declare namespace Orchestry {
   }
   interface Replicas { current: number; desired: number; healthy: number }
   interface Container {
-    id: string;
-    name: string;
-    ip: string;
-    port: number;
-    status: string;
-    health: string;
-    started_at: string | null;
+    id: string; name: string; ip: string; port: number; status: string; health: string;
+    started_at: string | null; restarts: number; next_attempt_at: string | null;
+    state: 'created' | 'running' | 'exited' | 'waiting' | 'crash_loop' | 'finished' | 'failed';
+  }
+  interface Exit { reason: string; exit_code: number | null; signal: string | null; at: string }
+  interface ReplicaRestarts {
+    name: string; slot: number; revision: number; failures: number; failures_in_a_row: number;
+    oom_kills: number; crash_loop: boolean; over: 'finished' | 'failed' | null;
+    next_attempt_at: string | null; last_exit: Exit | null;
   }
   interface AppStatus {
     name: string;
     status: Status;
     replicas: Replicas;
     metrics: Load;
-    created_at: string;
-    updated_at: string;
-    last_scaled_at: string | null;
-    containers: Container[];
-    revision: number;
-    image: string;
+    created_at: string; updated_at: string; last_scaled_at: string | null;
+    containers: Container[]; revision: number; image: string;
     problem: { code: string; message: string } | null;
     /** What is under way. */
     deployment:
       { id: number; kind: string; phase: Phase; wanted: number; available: number } | null;
+    restarts: { failures: number; oom_kills: number; replicas: ReplicaRestarts[] };
   }
   interface AppCounts { total: number; running: number; stopped: number; error: number }
   interface AppList extends AppCounts {

@@ -16,7 +16,8 @@
  * TERM_DELAY_MS (goes on serving so long after SIGTERM), TERM_IGNORE=1,
  * FAILING=1 (500 for all but /health),
  * NEEDS=PATH (a file without which it ends with 9, before anything else),
- * BANNER_BYTES=N (first prints a line of N bytes and one that is no UTF-8).
+ * BANNER_BYTES=N (first prints a line of N bytes and one that is no UTF-8),
+ * EAT_MIB=N (takes so much memory at the start), EXIT_CODE=N (ends at the start).
  */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -372,6 +373,16 @@ int main(int count, char **words)
     if (banner)
         printf("\n\xff\xfe binary\n");
     sleep_ms(env_number("START_DELAY_MS", 0));
+    for (long i = 0; i < env_number("EAT_MIB", 0); i++) {
+        char *eaten = malloc(1 << 20);
+        if (eaten)
+            for (long at = 0; at < 1 << 20; at += 4096)
+                ((volatile char *)eaten)[at] = 1;
+    }
+    if (getenv("EXIT_CODE")) {
+        fprintf(stderr, "ending as told, token %s\n", getenv("TOKEN") ? getenv("TOKEN") : "");
+        return (int)env_number("EXIT_CODE", 0);
+    }
 
     int on = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in at = {.sin_family = AF_INET,

@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from cluster.state import commands as c
+from cluster.state.exits import Attempts, Exit
 from cluster.state.model import (
     App,
     Canary,
@@ -114,6 +115,12 @@ COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
     c.ReportApp: st.builds(
         c.ReportApp, app=_APPS, revision=st.integers(1, 8), problem=_TEXTS,
         replicas=st.lists(_REPLICAS, max_size=3).map(tuple),
+        attempts=st.lists(st.builds(
+            Attempts, revision=st.integers(1, 8), slot=_COUNTS, failures=_COUNTS,
+            oom_kills=_COUNTS, recent_ms=st.lists(_TIMES, max_size=2).map(tuple),
+            over=st.sampled_from(["", "finished", "failed"]), last=st.none() | st.builds(
+                Exit, container=_TEXTS, reason=st.just("exited"), at_ms=_TIMES,
+                exit_code=st.none() | _COUNTS)), max_size=3).map(tuple),
     ),
     c.RecordEvent: st.builds(c.RecordEvent, app=_APPS, message=_TEXTS, details=_DETAILS),
     c.AnnounceController: st.builds(c.AnnounceController, id=st.sampled_from(["n1", "n2"])),
