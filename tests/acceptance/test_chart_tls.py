@@ -183,7 +183,7 @@ class Rendered:
         for name, text in lua.sources().items():
             (image / "lua" / name).parent.mkdir(parents=True, exist_ok=True)
             (image / "lua" / name).write_text(text)
-        text = context()["api-tls.conf"].decode()
+        text = context()["root/opt/orchestry-ingress/api-tls.conf"].decode()
         for old, new in (("/tmp/", f"{image}/"), ("/opt/orchestry-ingress", str(image)),
                          ("listen 8000 ", f"listen 127.0.0.1:{self.ports['compose']} "),
                          ("listen 127.0.0.1:8001;", f"listen unix:{image}/health;"),
