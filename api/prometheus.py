@@ -118,6 +118,11 @@ class Node(Collector):
              controller.started_at_ms / 1000),
         ):
             yield GaugeMetricFamily(f"orchestry_{name}", text, value=float(value))
+        runs = GaugeMetricFamily(
+            "orchestry_runs", "Runs that are known, by status", labels=("status",))
+        for status, count in sorted(Counter(r.phase for r in state.runs.values()).items()):
+            runs.add_metric([status], float(count))
+        yield runs
         peers = GaugeMetricFamily(
             "orchestry_raft_peer_connected", "1 while connected to a member", labels=("peer",))
         for peer, known in sorted(raft.peers.items()):

@@ -11,6 +11,7 @@ from cluster.control.checks import HealthChecks
 from cluster.control.fleet import Fleet
 from cluster.control.health import HealthMonitor, Prober
 from cluster.control.ingress_sync import IngressSync
+from cluster.control.jobs import Jobs
 from cluster.control.loop import Loop
 from cluster.control.measure import Measurer
 from cluster.control.observe import Observer
@@ -58,6 +59,6 @@ def make_loops(
         canaries=Canaries(fleet, measurer, ingress.shares))
     runs = Runs(engine, fleet, workers, keyring=keyring)
     return [
-        observer, health, scaler, measurer, runs, rollouts, reconciler, volumes, ingress,
-        Reporter(fleet),
+        observer, health, scaler, measurer, Jobs(fleet), runs, rollouts, reconciler, volumes,
+        ingress, Reporter(fleet),
     ], observer

@@ -6,16 +6,25 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cluster.state.commands_rollouts import EndRollout, SteerRollout, StepRollout
-from cluster.state.commands_runs import CancelRun, EndRun, PrepareRevision, RequestRun, StepRun
+from cluster.state.commands_runs import (
+    CancelRun,
+    EndRun,
+    FireJob,
+    PrepareRevision,
+    RequestRun,
+    StepRun,
+    SuspendJob,
+    TriggerJob,
+)
 from cluster.state.commands_secrets import DeleteSecret, ResealSecret, SetSecret
 from cluster.state.commands_volumes import EndVolumeRemoval, NameVolumes, RemoveVolume
 from cluster.state.model import App, EventRecord, Release, Replica, Secret, Token
 
 # Beside what is defined here.
 __all__ = [
-    "CancelRun", "DeleteSecret", "EndRollout", "EndRun", "EndVolumeRemoval", "NameVolumes",
-    "PrepareRevision", "RemoveVolume", "RequestRun", "ResealSecret", "SetSecret", "SteerRollout",
-    "StepRollout", "StepRun",
+    "CancelRun", "DeleteSecret", "EndRollout", "EndRun", "EndVolumeRemoval", "FireJob",
+    "NameVolumes", "PrepareRevision", "RemoveVolume", "RequestRun", "ResealSecret", "SetSecret",
+    "SteerRollout", "StepRollout", "StepRun", "SuspendJob", "TriggerJob",
 ]
 
 
@@ -357,5 +366,6 @@ Command = (
     | RecordRefusals | UpdateApp | RollBackApp | RestartApp | SteerRollout | StepRollout
     | EndRollout | ApplyRelease | UninstallRelease | SetSecret | DeleteSecret | ResealSecret
     | NameVolumes | RemoveVolume | EndVolumeRemoval
-    | RequestRun | CancelRun | PrepareRevision | StepRun | EndRun
+    | RequestRun | CancelRun | PrepareRevision | StepRun | EndRun | FireJob | TriggerJob
+    | SuspendJob
 )

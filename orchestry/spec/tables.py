@@ -292,7 +292,7 @@ _HEALTH = Section(dict, (
     Key("failureThreshold", "failure_threshold", integer(1, THRESHOLD_MAX)),
     Key("successThreshold", "success_threshold", integer(1, THRESHOLD_MAX)),
 ))
-_TERMINATION = Section(m.Termination, (
+TERMINATION = Section(m.Termination, (
     Key("drainSeconds", "drain_s", integer(0, DRAIN_MAX_S)),
     Key("terminationGracePeriodSeconds", "grace_period_s", integer(0, DRAIN_MAX_S)),
 ))
@@ -353,7 +353,7 @@ _DEPLOY = Section(
 SIDES = (
     Key("scaling", "scaling", SCALING),
     Key("healthCheck", "health_check", _HEALTH),
-    Key("termination", "termination", _TERMINATION),
+    Key("termination", "termination", TERMINATION),
     Key("deploy", "deploy", _DEPLOY),
 )
 
@@ -394,7 +394,7 @@ def document(min_memory_bytes: int) -> Section:
     spec_section = spec(min_memory_bytes)
     return Section(dict, (
         Key("apiVersion", "api_version", choice("v1"), required=True),
-        Key("kind", "kind", choice("App"), required=True),
+        Key("kind", "kind", choice("App", "Job"), required=True),
         Key("metadata", "metadata", METADATA, required=True),
         Key("spec", "spec", spec_section, required=True),
         *SIDES,

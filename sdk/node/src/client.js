@@ -193,6 +193,33 @@ class Orchestry {
     });
   }
 
+  // Jobs
+
+  /** All jobs; they are registered, updated and removed as apps are. */
+  async listJobs() {
+    return this.#read('/api/v1/jobs');
+  }
+
+  /** One job; its runs are those of `listRuns`. */
+  async getJob(name) {
+    return this.#read(job(name));
+  }
+
+  /** Run a job now; `run` is for `getRun`. */
+  async triggerJob(name, { idempotencyKey } = {}) {
+    return this.#write('POST', job(name, '/trigger'), undefined, { key: idempotencyKey });
+  }
+
+  /** Begin nothing by its schedule any more. */
+  async suspendJob(name, { idempotencyKey } = {}) {
+    return this.#write('POST', job(name, '/suspend'), undefined, { key: idempotencyKey });
+  }
+
+  /** Go on with its schedule, from now on. */
+  async resumeJob(name, { idempotencyKey } = {}) {
+    return this.#write('POST', job(name, '/resume'), undefined, { key: idempotencyKey });
+  }
+
   // Measurements, events, logs
 
   /** Current measurements and the last `history` points, means over `interval` if given. */
@@ -373,6 +400,10 @@ class Orchestry {
 
 function app(name, rest = '') {
   return `/api/v1/apps/${part(name, 'app_name', 'give the name of an app')}${rest}`;
+}
+
+function job(name, rest = '') {
+  return `/api/v1/jobs/${part(name, 'app_name', 'give the name of a job')}${rest}`;
 }
 
 function secret(name, rest = '') {
