@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import get_args
 
 from flask import request
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -21,6 +22,7 @@ from api.here import here
 from api.streams.hub import Hub
 from cluster.control.telemetry import Record
 from cluster.history.base import Point
+from cluster.state.model_runs import RunPhase
 from orchestry import __version__
 
 BEGAN = "orchestry.began_s"
@@ -120,8 +122,9 @@ class Node(Collector):
             yield GaugeMetricFamily(f"orchestry_{name}", text, value=float(value))
         runs = GaugeMetricFamily(
             "orchestry_runs", "Runs that are known, by status", labels=("status",))
-        for status, count in sorted(Counter(r.phase for r in state.runs.values()).items()):
-            runs.add_metric([status], float(count))
+        phases = [run.phase for run in state.runs.values()]
+        for phase in get_args(RunPhase):
+            runs.add_metric([phase], float(phases.count(phase)))
         yield runs
         peers = GaugeMetricFamily(
             "orchestry_raft_peer_connected", "1 while connected to a member", labels=("peer",))
