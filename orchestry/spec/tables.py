@@ -296,9 +296,11 @@ TERMINATION = Section(m.Termination, (
     Key("drainSeconds", "drain_s", integer(0, DRAIN_MAX_S)),
     Key("terminationGracePeriodSeconds", "grace_period_s", integer(0, DRAIN_MAX_S)),
 ))
-_PRE_COMMAND = ListOf(text(g.block(4096)), least=1, most=100)
 RUN_S = integer(1, WINDOW_MAX_S)
-"""How long something that runs once may take."""
+_PRE = Section(m.PreDeploy, (
+    Key("command", "command", ListOf(text(g.block(4096)), least=1, most=100), required=True),
+    Key("timeoutSeconds", "timeout_s", RUN_S),
+))
 _DEPLOY = Section(
     m.Deploy,
     (
@@ -321,10 +323,7 @@ _DEPLOY = Section(
         Key("minHealthySeconds", "min_healthy_s", integer(0, PROBE_MAX_S)),
         Key("progressDeadlineSeconds", "progress_deadline_s", integer(1, WINDOW_MAX_S)),
         Key("autoRollback", "auto_rollback", boolean()),
-        Key("pre", "pre", Section(m.PreDeploy, (
-            Key("command", "command", _PRE_COMMAND, required=True),
-            Key("timeoutSeconds", "timeout_s", RUN_S),
-        )), omit_empty=True),
+        Key("pre", "pre", _PRE, omit_empty=True),
     ),
     (
         Rule(
