@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from api.answers import Answer, Count, Time
@@ -25,6 +27,8 @@ class Run(Answer):
     ended_at: Time | None
     exit_code: int | None = Field(description="null while nobody knows it")
     reason: str | None = Field(description="Why it did not succeed")
+    due_at: Time | None = Field(description="When a run of a job was due")
+    attempt: Count
     last_lines: list[str] = Field(description="What it wrote last, once it is over")
 
 
@@ -50,3 +54,35 @@ class RunCancelled(Answer):
     message: str
     app_name: str
     run: Count
+
+
+class Job(Answer):
+    """A job: what runs once, by the clock or by request."""
+
+    name: str
+    revision: Count
+    schedule: str | None = Field(description="null for a job that only runs by request")
+    timezone: str
+    concurrency_policy: Literal["Allow", "Forbid", "Replace"]
+    timeout_s: Count
+    retries: Count
+    starting_deadline_s: Count
+    suspended: bool
+    last_due_at: Time | None = Field(description="The last due time that was seen to")
+    active: Count = Field(description="Runs that wait or run")
+    last_status: RunPhase | None = Field(description="Of its last run")
+
+
+class Jobs(Answer):
+    """By name."""
+
+    jobs: list[Job]
+    total: Count
+
+
+class JobSteered(Answer):
+    """The schedule of a job holds, or goes on."""
+
+    message: str
+    app_name: str
+    suspended: bool

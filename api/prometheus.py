@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter as Counted
 from collections.abc import Iterator
+from typing import get_args
 
 from flask import request
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -22,6 +23,7 @@ from api.here import here
 from api.streams.hub import Hub
 from cluster.control.telemetry import Record
 from cluster.history.base import Point
+from cluster.state.model_runs import RunPhase
 from orchestry import __version__
 
 BEGAN = "orchestry.began_s"
@@ -119,6 +121,12 @@ class Node(Collector):
              controller.started_at_ms / 1000),
         ):
             yield GaugeMetricFamily(f"orchestry_{name}", text, value=float(value))
+        runs = GaugeMetricFamily(
+            "orchestry_runs", "Runs that are known, by status", labels=("status",))
+        phases = [run.phase for run in state.runs.values()]
+        for phase in get_args(RunPhase):
+            runs.add_metric([phase], float(phases.count(phase)))
+        yield runs
         peers = GaugeMetricFamily(
             "orchestry_raft_peer_connected", "1 while connected to a member", labels=("peer",))
         for peer, known in sorted(raft.peers.items()):

@@ -157,6 +157,9 @@ ELSEWHERE = {
     **dict.fromkeys(
         tuple(f"secret {name}" for name in ("set", "list", "rm", "rotate")),
         "read values and need a key: tests/unit/test_cli_secrets.py"),
+    **dict.fromkeys(
+        tuple(f"jobs {name}" for name in ("list", "history", "trigger", "suspend", "resume")),
+        "need a job: tests/unit/test_cli_runs.py"),
     "cluster drill": "kills controllers: tests/acceptance/test_drill.py",
     "cluster recover": "needs a stopped controller: tests/acceptance/test_backup.py",
 }

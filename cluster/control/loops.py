@@ -11,6 +11,7 @@ from cluster.control.checks import HealthChecks
 from cluster.control.fleet import Fleet
 from cluster.control.health import HealthMonitor, Prober
 from cluster.control.ingress_sync import IngressSync
+from cluster.control.jobs import Jobs
 from cluster.control.last_lines import LastLines
 from cluster.control.loop import Loop
 from cluster.control.measure import Measurer
@@ -62,6 +63,6 @@ def make_loops(
         canaries=Canaries(fleet, measurer, ingress.shares))
     runs = Runs(engine, fleet, workers, keyring=keyring)
     return [
-        observer, Restarts(fleet, last_lines), health, scaler, measurer, runs, rollouts,
-        reconciler, volumes, ingress, Receipts(fleet, measurer), Reporter(fleet),
+        observer, Restarts(fleet, last_lines), health, scaler, measurer, Jobs(fleet), runs,
+        rollouts, reconciler, volumes, ingress, Receipts(fleet, measurer), Reporter(fleet),
     ], observer

@@ -171,6 +171,6 @@ def _value(variable: EnvVar, app: App, spec: AppSpec, name: str, template: int) 
         return variable.value or ""
     known: Mapping[str, object] = {
         "app.name": app.name, "app.replicas": app.replicas, "app.revision": template,
-        "instance.id": name, "instance.port": spec.ports[0].container_port,
+        "instance.id": name, "instance.port": spec.ports[0].container_port if spec.ports else "",
     }
     return str(known.get(variable.key, ""))

@@ -49,6 +49,11 @@ class Next:
 NOTHING = Next("nothing")
 
 
+def retry_delay_s(attempt: int) -> float:
+    """How long an attempt waits after the one before: not, then 10 s, doubling to 5 minutes."""
+    return 0.0 if attempt <= 1 else min(10.0 * 2.0 ** (attempt - 2), 300.0)
+
+
 def next_of(run: Run, container: Container | None, facts: Facts) -> Next:
     """The next thing to do about a run that is not over."""
     if facts.busy:

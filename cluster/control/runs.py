@@ -16,7 +16,7 @@ from cluster.control.fleet import Fleet
 from cluster.control.loop import Effect, Fenced, Turn
 from cluster.control.plan import request
 from cluster.control.pre import held
-from cluster.control.run_plan import LINGER_S, LINGERING_MAX, Facts, next_of
+from cluster.control.run_plan import LINGER_S, LINGERING_MAX, Facts, next_of, retry_delay_s
 from cluster.control.secret_values import Unresolved, secret_values
 from cluster.control.specs import spec_for, spec_of_template
 from cluster.control.workers import Outcome, Workers
@@ -44,6 +44,7 @@ class _Memory:
     ran_from_s: float | None = None
     tried_from_s: float | None = None
     over_s: float | None = None
+    seen_s: float | None = None
     retry_s: float = 0.0
     refused: str = ""
     trouble: str = ""
@@ -126,7 +127,8 @@ class Runs:
             memory.there_s = turn.now_s  # known from the state: a look from now on tells
         found = next_of(run, container, self._facts(turn, run, memory))
         if found.act == "start":
-            return may_start and self._start(turn, run, memory)
+            return may_start and not self._holds(turn, run, memory) and self._start(
+                turn, run, memory)
         if found.act == "note":
             assert container is not None
             turn.propose(_key(run), StepRun(
@@ -147,6 +149,18 @@ class Runs:
                 memory.lines or (), last.id if last else "", last.name if last else "",
                 last.started_at_ms if last else 0, ended.finished_at_ms if ended else 0))
         return False
+
+    def _holds(self, turn: Turn, run: Run, memory: _Memory) -> bool:
+        """A further attempt waits, and what takes the place of another one until that is gone."""
+        if run.kind != "job":
+            return False
+        if memory.seen_s is None:
+            memory.seen_s = turn.now_s
+        if turn.now_s - memory.seen_s < retry_delay_s(run.attempt):
+            return True
+        return any(
+            other.app == run.app and other.ending and not other.is_over and other.id < run.id
+            for other in turn.state.runs.values())
 
     def _facts(self, turn: Turn, run: Run, memory: _Memory) -> Facts:
         looked_s = self._fleet.observed_from_s or 0.0

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cluster.state.commands_rollouts import EndRollout, KeepReceipt, SteerRollout, StepRollout
-from cluster.state.commands_runs import CancelRun, EndRun, PrepareRevision, RequestRun, StepRun
+from cluster.state.commands_runs import (
+    CancelRun,
+    EndRun,
+    FireJob,
+    PrepareRevision,
+    RequestRun,
+    StepRun,
+    SuspendJob,
+    TriggerJob,
+)
 from cluster.state.commands_secrets import DeleteSecret, ResealSecret, SetSecret
 from cluster.state.commands_volumes import EndVolumeRemoval, NameVolumes, RemoveVolume
 from cluster.state.exits import Attempts
@@ -14,9 +23,9 @@ from cluster.state.model import App, EventRecord, Release, Replica, Secret, Toke
 
 # Beside what is defined here.
 __all__ = [
-    "CancelRun", "DeleteSecret", "EndRollout", "EndRun", "EndVolumeRemoval", "KeepReceipt",
-    "NameVolumes", "PrepareRevision", "RemoveVolume", "RequestRun", "ResealSecret", "SetSecret",
-    "SteerRollout", "StepRollout", "StepRun",
+    "CancelRun", "DeleteSecret", "EndRollout", "EndRun", "EndVolumeRemoval", "FireJob",
+    "KeepReceipt", "NameVolumes", "PrepareRevision", "RemoveVolume", "RequestRun", "ResealSecret",
+    "SetSecret", "SteerRollout", "StepRollout", "StepRun", "SuspendJob", "TriggerJob",
 ]
 
 
@@ -359,5 +368,5 @@ Command = (
     | RecordRefusals | UpdateApp | RollBackApp | RestartApp | SteerRollout | StepRollout
     | EndRollout | ApplyRelease | UninstallRelease | SetSecret | DeleteSecret | ResealSecret
     | NameVolumes | RemoveVolume | EndVolumeRemoval | RequestRun | CancelRun | PrepareRevision
-    | StepRun | EndRun | KeepReceipt
+    | StepRun | EndRun | KeepReceipt | FireJob | TriggerJob | SuspendJob
 )

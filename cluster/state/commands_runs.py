@@ -58,3 +58,34 @@ class EndRun:
     container_name: str = ""
     started_at_ms: int = 0
     ended_at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FireJob:
+    """Leader: a job is due; refused unless `due_ms` is later than the one before."""
+
+    app: str
+    revision: int
+    due_ms: int
+    policy: Literal["Allow", "Forbid", "Replace"]
+    timeout_s: int
+    retries: int
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerJob:
+    """Run a job now, whatever its schedule says."""
+
+    app: str
+    timeout_s: int
+    retries: int
+    expected_revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SuspendJob:
+    """Begin nothing by the schedule of a job any more, or again from now on."""
+
+    app: str
+    suspended: bool
+    expected_revision: int | None = None

@@ -11,6 +11,7 @@ from cluster.state import commands as c
 from cluster.state.audit import record_refusals, recorded
 from cluster.state.config import set_config
 from cluster.state.exits import grown
+from cluster.state.jobs import fire_job, not_for_jobs, suspend_job, trigger_job
 from cluster.state.members import announce, bind_member, change_members
 from cluster.state.memory import Outcome
 from cluster.state.model import Applied, ClusterState, Leadership
@@ -109,6 +110,9 @@ def _start(state: ClusterState, command: c.StartApp, stamp: c.Stamp) -> Step:
     app = wanted_app(state, command)
     if isinstance(app, Refusal):
         return app
+    refusal = not_for_jobs(app)
+    if refusal is not None:
+        return refusal
     replicas = command.replicas if command.replicas is not None else max(app.replicas, 1)
     if not 0 <= replicas <= REPLICAS_MAX:
         return Refusal(Code.VALIDATION_ERROR, f"replicas must be 0-{REPLICAS_MAX}")
@@ -262,4 +266,7 @@ _STEPS: dict[type[Any], Callable[[ClusterState, Any, c.Stamp], Step]] = {
     c.PrepareRevision: prepare,
     c.StepRun: step_run,
     c.EndRun: end_run,
+    c.FireJob: fire_job,
+    c.TriggerJob: trigger_job,
+    c.SuspendJob: suspend_job,
 }

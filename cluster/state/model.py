@@ -87,7 +87,8 @@ class App:
 
     `leaving_volumes` are those that a deletion removes now, the last of `volumes_named`.
     `pre` is the run that prepares this revision, 0 when none was begun; `prepared` the template
-    that was prepared last, or needs no preparation.
+    that was prepared last, or needs no preparation. Of a job `due_ms` is the last time at which it
+    was due and was seen to, or from which on it is looked at; `suspended` that nothing begins.
 
     `attempts` are of the slots that have failed or finished; `failures` and `oom_kills` count
     those of all replicas since the app was registered.
@@ -131,6 +132,8 @@ class App:
     attempts: tuple[Attempts, ...] = ()
     failures: int = 0
     oom_kills: int = 0
+    due_ms: int = 0
+    suspended: bool = False
 
     @property
     def made_from(self) -> int:

@@ -21,7 +21,9 @@ class Run:
 
     It is in the state before its container is made, and there is never a second container: one
     that was seen and is gone is `lost`. While `ending` it is being stopped, and that is how it
-    will have ended. `exit_code` is None where nobody knows it. `lines` are its last ones.
+    will have ended. A run of a job has the time at which it was due, 0 by request, the number of
+    its attempt, and how many more there may be. `exit_code` is None where nobody knows it.
+    `lines` are its last ones.
     """
 
     id: int
@@ -41,6 +43,9 @@ class Run:
     exit_code: int | None = None
     reason: str = ""
     lines: tuple[str, ...] = ()
+    due_ms: int = 0
+    attempt: int = 1
+    retries: int = 0
 
     @property
     def is_over(self) -> bool:

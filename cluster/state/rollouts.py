@@ -13,6 +13,7 @@ from typing import Any
 
 from cluster.state import commands as c
 from cluster.state.config import settled_addresses
+from cluster.state.jobs import is_job
 from cluster.state.model import (
     App,
     Canary,
@@ -62,6 +63,10 @@ def update(state: ClusterState, command: c.UpdateApp, stamp: c.Stamp) -> Step:
     app = wanted_app(state, command)
     if isinstance(app, Refusal):
         return app
+    if is_job(app.document) != is_job(command.document):
+        return Refusal(
+            Code.CONFLICT, f"'{app.name}' is of another kind: an app does not become a job, nor "
+            "the other way round")
     addresses = settled_addresses(state, command)
     if command.document == app.document:
         return state, _value(app, "unchanged", 0)

@@ -169,6 +169,14 @@ def end_run(state: ClusterState, command: c.EndRun, stamp: c.Stamp) -> Step:
     app = state.apps.get(run.app)
     if run.kind == "pre" and good and app is not None and app.pre == run.id:
         state = with_app(state, replace(app, prepared=app.made_from))
+    if over.kind == "job" and over.phase in ("failed", "timed_out") and over.retries:
+        app = state.apps.get(run.app)
+        if app is not None and not app.deleting:
+            again = replace(
+                run, id=state.next_event_id, phase="waiting", ending="", container_id="",
+                container_name="", started_at_ms=0, requested_at_ms=stamp.at_ms,
+                attempt=run.attempt + 1, retries=run.retries - 1)
+            state = added(state, again, stamp, f"is attempt {again.attempt} of run {run.id}")
     return state, ()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from orchestry.client.basis import Basis, R
 from orchestry.client.exchange import S
-from orchestry.client.parts import app_path
+from orchestry.client.parts import app_path, path_part
 
 RUN_S = 3600
 
@@ -39,3 +39,27 @@ class RunCalls(Basis[R, S]):
         """Stop a run, or do not begin it; raises Conflict when it is over."""
         return self._write(
             "POST", app_path(app_name, f"/runs/{run:d}/cancel"), None, key=idempotency_key)
+
+    def list_jobs(self) -> R:
+        """All jobs; they are registered, updated and removed as apps are."""
+        return self._read("/api/v1/jobs")
+
+    def get_job(self, name: str) -> R:
+        """One job; its runs are those of `list_runs`."""
+        return self._read(_job(name))
+
+    def trigger_job(self, name: str, *, idempotency_key: str | None = None) -> R:
+        """Run a job now; answers with the id of the `run`."""
+        return self._write("POST", _job(name, "/trigger"), None, key=idempotency_key)
+
+    def suspend_job(self, name: str, *, idempotency_key: str | None = None) -> R:
+        """Begin nothing by its schedule any more."""
+        return self._write("POST", _job(name, "/suspend"), None, key=idempotency_key)
+
+    def resume_job(self, name: str, *, idempotency_key: str | None = None) -> R:
+        """Go on with its schedule, from now on."""
+        return self._write("POST", _job(name, "/resume"), None, key=idempotency_key)
+
+
+def _job(name: str, rest: str = "") -> str:
+    return f"/api/v1/jobs/{path_part('app_name', name)}{rest}"

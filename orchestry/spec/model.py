@@ -183,6 +183,19 @@ class Deploy:
 
 
 @dataclass(frozen=True, slots=True)
+class Job:
+    """When something runs once, and what holds for each time; without `schedule` by request."""
+
+    schedule: str = ""
+    timezone: str = "UTC"
+    concurrency_policy: Literal["Allow", "Forbid", "Replace"] = "Forbid"
+    timeout_s: int = 3600
+    retries: int = 0
+    starting_deadline_s: int = 300
+    suspend: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Defaults:
     """What the cluster fills in where a spec does not say; the configuration may change it."""
 
@@ -196,6 +209,7 @@ class Defaults:
 class AppSpec:
     """One app, as asked for by its owner; the system never changes it.
 
+    With a `job` it has no replicas, no ports and no ingress: its containers run once.
     `unnamed` are the parts of `Defaults` that hold for it, since its owner does not name them.
     """
 
@@ -219,4 +233,5 @@ class AppSpec:
     health_check: HealthCheck = field(default_factory=HealthCheck)
     termination: Termination = field(default_factory=Termination)
     deploy: Deploy = field(default_factory=Deploy)
+    job: Job | None = None
     unnamed: frozenset[str] = field(default=frozenset(), compare=False, repr=False)

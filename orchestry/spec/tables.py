@@ -290,13 +290,15 @@ _HEALTH = Section(dict, (
     Key("failureThreshold", "failure_threshold", integer(1, THRESHOLD_MAX)),
     Key("successThreshold", "success_threshold", integer(1, THRESHOLD_MAX)),
 ))
-_TERMINATION = Section(m.Termination, (
+TERMINATION = Section(m.Termination, (
     Key("drainSeconds", "drain_s", integer(0, DRAIN_MAX_S)),
     Key("terminationGracePeriodSeconds", "grace_period_s", integer(0, DRAIN_MAX_S)),
 ))
-_PRE_COMMAND = ListOf(text(g.block(4096)), least=1, most=100)
 RUN_S = integer(1, WINDOW_MAX_S)
-"""How long something that runs once may take."""
+_PRE = Section(m.PreDeploy, (
+    Key("command", "command", ListOf(text(g.block(4096)), least=1, most=100), required=True),
+    Key("timeoutSeconds", "timeout_s", RUN_S),
+))
 _DEPLOY = Section(
     m.Deploy,
     (
@@ -319,10 +321,7 @@ _DEPLOY = Section(
         Key("minHealthySeconds", "min_healthy_s", integer(0, PROBE_MAX_S)),
         Key("progressDeadlineSeconds", "progress_deadline_s", integer(1, WINDOW_MAX_S)),
         Key("autoRollback", "auto_rollback", boolean()),
-        Key("pre", "pre", Section(m.PreDeploy, (
-            Key("command", "command", _PRE_COMMAND, required=True),
-            Key("timeoutSeconds", "timeout_s", RUN_S),
-        )), omit_empty=True),
+        Key("pre", "pre", _PRE, omit_empty=True),
     ),
     (
         Rule(
@@ -351,7 +350,7 @@ _DEPLOY = Section(
 SIDES = (
     Key("scaling", "scaling", SCALING),
     Key("healthCheck", "health_check", _HEALTH),
-    Key("termination", "termination", _TERMINATION),
+    Key("termination", "termination", TERMINATION),
     Key("deploy", "deploy", _DEPLOY),
 )
 
@@ -392,7 +391,7 @@ def document(min_memory_bytes: int) -> Section:
     spec_section = spec(min_memory_bytes)
     return Section(dict, (
         Key("apiVersion", "api_version", choice("v1"), required=True),
-        Key("kind", "kind", choice("App"), required=True),
+        Key("kind", "kind", choice("App", "Job"), required=True),
         Key("metadata", "metadata", METADATA, required=True),
         Key("spec", "spec", spec_section, required=True),
         *SIDES,

@@ -43,6 +43,11 @@ declare class Orchestry {
   runApp(appName: string, command: string[], options?: Once.Options): Promise<Once.Requested>;
   listRuns(appName: string): Promise<Once.Runs>;
   getRun(appName: string, run: number): Promise<Once.Run>;
+  listJobs(): Promise<{ jobs: Once.Job[]; total: number }>;
+  getJob(name: string): Promise<Once.Job>;
+  triggerJob(name: string, options?: Once.Write): Promise<Once.Requested>;
+  suspendJob(name: string, options?: Once.Write): Promise<Once.Steered>;
+  resumeJob(name: string, options?: Once.Write): Promise<Once.Steered>;
   cancelRun(appName: string, run: number, options?: Once.Write): Promise<Once.Requested>;
 
   getAppMetrics(appName: string, options?: Orchestry.MetricsOptions):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -105,6 +107,26 @@ def test_a_leader_that_dies_runs_nothing_twice(cluster: LiveCluster) -> None:
     cluster.wait_ready()
     assert (found["status"], found["exit_code"], found["last_lines"]) == (
         "failed", 7, ["once only"])
+
+
+def test_a_job_runs_by_request(cluster: LiveCluster, test_app_image: str, tmp_path: Path) -> None:
+    """Applied from a file beside an app, tried again as it says, and removed with its runs."""
+    file = tmp_path / "tick.json"
+    file.write_text(json.dumps({
+        "apiVersion": "v1", "kind": "Job", "metadata": {"name": "tick"},
+        "spec": {"image": test_app_image, "command": ["/app", "once", "4", "0", "tick"]},
+        "job": {"schedule": "0 3 1 1 *", "retries": 1}}))
+    assert orchestry(cluster, "apply", str(file)).returncode == 0
+    done = orchestry(cluster, "jobs", "trigger", "tick")
+    assert (done.returncode, done.stdout) == (4, "tick\n"), done.stderr
+    path = "/api/v1/apps/tick/runs"
+    found = until("both attempts are over", lambda: [
+        one for one in cluster.write("GET", path)[1]["runs"] if one["ended_at"]][1:2] and
+        cluster.write("GET", path)[1]["runs"], OVER_S, 0.5)
+    assert [(one["attempt"], one["status"], one["exit_code"]) for one in found] == [
+        (2, "failed", 4), (1, "failed", 4)]
+    assert "tick" in orchestry(cluster, "jobs", "list").stdout
+    assert orchestry(cluster, "delete", "tick", "--force").returncode == 0
 
 
 def test_a_deployment_begins_with_its_job(cluster: LiveCluster, test_app_image: str) -> None:

@@ -72,7 +72,7 @@ def test_every_write_route_has_the_guard() -> None:
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"GET", "HEAD", "OPTIONS"}
     ]
-    assert len(writes) == 38
+    assert len(writes) == 41
     for method, path in writes:
         answer = client.open(path, method=method)
         assert answer.status_code == 307

@@ -337,7 +337,7 @@ static int once(int count, char **words)
     for (int i = 2; i < count; i++)
         puts(words[i]);
     sleep_ms(count > 1 ? atol(words[1]) : 0);
-    return count > 0 ? atoi(words[0]) : 0;
+    return atoi(words[0]);
 }
 
 int main(int count, char **words)
@@ -354,8 +354,7 @@ int main(int count, char **words)
     pthread_t thread;
     pthread_attr_t detached;
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (count > 1 && !strcmp(words[1], "once"))
-        return once(count - 2, words + 2);
+    if (count > 2 && !strcmp(words[1], "once")) return once(count - 2, words + 2);
     gethostname(host, sizeof host - 1);
     sick = (int)env_number("SICK", 0);
     failing = (int)env_number("FAILING", 0);

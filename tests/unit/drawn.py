@@ -161,6 +161,11 @@ COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
         c.EndRun, id=st.integers(1, 25), reason=_TEXTS, exit_code=st.none() | _COUNTS,
         outcome=st.sampled_from(["succeeded", "failed", "timed_out", "cancelled", "lost"]),
         lines=st.lists(_TEXTS, max_size=2).map(tuple)),
+    c.FireJob: st.builds(
+        c.FireJob, app=_APPS, revision=st.integers(1, 25), due_ms=_TIMES, timeout_s=_COUNTS,
+        policy=st.sampled_from(["Allow", "Forbid", "Replace"]), retries=_COUNTS),
+    c.TriggerJob: st.builds(c.TriggerJob, app=_APPS, timeout_s=_COUNTS, retries=_COUNTS),
+    c.SuspendJob: st.builds(c.SuspendJob, app=_APPS, suspended=st.booleans()),
     c.ResealSecret: st.builds(
         c.ResealSecret, name=st.sampled_from(["s1", "s2"]), changed=st.integers(1, 25),
         key_id=_TEXTS,

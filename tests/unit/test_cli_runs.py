@@ -100,3 +100,34 @@ def test_json_detach_list_and_cancel(monkeypatch: pytest.MonkeyPatch, capsys: Ca
     assert "succeeded" in capsys.readouterr().out
     assert call(monkeypatch, [{}], [[]], "run", "web")[0] == 2
     assert call(monkeypatch, [{}], [[]], "run", "web", "--list", "--", "ls")[0] == 2
+
+
+def test_jobs(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    """Listed, run, held: each in a line, or as one document."""
+    job = {"name": "nightly", "schedule": None, "timezone": "UTC", "suspended": True, "active": 0,
+           "last_status": None, "last_due_at": None}
+
+    def says(one: Seen) -> Says:
+        if one.path == "/api/v1/jobs":
+            return Says(200, {"jobs": [job], "total": 1})
+        if one.path.endswith("/trigger"):
+            return Says(202, {"message": "m", "app_name": "nightly", "run": 7})
+        if one.path.endswith("/runs"):
+            return Says(200, {"app_name": "nightly", "runs": [RUN], "total": 1})
+        if "/logs" in one.path:
+            return Says(200, {"app_name": "nightly", "logs": [line(1, "a")], "unavailable": []})
+        if one.path.endswith("/runs/7"):
+            return Says(200, {**RUN, "status": "failed", "exit_code": 5})
+        return Says(200, {"message": "m", "app_name": "nightly", "suspended": True})
+
+    with nodes(says) as (node,):
+        monkeypatch.setenv("ORCHESTRY_URL", node.url)
+        for words, code, said in (
+            (["list"], 0, "nightly"), (["history", "nightly"], 0, "succeeded"),
+            (["trigger", "nightly"], 5, "a\n"), (["trigger", "nightly", "-d"], 0, "run 7"),
+            (["suspend", "nightly"], 0, "suspended"), (["resume", "nightly"], 0, "resumed"),
+        ):
+            assert main(["jobs", *words]) == code
+            assert said in capsys.readouterr().out
+            main(["jobs", *words, "--json"])
+            assert isinstance(json.loads(capsys.readouterr().out), dict)

@@ -14,6 +14,11 @@ from tests.unit.stub_cluster import Says, nodes
 CALLS: list[tuple[Callable[[orchestry.Client], Any], str, str, Any]] = [
     (lambda c: c.run_app("web", ["ls", "/"], timeout=5), "POST", "/api/v1/apps/web/run",
      {"command": ["ls", "/"], "timeout_s": 5}),
+    (lambda c: c.list_jobs(), "GET", "/api/v1/jobs", None),
+    (lambda c: c.get_job("a/b"), "GET", "/api/v1/jobs/a%2Fb", None),
+    (lambda c: c.trigger_job("nightly"), "POST", "/api/v1/jobs/nightly/trigger", None),
+    (lambda c: c.suspend_job("nightly"), "POST", "/api/v1/jobs/nightly/suspend", None),
+    (lambda c: c.resume_job("nightly"), "POST", "/api/v1/jobs/nightly/resume", None),
     (lambda c: c.list_runs("web"), "GET", "/api/v1/apps/web/runs", None),
     (lambda c: c.get_run("web", 7), "GET", "/api/v1/apps/web/runs/7", None),
     (lambda c: c.cancel_run("web", 7), "POST", "/api/v1/apps/web/runs/7/cancel", None),

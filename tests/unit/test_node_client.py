@@ -20,7 +20,7 @@ CONTRACT = (
     "restart_app", "pause_app", "resume_app", "promote_app", "list_deployments",
     "get_deployment", "set_secret", "list_secrets", "get_secret", "delete_secret",
     "rotate_secret", "list_volumes", "remove_volume", "run_app", "list_runs", "get_run",
-    "cancel_run",
+    "cancel_run", "list_jobs", "get_job", "trigger_job", "suspend_job", "resume_job",
 )
 SDK = ROOT / "sdk" / "node"
 RUN_S = 240

@@ -223,11 +223,8 @@ _BAD: list[tuple[str, list[Any], str]] = [
     ("deploy.maxSurge", [-1, "25%", 0], ""),
     ("deploy.progressDeadlineSeconds", [0], ""),
     ("deploy.autoRollback", ["yes", 1], ""),
-    ("deploy.pre.command", [[], "migrate", ["x"] * 101], ""),
-    ("deploy.pre.command", [[1], ["a\0"]], "[0]"),
-    ("deploy.pre", [{"timeoutSeconds": 5}], ".command"),
-    ("deploy.pre", [{"command": ["x"], "timeoutSeconds": wrong} for wrong in (0, 86_401, "60")],
-     ".timeoutSeconds"),
+    ("deploy.pre.command", [["a\0"]], "[0]"),
+    ("deploy.pre", [{"command": ["x"], "timeoutSeconds": 0}], ".timeoutSeconds"),
 ]
 
 

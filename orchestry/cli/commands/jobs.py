@@ -1,4 +1,4 @@
-"""`run`: a command in a container of an app, once."""
+"""`run` and `jobs`: what runs once, by request or by the clock."""
 
 from __future__ import annotations
 
@@ -137,4 +137,55 @@ class _Reader:
             self._session.out.line_now(printable(message))
 
 
-COMMANDS = (run,)
+@click.command("list", cls=Command)
+def list_jobs(session: Session) -> None:
+    """List the jobs."""
+    answer = session.client.list_jobs()
+    if session.out.as_json:
+        session.out.document(answer)
+        return
+    session.out.table(["NAME", "SCHEDULE", "ZONE", "SUSPENDED", "ACTIVE", "LAST", "DUE"], [
+        [row["name"], row["schedule"] or "-", row["timezone"],
+         "yes" if row["suspended"] else "no", str(row["active"]), row["last_status"] or "-",
+         age(row["last_due_at"])]
+        for row in answer["jobs"]])
+
+
+@click.command(cls=Command)
+@app_argument
+def history(session: Session, *, name: str) -> None:
+    """Show the runs of a job, newest first."""
+    _list(session, session.client.list_runs(name))
+
+
+@click.command(cls=Command)
+@app_argument
+@click.option("--detach", "-d", is_flag=True, help="Do not wait for its end.")
+def trigger(session: Session, *, name: str, detach: bool) -> int:
+    """Run a job now, print what it writes, and end with its exit code."""
+    answer = session.client.trigger_job(name)
+    if detach:
+        _say(session, answer, f"{name}: run {answer['run']}")
+        return 0
+    return attend(session, name, answer["run"])
+
+
+@click.command(cls=Command)
+@app_argument
+def suspend(session: Session, *, name: str) -> None:
+    """Begin nothing by the schedule of a job any more."""
+    _say(session, session.client.suspend_job(name), f"{name}: suspended")
+
+
+@click.command(cls=Command)
+@app_argument
+def resume(session: Session, *, name: str) -> None:
+    """Go on with the schedule of a job, from now on."""
+    _say(session, session.client.resume_job(name), f"{name}: resumed")
+
+
+jobs = click.Group(
+    "jobs", help="List jobs and their runs, run one now, and hold a schedule.",
+    no_args_is_help=True, commands=[list_jobs, history, trigger, suspend, resume],
+)
+COMMANDS = (run, jobs)

@@ -167,30 +167,26 @@ class Orchestry {
     return this.#read(app(appName, `/deployments/${Number(deployment)}`));
   }
 
-  // Runs
+  // Runs and jobs: the calls of these names in the Python client
 
-  /** Run a command once in a container like those of the app; `run` is for `getRun`. */
-  async runApp(appName, command, { timeout, idempotencyKey } = {}) {
-    return this.#write('POST', app(appName, '/run'), { command, timeout_s: timeout }, {
-      key: idempotencyKey,
-    });
+  async runApp(appName, command, { timeout, idempotencyKey: key } = {}) {
+    return this.#write('POST', app(appName, '/run'), { command, timeout_s: timeout }, { key });
   }
-
-  /** The runs of an app, newest first. */
-  async listRuns(appName) {
-    return this.#read(app(appName, '/runs'));
+  async listRuns(appName) { return this.#read(app(appName, '/runs')); }
+  async getRun(appName, run) { return this.#read(app(appName, `/runs/${Number(run)}`)); }
+  async cancelRun(appName, run, { idempotencyKey: key } = {}) {
+    return this.#write('POST', app(appName, `/runs/${Number(run)}/cancel`), undefined, { key });
   }
-
-  /** One run: its `status`, its `exit_code`, and what it wrote last. */
-  async getRun(appName, run) {
-    return this.#read(app(appName, `/runs/${Number(run)}`));
+  async listJobs() { return this.#read('/api/v1/jobs'); }
+  async getJob(name) { return this.#read(job(name)); }
+  async triggerJob(name, { idempotencyKey: key } = {}) {
+    return this.#write('POST', job(name, '/trigger'), undefined, { key });
   }
-
-  /** Stop a run, or do not begin it; Conflict when it is over. */
-  async cancelRun(appName, run, { idempotencyKey } = {}) {
-    return this.#write('POST', app(appName, `/runs/${Number(run)}/cancel`), undefined, {
-      key: idempotencyKey,
-    });
+  async suspendJob(name, { idempotencyKey: key } = {}) {
+    return this.#write('POST', job(name, '/suspend'), undefined, { key });
+  }
+  async resumeJob(name, { idempotencyKey: key } = {}) {
+    return this.#write('POST', job(name, '/resume'), undefined, { key });
   }
 
   // Measurements, events, logs
@@ -373,6 +369,10 @@ class Orchestry {
 
 function app(name, rest = '') {
   return `/api/v1/apps/${part(name, 'app_name', 'give the name of an app')}${rest}`;
+}
+
+function job(name, rest = '') {
+  return `/api/v1/jobs/${part(name, 'app_name', 'give the name of a job')}${rest}`;
 }
 
 function secret(name, rest = '') {
