@@ -55,8 +55,7 @@ class DockerEngine:
 
     `network` is the bridge network to create and use, by default `orchestry-<cluster>`;
     `subnet` (CIDR) fixes its addresses. `base_url` None follows DOCKER_HOST; `tls` holds for
-    tcp://. Every call has the deadline `timeout_s`; stopping adds the grace, pulling and building
-    have their own. Thread-safe; connects on first use.
+    tcp://. Calls end after `timeout_s` and their grace, pulls and builds later. Thread-safe.
     """
 
     def __init__(

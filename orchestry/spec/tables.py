@@ -395,7 +395,5 @@ def document(min_memory_bytes: int) -> Section:
         Key("metadata", "metadata", METADATA, required=True),
         Key("spec", "spec", spec_section, required=True),
         *SIDES,
-    ), elsewhere={
-        "name": "metadata.name", "replicas": "scaling.minReplicas",
-        **{key.name: f"spec.{key.name}" for key in spec_section.keys},
-    })
+    ), elsewhere={"name": "metadata.name", "replicas": "scaling.minReplicas",
+                  **{key.name: f"spec.{key.name}" for key in spec_section.keys}})

@@ -74,7 +74,7 @@ def stack(
     tmp_path: Path, docker_socket: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[SecureStack]:
     """A stack that is not up yet."""
-    made = SecureStack(tmp_path, build_all(tmp_path))
+    made = SecureStack(tmp_path, build_all(tmp_path), ["docker-compose"])
     try:
         made.prepare(docker_socket)
         made.secure(tmp_path)

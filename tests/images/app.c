@@ -40,6 +40,7 @@
 extern char **environ;
 static volatile int sick;
 static int failing;
+static char *volatile eaten;
 static char host[256];
 static char needed[4096];
 
@@ -342,14 +343,9 @@ static int once(int count, char **words)
 
 int main(int count, char **words)
 {
-    const char *needs = getenv("NEEDS");
-    if (needs) {
-        FILE *file = fopen(needs, "r");
-        if (!file)
-            exit(9);
-        needed[fread(needed, 1, sizeof needed - 1, file)] = 0;
-        fclose(file);
-    }
+    FILE *needs = getenv("NEEDS") ? fopen(getenv("NEEDS"), "r") : NULL;
+    if (getenv("NEEDS") && !needs) exit(9);
+    if (needs) needed[fread(needed, 1, sizeof needed - 1, needs)] = 0;
     static sigset_t term;
     pthread_t thread;
     pthread_attr_t detached;
@@ -369,23 +365,19 @@ int main(int count, char **words)
     long banner = env_number("BANNER_BYTES", 0);
     for (long i = 0; i < banner; i++)
         putchar('x');
-    if (banner)
-        printf("\n\xff\xfe binary\n");
+    if (banner) printf("\n\xff\xfe binary\n");
     sleep_ms(env_number("START_DELAY_MS", 0));
-    for (long i = 0; i < env_number("EAT_MIB", 0); i++) {
-        char *eaten = malloc(1 << 20);
-        if (eaten)
-            for (long at = 0; at < 1 << 20; at += 4096)
-                ((volatile char *)eaten)[at] = 1;
-    }
+    for (long i = 0; i < env_number("EAT_MIB", 0); i++)
+        if ((eaten = malloc(1 << 20)))
+            memset(eaten, 1, 1 << 20);
     if (getenv("EXIT_CODE")) {
         fprintf(stderr, "ending as told, token %s\n", getenv("TOKEN") ? getenv("TOKEN") : "");
         return (int)env_number("EXIT_CODE", 0);
     }
 
     int on = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
-    struct sockaddr_in at = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)env_number("PORT", 8080))};
+    uint16_t port = htons((uint16_t)env_number("PORT", 8080));
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = port};
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (bind(listener, (struct sockaddr *)&at, sizeof at) || listen(listener, 1024)) {
         perror("listen");
@@ -395,14 +387,10 @@ int main(int count, char **words)
     fprintf(stderr, "this line goes to stderr\n");
     for (;;) {
         int fd = accept(listener, NULL, NULL);
-        if (fd < 0) {
-            sleep_ms(10);
-            continue;
-        }
+        if (fd < 0) { sleep_ms(10); continue; }
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         struct conn *c = calloc(1, sizeof *c);
-        if (c)
-            c->fd = fd;
+        if (c) c->fd = fd;
         if (!c || pthread_create(&thread, &detached, converse, c)) {
             free(c);
             close(fd);

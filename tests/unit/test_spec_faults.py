@@ -391,8 +391,7 @@ def test_any_value_anywhere_is_read_or_refused(values: dict[str, object]) -> Non
     try:
         assert parse_app(document).name
     except SpecError as error:
-        named = error.problems
-        assert all(problem.message for problem in named)
+        assert all(problem.message for problem in error.problems)
 
 
 @given(_JSON)
