@@ -18,7 +18,7 @@ from orchestry.errors import OrchestryError
 from tests.sim.fleet_world import FleetWorld, disturb_controllers, document, update
 from tests.sim.regressions import seeds
 
-SEEDS = int(os.environ.get("SEEDS", "60"))
+SEEDS = int(os.environ.get("SEEDS", "14"))
 LINGER_S = 2.0
 """Shorter than it is, for the sake of time."""
 PRE = {"command": ["migrate"], "timeoutSeconds": 5}
