@@ -61,7 +61,7 @@ def make_loops(
     rollouts = Rollouts(
         last_lines, fleet, serves=ingress.serves, is_blind=ingress.is_blind,
         canaries=Canaries(fleet, measurer, ingress.shares))
-    runs = Runs(engine, fleet, workers, keyring=keyring)
+    runs = Runs(engine, fleet, workers, last_lines, keyring=keyring)
     return [
         observer, Restarts(fleet, last_lines), health, scaler, measurer, Jobs(fleet), runs,
         rollouts, reconciler, volumes, ingress, Receipts(fleet, measurer), Reporter(fleet),
