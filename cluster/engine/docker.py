@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +24,7 @@ from cluster.engine.base import (
 )
 from cluster.engine.docker_api import ApiRefusal, DockerApi, DockerTls, in_parallel
 from cluster.engine.docker_events import EventStream
-from cluster.engine.docker_files import ContainerFiles
+from cluster.engine.docker_files import ContainerFiles, context_archive
 from cluster.engine.docker_format import (
     LABEL_CLUSTER,
     LABEL_EPOCH,
@@ -139,7 +137,7 @@ class DockerEngine:
                     deadline_s = time.monotonic() + self._api.timeout_s
                     continue
                 guard()
-                running = self._remedy(error, request, name)
+                running = self._remedy(error, request, name, guard)
                 if running is not None:
                     return running
                 if time.monotonic() > deadline_s:
@@ -221,15 +219,7 @@ class DockerEngine:
 
     def build_image(self, tag: str, context: Mapping[str, bytes | tuple[bytes, int]]) -> str:
         """Build from files in memory, path to content or (content, mode); returns the id."""
-        archive = io.BytesIO()
-        with tarfile.open(fileobj=archive, mode="w") as tar:
-            for path, entry in context.items():
-                content, mode = entry if isinstance(entry, tuple) else (entry, 0o644)
-                member = tarfile.TarInfo(path)
-                member.size, member.mode = len(content), mode
-                tar.addfile(member, io.BytesIO(content))
-        archive.seek(0)
-        return self._api.build(tag, archive)
+        return self._api.build(tag, context_archive(context))
 
     def image_exists(self, name: str) -> bool:
         """Is the image on this host?"""
@@ -278,33 +268,37 @@ class DockerEngine:
     def _start_with_files(
         self, container_id: str, request: RunRequest, name: str, guard: Guard
     ) -> None:
-        """Start it with its files; one that may be without them is removed."""
+        """Start it with its files; one that may be without them is removed, unless it is a run."""
         try:
-            guard()
-            with self._files.filled(container_id, name, request):
-                guard()
-                self._api.call("start", container_id)
+            self._files.start(container_id, name, request, guard)
         except EngineError:
-            self._remove(container_id)
+            if not request.run:  # that may have begun: observations tell
+                self._remove(container_id)
             raise
 
-    def _remedy(self, error: ApiRefusal, request: RunRequest, name: str) -> Container | None:
+    def _remedy(
+        self, error: ApiRefusal, request: RunRequest, name: str, guard: Guard
+    ) -> Container | None:
         """Make a refused run possible; returns the replica if it runs already."""
         text = error.reason.lower()
         if error.status == 409 and "name" in text:
-            return self._settle(request, name)
+            return self._settle(request, name, guard)
         if error.status == 404 and "network" in text:
             self._networks.forget(request.cluster_id)
         elif "no such container" not in text and "marked for removal" not in text:
             raise error  # those two: somebody removed it between create and start
         return None
 
-    def _settle(self, request: RunRequest, name: str) -> Container | None:
+    def _settle(self, request: RunRequest, name: str, guard: Guard) -> Container | None:
         """The name is taken: by this very replica, by its remains, or by a stranger."""
         try:
             found = self._api.call("inspect_container", name)
             if not identity_labels(request).items() <= (found["Config"]["Labels"] or {}).items():
                 raise EngineError("name_taken", f"a container that is not ours is named {name}")
+            if request.run and request.files:
+                if found["State"]["Status"] == "created":
+                    self._start_with_files(found["Id"], request, name, guard)
+                return self._inspected(found["Id"])
             earlier = int(found["Config"]["Labels"].get(LABEL_EPOCH, 0)) < request.epoch
             if found["State"]["Status"] == "created" and (
                     request.run or not earlier) and not request.files:
