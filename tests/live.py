@@ -27,6 +27,16 @@ MODULE = [sys.executable, "-m"]
 CALL_S = 10.0
 
 
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on at the moment."""
     sockets = [socket.socket() for _ in range(count)]
@@ -233,6 +243,12 @@ class LiveCluster:
         process = self.processes.pop(node)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(5)
+        self.gone(node)
+
+    def gone(self, node: str) -> None:
+        """Wait until a killed controller's ports are free: its worker dies a moment later."""
+        for port in (self.api_ports[node], self.raft_ports[node]):
+            until(f"port {port} is free", lambda port=port: _is_free(port), 5)  # type: ignore[misc]
 
     def log(self, node: str) -> str:
         """What one controller said."""

@@ -60,6 +60,8 @@ class FaultCluster(LiveCluster):
             os.killpg(process.pid, signal.SIGKILL)
         for process in processes:
             process.wait(5)
+        for node in nodes:
+            self.gone(node)
 
     @contextmanager
     def restless(self) -> Iterator[str]:
