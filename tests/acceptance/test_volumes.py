@@ -60,7 +60,7 @@ def ask(cluster: LiveCluster, method: str, path: str, body: Any = None) -> Any:
 
 def volumes(cluster: LiveCluster, app: str) -> dict[str, dict[str, Any]]:
     """Those of one app, by name."""
-    url = cluster.url(cluster.alive()[0], "/api/v1/volumes?sizes=true")
+    url = cluster.url(cluster.alive()[0], f"/api/v1/volumes?sizes=true&min_index={cluster.index}")
     status, body, _ = call("GET", url, timeout_s=40)
     assert status == 200, body
     return {one["name"]: one for one in body["volumes"] if one["app"] == app}
