@@ -109,6 +109,7 @@ def operations(cluster: LiveCluster) -> set[str]:
     return {one["operationId"] for item in document["paths"].values() for one in item.values()}
 
 
+@pytest.mark.timeout(900)
 def test_the_leader(cluster: LiveCluster, tmp_path: Path) -> None:
     """Every operation answers as it is described, to what is right and to what is wrong."""
     found = run(cluster, str(cluster.leader()), tmp_path, redirects="followed",
