@@ -81,7 +81,8 @@ def test_every_command_prints_one_document_that_fits_its_schema(
         line = [word.format(**words) for word in case.arguments]
         if line[:2] == ["config", "set"]:
             line += ["--url", cluster.url(cluster.ids[0])]
-        done = run([*line, "--json"], env)
+        end = line.index("--") if "--" in line else len(line)
+        done = run([*line[:end], "--json", *line[end:]], env)
         assert done.returncode == case.code, (line, done.stdout, done.stderr)
         found = json.loads(done.stdout)
         validator = jsonschema_rs.validator_for(schema_of(case, document))
