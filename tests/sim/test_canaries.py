@@ -15,7 +15,7 @@ from cluster.ingress.fake import BOUNDS_MS
 from cluster.state import commands as c
 from tests.sim.fleet_world import FleetWorld, update
 from tests.sim.regressions import seeds
-from tests.sim.test_rollouts import Watch, begin, disturb, image, repair
+from tests.sim.test_rollouts import Watch, begin, image, repair, restless
 
 SEEDS = int(os.environ.get("SEEDS", "10"))
 STEPS = [{"weight": 10, "pauseSeconds": 3}, {"weight": 50, "pauseSeconds": 2}]
@@ -222,17 +222,5 @@ def test_random_canaries(seed: int) -> None:
     with FleetWorld(seed, loss=0.02 * (seed % 2)) as world:
         deploy = deploy_of(**({"gate": GATE} if seed % 3 else {}))
         watch = watched(world, world.dice.randint(1, 4), **deploy)
-        for number in range(2, 5):
-            world.run_until(world.leader, 30)
-            wish(world, watch, number, deploy)
-            watch.run(world.dice.uniform(0.1, 6.0))
-            disturb(world)
-            watch.run(world.dice.choice((0.5, 2.0, 4.0)))
-            repair(world)
-            watch.run(world.dice.uniform(0.0, 2.0))
-        repair(world)
-        world.run_until(lambda: world.settled() and world.acting(), 30)
-        world.ask(c.SteerRollout("shop", "resume"))
-        watch.settle()
-        assert image(world).startswith("shop:")
+        restless(watch, lambda number: wish(world, watch, number, deploy), 3, 6.0)
         assert set(watch.held_s) <= {0, 10, 50, 100}

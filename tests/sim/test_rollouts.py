@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +80,26 @@ def disturb(world: FleetWorld) -> None:
     disturb_controllers(world, fault, victim)
 
 
+def restless(
+    watch: Watch, wish: Callable[[int], object], wishes: int, longest_s: float
+) -> None:
+    """Wishes from number 2 on, each followed by a fault and its repair; it ends as wanted."""
+    world = watch.world
+    for number in range(2, 2 + wishes):
+        world.run_until(world.leader, 30)
+        wish(number)
+        watch.run(world.dice.uniform(0.1, longest_s))
+        disturb(world)
+        watch.run(world.dice.choice((0.5, 2.0, 4.0)))
+        repair(world)
+        watch.run(world.dice.uniform(0.0, 2.0))
+    repair(world)
+    world.run_until(lambda: world.settled() and world.acting(), 30)
+    world.ask(c.SteerRollout("shop", "resume"))
+    watch.settle()
+    assert image(world).startswith("shop:")
+
+
 def repair(world: FleetWorld) -> None:
     """All controllers are there again."""
     world.heal()
@@ -146,19 +167,7 @@ def walk(seed: int) -> None:
         replicas = world.dice.randint(1, 4)
         begin(world, replicas, **deploy)
         watch = Watch(world, surge, unavailable, {replicas})
-        for number in range(2, 2 + WISHES):
-            world.run_until(world.leader, 30)
-            wish(world, watch, number, deploy)
-            watch.run(world.dice.uniform(0.1, 4.0))
-            disturb(world)
-            watch.run(world.dice.choice((0.5, 2.0, 4.0)))
-            repair(world)
-            watch.run(world.dice.uniform(0.0, 2.0))
-        repair(world)
-        world.run_until(lambda: world.settled() and world.acting(), 30)
-        world.ask(c.SteerRollout("shop", "resume"))
-        watch.settle()
-        assert image(world).startswith("shop:")
+        restless(watch, lambda number: wish(world, watch, number, deploy), WISHES, 4.0)
 
 
 @pytest.mark.parametrize("crash_after_s", [0.3, 1.0, 2.0, 3.0, 4.5, 6.0])
