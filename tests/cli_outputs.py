@@ -136,6 +136,7 @@ CASES: tuple[Case, ...] = (
     Case("apply {changed} --dry-run", rows(record(
         source=TEXT, app_name=TEXT, status=TEXT, plan={}))),
     Case("deploys shop", answer_of("list_deployments")),
+    Case("revisions shop", answer_of("list_revisions")),
     Case("down shop", answer_of("stop_app")),
     Case("delete shop", ERROR, 2),
     Case("delete shop --force", answer_of("remove_app")),
@@ -153,6 +154,9 @@ ELSEWHERE = {
     **dict.fromkeys(
         tuple(f"secret {name}" for name in ("set", "list", "rm", "rotate")),
         "read values and need a key: tests/unit/test_cli_secrets.py"),
+    **dict.fromkeys(
+        tuple(f"registry {name}" for name in ("login", "list", "logout")),
+        "read a password and need a key: tests/unit/test_cli_registry.py"),
     "cluster drill": "kills controllers: tests/acceptance/test_drill.py",
     "cluster recover": "needs a stopped controller: tests/acceptance/test_backup.py",
 }

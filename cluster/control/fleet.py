@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cluster.clock import Clock
@@ -17,6 +17,7 @@ from cluster.control.plan import HEALTHY_RESET_S, restart_delay_s
 from cluster.engine.base import Container, EngineError
 from cluster.state.commands import RecordEvent
 from cluster.state.model import App, ClusterState
+from cluster.state.pins import Pulling
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,8 @@ class Fleet:
         self.stop_refused_s: dict[str, float] = {}
         self.failures: dict[Slot, Failures] = {}
         self.problems: dict[str, Problem] = {}
+        self.image_problems: dict[str, Problem] = {}
+        self.pulling: dict[str, Pulling] = {}
         self.frozen: set[tuple[str, int]] = set()
         self.to_replace: set[str] = set()
         self.observed_from_s: float | None = None
@@ -277,6 +280,21 @@ class Fleet:
             self.problems[app] = problem
             self.tell("error", app, f"The engine failed: {error.reason}", fault=error.fault)
             self.touch()
+
+    def images_failed(self, errors: Mapping[str, EngineError]) -> None:
+        """These apps wait for an image that cannot be had, and no others do."""
+        found = {}
+        for app, error in errors.items():
+            found[app] = Problem("DOCKER_ERROR", error.reason)
+            if self.image_problems.get(app) != found[app]:
+                self.tell("error", app, f"No image: {error.reason}", fault=error.fault)
+        if found != self.image_problems:
+            self.image_problems = found
+            self.touch()
+
+    def problem(self, app: str) -> Problem | None:
+        """What keeps an app from its replicas."""
+        return self.problems.get(app) or self.image_problems.get(app)
 
     def blocked(self, app: str, reason: str) -> None:
         """A replica of `app` cannot be ordered for a reason that its owner should read."""

@@ -10,6 +10,7 @@ from cluster.control.canaries import Canaries
 from cluster.control.checks import HealthChecks
 from cluster.control.fleet import Fleet
 from cluster.control.health import HealthMonitor, Prober
+from cluster.control.images import Images, PullCounts
 from cluster.control.ingress_sync import IngressSync
 from cluster.control.loop import Loop
 from cluster.control.measure import Measurer
@@ -39,23 +40,26 @@ def make_loops(
     keyring: Keyring,
     checks: HealthChecks | None = None,
     https: Callable[[], Https] = Https,
+    pulls: PullCounts | None = None,
 ) -> tuple[list[Loop], Observer]:
     """The leader's loops in the order in which they are stepped, and the one that takes hints."""
     observer = Observer(engine, fleet, workers)
     ingress = IngressSync(
         ingresses, fleet, workers, configured=configured, https=https)
+    images = Images(
+        engine, fleet, workers, clock, configured=configured, keyring=keyring, counts=pulls)
     volumes = VolumeKeeper(engine, fleet, workers, clock)
     reconciler = Reconciler(
         engine, fleet, workers, ingress.out_of_ingress, clock, drained=ingress.drained,
-        configured=configured, keyring=keyring, volumes=volumes)
+        configured=configured, keyring=keyring, volumes=volumes, images=images)
     health = HealthMonitor(prober, fleet, workers, clock, checks)
     scaler = Scaler(
         engine, ingresses, fleet, workers, clock, telemetry=telemetry, configured=configured)
     measurer = Measurer(ingresses, fleet, workers, clock)
     rollouts = Rollouts(
         engine, fleet, workers, serves=ingress.serves, is_blind=ingress.is_blind,
-        canaries=Canaries(fleet, measurer, ingress.shares))
+        canaries=Canaries(fleet, measurer, ingress.shares), has_image=images.ready)
     return [
-        observer, health, scaler, measurer, rollouts, reconciler, volumes, ingress,
+        observer, health, scaler, measurer, images, rollouts, reconciler, volumes, ingress,
         Reporter(fleet),
     ], observer

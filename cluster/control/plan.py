@@ -134,11 +134,12 @@ def restart_delay_s(failures: int) -> float:
 
 def request(
     app: App, spec: AppSpec, slot: int, *, cluster_id: str, epoch: int, template: int = 0,
-    secrets: Mapping[tuple[str, str], str] = NO_SECRETS,
+    secrets: Mapping[tuple[str, str], str] = NO_SECRETS, pinned: str = "",
 ) -> RunRequest:
     """The order for one replica of a template, 0 for the app's own; `spec` is the template's.
 
-    `secrets` has the values of the secrets that it names, by name and field.
+    `secrets` has the values of the secrets that it names, by name and field; `pinned` is the
+    image that its name stands for.
     """
     template = template or app.made_from
     return RunRequest(
@@ -162,6 +163,7 @@ def request(
         read_only_root_filesystem=spec.security.read_only_root_filesystem,
         cap_add=spec.security.cap_add, cap_drop=spec.security.cap_drop,
         labels=spec.labels, stop_grace_s=spec.termination.grace_period_s,
+        pinned=pinned,
     )
 
 

@@ -9,6 +9,7 @@ from cluster.clock import Clock
 from cluster.config.effective import Configured
 from cluster.config.keys import spec_defaults
 from cluster.control.fleet import Fleet, Slot
+from cluster.control.images import Images
 from cluster.control.loop import Effect, Fenced, Turn
 from cluster.control.plan import Start, Stop, plan, request
 from cluster.control.secret_values import Unresolved, secret_values
@@ -53,6 +54,7 @@ class Reconciler:
         configured: Configured,
         keyring: Keyring,
         volumes: VolumeKeeper,
+        images: Images,
     ) -> None:
         self._engine = engine
         self._fleet = fleet
@@ -63,6 +65,7 @@ class Reconciler:
         self._configured = configured
         self._keyring = keyring
         self._volumes = volumes
+        self._images = images
         self._scales_max = 0
         self._starting: set[str] = set()
         """Apps with starts under way."""
@@ -144,6 +147,9 @@ class Reconciler:
             return
         if not fleet.may_start(slot, turn.now_s) or self._waits(slot, action):
             return
+        pinned = self._images.ref(app, slot[1])
+        if pinned is None:
+            return
         try:
             values = secret_values(spec, turn.state.secrets, slot[1], self._keyring)
         except Unresolved as error:
@@ -151,7 +157,7 @@ class Reconciler:
             return
         order = request(
             app, spec, action.slot, cluster_id=turn.state.cluster_id, epoch=turn.lease.epoch,
-            template=action.template, secrets=values,
+            template=action.template, secrets=values, pinned=pinned,
         )
 
         def job() -> Container:
@@ -169,7 +175,10 @@ class Reconciler:
                 logger.warning(
                     "starting %s-%s failed: %s", app.name, action.slot, outcome.error.reason
                 )
-                fleet.engine_failed(outcome.error, app.name)
+                if pinned and outcome.error.fault == "image_missing":
+                    self._images.lost(pinned)
+                else:
+                    fleet.engine_failed(outcome.error, app.name)
                 self._back_off(slot)
             elif not isinstance(outcome.error, Fenced):
                 logger.error("starting %s failed", app.name, exc_info=outcome.error)

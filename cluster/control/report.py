@@ -46,8 +46,8 @@ class Reporter:
         waiting = False
         for app in turn.state.apps.values():
             made = self._report(app, by_app.get(app.name, []))
-            same = (made.replicas, made.problem, made.problem_code) == (
-                app.reports, app.problem, app.problem_code
+            same = (made.replicas, made.problem, made.problem_code, made.pulling) == (
+                app.reports, app.problem, app.problem_code, app.pulling
             )
             if not same:
                 turn.propose(f"report:{app.name}", made)
@@ -57,7 +57,7 @@ class Reporter:
 
     def _report(self, app: App, observed: Sequence[Container]) -> ReportApp:
         spec = spec_for(app)
-        problem = self._fleet.problems.get(app.name)
+        problem = self._fleet.problem(app.name)
         text, code = (problem.text, problem.code) if problem else ("", "")
         if self._fleet.engine_fault:
             text = f"The container engine does not answer: {self._fleet.engine_fault}"
@@ -69,6 +69,7 @@ class Reporter:
             code = "INVALID_SPEC"
         return ReportApp(
             app=app.name, revision=app.revision, problem=text, problem_code=code,
+            pulling=self._fleet.pulling.get(app.name),
             replicas=tuple(self._replica(one, _port(app, one)) for one in observed),
         )
 

@@ -24,7 +24,7 @@ from cluster.control.specs import old_specs, spec_for
 from cluster.control.workers import Outcome, Workers
 from cluster.engine.base import Container, Engine, EngineError
 from cluster.state.commands import EndRollout, StepRollout
-from cluster.state.model import App, Rollout
+from cluster.state.model import App, Rollout, RolloutPhase
 from cluster.state.replicas import name_of_slot
 from orchestry.spec.model import AppSpec
 
@@ -67,6 +67,10 @@ class _Case:
         return min(mine, key=lambda one: (one.phase != "exited", one.slot), default=None)
 
 
+def _held(phase: RolloutPhase) -> RolloutPhase:
+    return "paused" if phase == "running" else phase
+
+
 class Rollouts:
     """Proposes the next step of each rollout, and its end.
 
@@ -81,6 +85,7 @@ class Rollouts:
     def __init__(
         self, engine: Engine, fleet: Fleet, workers: Workers, *,
         serves: Callable[[str], bool], is_blind: Callable[[], bool], canaries: Canaries,
+        has_image: Callable[[App], bool],
     ) -> None:
         self._engine = engine
         self._fleet = fleet
@@ -88,6 +93,7 @@ class Rollouts:
         self._serves = serves
         self._is_blind = is_blind
         self._canaries = canaries
+        self._has_image = has_image
         self._watched: dict[str, _Watched] = {}
 
     def reset(self) -> None:
@@ -125,15 +131,17 @@ class Rollouts:
         seen = [self._look(one, spec, turn.now_s) for one in observed]
         seen += self._on_their_way(app, seen)
         own = has_own_volumes(spec) or any(map(has_own_volumes, old_specs(app).values()))
+        # Without the new image nothing old is given up: a bad tag stops no replica.
+        moves = rollout if self._has_image(app) else replace(rollout, phase=_held(rollout.phase))
         if is_canary(spec, rollout, own_volumes=own):
-            found = self._canaries.advance(app, rollout, spec, seen, turn.now_s)
+            found = self._canaries.advance(app, moves, spec, seen, turn.now_s)
             failure = self._canaries.failure(app)
             if failure:
                 self._fail(turn, _Case(app, rollout, spec, observed, seen), failure)
                 return
         else:
             limits = limits_of(spec, app.replicas, own_volumes=own)
-            found = advance(app, rollout, seen, limits, min_healthy_s=deploy.min_healthy_s)
+            found = advance(app, moves, seen, limits, min_healthy_s=deploy.min_healthy_s)
         if (found.new, found.old, found.available, app.replicas, found.canary) != (
             rollout.new, rollout.old, rollout.available, rollout.wanted, rollout.canary
         ):
@@ -221,9 +229,12 @@ class Rollouts:
 
     def _reason(self, app: App, late: Container | None, deadline_s: int) -> str:
         text = f"no progress in {deadline_s} s"
-        problem = self._fleet.problems.get(app.name)
+        problem = self._fleet.problem(app.name)
         if problem is not None:
             return f"{text}: {problem.text}"
+        pulling = self._fleet.pulling.get(app.name)
+        if pulling is not None:
+            return f"{text}: image {pulling.image} is still being pulled"
         if late is None:
             return text
         record = self._fleet.records.get(late.id)

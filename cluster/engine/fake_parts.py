@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cluster.engine.base import Container, EngineError, Fault, Guard, RunRequest, Volume
+from cluster.engine.base import Container, EngineError, Fault, Guard, RunRequest, Usage, Volume
 from cluster.engine.fake_log import FakeLog
 
 IDLE_BYTES = 4 * 1024**2
@@ -43,10 +43,29 @@ class Record:
     crash_at_s: float | None
     request: RunRequest
     counted_s: float
+    image_id: str = ""
     cpu_s: float = 0.0
     cpu_cores: float = 0.0
     memory_bytes: int = IDLE_BYTES
     log: FakeLog = field(default_factory=FakeLog)
+
+    def count_cpu(self, now_s: float) -> None:
+        """Add what it used since it was counted last."""
+        self.cpu_s += self.cpu_cores * (now_s - self.counted_s)
+        self.counted_s = now_s
+
+    def work(self, now_s: float, cpu_cores: float, memory_bytes: int) -> None:
+        """From now on it takes so much."""
+        self.count_cpu(now_s)
+        self.cpu_cores = min(cpu_cores, self.request.cpu_millicores / 1000)
+        self.memory_bytes = memory_bytes
+
+    def usage(self, now_s: float) -> Usage:
+        """Its counters."""
+        self.count_cpu(now_s)
+        return Usage(
+            self.container.id, now_s, self.cpu_s, self.request.cpu_millicores / 1000,
+            self.memory_bytes, self.request.memory_bytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from cluster.state.commands_images import PinImage
 from cluster.state.commands_rollouts import EndRollout, SteerRollout, StepRollout
 from cluster.state.commands_secrets import DeleteSecret, ResealSecret, SetSecret
 from cluster.state.commands_volumes import EndVolumeRemoval, NameVolumes, RemoveVolume
 from cluster.state.model import App, EventRecord, Release, Replica, Secret, Token
+from cluster.state.pins import Pulling
 
 # Beside what is defined here.
 __all__ = [
-    "DeleteSecret", "EndRollout", "EndVolumeRemoval", "NameVolumes", "RemoveVolume",
-    "ResealSecret", "SetSecret", "SteerRollout", "StepRollout",
+    "DeleteSecret", "EndRollout", "EndVolumeRemoval", "NameVolumes", "PinImage",
+    "RemoveVolume", "ResealSecret", "SetSecret", "SteerRollout", "StepRollout",
 ]
 
 
@@ -233,6 +235,7 @@ class ReportApp:
     replicas: tuple[Replica, ...]
     problem: str = ""
     problem_code: str = ""
+    pulling: Pulling | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,4 +358,5 @@ Command = (
     | RecordRefusals | UpdateApp | RollBackApp | RestartApp | SteerRollout | StepRollout
     | EndRollout | ApplyRelease | UninstallRelease | SetSecret | DeleteSecret | ResealSecret
     | NameVolumes | RemoveVolume | EndVolumeRemoval
+    | PinImage
 )

@@ -10,6 +10,7 @@ from typing import Any
 from cluster.state import commands as c
 from cluster.state.audit import record_refusals, recorded
 from cluster.state.config import set_config
+from cluster.state.images import pin_image
 from cluster.state.members import announce, bind_member, change_members
 from cluster.state.memory import Outcome
 from cluster.state.model import Applied, ClusterState, Leadership
@@ -168,7 +169,7 @@ def _report(state: ClusterState, command: c.ReportApp, stamp: c.Stamp) -> Step:
         return state, ()
     after = replace(
         app, reports=command.replicas, problem=command.problem,
-        problem_code=command.problem_code)
+        problem_code=command.problem_code, pulling=command.pulling)
     if converged(after):
         after = replace(
             after, reached=True, good=app.good or app.replicas > 0, scaling_until_ms=0)
@@ -240,4 +241,5 @@ _STEPS: dict[type[Any], Callable[[ClusterState, Any, c.Stamp], Step]] = {
     c.NameVolumes: name_volumes,
     c.RemoveVolume: remove_volume,
     c.EndVolumeRemoval: end_volume_removal,
+    c.PinImage: pin_image,
 }

@@ -10,6 +10,7 @@ from immutables import Map
 from cluster.state.kept import Release, ReleaseApp, ReleaseRevision, Secret, SecretVersion
 from cluster.state.memory import Memory
 from cluster.state.outcome import Applied
+from cluster.state.pins import Pin, Pulling
 from orchestry.access import Role
 
 Health = Literal["starting", "healthy", "unhealthy"]
@@ -134,7 +135,8 @@ class App:
     `template` is the revision that the containers carry: the one in which what they are made
     from changed last, 0 for `revision`; `template_key` tells two templates apart. `good` says
     that all replicas of this revision were healthy at once. `revisions` are those before this
-    one, `deployments` the rollouts that are over, both oldest first.
+    one, `deployments` the rollouts that are over, both oldest first. `pins` are the images that
+    templates are made from. `pulling` is a pull that it waits for.
 
     `leaving_volumes` are those that a deletion removes now, the last of `volumes_named`.
     """
@@ -172,6 +174,8 @@ class App:
     deployments: tuple[Rollout, ...] = ()
     leaving_volumes: tuple[str, ...] = ()
     volumes_named: int = 0
+    pins: tuple[Pin, ...] = ()
+    pulling: Pulling | None = None
 
     @property
     def made_from(self) -> int:
@@ -332,7 +336,7 @@ def owners_of(apps: Map[str, App]) -> Map[str, str]:
 
 __all__ = [
     "App", "Applied", "Canary", "CanaryWait", "ClusterState", "ControllerInfo", "EventRecord",
-    "Health", "Leadership", "Member", "Phase", "Place", "Release", "ReleaseApp",
-    "ReleaseRevision", "Replica", "Restore", "Revision", "Rollout", "RolloutNote", "Secret",
-    "SecretVersion", "Token", "VolumeRemoval", "owners_of",
+    "Health", "Leadership", "Member", "Phase", "Pin", "Place", "Pulling", "Release",
+    "ReleaseApp", "ReleaseRevision", "Replica", "Restore", "Revision", "Rollout", "RolloutNote",
+    "Secret", "SecretVersion", "Token", "VolumeRemoval", "owners_of",
 ]

@@ -366,6 +366,8 @@ def spec(min_memory_bytes: int) -> Section:
     return Section(dict, (
         Key("type", "type", choice("http", "tcp")),
         Key("image", "image", text(g.image), required=True),
+        Key("imagePullPolicy", "image_pull_policy", choice("Always", "IfNotPresent", "Never"),
+            omit_empty=True),
         Key("ports", "ports", _PORTS, required=True),
         Key("command", "command", _ARGUMENTS, omit_empty=True),
         Key("args", "args", _ARGUMENTS, omit_empty=True),

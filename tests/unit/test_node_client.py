@@ -20,6 +20,8 @@ CONTRACT = (
     "restart_app", "pause_app", "resume_app", "promote_app", "list_deployments",
     "get_deployment", "set_secret", "list_secrets", "get_secret", "delete_secret",
     "rotate_secret", "list_volumes", "remove_volume",
+    "set_registry_login", "list_registries", "delete_registry_login",
+    "rotate_registry_login",
 )
 SDK = ROOT / "sdk" / "node"
 RUN_S = 240

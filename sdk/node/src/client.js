@@ -266,6 +266,26 @@ class Orchestry {
     });
   }
 
+  /** Pull images of a registry, as `registry.example:5000`, with this login from now on. */
+  async setRegistryLogin(host, username, password, { idempotencyKey } = {}) {
+    return this.#write('PUT', registry(host), { username, password }, { key: idempotencyKey });
+  }
+
+  /** All registries that the cluster has a login for; no passwords. */
+  async listRegistries() {
+    return this.#read('/api/v1/registries');
+  }
+
+  /** Forget the login of a registry. */
+  async deleteRegistryLogin(host, { idempotencyKey } = {}) {
+    return this.#write('DELETE', registry(host), undefined, { key: idempotencyKey });
+  }
+
+  /** Seal a login under the first key of the controllers. */
+  async rotateRegistryLogin(host, { idempotencyKey } = {}) {
+    return this.#write('POST', registry(host, '/rotate'), undefined, { key: idempotencyKey });
+  }
+
   /** Seal a secret under the first key of the controllers; no app is restarted. */
   async rotateSecret(name, { idempotencyKey } = {}) {
     return this.#write('POST', secret(name, '/rotate'), undefined, { key: idempotencyKey });
@@ -345,6 +365,10 @@ function app(name, rest = '') {
 
 function secret(name, rest = '') {
   return `/api/v1/secrets/${part(name, 'secret_name', 'give the name of a secret')}${rest}`;
+}
+
+function registry(host, rest = '') {
+  return `/api/v1/registries/${part(host, 'registry_host', 'give the host of a registry')}${rest}`;
 }
 
 function part(name, field, wanted) {
