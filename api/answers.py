@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from cluster.state.exits import ExitReason
 from cluster.state.model import Health, Phase, RolloutKind, RolloutPhase
 from cluster.state.status import Status
 
@@ -19,6 +20,9 @@ Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 """RFC 3339, UTC."""
 Count = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0)]
+ReplicaState = Literal[
+    "created", "running", "exited", "waiting", "crash_loop", "finished", "failed"]
+"""`waiting` for its next attempt; `finished` and `failed` are not started again."""
 
 
 class Answer(BaseModel):
@@ -122,6 +126,41 @@ class Container(Answer):
     revision: Count
     restarts: Count
     last_error: str | None
+    state: ReplicaState
+    next_attempt_at: Time | None
+
+
+class LastExit(Answer):
+    """How a replica last ended; `exit_code` is null where its checks were the reason."""
+
+    reason: ExitReason
+    exit_code: int | None
+    signal: str | None
+    container_id: str
+    at: Time | None
+
+
+class ReplicaRestarts(Answer):
+    """What the place of one replica has been through; `over` when it is not started again."""
+
+    name: str
+    slot: Count
+    revision: Count
+    failures: Count
+    failures_in_a_row: Count
+    oom_kills: Count
+    crash_loop: bool
+    over: Literal["finished", "failed"] | None
+    next_attempt_at: Time | None
+    last_exit: LastExit | None
+
+
+class Restarts(Answer):
+    """Failures of all replicas since registration, and those that have something to tell."""
+
+    failures: Count
+    oom_kills: Count
+    replicas: list[ReplicaRestarts]
 
 
 class Problem(Answer):
@@ -167,6 +206,7 @@ class AppStatus(Answer):
     pulling: Pulling | None
     problem: Problem | None
     deployment: UnderWay | None
+    restarts: Restarts
 
 
 class AppRow(Answer):

@@ -112,6 +112,29 @@ class CanaryAt(Answer):
     waits_for: Literal["replicas", "time", "promotion", "measurements"] | None
 
 
+class Measured(Answer):
+    """Requests at the ingresses in so many seconds; `failed` were answered with a 5xx."""
+
+    seconds: float
+    requests: Count
+    failed: Count
+    retried: Count | None = Field(
+        description="Answered by another replica than the first; null where it is not counted")
+    p95_ms: float | None = Field(description="Time to the first byte; null without an answer")
+
+
+class Receipt(Answer):
+    """What users saw; null is what could not be measured, and never 0.
+
+    `complete`: all three are there, and were measured by one leader.
+    """
+
+    before: Measured | None = Field(description="In the minute before")
+    during: Measured | None = Field(description="While it was under way, once it is over")
+    after: Measured | None = Field(description="In the minute after")
+    complete: bool
+
+
 class Deployment(Answer):
     """How the replicas come to a revision; its id is that revision."""
 
@@ -128,6 +151,7 @@ class Deployment(Answer):
     available: Count = Field(description="New replicas that have proved themselves")
     reason: str | None = Field(description="Why it failed")
     canary: CanaryAt | None = Field(description="Where a canary is, while it is under way")
+    receipt: Receipt | None = Field(description="Null before anything was measured")
     steps: list[Note] = Field(description="Oldest first")
 
 

@@ -33,12 +33,14 @@ from api.routes import (
     drill,
     health,
     history,
+    jobs,
     logs,
     members,
     metrics,
     peers,
     registries,
     releases,
+    runs,
     scaling,
     secrets,
     system,
@@ -102,7 +104,7 @@ def create_app(controller: Controller, *, die: Callable[[], None] = _die) -> Fla
     audit.install(app, controller)
     for part in (apps, deploys, scaling, health, metrics, history, logs, cluster, members, actions,
                  backup, drill, system, config, tokens, audit_routes, peers, stream_routes, compat,
-                 releases, authority, secrets, volumes, registries):
+                 releases, authority, secrets, volumes, registries, runs, jobs):
         app.register_api(part.blueprint)
     docs.install(app)
     app.wsgi_app = TakeOver(app.wsgi_app, streams.hub)  # type: ignore[method-assign]

@@ -7,7 +7,9 @@ ratios instead of percent. Labels are bounded: applications, replicas, endpoints
 from __future__ import annotations
 
 import time
+from collections import Counter as Counted
 from collections.abc import Iterator
+from typing import get_args
 
 from flask import request
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -21,6 +23,7 @@ from api.here import here
 from api.streams.hub import Hub
 from cluster.control.telemetry import Record
 from cluster.history.base import Point
+from cluster.state.model_runs import RunPhase
 from orchestry import __version__
 
 BEGAN = "orchestry.began_s"
@@ -118,6 +121,12 @@ class Node(Collector):
              controller.started_at_ms / 1000),
         ):
             yield GaugeMetricFamily(f"orchestry_{name}", text, value=float(value))
+        runs = GaugeMetricFamily(
+            "orchestry_runs", "Runs that are known, by status", labels=("status",))
+        phases = [run.phase for run in state.runs.values()]
+        for phase in get_args(RunPhase):
+            runs.add_metric([phase], float(phases.count(phase)))
+        yield runs
         peers = GaugeMetricFamily(
             "orchestry_raft_peer_connected", "1 while connected to a member", labels=("peer",))
         for peer, known in sorted(raft.peers.items()):
@@ -177,6 +186,8 @@ class Measured(Collector):
             return
         records = controller.telemetry.all_latest(controller.clock.wall_ms())
         yield self._replicas(records)
+        yield from self._rollouts()
+        yield from self._restarts()
         yield from self._gauges(records)
         yield self._latency(records)
         yield from self._counters()
@@ -196,6 +207,42 @@ class Measured(Collector):
                 replicas.add_metric([name, "max"], one.maximum)
                 replicas.add_metric([name, "wanted"], one.wanted)
         return replicas
+
+    def _rollouts(self) -> Iterator[Metric]:
+        known = GaugeMetricFamily(
+            "orchestry_rollouts", "Deployments of an application that are kept, by phase",
+            labels=("app", "phase"))
+        weights = GaugeMetricFamily(
+            "orchestry_rollout_weight_ratio", "Share of the requests that a canary gets",
+            labels=("app",))
+        for name, app in sorted(self._controller.log.state().apps.items()):
+            under_way = () if app.rollout is None else (app.rollout,)
+            phases = Counted(one.phase for one in (*under_way, *app.deployments))
+            for phase, count in sorted(phases.items()):
+                known.add_metric([name, phase], count)
+            canary = app.rollout.canary if app.rollout is not None else None
+            if canary is not None:
+                weights.add_metric([name], canary.weight / 100)
+        yield known
+        yield weights
+
+    def _restarts(self) -> Iterator[Metric]:
+        """From the replicated state: a change of the leader resets none of them."""
+        failures = CounterMetricFamily(
+            "orchestry_app_restarts",
+            "Failures of replicas since the application was registered", labels=("app",))
+        oom_kills = CounterMetricFamily(
+            "orchestry_app_oom_kills", "Replicas that were killed for want of memory",
+            labels=("app",))
+        looping = GaugeMetricFamily(
+            "orchestry_app_crash_looping", "Replicas in a crash loop", labels=("app",))
+        for name, app in sorted(self._controller.log.state().apps.items()):
+            failures.add_metric([name], app.failures)
+            oom_kills.add_metric([name], app.oom_kills)
+            looping.add_metric([name], sum(one.looping for one in app.attempts))
+        yield failures
+        yield oom_kills
+        yield looping
 
     def _gauges(self, records: dict[str, Record]) -> Iterator[Metric]:
         for name, text, field, scale in (

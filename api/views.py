@@ -7,10 +7,11 @@ from typing import Any
 
 from api.times import rfc3339
 from cluster.control.judge import Record
+from cluster.state.exits import Attempts, Exit
 from cluster.state.images import pin_of
 from cluster.state.model import App, EventRecord, Replica
-from cluster.state.replicas import replica_name
-from cluster.state.status import app_status, count, healthy_replicas
+from cluster.state.replicas import name_of_slot, replica_name
+from cluster.state.status import app_status, count, finished_replicas, healthy_replicas
 from orchestry.spec.model import Defaults
 from orchestry.spec.parse import DEFAULTS, spec_of
 
@@ -22,6 +23,7 @@ UNKNOWN: Mapping[str, None] = dict.fromkeys(
 
 def app(app: App, measured: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """`GET /api/v1/apps/{app_name}`."""
+    attempts = {one.place: one for one in app.attempts}
     return {
         "name": app.name,
         "status": app_status(app),
@@ -30,13 +32,20 @@ def app(app: App, measured: Mapping[str, Any] | None = None) -> dict[str, Any]:
         "created_at": rfc3339(app.created_at_ms),
         "updated_at": rfc3339(app.updated_at_ms),
         "last_scaled_at": rfc3339(app.last_scaled_at_ms),
-        "containers": [_container(app.name, replica) for replica in app.reports],
+        "containers": [
+            _container(app.name, replica, attempts.get((replica.revision, replica.slot)))
+            for replica in app.reports],
         "revision": app.revision,
         "image": spec_of(app.document).image,
         "pinned": pinned(app, app.made_from),
         "pulling": pulling(app),
         "problem": _problem(app),
         "deployment": _deployment(app),
+        "restarts": {
+            "failures": app.failures,
+            "oom_kills": app.oom_kills,
+            "replicas": [_attempts(app.name, one) for one in app.attempts],
+        },
     }
 
 
@@ -98,7 +107,41 @@ def _healthy(app: App) -> int:
     return sum(replica.health == "healthy" for replica in app.reports)
 
 
-def _container(app: str, replica: Replica) -> dict[str, Any]:
+def _attempts(app: str, one: Attempts) -> dict[str, Any]:
+    """What one slot has been through."""
+    return {
+        "name": name_of_slot(app, one.slot),
+        "slot": one.slot,
+        "revision": one.revision,
+        "failures": one.failures,
+        "failures_in_a_row": one.in_a_row,
+        "oom_kills": one.oom_kills,
+        "crash_loop": one.looping,
+        "over": one.over or None,
+        "next_attempt_at": rfc3339(one.next_at_ms),
+        "last_exit": _exit(one.last),
+    }
+
+
+def _exit(how: Exit | None) -> dict[str, Any] | None:
+    if how is None:
+        return None
+    return {
+        "reason": how.reason, "exit_code": how.exit_code, "signal": how.signal or None,
+        "container_id": how.container, "at": rfc3339(how.at_ms),
+    }
+
+
+def _state(replica: Replica, attempts: Attempts | None) -> str:
+    """The one word for what a replica does, where its phase says too little."""
+    if replica.phase != "exited" or attempts is None:
+        return replica.phase
+    if attempts.over:
+        return attempts.over
+    return "crash_loop" if attempts.looping else "waiting" if attempts.next_at_ms else "exited"
+
+
+def _container(app: str, replica: Replica, attempts: Attempts | None) -> dict[str, Any]:
     return {
         "id": replica.container_id,
         "name": replica_name(app, replica),
@@ -112,6 +155,8 @@ def _container(app: str, replica: Replica) -> dict[str, Any]:
         "revision": replica.revision,
         "restarts": replica.restarts,
         "last_error": replica.last_error or None,
+        "state": _state(replica, attempts),
+        "next_attempt_at": rfc3339(attempts.next_at_ms) if attempts is not None else None,
     }
 
 
@@ -168,7 +213,7 @@ def _overall(app: App) -> str:
     if not app.running:
         return "stopped"
     healthy = healthy_replicas(app)
-    if healthy >= app.replicas:
+    if healthy + finished_replicas(app) >= app.replicas:
         return "healthy"
     if healthy:
         return "degraded"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from api.times import rfc3339
@@ -53,6 +54,7 @@ def deployment(app: App, rollout: Rollout) -> dict[str, Any]:
         "wanted": rollout.wanted, "available": rollout.available,
         "reason": rollout.reason or None,
         "canary": _canary(app, rollout),
+        "receipt": asdict(rollout.receipt) if rollout.receipt is not None else None,
         "steps": [{"timestamp": rfc3339(n.at_ms), "message": n.text} for n in rollout.notes],
     }
 

@@ -296,7 +296,8 @@ class Controller:
     def components(self) -> Mapping[str, Component]:
         """How database, docker, nginx, raft and redis do."""
         return {
-            "database": database_part(self.history), **self._vitals.components(),
+            "database": database_part(self.history),
+            **self._vitals.components(quarantine=self._fleet.quarantine.reason),
             "redis": redis_part(self.limits),
             "tls": certificate_part(self.identity, self._hosts),
             "secrets": secrets_part(self.keyring, self.log.state()),

@@ -80,6 +80,10 @@ CASES: tuple[Case, ...] = (
     Case("health shop", answer_of("get_health")),
     Case("health shop --check", answer_of("check_health")),
     Case("logs shop -n 5", answer_of("get_app_logs")),
+    Case("run shop -- true", answer_of("get_run")),
+    Case("run shop -d -- true", record(message=TEXT, app_name=TEXT, run=COUNT)),
+    Case("run shop --list", answer_of("list_runs")),
+    Case("run shop", ERROR, 2),
     Case("events -n 5", answer_of("get_events")),
     Case("events shop", answer_of("get_app_events")),
     Case("metrics", answer_of("system_metrics")),
@@ -157,6 +161,9 @@ ELSEWHERE = {
     **dict.fromkeys(
         tuple(f"registry {name}" for name in ("login", "list", "logout")),
         "read a password and need a key: tests/unit/test_cli_registry.py"),
+    **dict.fromkeys(
+        tuple(f"jobs {name}" for name in ("list", "history", "trigger", "suspend", "resume")),
+        "need a job: tests/unit/test_cli_runs.py"),
     "cluster drill": "kills controllers: tests/acceptance/test_drill.py",
     "cluster recover": "needs a stopped controller: tests/acceptance/test_backup.py",
 }

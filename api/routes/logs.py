@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import orjson
 from flask import Response
 
@@ -16,8 +18,9 @@ from api.streams.accept import accept, upgrades
 from api.streams.logs import Asked, entry
 from api.times import since_ns
 from cluster.engine.base import LOGS_BYTES_MAX
-from cluster.state.model import App
+from cluster.state.model import App, Run
 from cluster.state.replicas import is_named, replica_name
+from cluster.state.runs import of_app, run_name
 from orchestry.errors import Code, OrchestryError
 
 TAIL_MAX = 10_000
@@ -39,9 +42,11 @@ def logs(path: AppPath, query: LogsQuery) -> Response:
     """The last log lines of an application's containers, oldest first; with `follow`, and over
     a WebSocket, also those that come.
 
-    With `level`, they are searched among the last 10000 of each container, 100000 of all.
+    A run is read when `container` names it, until half a minute after its end. With `level`, they
+    are searched among the last 10000 of each container, 100000 of all.
     """
-    app = app_of(read(query), path.app_name)
+    state = read(query)
+    app = app_of(state, path.app_name)
     if query.follow and upgrades():
         return _stream(app, query.container, query.tail, query.since, query.level)
     if query.follow:
@@ -51,7 +56,8 @@ def logs(path: AppPath, query: LogsQuery) -> Response:
             f"needs a WebSocket: connect one to {path_of_stream}, or leave `follow` out")])
     least = query.level
     found = here().logs.read(
-        _wanted(app, query.container), tail=query.tail, since_ns=_since(query.since),
+        _wanted(app, query.container, of_app(state, app.name)), tail=query.tail,
+        since_ns=_since(query.since),
         keep=None if least is None else lambda line: at_least(level_of(line.text), least),
     )
     return answer(_body(app.name, found))
@@ -79,13 +85,17 @@ def _stream(
     return accept(here().streams.logs.feed(asked))
 
 
-def _wanted(app: App, container: str | None) -> dict[str, str]:
-    """Container id -> name of the replica."""
+def _wanted(
+    app: App, container: str | None, runs: Sequence[Run] = ()
+) -> dict[str, str]:
+    """Container id -> name of the replica, or of the run that is asked for by its name."""
     wanted = {
         replica.container_id: replica_name(app.name, replica) for replica in app.reports
         if container is None or is_named(app.name, replica, container)
     }
-    if container is not None and not wanted:
+    named = [run for run in runs if container in (run_name(run), run.container_name)]
+    wanted |= {run.container_id: run_name(run) for run in named if run.container_id}
+    if container is not None and not wanted and not named:
         raise errors.invalid([("container", f"is no container of application '{app.name}'")])
     return wanted
 

@@ -6,10 +6,10 @@ import contextlib
 from typing import Any
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 
 from api import answers_registries as answers
 from api import errors, sealed
+from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.here import answer, config_of, here, read
 from api.models import ReadQuery, WriteHeaders, WriteQuery
@@ -23,7 +23,7 @@ from cluster.state.registries import host_of, secret_name
 from orchestry.admission import is_registry_allowed
 from orchestry.errors import Code, OrchestryError
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "registries", __name__, url_prefix="/api/v1/registries", abp_tags=[{"name": "Registries"}],
 )
 

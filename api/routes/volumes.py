@@ -32,7 +32,8 @@ blueprint = Blueprint("volumes", __name__, url_prefix="/api/v1", abp_tags=[{"nam
 def volumes(query: VolumesQuery) -> Response:
     """All volumes of applications, also of those that were deleted with `keep_data`."""
     state, who = read(query), caller()
-    found = [one for one in _observed(state, sizes=query.sizes) if who.reaches(one.app)]
+    with here().waiting.place():
+        found = [one for one in _observed(state, sizes=query.sizes) if who.reaches(one.app)]
     return _listing(found, state)
 
 
@@ -44,7 +45,8 @@ def of_app(path: AppPath, query: VolumesQuery) -> Response:
     """The volumes of one application, also those that its spec names no more."""
     state = read(query)
     app = app_of(state, path.app_name)
-    found = [one for one in _observed(state, sizes=query.sizes) if one.app == app.name]
+    with here().waiting.place():
+        found = [one for one in _observed(state, sizes=query.sizes) if one.app == app.name]
     return _listing(found, state)
 
 

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cluster.clock import Clock
+from cluster.control.attempts import AttemptBook, Slot, slot_of
 from cluster.control.judge import Record
-from cluster.control.plan import HEALTHY_RESET_S, restart_delay_s
-from cluster.engine.base import Container, EngineError
+from cluster.control.quarantine import Quarantine
+from cluster.engine.base import EXIT_UNKNOWN, Container, EngineError
 from cluster.state.commands import RecordEvent
 from cluster.state.model import App, ClusterState
 from cluster.state.pins import Pulling
@@ -25,15 +26,6 @@ EVENTS_WAITING_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Failures:
-    """Failures in a row of one slot, and when it may be started again (monotonic)."""
-
-    count: int
-    not_before_s: float
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
 class Problem:
     """What keeps an app from its replicas, in words for its owner."""
 
@@ -41,36 +33,34 @@ class Problem:
     text: str
 
 
-Slot = tuple[str, int, int]
-"""App, template and slot."""
-
-
-def slot_of(container: Container) -> Slot:
-    """The slot that a container has."""
-    return container.app, container.revision, container.slot
-
-
 class Fleet:
     """The leader's view; see the module's text."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.attempts = AttemptBook(clock)
+        self.quarantine = Quarantine(clock)
         self.forget()
 
     def forget(self) -> None:
         """Start from nothing, as a new leader does."""
         self.containers: dict[str, Container] = {}
+        self.runs: dict[int, Container] = {}
+        """Those that run once, by the id of their run; they are no replicas."""
         self.records: dict[str, Record] = {}
         self.draining: dict[str, float] = {}
         self.starting: set[Slot] = set()
         self.deciding: set[str] = set()
         self.stop_refused_s: dict[str, float] = {}
-        self.failures: dict[Slot, Failures] = {}
+        self.attempts.forget()
+        self.quarantine.forget()
         self.problems: dict[str, Problem] = {}
         self.image_problems: dict[str, Problem] = {}
         self.pulling: dict[str, Pulling] = {}
         self.frozen: set[tuple[str, int]] = set()
         self.to_replace: set[str] = set()
+        self.suspects: dict[str, float] = {}
+        self.look_now = False
         self.observed_from_s: float | None = None
         self.engine_fault = ""
         self.overtaken = ""
@@ -126,15 +116,11 @@ class Fleet:
         What was started or removed meanwhile is newer than the observation.
         """
         now_s = self._clock.monotonic_s()
-        found = {c.id: c for c in seen if c.id not in self._gone}
+        self._observe_runs(seen)
+        found = {c.id: c for c in seen if c.id not in self._gone and not c.run}
         for container_id in self._started:
             if container_id in self.containers:
                 found.setdefault(container_id, self.containers[container_id])
-        for container in found.values():
-            before = self.containers.get(container.id)
-            died = before is not None and before.phase == "running"
-            if container.phase == "exited" and died:
-                self._failed(container, now_s)
         changed = found != self.containers
         self.containers = found
         if self.observed_from_s is None:
@@ -144,13 +130,18 @@ class Fleet:
         if changed:
             self.touch()
 
+    def _observe_runs(self, seen: Sequence[Container]) -> None:
+        before = self.runs
+        self.runs = {c.run: c for c in seen if c.run and c.id not in self._gone}
+        for one in before.values():
+            if one.id in self._started:
+                self.runs.setdefault(one.run, one)
+
     def _take_over(self, state: ClusterState, now_s: float) -> None:
         """Believe the last leader's report about what still runs."""
         for app in state.apps.values():
+            self.attempts.take_over(app)
             for report in app.reports:
-                slot = (app.name, report.revision, report.slot)
-                if report.restarts:
-                    self.failures[slot] = Failures(0, now_s, report.restarts)
                 container = self.containers.get(report.container_id)
                 if container is None or container.phase != "running":
                     continue
@@ -166,12 +157,25 @@ class Fleet:
             del self.draining[container_id]
         for container_id in [i for i in self.stop_refused_s if i not in self.containers]:
             del self.stop_refused_s[container_id]
+        for container_id in [i for i in self.suspects if i not in self.containers]:
+            del self.suspects[container_id]
         self.to_replace &= set(self.containers)
         for container in self.containers.values():
             if container.phase != "running":
                 self.records.pop(container.id, None)
             elif container.id not in self.records:
                 self.records[container.id] = Record(since_s=now_s, next_s=now_s)
+
+    def confirmed(self, container_id: str, now_s: float) -> bool:
+        """True when a container that fails its checks was seen to run since.
+
+        One that has ended by itself is no failure of the checks: how it ended tells more.
+        """
+        since_s = self.suspects.setdefault(container_id, now_s)
+        if self.observed_from_s is not None and self.observed_from_s > since_s:
+            return True
+        self.look_now = True
+        return False
 
     # -- changes between observations --------------------------------------------------
 
@@ -189,14 +193,24 @@ class Fleet:
         if seen is not None and seen.phase == "exited":
             container = seen  # it died before the start was told of
         self.containers[container.id] = container
-        if container.phase == "exited":
-            self._failed(container, now_s)
+        self.attempts.started(slot_of(container))
         self._prune(now_s)
         self.touch()
+
+    def run_started(self, container: Container) -> None:
+        """The container of a run was started, or was found to be there."""
+        self._started.add(container.id)
+        self.runs[container.run] = container
+
+    def has_runs(self, app: str) -> bool:
+        """True while a container of one of the app's runs is there."""
+        return any(one.app == app for one in self.runs.values())
 
     def removed(self, container_id: str) -> None:
         """A container is gone."""
         self._gone.add(container_id)
+        for run in [run for run, one in self.runs.items() if one.id == container_id]:
+            del self.runs[run]
         self._started.discard(container_id)
         self.containers.pop(container_id, None)
         self.records.pop(container_id, None)
@@ -205,56 +219,22 @@ class Fleet:
         self.touch()
 
     def died(self, container_id: str) -> bool:
-        """A container ended by itself; True when that is news."""
+        """A container ended by itself; True when that is news. How, the next look tells."""
         container = self.containers.get(container_id)
         if container is None or container.phase != "running":
             return False
-        self.containers[container_id] = replace(container, phase="exited")
+        self.containers[container_id] = replace(
+            container, phase="exited", exit_code=EXIT_UNKNOWN)
         self.records.pop(container_id, None)
-        self._failed(container, self._clock.monotonic_s())
         self.touch()
         return True
 
-    def _failed(self, container: Container, now_s: float) -> None:
-        if container.id in self.draining:
-            return  # we asked for it
-        self.count_failure(slot_of(container), now_s)
-        self.tell(
-            "error", container.app, f"Container {container.app}-{container.slot} died",
-            container_id=container.id[:12], container=container.name,
-        )
-
-    # -- failures ----------------------------------------------------------------------
-
-    def count_failure(self, slot: Slot, now_s: float) -> None:
-        """One more failure of a slot: the next start waits longer."""
-        before = self.failures.get(slot, Failures(0, now_s, 0))
-        count = before.count + 1
-        self.failures[slot] = Failures(count, now_s + restart_delay_s(count), before.total + 1)
-
-    def may_start(self, slot: Slot, now_s: float) -> bool:
-        """False while the slot backs off."""
-        failures = self.failures.get(slot)
-        return failures is None or now_s >= failures.not_before_s
-
-    def restarts(self, slot: Slot) -> int:
-        """How often this slot has failed so far."""
-        failures = self.failures.get(slot)
-        return failures.total if failures else 0
-
-    def is_failing(self, slot: Slot) -> bool:
-        """True when a slot has failed lately, and was not healthy for long since."""
-        failures = self.failures.get(slot)
-        return failures is not None and failures.count > 0
-
     def settle(self, container: Container, record: Record, now_s: float) -> None:
         """Forgive a slot whose replica has been healthy long enough."""
-        slot = slot_of(container)
-        failures = self.failures.get(slot)
-        if failures is None or record.health != "healthy" or failures.count == 0:
-            return
-        if now_s - record.changed_s >= HEALTHY_RESET_S:
-            self.failures[slot] = replace(failures, count=0)
+        if record.health == "healthy" and self.attempts.settle(
+            slot_of(container), now_s - record.changed_s
+        ):
+            self.touch()
 
     def engine_silent(self, reason: str) -> bool:
         """The engine did not answer; True when that is news."""
@@ -267,10 +247,36 @@ class Fleet:
 
     def engine_answers(self) -> None:
         """The engine answered."""
+        if self.quarantine.observed(again=bool(self.engine_fault)):
+            self._released()
         if self.engine_fault:
             self.engine_fault = ""
             self.tell("health", "", "The container engine answers again")
             self.touch()
+
+    def operation_ended(
+        self, key: str, app: str, what: str, error: Exception | None
+    ) -> None:
+        """How an operation of the engine ended: with an answer, without one, or not begun."""
+        if error is None or (isinstance(error, EngineError) and not error.silent):
+            if self.quarantine.answered(key):
+                self._released()
+        elif isinstance(error, EngineError):
+            hangs, all_hang = self.quarantine.hung(key, app, error)
+            if hangs:
+                self.tell(
+                    "error", app, f"{what} hangs: it is set aside and tried again more and more "
+                    f"seldom, other work goes on: {error.reason}", operation=what)
+            if all_hang:
+                self.tell("error", "", "The container engine is in quarantine, since nothing that "
+                          f"is asked of it ends; one trial at a time goes on: {error.reason}")
+                self.touch()
+        else:
+            self.quarantine.ended(key)
+
+    def _released(self) -> None:
+        self.tell("health", "", "The container engine is out of quarantine")
+        self.touch()
 
     def engine_failed(self, error: EngineError, app: str) -> None:
         """An engine call for `app` failed for a reason that its owner should read."""
@@ -328,8 +334,7 @@ class Fleet:
                     running.update((app.name, place[0]) for place in app.rollout.old)
             if app.running or app.deleting or app.name in by_app:
                 busy.add(app.name)
-        for slot in [s for s in self.failures if s[:2] not in running]:
-            del self.failures[slot]
         for name in [name for name in self.problems if name not in busy]:
             self.solved(name)
+        self.quarantine.keep_only(busy)
         self.frozen &= running

@@ -9,7 +9,7 @@ from typing import Protocol
 from cluster.clock import Clock
 from cluster.config.keys import spec_defaults
 from cluster.control.checks import Check, Checked, HealthChecks
-from cluster.control.fleet import Fleet, slot_of
+from cluster.control.fleet import Fleet
 from cluster.control.judge import Probe, Record, judge, verdict
 from cluster.control.loop import Turn
 from cluster.control.specs import old_specs, spec_for
@@ -174,9 +174,13 @@ class HealthMonitor:
         if decided.frozen != ((app.name, template) in self._fleet.frozen):
             self._freeze(app.name, template, records, frozen=decided.frozen)
         for container in mine:
-            if container.id in decided.replace and container.id not in self._fleet.to_replace:
+            if container.id not in decided.replace:
+                self._fleet.suspects.pop(container.id, None)
+            elif container.id not in self._fleet.to_replace and (
+                self._fleet.confirmed(container.id, now_s)
+            ):
                 self._fleet.to_replace.add(container.id)
-                self._fleet.count_failure(slot_of(container), now_s)
+                self._fleet.attempts.unhealthy(container)
                 self._fleet.tell(
                     "health", app.name,
                     f"Container {app.name}-{container.slot} is replaced: it failed its checks",

@@ -19,23 +19,24 @@ from cluster.clock import Clock
 from cluster.config.effective import Config, Configured
 from cluster.control.fleet import Fleet
 from cluster.control.loop import Effect, Fenced, Turn
-from cluster.control.plan import restart_delay_s
 from cluster.control.pull_policy import (
     Policy,
     must_pull,
     policy_of,
     policy_of_pin,
     ref_of,
+    retry_delay_s,
     why_missing,
 )
 from cluster.control.secret_values import Unresolved, registry_login
-from cluster.control.specs import spec_for, spec_of_template
+from cluster.control.specs import spec_of_template
 from cluster.control.workers import PULL, Outcome, Workers
 from cluster.engine.base import Engine, EngineError, Image, Pulled, PullOrder, PullProgress
 from cluster.sealing import Keyring
 from cluster.state.commands import PinImage
 from cluster.state.images import pin_of
-from cluster.state.model import App
+from cluster.state.jobs import is_job
+from cluster.state.model import App, ClusterState
 from cluster.state.pins import Pin, Pulling
 from cluster.state.registries import secret_name
 from orchestry.admission import registry_of
@@ -47,6 +48,9 @@ PROGRESS_S = 2.0
 TOLD_APPS_MAX = 5
 FRESH_S = 5.0
 """So long a name stands for what it was found to stand for, also for apps that ask later."""
+
+
+_Key = tuple[str, Policy]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +106,15 @@ class Images:
         self._configured = configured
         self._keyring = keyring
         self._counts = counts or PullCounts()
-        self._works: dict[tuple[str, Policy], _Work] = {}
+        self._works: dict[_Key, _Work] = {}
         self._present: set[str] = set()
         """Refs of pins that were seen on the host while they are needed."""
         self._lost: set[str] = set()
-        """Refs of pins that were not there when a replica was to start."""
+        """Refs of pins that were not there when a container was to start."""
+        self._faults: dict[tuple[str, int], EngineError] = {}
+        """Why an app has no image for a template."""
+        self._newest_run = 0
+        """Of those that were seen to wait."""
         self._told_s = float("-inf")
 
     def reset(self) -> None:
@@ -116,6 +124,8 @@ class Images:
         self._works = {}
         self._present.clear()
         self._lost.clear()
+        self._faults = {}
+        self._newest_run = 0
 
     # -- what the other loops ask ------------------------------------------------------
 
@@ -129,13 +139,26 @@ class Images:
             return None if template == app.made_from else ""
         return None if pin.ref in self._lost else pin.ref
 
+    def ref_of_run(self, app: App, template: int) -> str | None:
+        """The image of what runs once; None while it has to wait for it."""
+        pin = pin_of(app, template)
+        return None if pin is None or pin.ref in self._lost else pin.ref
+
+    def fault(self, app: str, template: int) -> EngineError | None:
+        """Why an app does not get its image; None while it is looked for, or pulled."""
+        return self._faults.get((app, template))
+
     def ready(self, app: App) -> bool:
-        """Whether the image of the app's own template is known to be here."""
+        """Whether the image of the app's own template is known to be here.
+
+        Before an app has replicas that could be lost by it, it is enough to know which it is.
+        """
         pin = pin_of(app, app.made_from)
-        return not app.replicas or (pin is not None and pin.ref in self._present)
+        return not app.replicas or (
+            pin is not None and (app.rollout is None or pin.ref in self._present))
 
     def lost(self, ref: str) -> None:
-        """A replica could not start because this image is not here."""
+        """A container could not start because this image is not here."""
         self._present.discard(ref)
         if ref:
             self._lost.add(ref)
@@ -146,16 +169,13 @@ class Images:
         """Go on with what is needed, give up what is not."""
         if self._fleet.holds(turn.state) or self._fleet.engine_fault:
             return
-        needs = [
-            need for app in turn.state.apps.values()
-            if app.running and app.replicas and not app.deleting for need in self._needs(app)]
-        wanted: dict[tuple[str, Policy], list[_Need]] = {}
-        for need in needs:
-            wanted.setdefault((need.name, need.policy), []).append(need)
+        wanted, anew = self._wanted(turn.state)
         self._keep(wanted, turn)
         config = self._configured(turn.state.config)
         for key in wanted:
-            self._works.setdefault(key, _Work())
+            work = self._works.setdefault(key, _Work())
+            if key in anew:
+                work.failures, work.not_before_s, work.error = 0, 0.0, None
         # What has failed waits for what has not: a registry that hangs takes no place for long.
         for key in sorted(wanted, key=lambda key: self._works[key].failures):
             work, asking = self._works[key], wanted[key]
@@ -169,34 +189,69 @@ class Images:
         self._counts.running = self._workers.running(PULL)
         self._tell(turn, wanted)
 
-    def _needs(self, app: App) -> Iterable[_Need]:
-        own = pin_of(app, app.made_from)
+    def _wanted(
+        self, state: ClusterState
+    ) -> tuple[dict[_Key, list[_Need]], set[_Key]]:
+        """What is needed, and which of it a new run asks for, which is tried at once."""
+        waiting: dict[str, dict[int, int]] = {}
+        newest = self._newest_run
+        for run in state.runs.values():
+            if run.phase == "waiting" and not run.ending:
+                ids = waiting.setdefault(run.app, {})
+                ids[run.template] = max(run.id, ids.get(run.template, 0))
+                newest = max(newest, run.id)
+        wanted: dict[_Key, list[_Need]] = {}
+        anew: set[_Key] = set()
+        for app in state.apps.values():
+            if app.deleting:
+                continue
+            runs = waiting.get(app.name, {})
+            for need in self._needs(app, runs):
+                key = (need.name, need.policy)
+                wanted.setdefault(key, []).append(need)
+                if runs.get(need.template, 0) > self._newest_run:
+                    anew.add(key)
+        self._newest_run = newest
+        return wanted, anew
+
+    def _needs(self, app: App, of_runs: Collection[int]) -> Iterable[_Need]:
+        """Those of the replicas, of a job whenever it is there, and of runs that wait."""
+        has_replicas = app.running and app.replicas > 0
+        mine = set(of_runs)
+        if has_replicas or is_job(app.document):
+            mine.add(app.made_from)
         rolls = app.rollout is not None and app.rollout.phase == "running"
-        if own is None:
-            spec = spec_for(app)
-            if spec is not None:
-                policy = policy_of(spec)
-                if policy != "Never" and self._runs(app):
-                    policy = "IfNotPresent"  # replicas of it are there: what they are made from
-                yield _Need(app, app.made_from, spec.image, policy)
-        elif own.ref in self._lost or (rolls and own.ref not in self._present):
-            yield from self._again(app, own)
-        if self._lost and app.rollout is not None:
-            for template in {place[0] for place in app.rollout.old} - {app.made_from}:
+        for template in sorted(mine):
+            pin = pin_of(app, template)
+            if pin is None:
+                yield from self._first(app, template)
+            elif pin.ref in self._lost or (
+                rolls and template == app.made_from and pin.ref not in self._present
+            ):
+                yield from self._again(app, pin)
+        if self._lost and app.rollout is not None and has_replicas:
+            for template in {place[0] for place in app.rollout.old} - mine:
                 pin = pin_of(app, template)
                 if pin is not None and pin.ref in self._lost:
                     yield from self._again(app, pin)
+
+    def _first(self, app: App, template: int) -> Iterable[_Need]:
+        spec = spec_of_template(app, template)
+        if spec is not None:
+            policy = policy_of(spec)
+            if policy != "Never" and self._has_replicas(app, template):
+                policy = "IfNotPresent"  # replicas of it are there: what they are made from
+            yield _Need(app, template, spec.image, policy)
 
     def _again(self, app: App, pin: Pin) -> Iterable[_Need]:
         spec = spec_of_template(app, pin.template)
         if spec is not None:
             yield _Need(app, pin.template, pin.ref, policy_of_pin(pin, spec), pin)
 
-    def _runs(self, app: App) -> bool:
-        return any(
-            one.revision == app.made_from for one in self._fleet.by_app().get(app.name, ()))
+    def _has_replicas(self, app: App, template: int) -> bool:
+        return any(one.revision == template for one in self._fleet.by_app().get(app.name, ()))
 
-    def _keep(self, wanted: Collection[tuple[str, Policy]], turn: Turn) -> None:
+    def _keep(self, wanted: Collection[_Key], turn: Turn) -> None:
         """Forget what nobody needs any more, and what was found too long ago."""
         for key, work in list(self._works.items()):
             stale = work.phase == "done" and turn.now_s - work.done_s > FRESH_S
@@ -300,7 +355,7 @@ class Images:
                 f"application takes what {pin.image} is now"))
         work.failures += 1
         work.error = error
-        work.not_before_s = self._clock.monotonic_s() + restart_delay_s(work.failures + 1)
+        work.not_before_s = self._clock.monotonic_s() + retry_delay_s(work.failures)
         logger.warning("an image cannot be had: %s", error.reason)
 
     def _done(self, turn: Turn, image: Image, asking: list[_Need]) -> None:
@@ -318,14 +373,16 @@ class Images:
         for name in sorted({need.app.name for need in asking})[:TOLD_APPS_MAX]:
             self._fleet.tell("config", name, text, image=image)
 
-    def _tell(self, turn: Turn, wanted: Mapping[tuple[str, Policy], list[_Need]]) -> None:
+    def _tell(self, turn: Turn, wanted: Mapping[_Key, list[_Need]]) -> None:
         """Let the report have faults at once, and progress now and then."""
+        self._faults = {}
         faults, pulling = {}, {}
         for key, asking in wanted.items():
             work = self._works[key]
             for need in asking:
                 if work.error is not None:
                     faults[need.app.name] = work.error
+                    self._faults[need.app.name, need.template] = work.error
                 if work.pull_at_ms:
                     pulling[need.app.name] = Pulling(
                         need.name, work.pull_at_ms, work.progress.done_bytes,

@@ -12,12 +12,17 @@ from cluster.control.fleet import Fleet
 from cluster.control.health import HealthMonitor, Prober
 from cluster.control.images import Images, PullCounts
 from cluster.control.ingress_sync import IngressSync
+from cluster.control.jobs import Jobs
+from cluster.control.last_lines import LastLines
 from cluster.control.loop import Loop
 from cluster.control.measure import Measurer
 from cluster.control.observe import Observer
+from cluster.control.receipts import Receipts
 from cluster.control.reconcile import Reconciler
 from cluster.control.report import Reporter
+from cluster.control.restarts import Restarts
 from cluster.control.rollouts import Rollouts
+from cluster.control.runs import Runs
 from cluster.control.scaler import Scaler
 from cluster.control.telemetry import Telemetry
 from cluster.control.volumes import VolumeKeeper
@@ -56,10 +61,12 @@ def make_loops(
     scaler = Scaler(
         engine, ingresses, fleet, workers, clock, telemetry=telemetry, configured=configured)
     measurer = Measurer(ingresses, fleet, workers, clock)
+    last_lines = LastLines(engine, workers, keyring)
     rollouts = Rollouts(
-        engine, fleet, workers, serves=ingress.serves, is_blind=ingress.is_blind,
+        last_lines, fleet, serves=ingress.serves, is_blind=ingress.is_blind,
         canaries=Canaries(fleet, measurer, ingress.shares), has_image=images.ready)
+    runs = Runs(engine, fleet, workers, images, keyring=keyring)
     return [
-        observer, health, scaler, measurer, images, rollouts, reconciler, volumes, ingress,
-        Reporter(fleet),
+        observer, Restarts(fleet, last_lines), health, scaler, measurer, Jobs(fleet), images, runs,
+        rollouts, reconciler, volumes, ingress, Receipts(fleet, measurer), Reporter(fleet),
     ], observer

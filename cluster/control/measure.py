@@ -20,7 +20,10 @@ IDLE_S = 15.0
 
 
 class Measurer:
-    """Owns the meter under one lease; looks more often while a rollout is under way."""
+    """Owns the meter under one lease; looks more often while a rollout is under way.
+
+    And while somebody `hurries`, who waits for the next look.
+    """
 
     name = "measure"
 
@@ -37,12 +40,13 @@ class Measurer:
         """Count anew: what was counted before is another leader's."""
         self.meter = Meter([ingress.name for ingress in self._ingresses])
         self._next_s: dict[str, float] = {}
+        self.hurries = False
 
     def step(self, turn: Turn) -> None:
         """Look where it is due."""
         if self._fleet.holds(turn.state):
             return
-        busy = any(app.rollout is not None for app in turn.state.apps.values())
+        busy = self.hurries or any(app.rollout is not None for app in turn.state.apps.values())
         period_s = BUSY_S if busy else IDLE_S
         for ingress in self._ingresses:
             due_s = min(self._next_s.get(ingress.name, turn.now_s), turn.now_s + period_s)

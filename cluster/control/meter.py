@@ -90,10 +90,12 @@ class Look:
 
 
 def look(stats: IngressStats, at_s: float) -> Look:
-    """The counters by app and replica."""
+    """The counters by app and replica; what found no replica is under the name of none."""
     apps: dict[str, dict[str, Counted]] = {}
     for peer in stats.peers:
         apps.setdefault(peer.app, {})[peer.peer_id] = of(peer, stats.latency_bounds_ms)
+    for app, count in stats.refused.items():
+        apps.setdefault(app, {})[""] = Counted(count, count)
     return Look(at_s, stats.boot_id, apps)
 
 

@@ -45,7 +45,7 @@ class Observer:
     def step(self, turn: Turn) -> None:
         """Take the hints, then observe when due."""
         self._take_hints()
-        if turn.now_s < self._due_s:
+        if turn.now_s < self._due_s and not self._fleet.look_now:
             return
         state, asked_s, asked_in = turn.state, turn.now_s, self._round
         epoch = max(turn.lease.epoch, state.leadership.epoch)
@@ -70,6 +70,7 @@ class Observer:
             "observe", "observe", lambda: self._engine.observe(cluster_id), done
         ):
             self._fleet.begin_observation()
+            self._fleet.look_now = False
             self._due_s = turn.now_s + RESYNC_S
 
     def _take_hints(self) -> None:

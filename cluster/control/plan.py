@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from cluster.control.rollout import has_own_volumes
 from cluster.engine.base import Container, Mount, RunRequest
-from cluster.state.model import App, Place
+from cluster.state.model import App, Place, Run
+from cluster.state.replicas import name_of_slot
+from cluster.state.runs import run_name
 from cluster.state.secret_uses import field_of
 from orchestry.spec.model import AppSpec, EnvVar
 
 NO_SPECS: Mapping[int, AppSpec] = {}
 NO_SECRETS: Mapping[tuple[str, str], str] = {}
-RESTART_DELAY_MAX_S = 60.0
-HEALTHY_RESET_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +51,19 @@ def plan(
     observed: Sequence[Container],
     *,
     replace: Collection[str] = (),
+    over: Collection[Place] = (),
     old_specs: Mapping[int, AppSpec] = NO_SPECS,
 ) -> tuple[Action, ...]:
     """Actions that bring `observed` to what `app` wants; empty when nothing is to do.
 
     `observed` are the app's containers. `app` is None for containers whose app is gone.
-    `replace` are the ids of replicas that failed their checks; `old_specs` those of the older
+    `replace` are the ids of replicas that failed their checks; `over` the places whose replica
+    ended and is not to come again, also when its container is gone; `old_specs` those of the older
     templates whose replicas a rollout wants.
     """
     if app is None or spec is None:
         return tuple(Stop(o.id, 10, "its application is gone") for o in observed)
-    wanted = _wanted(app)
+    wanted = wanted_places(app)
     actions: list[Action] = []
     alive: set[Place] = set()
     dead: dict[Place, Container] = {}
@@ -78,7 +80,9 @@ def plan(
             dead[place] = container
     for place in wanted:
         of = spec if place[0] == app.made_from else old_specs.get(place[0])
-        if of is None or place in alive or (place in dead and not restarts(of, dead[place])):
+        if of is None or place in alive or place in over:
+            continue
+        if place in dead and not restarts(spec, dead[place]):
             continue
         if _is_taken(place, of, observed):
             continue
@@ -87,7 +91,7 @@ def plan(
     return tuple(actions)
 
 
-def _wanted(app: App) -> tuple[Place, ...]:
+def wanted_places(app: App) -> tuple[Place, ...]:
     """All places that are to be filled, those of the app's own template first."""
     if not app.running or app.deleting:
         return ()
@@ -124,30 +128,26 @@ def restarts(spec: AppSpec, container: Container) -> bool:
     return spec.restart_policy == "OnFailure" and container.exit_code != 0
 
 
-def restart_delay_s(failures: int) -> float:
-    """Seconds before the next start after `failures` failures in a row.
-
-    The first is repaired at once; then 1 s, doubling to 60 s.
-    """
-    return 0.0 if failures <= 1 else min(2.0 ** (failures - 2), RESTART_DELAY_MAX_S)
-
-
 def request(
     app: App, spec: AppSpec, slot: int, *, cluster_id: str, epoch: int, template: int = 0,
-    secrets: Mapping[tuple[str, str], str] = NO_SECRETS, pinned: str = "",
+    secrets: Mapping[tuple[str, str], str] = NO_SECRETS, run: Run | None = None, pinned: str = "",
 ) -> RunRequest:
     """The order for one replica of a template, 0 for the app's own; `spec` is the template's.
 
     `secrets` has the values of the secrets that it names, by name and field; `pinned` is the
-    image that its name stands for.
+    image that its name stands for. With a `run`, the container does what that says, once, and
+    has none of the volumes that belong to replicas.
     """
     template = template or app.made_from
+    name = run_name(run) if run is not None else name_of_slot(app.name, slot)
+    command, args = (run.command, ()) if run is not None and run.command else (
+        spec.command, spec.args)
     return RunRequest(
         cluster_id=cluster_id, app=app.name, slot=slot, revision=template, epoch=epoch,
-        image=spec.image, command=spec.command, args=spec.args, working_dir=spec.working_dir,
+        image=spec.image, command=command, args=args, working_dir=spec.working_dir,
         environment=tuple(
             (variable.name, secrets[variable.key, field_of(variable)]
-             if variable.source == "secret" else _value(variable, app, spec, slot, template))
+             if variable.source == "secret" else _value(variable, app, spec, name, template))
             for variable in spec.environment
         ),
         files=tuple((one.name, secrets[one.key, field_of(one)]) for one in spec.secret_files),
@@ -157,21 +157,21 @@ def request(
                 f"orchestry-{app.name}-{volume.name}" + (f"-{slot}" if volume.per_replica else ""),
                 volume.mount_path, volume.read_only,
             )
-            for volume in spec.volumes
+            for volume in spec.volumes if run is None or not volume.per_replica
         ),
         user=spec.security.user,
         read_only_root_filesystem=spec.security.read_only_root_filesystem,
         cap_add=spec.security.cap_add, cap_drop=spec.security.cap_drop,
         labels=spec.labels, stop_grace_s=spec.termination.grace_period_s,
-        pinned=pinned,
+        pinned=pinned, run=run.id if run is not None else 0,
     )
 
 
-def _value(variable: EnvVar, app: App, spec: AppSpec, slot: int, template: int) -> str:
+def _value(variable: EnvVar, app: App, spec: AppSpec, name: str, template: int) -> str:
     if variable.source != "sdk":
         return variable.value or ""
     known: Mapping[str, object] = {
         "app.name": app.name, "app.replicas": app.replicas, "app.revision": template,
-        "instance.id": f"{app.name}-{slot}", "instance.port": spec.ports[0].container_port,
+        "instance.id": name, "instance.port": spec.ports[0].container_port if spec.ports else "",
     }
     return str(known.get(variable.key, ""))

@@ -9,6 +9,7 @@ from cluster.state.pins import Pin
 from orchestry.admission import repository
 from orchestry.spec.model import AppSpec
 
+RETRY_MAX_S = 60.0
 Policy = Literal["Always", "IfNotPresent", "Never", "Latest"]
 """As in specs. `Latest` is what holds for that tag when a spec names none: as Always, but an
 image that was built on this host, and that no registry can know, is taken as it is."""
@@ -28,6 +29,11 @@ def policy_of_pin(pin: Pin, spec: AppSpec) -> Policy:
     if spec.image_pull_policy == "Never" or not is_digest(pin.ref):
         return "Never"
     return "IfNotPresent"
+
+
+def retry_delay_s(failures: int) -> float:
+    """Seconds before an image is tried again that could not be had so often: 1, doubling to 60."""
+    return min(2.0 ** min(failures - 1, 10), RETRY_MAX_S)
 
 
 def must_pull(policy: Policy, here: Image | None) -> bool:

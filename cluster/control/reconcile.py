@@ -8,17 +8,20 @@ from collections.abc import Callable, Sequence
 from cluster.clock import Clock
 from cluster.config.effective import Configured
 from cluster.config.keys import spec_defaults
-from cluster.control.fleet import Fleet, Slot
+from cluster.control.attempts import Slot
+from cluster.control.backoff import over
+from cluster.control.fleet import Fleet
 from cluster.control.images import Images
 from cluster.control.loop import Effect, Fenced, Turn
 from cluster.control.plan import Start, Stop, plan, request
+from cluster.control.pre import held
 from cluster.control.secret_values import Unresolved, secret_values
 from cluster.control.specs import old_specs, spec_for
 from cluster.control.volumes import VolumeKeeper
 from cluster.control.workers import Outcome, Workers
 from cluster.engine.base import Container, Engine, EngineError
 from cluster.sealing import Keyring
-from cluster.state.model import App
+from cluster.state.model import App, Place
 from orchestry.spec.model import AppSpec
 
 logger = logging.getLogger(__name__)
@@ -95,7 +98,8 @@ class Reconciler:
             observed = by_app.get(name, [])
             older = old_specs(app, defaults) if app is not None else {}
             actions = plan(
-                app, spec, observed, replace=self._fleet.to_replace, old_specs=older)
+                app, spec, observed, replace=self._fleet.to_replace, old_specs=older,
+                over=self._over(name, spec))
             if not actions and not (app is not None and app.deleting):
                 self._fleet.solved(name)
             self._keep(name, observed, {a.container_id for a in actions if isinstance(a, Stop)})
@@ -106,6 +110,12 @@ class Reconciler:
                     self._start(turn, app, older.get(action.template, spec), action)
             if app is not None and app.deleting:
                 self._finish(turn, app, observed)
+
+    def _over(self, app: str, spec: AppSpec | None) -> frozenset[Place]:
+        """Where a replica ended that the restart policy, as it is now, wants no more."""
+        return frozenset(
+            one.place for one in self._fleet.attempts.of_app(app)
+            if one.over and spec is not None and over(one.last, spec))
 
     def _forget_deleted(self, turn: Turn) -> None:
         """An app of the same name may come again: only present deletions are remembered."""
@@ -126,7 +136,7 @@ class Reconciler:
 
         An app is under way while one of its starts is, so that the first by name is done first.
         """
-        if not self._scales_max or action.replaces or self._fleet.is_failing(slot):
+        if not self._scales_max or action.replaces or self._fleet.attempts.is_failing(slot):
             return False
         return slot[0] not in self._starting and len(self._starting) >= self._scales_max
 
@@ -145,11 +155,22 @@ class Reconciler:
             return
         if app.name in fleet.deciding:
             return
-        if not fleet.may_start(slot, turn.now_s) or self._waits(slot, action):
+        waits = held(app, spec, turn.state.runs) if app.rollout is None else None
+        if waits is not None:
+            if waits.phase == "failed":
+                fleet.blocked(app.name, waits.reason)
+            return
+        if not fleet.attempts.may_start(slot) or self._waits(slot, action):
             return
         pinned = self._images.ref(app, slot[1])
         if pinned is None:
             return
+        key = f"start:{app.name}:{action.slot}:{slot[1]}"
+        if not fleet.quarantine.may_begin(key):
+            return
+        ended = fleet.containers.get(action.replaces)
+        if ended is not None and ended.phase == "exited" and not fleet.attempts.knows(ended):
+            return  # how it ended decides when it comes again
         try:
             values = secret_values(spec, turn.state.secrets, slot[1], self._keyring)
         except Unresolved as error:
@@ -166,6 +187,8 @@ class Reconciler:
 
         def done(outcome: Outcome) -> None:
             fleet.starting.discard(slot)
+            fleet.operation_ended(
+                key, app.name, f"Starting {app.name}-{action.slot}", outcome.error)
             if outcome.error is None:
                 if action.replaces and action.replaces != outcome.value.id:
                     fleet.removed(action.replaces)
@@ -179,22 +202,15 @@ class Reconciler:
                     self._images.lost(pinned)
                 else:
                     fleet.engine_failed(outcome.error, app.name)
-                self._back_off(slot)
+                fleet.attempts.refused(slot)
             elif not isinstance(outcome.error, Fenced):
                 logger.error("starting %s failed", app.name, exc_info=outcome.error)
-                self._back_off(slot)
+                fleet.attempts.refused(slot)
 
-        key = f"start:{app.name}:{action.slot}:{slot[1]}"
         if self._workers.start("start", key, job, done):
+            fleet.quarantine.began(key)
             self._starting.add(app.name)
             fleet.starting.add(slot)
-
-    def _back_off(self, slot: Slot) -> None:
-        """Count from now, not from when the start was asked for: it may have taken a minute."""
-        now_s = self._clock.monotonic_s()
-        self._fleet.count_failure(slot, now_s)
-        if self._fleet.may_start(slot, now_s):
-            self._fleet.count_failure(slot, now_s)  # a start is never repeated at once
 
     def _stop(self, turn: Turn, app: str, action: Stop) -> None:
         fleet, container_id = self._fleet, action.container_id
@@ -212,7 +228,8 @@ class Reconciler:
         refused_s = fleet.stop_refused_s.get(container_id)
         if refused_s is not None and turn.now_s - refused_s < RETRY_S:
             return
-        if not self._room("stop", app):
+        key = f"stop:{app}:{container_id}"
+        if not self._room("stop", app) or not fleet.quarantine.may_begin(key):
             return
 
         def job() -> None:
@@ -220,6 +237,7 @@ class Reconciler:
                 self._engine.stop(container_id, grace_s=action.grace_s)
 
         def done(outcome: Outcome) -> None:
+            fleet.operation_ended(key, app, f"Stopping {container_id[:12]}", outcome.error)
             if outcome.error is None:
                 fleet.removed(container_id)
                 fleet.solved(app)
@@ -231,7 +249,8 @@ class Reconciler:
             elif not isinstance(outcome.error, Fenced):
                 logger.error("stopping failed", exc_info=outcome.error)
 
-        self._workers.start("stop", f"stop:{app}:{container_id}", job, done)
+        if self._workers.start("stop", key, job, done):
+            fleet.quarantine.began(key)
 
     def _finish(self, turn: Turn, app: App, observed: Sequence[Container]) -> None:
         """Forget a deleted app after a fresh look found nothing of it."""
@@ -239,6 +258,7 @@ class Reconciler:
         since_s = self._deleting_since_s.setdefault(deleted, turn.now_s)
         fresh = (self._fleet.observed_from_s or 0.0) > since_s
         running = self._workers.running
-        if observed or not fresh or running(f"start:{app.name}:") or running(f"stop:{app.name}:"):
+        busy = any(running(f"{what}:{app.name}:") for what in ("start", "stop", "run"))
+        if observed or not fresh or busy or self._fleet.has_runs(app.name):
             return
         self._volumes.finish(turn, app)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cluster.control.fleet import Fleet, slot_of
+from cluster.control import backoff
+from cluster.control.attempts import slot_of
+from cluster.control.fleet import Fleet
 from cluster.control.judge import Health, Record
 from cluster.control.loop import Turn
 from cluster.control.specs import spec_for, spec_of_template
-from cluster.engine.base import Container
+from cluster.engine.base import EXIT_UNKNOWN, Container
 from cluster.state.commands import ReportApp
 from cluster.state.model import App, Replica
 from cluster.state.step import STOPPING
@@ -46,8 +48,10 @@ class Reporter:
         waiting = False
         for app in turn.state.apps.values():
             made = self._report(app, by_app.get(app.name, []))
-            same = (made.replicas, made.problem, made.problem_code, made.pulling) == (
-                app.reports, app.problem, app.problem_code, app.pulling
+            same = (
+                made.replicas, made.problem, made.problem_code, made.pulling, made.attempts
+            ) == (
+                app.reports, app.problem, app.problem_code, app.pulling, app.attempts
             )
             if not same:
                 turn.propose(f"report:{app.name}", made)
@@ -56,9 +60,10 @@ class Reporter:
             self._reported = made_from
 
     def _report(self, app: App, observed: Sequence[Container]) -> ReportApp:
-        spec = spec_for(app)
+        spec, attempts = spec_for(app), self._fleet.attempts.of_app(app.name)
         problem = self._fleet.problem(app.name)
-        text, code = (problem.text, problem.code) if problem else ("", "")
+        text, code = (problem.text, problem.code) if problem else (
+            backoff.problem(app.name, attempts))
         if self._fleet.engine_fault:
             text = f"The container engine does not answer: {self._fleet.engine_fault}"
             code = "DOCKER_ERROR"
@@ -69,7 +74,7 @@ class Reporter:
             code = "INVALID_SPEC"
         return ReportApp(
             app=app.name, revision=app.revision, problem=text, problem_code=code,
-            pulling=self._fleet.pulling.get(app.name),
+            pulling=self._fleet.pulling.get(app.name), attempts=attempts,
             replicas=tuple(self._replica(one, _port(app, one)) for one in observed),
         )
 
@@ -86,7 +91,7 @@ class Reporter:
             container_name=container.name, ip=container.ip, port=port, phase=container.phase,
             health=health,
             started_at_ms=container.started_at_ms,
-            restarts=self._fleet.restarts(slot_of(container)),
+            restarts=self._fleet.attempts.of(slot_of(container)).failures,
             last_error=last_error,
         )
 
@@ -103,5 +108,7 @@ def why_not_healthy(container: Container, record: Record | None) -> str:
     if container.oom_killed:
         return "killed: out of memory"
     if container.phase == "exited":
-        return container.error or f"exited with code {container.exit_code}"
+        if container.error or container.exit_code == EXIT_UNKNOWN:
+            return container.error or "it ended"
+        return f"exited with code {container.exit_code}"
     return container.error

@@ -19,7 +19,8 @@ class Seen:
     """One container of the app, of whatever template.
 
     `healthy_s` is for how long its checks have proved it healthy, None when it is not.
-    `serves` says that every ingress sends it requests; `leaves` that it is on its way out.
+    `serves` says that every ingress sends it requests; `leaves` that it is on its way out;
+    `finished` that it ended well and is not wanted again: it serves nobody, and is not missing.
     """
 
     template: int
@@ -27,6 +28,7 @@ class Seen:
     healthy_s: float | None = None
     serves: bool = True
     leaves: bool = False
+    finished: bool = False
 
     @property
     def place(self) -> Place:
@@ -91,6 +93,8 @@ def advance(
     if not moves:
         most = max(0, len(new) + len(before) - wanted - limits.surge)
     leaving = to_leave(before, seen, limits, wanted, good, most=most)
+    leaving |= {one.place: "it has finished" for one in seen
+                if moves and one.finished and one.place in before}
     old = tuple(place for place in before if place not in leaving)
     notes = [
         f"{place_name(app, place)} leaves: {why}" for place, why in sorted(leaving.items())]
@@ -109,7 +113,7 @@ def advance(
         room -= place not in there
         new.append(place[1])
         notes.append(f"{place_name(app, place)} starts: {_why_starts(len(others), wanted)}")
-    available = sum(one.place in own for one in good)
+    available = sum(one.place in own for one in (*good, *finished(app, rollout, seen)))
     return Next(tuple(sorted(new)), old, available, tuple(notes))
 
 
@@ -162,11 +166,18 @@ def proved(
     ]
 
 
+def finished(app: App, rollout: Rollout, seen: Iterable[Seen]) -> list[Seen]:
+    """The new replicas that ended well; no old one that serves is given up for them."""
+    return [one for one in seen
+            if one.finished and one.template == app.made_from and one.slot in rollout.new]
+
+
 def is_complete(
     app: App, rollout: Rollout, seen: Sequence[Seen], *, min_healthy_s: float
 ) -> bool:
-    """True when exactly the wanted replicas are there, all of the new template and proved."""
+    """True when exactly the wanted replicas are there, of the new template, proved or finished."""
     good = proved(app, rollout, seen, min_healthy_s=min_healthy_s)
+    good += finished(app, rollout, seen)
     return not rollout.old and len(good) == app.replicas == len(seen)
 
 

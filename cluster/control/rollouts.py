@@ -7,10 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from cluster.config.keys import spec_defaults
+from cluster.control import backoff
+from cluster.control.attempts import slot_of
 from cluster.control.canaries import Canaries
 from cluster.control.canary import is_canary
 from cluster.control.fleet import Fleet
+from cluster.control.last_lines import LastLines, Lines
 from cluster.control.loop import Turn
+from cluster.control.pre import held
 from cluster.control.report import why_not_healthy
 from cluster.control.rollout import (
     Seen,
@@ -21,8 +25,7 @@ from cluster.control.rollout import (
     proved,
 )
 from cluster.control.specs import old_specs, spec_for
-from cluster.control.workers import Outcome, Workers
-from cluster.engine.base import Container, Engine, EngineError
+from cluster.engine.base import Container
 from cluster.state.commands import EndRollout, StepRollout
 from cluster.state.model import App, Rollout, RolloutPhase
 from cluster.state.replicas import name_of_slot
@@ -30,8 +33,7 @@ from orchestry.spec.model import AppSpec
 
 logger = logging.getLogger(__name__)
 
-LINES = 5
-LINE_CHARACTERS_MAX = 300
+LINES = 10
 
 
 @dataclass(slots=True)
@@ -44,6 +46,9 @@ class _Watched:
     mark: tuple[object, ...]
     since_s: float
     best: int
+    failures: int
+    """Of its new replicas when it last moved."""
+    asked: bool = False
     lines: tuple[str, ...] | None = None
     """Of a replica that is not healthy, once they were asked for because time is up."""
 
@@ -62,6 +67,7 @@ class _Case:
         """The new replica that keeps it from going on; one that has ended tells the most."""
         good = {one.place for one in proved(
             self.app, self.rollout, self.seen, min_healthy_s=self.spec.deploy.min_healthy_s)}
+        good |= {one.place for one in self.seen if one.finished}
         mine = [one for one in self.observed if one.revision == self.app.made_from
                 and (one.revision, one.slot) not in good]
         return min(mine, key=lambda one: (one.phase != "exited", one.slot), default=None)
@@ -83,13 +89,12 @@ class Rollouts:
     name = "rollout"
 
     def __init__(
-        self, engine: Engine, fleet: Fleet, workers: Workers, *,
+        self, last_lines: LastLines, fleet: Fleet, *,
         serves: Callable[[str], bool], is_blind: Callable[[], bool], canaries: Canaries,
         has_image: Callable[[App], bool],
     ) -> None:
-        self._engine = engine
+        self._last_lines = last_lines
         self._fleet = fleet
-        self._workers = workers
         self._serves = serves
         self._is_blind = is_blind
         self._canaries = canaries
@@ -128,6 +133,18 @@ class Rollouts:
     def _one(self, turn: Turn, app: App, spec: AppSpec, observed: Sequence[Container]) -> None:
         rollout, deploy = app.rollout, spec.deploy
         assert rollout is not None
+        waits = held(app, spec, turn.state.runs)
+        if waits is not None:
+            if waits.phase == "due" and not self._has_image(app):  # it waits for that first
+                if rollout.phase == "running" and not rollout.overdue:
+                    self._watch(turn, _Case(app, rollout, spec, observed, ()))
+                return
+            self._watched.pop(app.name, None)
+            if waits.phase == "failed" and rollout.phase == "running":
+                turn.propose(f"rollout:{app.name}", EndRollout(
+                    app.name, rollout.id, "failed", waits.reason, waits.lines,
+                    roll_back=deploy.auto_rollback, step=rollout.step))
+            return
         seen = [self._look(one, spec, turn.now_s) for one in observed]
         seen += self._on_their_way(app, seen)
         own = has_own_volumes(spec) or any(map(has_own_volumes, old_specs(app).values()))
@@ -162,9 +179,13 @@ class Rollouts:
             self._watch(turn, _Case(app, rollout, spec, observed, seen))
 
     def _on_their_way(self, app: App, seen: Sequence[Seen]) -> list[Seen]:
-        """Containers that may be there any moment, also where they are no longer wanted."""
+        """Containers that may be there any moment, also where they are no longer wanted, and
+        finished replicas of which no container is left.
+        """
         there = {one.place for one in seen}
-        return [
+        done = [Seen(*one.place, finished=True) for one in self._fleet.attempts.of_app(app.name)
+                if one.over == "finished" and one.place not in there]
+        return done + [
             Seen(template, slot) for name, template, slot in sorted(self._fleet.starting)
             if name == app.name and (template, slot) not in there
         ]
@@ -183,6 +204,8 @@ class Rollouts:
             serves=spec.type != "http" or self._serves(container.id),
             leaves=container.id in self._fleet.draining
             or container.id in self._fleet.to_replace,
+            finished=container.phase == "exited"
+            and self._fleet.attempts.of(slot_of(container)).over == "finished",
         )
 
     def _watch(self, turn: Turn, case: _Case) -> None:
@@ -190,17 +213,27 @@ class Rollouts:
         app, rollout, deploy = case.app, case.rollout, case.spec.deploy
         # A replica that comes and goes, again and again, is no progress.
         mark = (rollout.id, rollout.phase, rollout.new, rollout.old)
+        mine = [one for one in self._fleet.attempts.of_app(app.name)
+                if one.revision == app.made_from]
+        failures = sum(one.failures for one in mine)
         watched = self._watched.get(app.name)
         if watched is None or watched.mark != mark or rollout.available > watched.best:
-            watched = _Watched(mark, turn.now_s, rollout.available)
+            watched = _Watched(mark, turn.now_s, rollout.available, failures)
             self._watched[app.name] = watched
-        if turn.now_s - watched.since_s < deploy.progress_deadline_s:
+        again = rollout.kind == "rollback"  # nothing better is known than what it goes back to
+        hopeless = not again and failures > watched.failures and any(
+            one.looping or one.over == "failed" for one in mine)
+        if turn.now_s - watched.since_s < deploy.progress_deadline_s and not hopeless:
             return
         late = case.late()
+        if not watched.asked:
+            watched.asked = True
+            self._ask(turn, case, watched, late)
         if watched.lines is None:
-            self._ask(app, watched, late)
             return
-        self._fail(turn, case, self._reason(app, late, deploy.progress_deadline_s), watched.lines)
+        self._fail(
+            turn, case, backoff.problem(app.name, mine)[0] if hopeless else (
+                self._reason(app, late, deploy.progress_deadline_s)), watched.lines)
 
     def _fail(
         self, turn: Turn, case: _Case, reason: str, lines: tuple[str, ...] = ()
@@ -211,21 +244,12 @@ class Rollouts:
             app.name, rollout.id, "overdue" if again else "failed", reason, lines,
             roll_back=case.spec.deploy.auto_rollback and not again, step=rollout.step))
 
-    def _ask(self, app: App, watched: _Watched, late: Container | None) -> None:
-        if late is None:
+    def _ask(self, turn: Turn, case: _Case, watched: _Watched, late: Container | None) -> None:
+        def done(lines: Lines) -> None:
+            watched.lines = lines[-LINES:]
+
+        if late is None or not self._last_lines.ask(late, case.spec, turn.state.secrets, done):
             watched.lines = ()
-            return
-
-        def job() -> tuple[str, ...]:
-            lines = self._engine.logs(late.id, tail=LINES)
-            return tuple(line.text[:LINE_CHARACTERS_MAX] for line in lines)
-
-        def done(outcome: Outcome) -> None:
-            watched.lines = outcome.value if outcome.error is None else ()
-            if outcome.error is not None and not isinstance(outcome.error, EngineError):
-                logger.error("reading the last lines failed", exc_info=outcome.error)
-
-        self._workers.start("stats", f"lines:{app.name}", job, done)
 
     def _reason(self, app: App, late: Container | None, deadline_s: int) -> str:
         text = f"no progress in {deadline_s} s"

@@ -16,6 +16,7 @@ from cluster.clock import Clock
 from cluster.config.effective import Configured
 from cluster.config.keys import spec_defaults
 from cluster.control import rates
+from cluster.control.attempts import slot_of
 from cluster.control.fleet import Fleet
 from cluster.control.loop import Turn
 from cluster.control.specs import spec_for
@@ -279,7 +280,8 @@ class Scaler:
         policy = spec.scaling
         replicas = [c for c in observed if c.phase == "running"
                     and (c.revision == app.made_from or app.rollout is not None)
-                    and c.id not in self._fleet.draining]
+                    and c.id not in self._fleet.draining
+                    and not self._fleet.attempts.is_looping(slot_of(c))]
         healthy = [c for c in replicas if self._is_healthy(c)]
         seen = self._seen(now, app, spec, replicas)
         memory = self._remembered(turn, app, policy.window_s)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from cluster.clock import Clock
@@ -76,7 +76,7 @@ def secrets_part(keyring: Keyring, state: ClusterState) -> Component:
 
 
 class Vitals:
-    """Asks engine and ingresses every 2 s in a thread of its own; reading never waits."""
+    """Asks engine and ingresses every 2 s, each in a thread of its own; reading never waits."""
 
     def __init__(
         self, log: ReplicatedLog, engine: Engine, ingresses: Sequence[Ingress], clock: Clock
@@ -89,11 +89,16 @@ class Vitals:
         self._docker = Component("unavailable", "not asked yet")
         self._nginx = Component("disabled", "no ingress is configured")
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="vitals", daemon=True)
+        # An engine that hangs must not keep the ingresses from being asked.
+        self._threads = [
+            threading.Thread(target=self._run, args=(measure,), name=f"vitals-{name}", daemon=True)
+            for name, measure in (
+                ("engine", self._measure_engine), ("ingress", self._measure_ingresses))]
 
     def start(self) -> None:
         """Begin to measure."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Measure no more; a call under way ends by its own deadline."""
@@ -103,18 +108,29 @@ class Vitals:
         """The host's size; None while the engine has never answered."""
         return self._capacity
 
-    def components(self) -> Mapping[str, Component]:
-        """docker, nginx and raft as last measured."""
-        return {"docker": self._docker, "nginx": self._nginx, "raft": self._raft()}
+    def components(self, *, quarantine: str = "") -> Mapping[str, Component]:
+        """docker, nginx and raft as last measured; `quarantine` is why the engine is in it."""
+        docker = self._docker
+        if quarantine and docker.status == "healthy":
+            docker = replace(
+                docker, status="degraded",
+                detail=f"in quarantine, nothing that is asked of it ends: {quarantine}")
+        return {"docker": docker, "nginx": self._nginx, "raft": self._raft()}
 
-    def _run(self) -> None:
+    def _run(self, measure: Callable[[], None]) -> None:
         while not self._stop.is_set():
-            self.measure()
+            measure()
             self._stop.wait(PERIOD_S)
 
     def measure(self) -> None:
         """Ask everything once."""
+        self._measure_engine()
+        self._measure_ingresses()
+
+    def _measure_engine(self) -> None:
         self._docker = self._ask_engine()
+
+    def _measure_ingresses(self) -> None:
         self._nginx = self._ask_ingresses()
 
     def _ask_engine(self) -> Component:

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 LANES: Mapping[str, int] = {
     "observe": 1, "start": 48, "stop": 48, "probe": 64, "ingress": 4, "usage": 1,
-    "stats": 8, "image": 4, "pull": 8,
+    "stats": 8, "lines": 4, "image": 4, "pull": 8,
 }
 """Calls at once, by kind: a hung engine must not keep probes or the ingress waiting."""
 

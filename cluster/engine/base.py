@@ -57,6 +57,7 @@ class RunRequest:
     `files`, name and text, are only in memory, in FILES_FOLDER, before the first instruction.
     `image` is the name that the owner gave, `pinned` the one image that it stands for, by
     digest or id; without one the name is used.
+    `run` is not 0 for a container that runs once, and is then all of its identity within the app.
     """
 
     cluster_id: str
@@ -81,6 +82,7 @@ class RunRequest:
     labels: tuple[tuple[str, str], ...] = ()
     stop_grace_s: int = 30
     pinned: str = ""
+    run: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +130,15 @@ class Pulled:
     is_new: bool
 
 
-def container_name(cluster_id: str, app: str, revision: int, slot: int) -> str:
-    """The one name that this replica can have; Docker itself refuses a second one."""
+def container_name(cluster_id: str, app: str, revision: int, slot: int, run: int = 0) -> str:
+    """The one name that this replica, or run, can have; Docker itself refuses a second one."""
+    if run:
+        return f"{app}.run{run}.{cluster_id[:8]}"
     return f"{app}.{slot}.r{revision}.{cluster_id[:8]}"
+
+
+EXIT_UNKNOWN = -1
+"""The exit code of a container that has ended, nobody has seen yet how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +158,7 @@ class Container:
     exit_code: int = 0
     oom_killed: bool = False
     error: str = ""
+    run: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +230,11 @@ class EngineError(Exception):
     def retryable(self) -> bool:
         return self.fault in ("unavailable", "timeout", "no_resources")
 
+    @property
+    def silent(self) -> bool:
+        """No answer came: the outcome is unknown, and the next call may hang as well."""
+        return self.fault in ("unavailable", "timeout")
+
 
 Guard = Callable[[], None]
 Tell = Callable[[PullProgress], None]
@@ -249,8 +263,9 @@ class Engine(Protocol):
         `guard` is called before each step that changes something, and may raise: a start
         that was held up must not go on for a leader whose time is over.
 
-        An exited container of the same identity is removed first. Raises `image_missing`
-        when the image is not on this host: nothing is pulled for it.
+        An exited container of the same identity is removed first; that of a `run` is returned,
+        since it must not run twice. Raises `image_missing` when the image is not on this host:
+        nothing is pulled for it.
         """
 
     def image(self, name: str) -> Image | None:

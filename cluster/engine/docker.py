@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,8 +41,10 @@ from cluster.engine.docker_format import (
     container_config,
     details,
     identity_labels,
+    listed_details,
     one_per_identity,
 )
+from cluster.engine.docker_hanging import Hanging
 from cluster.engine.docker_images import DockerImages
 from cluster.engine.docker_log_api import LogFollow, gone, last_lines
 from cluster.engine.docker_network import ClusterNetworks
@@ -59,8 +59,7 @@ class DockerEngine:
 
     `network` is the bridge network to create and use, by default `orchestry-<cluster>`;
     `subnet` (CIDR) fixes its addresses. `base_url` None follows DOCKER_HOST; `tls` holds for
-    tcp://. Every call has the deadline `timeout_s`; stopping adds the grace, pulling and building
-    have their own. Thread-safe; connects on first use.
+    tcp://. Calls end after `timeout_s` and their grace, pulls and builds later. Thread-safe.
     """
 
     def __init__(
@@ -80,6 +79,7 @@ class DockerEngine:
         self._images = DockerImages(self._api)
         self._lock = threading.Lock()
         self._known: dict[str, Details] = {}
+        self._hanging = Hanging()
         self._owned: set[str] = set()
         self._helpers: dict[str, str] = {}
         """Container -> the one that fills it, as last observed."""
@@ -97,10 +97,9 @@ class DockerEngine:
             item["Id"] for item in listed
             if keys[item["Id"]] not in known and item["State"] != "created"
         ]
-        for container_id, state in zip(changed, in_parallel(self._state, changed), strict=True):
-            if state is not None:
-                keys[container_id] = f"{container_id} {state['Status']}"
-                known[keys[container_id]] = details(state)
+        for container_id, state in self._hanging.look(self._state, changed):
+            keys[container_id] = f"{container_id} {state['Status']}"
+            known[keys[container_id]] = details(state)
         with self._lock:
             self._known = known
             self._owned = set(keys)
@@ -110,7 +109,8 @@ class DockerEngine:
             container(
                 item["Id"], item["Names"][0], labels=item["Labels"], status=item["State"],
                 networks=item["NetworkSettings"]["Networks"],
-                network_id=item["HostConfig"]["NetworkMode"], details=known.get(keys[item["Id"]]),
+                network_id=item["HostConfig"]["NetworkMode"],
+                details=known.get(keys[item["Id"]]) or listed_details(item),
                 unproven=item["Id"] in self._helpers
                 and not self._files.is_busy(item["Names"][0].removeprefix("/")),
             )
@@ -122,7 +122,8 @@ class DockerEngine:
         """Create and start at once; what is missing or in the way is seen to on refusal."""
         self._clusters.add(request.cluster_id)
         name = container_name(
-            request.cluster_id, request.app, request.revision, request.slot)
+            request.cluster_id, request.app, request.revision, request.slot, request.run
+        )
         if not request.files:
             return self._run(request, name, guard)
         with self._files.alone(name):
@@ -219,15 +220,7 @@ class DockerEngine:
 
     def build_image(self, tag: str, context: Mapping[str, bytes | tuple[bytes, int]]) -> str:
         """Build from files in memory, path to content or (content, mode); returns the id."""
-        archive = io.BytesIO()
-        with tarfile.open(fileobj=archive, mode="w") as tar:
-            for path, entry in context.items():
-                content, mode = entry if isinstance(entry, tuple) else (entry, 0o644)
-                member = tarfile.TarInfo(path)
-                member.size, member.mode = len(content), mode
-                tar.addfile(member, io.BytesIO(content))
-        archive.seek(0)
-        return self._api.build(tag, archive)
+        return self._images.build(tag, context)
 
     def image(self, name: str) -> Image | None:
         """The image on this host."""
@@ -308,7 +301,8 @@ class DockerEngine:
             if not identity_labels(request).items() <= (found["Config"]["Labels"] or {}).items():
                 raise EngineError("name_taken", f"a container that is not ours is named {name}")
             earlier = int(found["Config"]["Labels"].get(LABEL_EPOCH, 0)) < request.epoch
-            if found["State"]["Status"] == "created" and not earlier and not request.files:
+            if found["State"]["Status"] == "created" and (
+                    request.run or not earlier) and not request.files:
                 # A parallel caller may be about to start it: removing it would start a fight.
                 # One of an earlier epoch may not, and its guard keeps it from that.
                 with suppress(ApiRefusal):  # it is removed then, and made anew
@@ -316,7 +310,8 @@ class DockerEngine:
             # A helper that is left tells of a start that nobody ended.
             doubtful = bool(request.files) and self._files.drop(name)
             there = self._inspected(found["Id"])
-            if there.phase == "running" and not doubtful:
+            if (there.phase == "running" and not doubtful) or (
+                    request.run and there.phase == "exited"):
                 return there
             self._remove(there.id)
         except ApiRefusal as error:

@@ -22,6 +22,8 @@ LABEL_APP = "orchestry.app"
 LABEL_REVISION = "orchestry.revision"
 LABEL_SLOT = "orchestry.slot"
 LABEL_EPOCH = "orchestry.epoch"
+# Of a container that runs once.
+LABEL_RUN = "orchestry.run"
 # Not a label of replicas: the engine must not take an ingress for one of them.
 LABEL_INGRESS = "orchestry.ingress"
 # Of a network that its owner made for a cluster, whose id nobody knows before it starts.
@@ -56,6 +58,7 @@ EXIT_CODE_CUT_OFF = 255
 SECONDS_CACHED = 4096
 _NANOS = 1_000_000_000
 _STAMP = re.compile(r"([\d-]{10}T[\d:]{8})(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
+_EXITED = re.compile(r"Exited \((\d+)\)")
 _RUNNING = {"running", "paused", "restarting"}
 _EVENTS: Mapping[str, Literal["started", "died", "removed"]] = {
     "start": "started", "die": "died", "destroy": "removed",
@@ -87,6 +90,7 @@ def identity_labels(request: RunRequest) -> dict[str, str]:
         LABEL_APP: request.app,
         LABEL_REVISION: str(request.revision),
         LABEL_SLOT: str(request.slot),
+        **({LABEL_RUN: str(request.run)} if request.run else {}),
     }
 
 
@@ -167,6 +171,7 @@ def container(
     try:
         slot, revision = int(labels[LABEL_SLOT]), int(labels[LABEL_REVISION])
         app, epoch = labels[LABEL_APP], int(labels.get(LABEL_EPOCH, 0))
+        run = int(labels.get(LABEL_RUN, 0))
     except (KeyError, ValueError):
         return None
     known = details or Details(0, 0, 0, oom_killed=False, error="")
@@ -187,7 +192,7 @@ def container(
         id=container_id, name=name.removeprefix("/"), app=app, slot=slot, revision=revision,
         epoch=epoch, phase=phase, ip=ip if phase == "running" else "",
         started_at_ms=known.started_at_ms, finished_at_ms=known.finished_at_ms,
-        exit_code=known.exit_code, oom_killed=known.oom_killed, error=known.error,
+        exit_code=known.exit_code, oom_killed=known.oom_killed, error=known.error, run=run,
     )
 
 
@@ -207,13 +212,14 @@ def one_per_identity(cluster_id: str, found: Sequence[Container]) -> tuple[Conta
     identity: then the one with the right name has it, and the others are left alone.
     """
     named = {
-        one.id: one.name == container_name(cluster_id, one.app, one.revision, one.slot)
+        one.id: one.name == container_name(
+            cluster_id, one.app, one.revision, one.slot, one.run)
         for one in found
     }
-    held = {(one.app, one.revision, one.slot) for one in found if named[one.id]}
+    held = {(one.app, one.revision, one.slot, one.run) for one in found if named[one.id]}
     return tuple(
         one for one in found
-        if named[one.id] or (one.app, one.revision, one.slot) not in held
+        if named[one.id] or (one.app, one.revision, one.slot, one.run) not in held
     )
 
 
@@ -228,6 +234,19 @@ def details(state: Mapping[str, Any]) -> Details:
         error=state["Error"],
         again=running and unix_ns(state["FinishedAt"]) > 0,
     )
+
+
+def listed_details(item: Mapping[str, Any]) -> Details | None:
+    """What a list tells of a container that cannot be inspected; None for one that was not made.
+
+    Whether it was for want of memory that it ended, a list does not tell.
+    """
+    if item["State"] == "created":
+        return None
+    exited = _EXITED.match(item.get("Status") or "")
+    return Details(
+        started_at_ms=int(item.get("Created") or 0) * 1000, finished_at_ms=0,
+        exit_code=int(exited[1]) if exited else 0, oom_killed=False, error="")
 
 
 def unix_ns(stamp: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ class DockerVolumes:
 
     def __init__(self, api: DockerApi) -> None:
         self._api = api
+        self._counting = threading.Lock()
 
     def ensure(self, request: RunRequest, guard: Guard) -> None:
         """Make those that the replica mounts and that are not there; never another app's."""
@@ -81,10 +83,15 @@ class DockerVolumes:
 
     def _sizes(self) -> dict[str, int]:
         """Bytes by name; Docker counts them file by file, and says -1 where it cannot."""
-        with self._api.stream(
-            "GET", "/system/df", {"type": "volume"}, silence_s=SIZES_SILENCE_S
-        ) as response:
-            body = response.raw.read(SIZES_BYTES_MAX + 1, decode_content=True)
+        if not self._counting.acquire(timeout=SIZES_SILENCE_S):  # Docker does one at a time
+            raise EngineError("timeout", "Docker counts sizes for others still")
+        try:
+            with self._api.stream(
+                "GET", "/system/df", {"type": "volume"}, silence_s=SIZES_SILENCE_S
+            ) as response:
+                body = response.raw.read(SIZES_BYTES_MAX + 1, decode_content=True)
+        finally:
+            self._counting.release()
         if len(body) > SIZES_BYTES_MAX:
             raise EngineError("rejected", "Docker's answer about sizes is too long")
         found = {}

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from ipaddress import IPv4Address
 from typing import Literal
 
 from cluster.clock import Clock
@@ -41,19 +39,20 @@ from cluster.engine.fake_parts import (
     ImageBehaviour,
     PlannedFault,
     Record,
+    begun,
 )
 from cluster.engine.lines import readable
 
 EFFECTS_MAX = 100_000
 QUEUE_EVENTS = 1_000
 STOP_POLL_S = 0.05
-FIRST_ADDRESS = IPv4Address("10.128.0.2")
 
 
 class FakeEngine:
     """The Engine protocol without a daemon; one instance is the host that all nodes share.
 
-    `hang` makes every call a timeout without effect, `down` an unavailable daemon. Those in
+    `hang` makes every call a timeout without effect, `down` an unavailable daemon; `hanging` are
+    ids and names of containers on which no operation ends. Those in
     `unmeasured` are missing from `usage`. `behaviours` maps an image to what its containers
     do, `images` has those of the host and of registries. `effects` lists what was really done.
     `listeners` are told every hint at once, on the caller's thread.
@@ -61,6 +60,7 @@ class FakeEngine:
 
     def __init__(self, clock: Clock, *, start_latency_s: float = 0.0) -> None:
         self.hang = False
+        self.hanging: set[str] = set()
         self.behaviours: dict[str, ImageBehaviour] = {}
         self.effects: deque[Effect] = deque(maxlen=EFFECTS_MAX)
         self.listeners: list[Callable[[str, EngineEvent], None]] = []
@@ -94,13 +94,16 @@ class FakeEngine:
         with self._call():
             self._clusters.add(request.cluster_id)
             name = container_name(
-                request.cluster_id, request.app, request.revision, request.slot)
+                request.cluster_id, request.app, request.revision, request.slot, request.run
+            )
+            self._is_free(name)
             present = self._named(name)
             if present is not None:
                 if present.cluster_id != request.cluster_id:
                     raise EngineError(
-                        "name_taken", f"a container that is not ours is named {name}")
-                if present.container.phase == "running":
+                        "name_taken", f"a container that is not ours is named {name}"
+                    )
+                if present.container.phase == "running" or request.run:
                     return present.container
             if self.images.look(request.pinned or request.image) is None:
                 raise EngineError("image_missing", f"No such image: {request.image}")
@@ -112,6 +115,7 @@ class FakeEngine:
     def stop(self, container_id: str, *, grace_s: int) -> None:
         """Stop and remove, in no time."""
         with self._call():
+            self._is_free(container_id)
             record = self._records.get(container_id)
             if record is None:
                 return
@@ -153,6 +157,7 @@ class FakeEngine:
         if tail <= 0:
             return ()
         with self._call():
+            self._is_free(container_id)
             record = self._readable(container_id)
             if record is None:
                 raise EngineError("gone", f"container {container_id[:12]} is gone")
@@ -330,6 +335,10 @@ class FakeEngine:
         if self.hang:
             raise EngineError("timeout", "Docker did not answer: fake engine hangs")
 
+    def _is_free(self, container: str) -> None:
+        if container in self.hanging:
+            raise EngineError("timeout", "Docker did not answer: told to hang")
+
     def _readable(self, container_id: str) -> Record | None:
         record = self._records.get(container_id)
         if record is not None and record.cluster_id not in self._clusters:
@@ -341,7 +350,7 @@ class FakeEngine:
         now_s = self._clock.monotonic_s()
         for record in self._records.values():
             if record.crash_at_s is not None and record.crash_at_s <= now_s:
-                self._end(record, exit_code=1)
+                self._end(record, exit_code=record.exit_code, oom=record.behaviour.oom)
 
     def _behaviour(self, image: str) -> ImageBehaviour:
         return self.behaviours.get(image, self._default)
@@ -352,20 +361,11 @@ class FakeEngine:
     def _start(self, request: RunRequest, name: str, *, quiet: bool = False) -> Container:
         self._count += 1
         behaviour, now_s = self._behaviour(request.image), self._clock.monotonic_s()
-        container = Container(
-            id=hashlib.sha256(str(self._count).encode()).hexdigest(),
-            name=name, app=request.app, slot=request.slot, revision=request.revision,
-            epoch=request.epoch, phase="running", ip=str(FIRST_ADDRESS + self._count),
-            started_at_ms=self._clock.wall_ms(),
-        )
-        crash_s = behaviour.crash_after_s
         image = self.images.look(request.pinned or request.image)
-        record = Record(
-            container, request.cluster_id, behaviour,
-            ready_at_s=now_s + behaviour.start_latency_s,
-            crash_at_s=None if crash_s is None else now_s + crash_s,
-            request=request, counted_s=now_s, image_id=image.id if image else "",
-        )
+        record = begun(
+            request, name, self._count, behaviour, now_s=now_s, now_ms=self._clock.wall_ms(),
+            image_id=image.id if image else "")
+        container = record.container
         at_ns = container.started_at_ms * 1_000_000
         record.log.write(LogLine(at_ns, "stdout", f"listening as {container.id[:12]}"))
         record.log.write(LogLine(at_ns, "stderr", "this line goes to stderr"))

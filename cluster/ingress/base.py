@@ -114,12 +114,16 @@ class PeerStats:
 
 @dataclass(frozen=True, slots=True)
 class IngressStats:
-    """All peers that had traffic, and how many requests wait for an app at zero, by app."""
+    """All peers that had traffic, and how many requests wait for an app at zero, by app.
+
+    `refused` counts those that found no replica, like PeerStats.
+    """
 
     boot_id: str
     latency_bounds_ms: tuple[float, ...]
     peers: tuple[PeerStats, ...]
     waiting: Mapping[str, int] = field(default_factory=dict)
+    refused: Mapping[str, int] = field(default_factory=dict)
 
 
 class IngressError(Exception):

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from cluster.ingress.base import IngressError, IngressState, IngressStats, PeerStats, Table
 from cluster.ingress.nginx import TABLE_LIMIT_BYTES
 
+NOBODY = "-"
+"""In the place of a peer: requests that found none."""
 ANSWER_LIMIT_BYTES = 32 * 1024**2
 
 
@@ -156,10 +158,12 @@ def _stats(answer: dict[str, Any]) -> IngressStats:
                 int(counts["retried"]) if "retried" in counts else None,
             )
             for app, by_peer in answer["apps"].items()
-            for peer_id, counts in by_peer.items()
+            for peer_id, counts in by_peer.items() if peer_id != NOBODY
         )
+        refused = {str(app): int(by_peer[NOBODY]["requests"])
+                   for app, by_peer in answer["apps"].items() if NOBODY in by_peer}
         bounds = tuple(float(bound) for bound in answer["latency_bounds_ms"])
         waiting = {str(app): int(count) for app, count in answer.get("waiting", {}).items()}
-        return IngressStats(str(answer["boot_id"]), bounds, peers, waiting)
+        return IngressStats(str(answer["boot_id"]), bounds, peers, waiting, refused)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise IngressError(f"the ingress's counters are not readable: {error!r}") from error

@@ -26,6 +26,7 @@ class FakeIngress:
         self.table: Table | None = None
         self.counted: list[PeerStats] = []
         self.waiting: dict[str, int] = {}
+        self.refused: dict[str, int] = {}
 
     def push(self, table: Table) -> IngressState:
         """Replace the table unless a newer one is there."""
@@ -52,7 +53,8 @@ class FakeIngress:
         """What a test says that it counted."""
         self._check()
         return IngressStats(
-            f"boot-{self._boots}", BOUNDS_MS, tuple(self.counted), dict(self.waiting))
+            f"boot-{self._boots}", BOUNDS_MS, tuple(self.counted), dict(self.waiting),
+            dict(self.refused))
 
     def _check(self) -> None:
         if self.down:

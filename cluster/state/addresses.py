@@ -28,6 +28,8 @@ def addresses_of(document: str, domain: str) -> tuple[str, ...] | None:
     """
     try:
         found = json.loads(document)
+        if found.get("kind") == "Job":
+            return ()
         spec = found["spec"]
         ingress = spec.get("ingress", {})
         if spec.get("type", "http") != "http":

@@ -4,7 +4,7 @@
     N lines      one RestorePart each, as `cluster.state.codec` writes it
     last line    {"end": true, "sha256": …}   over all the bytes before it
 
-Not in it: members, leadership, controllers and remembered requests, which belong to one
+Not in it: members, leadership, controllers, runs and remembered requests, which belong to one
 cluster, and what was observed of replicas, which is seen anew.
 """
 
@@ -63,8 +63,8 @@ def _items(state: ClusterState) -> Iterator[tuple[App | Release | Secret, int]]:
         if app.deleting:
             continue
         kept = replace(
-            app, revisions=_fitting(app), reports=(), reached=False, problem="",
-            problem_code="", scaling_until_ms=0, pulling=None)
+            app, revisions=_fitting(app), reports=(), attempts=(), reached=False, problem="",
+            problem_code="", scaling_until_ms=0, pre=0, pulling=None)
         yield kept, _size(kept.document) + sum(_size(one.document) for one in kept.revisions) + (
             _APP_BYTES + _NOTE_BYTES * sum(
                 len(one.notes) + 1 for one in (*kept.deployments, kept.rollout) if one))

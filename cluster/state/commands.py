@@ -6,16 +6,29 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cluster.state.commands_images import PinImage
-from cluster.state.commands_rollouts import EndRollout, SteerRollout, StepRollout
+from cluster.state.commands_rollouts import EndRollout, KeepReceipt, SteerRollout, StepRollout
+from cluster.state.commands_runs import (
+    CancelRun,
+    EndRun,
+    FireJob,
+    PrepareRevision,
+    RequestRun,
+    StepRun,
+    SuspendJob,
+    TriggerJob,
+)
 from cluster.state.commands_secrets import DeleteSecret, ResealSecret, SetSecret
 from cluster.state.commands_volumes import EndVolumeRemoval, NameVolumes, RemoveVolume
+from cluster.state.exits import Attempts
 from cluster.state.model import App, EventRecord, Release, Replica, Secret, Token
 from cluster.state.pins import Pulling
 
 # Beside what is defined here.
 __all__ = [
-    "DeleteSecret", "EndRollout", "EndVolumeRemoval", "NameVolumes", "PinImage",
-    "RemoveVolume", "ResealSecret", "SetSecret", "SteerRollout", "StepRollout",
+    "CancelRun", "DeleteSecret", "EndRollout", "EndRun", "EndVolumeRemoval", "FireJob",
+    "KeepReceipt", "NameVolumes", "PinImage", "PrepareRevision", "RemoveVolume", "RequestRun",
+    "ResealSecret", "SetSecret", "SteerRollout", "StepRollout", "StepRun", "SuspendJob",
+    "TriggerJob",
 ]
 
 
@@ -228,13 +241,14 @@ class FinishDelete:
 
 @dataclass(frozen=True, slots=True)
 class ReportApp:
-    """Leader: what the replicas of one app look like now, and what stands in the way."""
+    """Leader: how the replicas of one app are, what they went through, and what is amiss."""
 
     app: str
     revision: int
     replicas: tuple[Replica, ...]
     problem: str = ""
     problem_code: str = ""
+    attempts: tuple[Attempts, ...] = ()
     pulling: Pulling | None = None
 
 
@@ -357,6 +371,6 @@ Command = (
     | BindMember | RestorePart | BeginEpoch | RenewLease | CreateToken | RevokeToken
     | RecordRefusals | UpdateApp | RollBackApp | RestartApp | SteerRollout | StepRollout
     | EndRollout | ApplyRelease | UninstallRelease | SetSecret | DeleteSecret | ResealSecret
-    | NameVolumes | RemoveVolume | EndVolumeRemoval
-    | PinImage
+    | NameVolumes | RemoveVolume | EndVolumeRemoval | RequestRun | CancelRun | PrepareRevision
+    | StepRun | EndRun | KeepReceipt | FireJob | TriggerJob | SuspendJob | PinImage
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from cluster.state.model import Canary, Place
+from cluster.state.model import Canary, Place, Receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +51,12 @@ class EndRollout:
     lines: tuple[str, ...] = ()
     roll_back: bool = False
     step: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeepReceipt:
+    """Leader: what users saw of the deployment `id` so far."""
+
+    app: str
+    id: int
+    receipt: Receipt

@@ -10,10 +10,13 @@ from typing import Any
 from cluster.state import commands as c
 from cluster.state.audit import record_refusals, recorded
 from cluster.state.config import set_config
+from cluster.state.exits import grown
 from cluster.state.images import pin_image
+from cluster.state.jobs import fire_job, not_for_jobs, suspend_job, trigger_job
 from cluster.state.members import announce, bind_member, change_members
 from cluster.state.memory import Outcome
 from cluster.state.model import Applied, ClusterState, Leadership
+from cluster.state.receipts import keep_receipt
 from cluster.state.register import register
 from cluster.state.releases import AppSteps, apply_release, uninstall_release
 from cluster.state.restore import restore_part
@@ -25,6 +28,15 @@ from cluster.state.rollouts import (
     step_rollout,
     stopped,
     update,
+)
+from cluster.state.runs import (
+    cancel_run,
+    cancelled,
+    end_run,
+    forgotten,
+    prepare,
+    request_run,
+    step_run,
 )
 from cluster.state.scaling import auto_scale, scale, set_scaling
 from cluster.state.secrets import delete_secret, reseal_secret, set_secret
@@ -99,6 +111,9 @@ def _start(state: ClusterState, command: c.StartApp, stamp: c.Stamp) -> Step:
     app = wanted_app(state, command)
     if isinstance(app, Refusal):
         return app
+    refusal = not_for_jobs(app)
+    if refusal is not None:
+        return refusal
     replicas = command.replicas if command.replicas is not None else max(app.replicas, 1)
     if not 0 <= replicas <= REPLICAS_MAX:
         return Refusal(Code.VALIDATION_ERROR, f"replicas must be 0-{REPLICAS_MAX}")
@@ -111,6 +126,7 @@ def _start(state: ClusterState, command: c.StartApp, stamp: c.Stamp) -> Step:
         updated_at_ms=stamp.at_ms, scaling_until_ms=0, stop_grace_s=None, stop_force=False,
         by_hand=command.replicas is not None, problem="", problem_code="",
         reports=leaving(app, above=replicas), rollout=overtaken(app),
+        pre=app.pre if app.running else 0,
     )
     state = tell(state, stamp, "config", app.name,
                   f"Application started with {replicas} replicas", replicas=replicas,
@@ -131,6 +147,7 @@ def _stop(state: ClusterState, command: c.StopApp, stamp: c.Stamp) -> Step:
     if app.running:
         state = tell(state, stamp, "config", app.name, "Application stopped",
                       force=command.force, previous_replicas=app.replicas)
+    state = cancelled(state, lambda run: run.app == app.name and run.kind == "pre")
     return with_app(state, after), (("was_running", app.running),)
 
 
@@ -148,6 +165,7 @@ def _delete(state: ClusterState, command: c.DeleteApp, stamp: c.Stamp) -> Step:
     if not app.deleting:
         state = tell(state, stamp, "config", app.name, "Application deletion requested",
                       force=command.force, keep_data=command.keep_data)
+    state = cancelled(state, lambda run: run.app == app.name)
     return with_app(state, after), value
 
 
@@ -160,16 +178,18 @@ def _finish_delete(state: ClusterState, command: c.FinishDelete, stamp: c.Stamp)
     apps, owners = state.apps.delete(app.name), state.owners
     for address in set(app.addresses):
         owners = owners.delete(address)
-    return replace(state, apps=apps, owners=owners), ()
+    return forgotten(replace(state, apps=apps, owners=owners), app.name), ()
 
 
 def _report(state: ClusterState, command: c.ReportApp, stamp: c.Stamp) -> Step:
     app = state.apps.get(command.app)
     if app is None or app.revision != command.revision:
         return state, ()
+    failures, oom_kills = grown(app.attempts, command.attempts)
     after = replace(
         app, reports=command.replicas, problem=command.problem,
-        problem_code=command.problem_code, pulling=command.pulling)
+        problem_code=command.problem_code, pulling=command.pulling, attempts=command.attempts,
+        failures=app.failures + failures, oom_kills=app.oom_kills + oom_kills)
     if converged(after):
         after = replace(
             after, reached=True, good=app.good or app.replicas > 0, scaling_until_ms=0)
@@ -214,6 +234,7 @@ _STEPS: dict[type[Any], Callable[[ClusterState, Any, c.Stamp], Step]] = {
     c.SteerRollout: steer,
     c.StepRollout: step_rollout,
     c.EndRollout: end_rollout,
+    c.KeepReceipt: keep_receipt,
     c.StartApp: _start,
     c.StopApp: _stop,
     c.ScaleApp: scale,
@@ -241,5 +262,13 @@ _STEPS: dict[type[Any], Callable[[ClusterState, Any, c.Stamp], Step]] = {
     c.NameVolumes: name_volumes,
     c.RemoveVolume: remove_volume,
     c.EndVolumeRemoval: end_volume_removal,
+    c.RequestRun: request_run,
+    c.CancelRun: cancel_run,
+    c.PrepareRevision: prepare,
+    c.StepRun: step_run,
+    c.EndRun: end_run,
+    c.FireJob: fire_job,
+    c.TriggerJob: trigger_job,
+    c.SuspendJob: suspend_job,
     c.PinImage: pin_image,
 }

@@ -7,8 +7,21 @@ from typing import Any, Literal
 
 from immutables import Map
 
+from cluster.state.exits import Attempts
 from cluster.state.kept import Release, ReleaseApp, ReleaseRevision, Secret, SecretVersion
 from cluster.state.memory import Memory
+from cluster.state.model_rollouts import (
+    Canary,
+    CanaryWait,
+    Measured,
+    Place,
+    Receipt,
+    Rollout,
+    RolloutKind,
+    RolloutNote,
+    RolloutPhase,
+)
+from cluster.state.model_runs import Run
 from cluster.state.outcome import Applied
 from cluster.state.pins import Pin, Pulling
 from orchestry.access import Role
@@ -37,13 +50,6 @@ class Replica:
     last_error: str = ""
 
 
-Place = tuple[int, int]
-"""(template, slot): what one replica is known by within its app."""
-
-RolloutKind = Literal["update", "rollback", "restart"]
-RolloutPhase = Literal["running", "paused", "failed", "done", "superseded", "stopped"]
-
-
 @dataclass(frozen=True, slots=True)
 class Revision:
     """A spec that an app had: `revision` is its number, `cause` why it came to be.
@@ -59,63 +65,6 @@ class Revision:
     cause: str = ""
     healthy: bool = False
     addresses: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class RolloutNote:
-    """One thing that a rollout did, and why."""
-
-    at_ms: int
-    text: str
-
-
-CanaryWait = Literal["", "replicas", "time", "promotion", "measurements"]
-
-
-@dataclass(frozen=True, slots=True)
-class Canary:
-    """How far a rollout by weights is: at which of the spec's steps, counted from 0.
-
-    `weight` percent of the requests go to replicas of `template`, which is that of the rollout
-    before until this one has replicas; so many as there are steps stand for the end, in which
-    the old ones leave. The step's weight has been in force for at least `held_s`.
-    """
-
-    step: int = 0
-    template: int = 0
-    weight: int = 0
-    held_s: int = 0
-    waits: CanaryWait = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Rollout:
-    """How the replicas of an app come to a template; `id` is the revision that it brings about.
-
-    `new` are the slots of the template that are wanted by now, `old` all other places that
-    still are: of other templates, and of slots above the wanted number. `step` counts what the
-    leader decided. `available` is how many new replicas had proved themselves. A rollout that
-    `failed` holds what there is; the other phases but `running` and `paused` are over.
-    `promoted` waits for nothing but health.
-    """
-
-    id: int
-    kind: RolloutKind
-    from_revision: int
-    began_at_ms: int
-    phase: RolloutPhase = "running"
-    new: tuple[int, ...] = ()
-    old: tuple[Place, ...] = ()
-    step: int = 0
-    available: int = 0
-    wanted: int = 0
-    promoted: bool = False
-    overdue: bool = False
-    changed_at_ms: int = 0
-    ended_at_ms: int = 0
-    reason: str = ""
-    notes: tuple[RolloutNote, ...] = ()
-    canary: Canary | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +88,12 @@ class App:
     templates are made from. `pulling` is a pull that it waits for.
 
     `leaving_volumes` are those that a deletion removes now, the last of `volumes_named`.
+    `pre` is the run that prepares this revision, 0 when none was begun; `prepared` the template
+    that was prepared last, or needs no preparation. Of a job `due_ms` is the last time at which it
+    was due and was seen to, or from which on it is looked at; `suspended` that nothing begins.
+
+    `attempts` are of the slots that have failed or finished; `failures` and `oom_kills` count
+    those of all replicas since the app was registered.
     """
 
     name: str
@@ -174,6 +129,13 @@ class App:
     deployments: tuple[Rollout, ...] = ()
     leaving_volumes: tuple[str, ...] = ()
     volumes_named: int = 0
+    pre: int = 0
+    prepared: int = 0
+    attempts: tuple[Attempts, ...] = ()
+    failures: int = 0
+    oom_kills: int = 0
+    due_ms: int = 0
+    suspended: bool = False
     pins: tuple[Pin, ...] = ()
     pulling: Pulling | None = None
 
@@ -304,7 +266,7 @@ class ClusterState:
     the configuration that users changed, by path; the others are as each controller's settings.
     `tokens` are by their hash. `audit_head` is the hash of the last event of type audit.
     `level` is what all members understood at least once, see `cluster.state.levels`.
-    `secrets` are by their names, and so are `volume_removals`.
+    `secrets` are by their names, and so are `volume_removals`; `runs` are by their ids.
     """
 
     index: int = 0
@@ -327,6 +289,7 @@ class ClusterState:
     releases: Map[str, Release] = field(default_factory=Map)
     secrets: Map[str, Secret] = field(default_factory=Map)
     volume_removals: Map[str, VolumeRemoval] = field(default_factory=Map)
+    runs: Map[str, Run] = field(default_factory=Map)
 
 
 def owners_of(apps: Map[str, App]) -> Map[str, str]:
@@ -336,7 +299,8 @@ def owners_of(apps: Map[str, App]) -> Map[str, str]:
 
 __all__ = [
     "App", "Applied", "Canary", "CanaryWait", "ClusterState", "ControllerInfo", "EventRecord",
-    "Health", "Leadership", "Member", "Phase", "Pin", "Place", "Pulling", "Release",
-    "ReleaseApp", "ReleaseRevision", "Replica", "Restore", "Revision", "Rollout", "RolloutNote",
-    "Secret", "SecretVersion", "Token", "VolumeRemoval", "owners_of",
+    "Health", "Leadership", "Measured", "Member", "Phase", "Pin", "Place", "Pulling", "Receipt",
+    "Release", "ReleaseApp", "ReleaseRevision", "Replica", "Restore", "Revision", "Rollout",
+    "RolloutKind", "RolloutNote", "RolloutPhase", "Run", "Secret", "SecretVersion", "Token",
+    "VolumeRemoval", "owners_of",
 ]

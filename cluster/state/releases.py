@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from cluster.state import commands as c
+from cluster.state.jobs import is_job
 from cluster.state.model import App, ClusterState, Release, ReleaseApp, ReleaseRevision
 from cluster.state.step import Refusal, Step, tell
 from orchestry.errors import Code
@@ -166,7 +167,7 @@ def _bring(
     if change == "unchanged":
         return state, ()
     step = steps.update(state, one, stamp)
-    if isinstance(step, Refusal) or change == "updated":
+    if isinstance(step, Refusal) or change == "updated" or is_job(one.document):
         return step
     return steps.start(step[0], c.StartApp(one.app), stamp)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from cluster.state import commands as c
 from cluster.state.config import settled_addresses
+from cluster.state.jobs import is_job
 from cluster.state.model import (
     App,
     Canary,
@@ -25,6 +26,7 @@ from cluster.state.model import (
     RolloutPhase,
 )
 from cluster.state.register import register
+from cluster.state.runs import cancelled, unprepared
 from cluster.state.secret_uses import newest_change
 from cluster.state.step import Refusal, Step, tell, wanted_app, with_app
 from orchestry.errors import Code
@@ -35,7 +37,7 @@ DEPLOYMENTS_MAX = 10
 NOTES_MAX = 60
 NOTES_KEPT = 20
 """Of a rollout that is over."""
-LINES_MAX = 10
+LINES_MAX = 20
 TEXT_MAX = 500
 
 
@@ -61,6 +63,10 @@ def update(state: ClusterState, command: c.UpdateApp, stamp: c.Stamp) -> Step:
     app = wanted_app(state, command)
     if isinstance(app, Refusal):
         return app
+    if is_job(app.document) != is_job(command.document):
+        return Refusal(
+            Code.CONFLICT, f"'{app.name}' is of another kind: an app does not become a job, nor "
+            "the other way round")
     addresses = settled_addresses(state, command)
     if command.document == app.document:
         return state, _value(app, "unchanged", 0)
@@ -145,6 +151,8 @@ def steer(state: ClusterState, command: c.SteerRollout, stamp: c.Stamp) -> Step:
         canary = replace(
             canary or Canary(), step=command.canary_step, held_s=0, waits="replicas")
     promoted = rollout.promoted or (promotes and not command.canary_step)
+    if rollout.phase == "failed" and unprepared(app):
+        app = replace(app, pre=0)  # it is prepared anew
     value = (("revision", app.revision), ("deployment", rollout.id), ("phase", phase))
     if (phase, promoted, canary) == (rollout.phase, rollout.promoted, rollout.canary):
         return state, value
@@ -243,6 +251,7 @@ def _revise(state: ClusterState, app: App, new: _New, stamp: c.Stamp) -> Step:
         good=_is_good(before) and template == before.made_from, problem="", problem_code="",
         scaling=app.scaling if _same_policy(app.document, new.document) else "",
         rollout=rollout if rolls else None,
+        pre=0 if rolls or not app.running else app.pre, prepared=_prepared(app, template, new.kind),
         deployments=app.deployments if rolls else _kept(app, rollout),
     )
     owners = state.owners
@@ -253,7 +262,18 @@ def _revise(state: ClusterState, app: App, new: _New, stamp: c.Stamp) -> Step:
         state, stamp, "config", app.name, f"Application {new.cause}",
         revision=after.revision, previous_revision=app.revision, deployment=rollout.id)
     state = replace(state, owners=owners)
+    if after.pre != app.pre:
+        state = cancelled(state, lambda run: run.id == app.pre)
     return with_app(state, after), _value(after, "updated", rollout.id)
+
+
+def _prepared(app: App, template: int, kind: RolloutKind) -> int:
+    """What counts as prepared: what ran already, and a restart of what was."""
+    if kind == "rollback":
+        return template
+    served = app.reached and app.rollout is None and not unprepared(app)
+    again = kind == "restart" and (served or app.prepared == app.made_from)
+    return template if again else app.prepared
 
 
 def _begun(app: App, revision: int, template: int, kind: RolloutKind, stamp: c.Stamp) -> Rollout:
@@ -286,6 +306,8 @@ def _places(app: App) -> tuple[Place, ...]:
     """All replicas that are wanted now."""
     if not app.running:
         return ()
+    if app.rollout is None and unprepared(app):
+        return ()  # none of them was allowed to start
     if app.rollout is None:
         return tuple((app.made_from, slot) for slot in range(1, app.replicas + 1))
     mine = ((app.made_from, slot) for slot in app.rollout.new)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from cluster.config.keys import spec_defaults
 from cluster.state import commands as c
+from cluster.state.jobs import not_for_jobs
 from cluster.state.model import ClusterState
 from cluster.state.step import (
     REPLICAS_MAX,
@@ -26,6 +27,9 @@ def scale(state: ClusterState, command: c.ScaleApp, stamp: c.Stamp) -> Step:
     app = wanted_app(state, command)
     if isinstance(app, Refusal):
         return app
+    refusal = not_for_jobs(app)
+    if refusal is not None:
+        return refusal
     if not 0 <= command.replicas <= REPLICAS_MAX:
         return Refusal(Code.VALIDATION_ERROR, f"replicas must be 0-{REPLICAS_MAX}")
     before = app.replicas if app.running else 0

@@ -59,6 +59,9 @@ termination.terminationGracePeriodSeconds deploy deploy.strategy deploy.strategy
 deploy.strategy=recreate deploy.strategy=canary deploy.maxSurge deploy.maxUnavailable
 deploy.steps deploy.steps[].weight deploy.steps[].pauseSeconds deploy.minHealthySeconds
 deploy.progressDeadlineSeconds deploy.autoRollback deploy.gate deploy.gate.maxP95Percent
+deploy.pre deploy.pre.command deploy.pre.timeoutSeconds kind=Job job job.schedule job.timezone
+job.concurrencyPolicy job.concurrencyPolicy=Allow job.concurrencyPolicy=Forbid
+job.concurrencyPolicy=Replace job.timeoutSeconds job.retries job.startingDeadlineSeconds job.suspend
 deploy.gate.maxExtraErrorPercent deploy.gate.minRequests
 """
 

@@ -17,12 +17,22 @@ def healthy_replicas(app: App) -> int:
     return sum(r.health == "healthy" and r.revision == app.made_from for r in app.reports)
 
 
+def finished_replicas(app: App) -> int:
+    """Replicas of the current template that ended well, and that nobody wants again."""
+    return sum(
+        one.over == "finished" and one.revision == app.made_from and one.slot <= app.replicas
+        for one in app.attempts)
+
+
 def converged(app: App) -> bool:
-    """True when exactly the wanted replicas are there, of this template and healthy."""
-    return (
-        app.running and app.rollout is None
-        and healthy_replicas(app) == app.replicas == len(app.reports)
-    )
+    """True when exactly the wanted replicas are there, of this template, healthy or finished."""
+    if not app.running or app.rollout is not None:
+        return False
+    done = {one.place for one in app.attempts if one.over == "finished"}
+    there = {(r.revision, r.slot) for r in app.reports}
+    good = done | {(r.revision, r.slot) for r in app.reports if r.health == "healthy"}
+    wanted = {(app.made_from, slot) for slot in range(1, app.replicas + 1)}
+    return wanted <= good and there <= wanted and len(there) == len(app.reports)
 
 
 def app_status(app: App) -> Status:
@@ -33,8 +43,10 @@ def app_status(app: App) -> Status:
         return "stopped" if app.started_at_ms else "registered"
     if app.rollout is not None:
         return "error" if app.rollout.phase == "failed" else "updating"
-    healthy = healthy_replicas(app)
-    if healthy >= app.replicas or (healthy and app.reached):
+    healthy, finished = healthy_replicas(app), finished_replicas(app)
+    if finished >= app.replicas > 0 and not healthy:
+        return "stopped"
+    if healthy + finished >= app.replicas or (healthy and app.reached):
         return "running"
     if not any(r.health == "healthy" for r in app.reports) and (app.problem or app.reached):
         return "error"

@@ -54,7 +54,8 @@ def with_app(state: ClusterState, app: App) -> ClusterState:
 def wanted_app(
     state: ClusterState,
     command: c.StartApp | c.StopApp | c.ScaleApp | c.SetScaling | c.DeleteApp | c.UpdateApp
-    | c.RollBackApp | c.RestartApp | c.SteerRollout,
+    | c.RollBackApp | c.RestartApp | c.SteerRollout | c.RequestRun
+    | c.CancelRun | c.TriggerJob | c.SuspendJob,
 ) -> App | Refusal:
     """The app that a user's command is about, if it is there and of the expected revision."""
     name, expected = command.app, command.expected_revision

@@ -33,6 +33,8 @@ HOMES: Final[dict[str, tuple[str, str]]] = {
     "pause": ("deploys", "Hold the deployment of an app where it is."),
     "resume": ("deploys", "Let a deployment go on that is paused or has failed."),
     "promote": ("deploys", "Let the deployment of an app wait for nothing but healthy replicas."),
+    "run": ("jobs", "Run a command once in a container of an app, and end with its exit code."),
+    "jobs": ("jobs", "List jobs and their runs, run one now, and hold a schedule."),
     "autoscale": (
         "scaling",
         "Show or change an app's scaling policy, explain a decision, or try a policy out."),

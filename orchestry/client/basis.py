@@ -54,23 +54,26 @@ class Basis(ABC, Generic[R, S]):
         return self._known.pace.gap_s(period_s)
 
     def _read(
-        self, path: str, *, body_statuses: frozenset[int] = frozenset(),
+        self, path: str, *, body_statuses: frozenset[int] = frozenset(), wait_s: float = 0,
         **query: str | int | None,
     ) -> R:
+        read_timeout_s, budget_s = self._limits(wait_s)
         return self._send(Request(
-            "GET", path, given(**query), budget_s=self._timeout_s,
-            read_timeout_s=min(READ_TIMEOUT_S, self._timeout_s), body_statuses=body_statuses,
+            "GET", path, given(**query), budget_s=budget_s, read_timeout_s=read_timeout_s,
+            body_statuses=body_statuses,
         ))
+
+    def _limits(self, wait_s: float) -> tuple[float, float]:
+        """For the next byte, and for a whole call whose answer may take so long."""
+        if wait_s:
+            return wait_s + WAIT_MARGIN_S, wait_s + max(self._timeout_s, WAIT_MARGIN_S)
+        return min(READ_TIMEOUT_S, self._timeout_s), self._timeout_s
 
     def _write(
         self, method: str, path: str, body: dict[str, Any] | None, *,
         query: Mapping[str, str] | None = None, key: str | None = None, wait_s: float = 0,
     ) -> R:
-        read_timeout_s = min(READ_TIMEOUT_S, self._timeout_s)
-        budget_s = self._timeout_s
-        if wait_s:
-            read_timeout_s = wait_s + WAIT_MARGIN_S
-            budget_s = wait_s + max(self._timeout_s, WAIT_MARGIN_S)
+        read_timeout_s, budget_s = self._limits(wait_s)
         return self._send(Request(
             method, path, query or {}, None if body is None else encoded(body),
             budget_s=budget_s, read_timeout_s=read_timeout_s, idempotency_key=key,

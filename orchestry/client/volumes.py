@@ -7,6 +7,7 @@ from orchestry.client.exchange import S
 from orchestry.client.parts import app_path, path_part
 
 REMOVE_MAX_S = 30
+SIZES_MAX_S = 60
 
 
 class VolumeCalls(Basis[R, S]):
@@ -18,7 +19,8 @@ class VolumeCalls(Basis[R, S]):
         `sizes` takes long where volumes have many files. Raises ApiError (DOCKER_ERROR).
         """
         path = "/api/v1/volumes" if app_name is None else app_path(app_name, "/volumes")
-        return self._read(path, sizes="true" if sizes else None)
+        return self._read(
+            path, sizes="true" if sizes else None, wait_s=SIZES_MAX_S if sizes else 0)
 
     def remove_volume(self, name: str, *, key: str | None = None) -> R:
         """Remove a volume that a deleted app left behind, with all that is in it.

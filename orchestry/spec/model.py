@@ -160,6 +160,14 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
+class PreDeploy:
+    """What runs once, in a container of the new revision, before any replica of it."""
+
+    command: tuple[str, ...]
+    timeout_s: int = 600
+
+
+@dataclass(frozen=True, slots=True)
 class Deploy:
     """How a new revision replaces the old one."""
 
@@ -171,6 +179,20 @@ class Deploy:
     min_healthy_s: int = 5
     progress_deadline_s: int = 300
     auto_rollback: bool = True
+    pre: PreDeploy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """When something runs once, and what holds for each time; without `schedule` by request."""
+
+    schedule: str = ""
+    timezone: str = "UTC"
+    concurrency_policy: Literal["Allow", "Forbid", "Replace"] = "Forbid"
+    timeout_s: int = 3600
+    retries: int = 0
+    starting_deadline_s: int = 300
+    suspend: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +209,7 @@ class Defaults:
 class AppSpec:
     """One app, as asked for by its owner; the system never changes it.
 
+    With a `job` it has no replicas, no ports and no ingress: its containers run once.
     `unnamed` are the parts of `Defaults` that hold for it, since its owner does not name them.
     `image_pull_policy` is "" where its owner leaves it to the image's tag.
     """
@@ -212,4 +235,5 @@ class AppSpec:
     health_check: HealthCheck = field(default_factory=HealthCheck)
     termination: Termination = field(default_factory=Termination)
     deploy: Deploy = field(default_factory=Deploy)
+    job: Job | None = None
     unnamed: frozenset[str] = field(default=frozenset(), compare=False, repr=False)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from orchestry.spec import tables
+from orchestry.spec import jobs, tables
 from orchestry.spec.model import AppSpec, Defaults, HealthCheck, Scaling
 from orchestry.spec.shapes import BAD, Faults, Problem, SpecError, join
 
@@ -50,9 +50,13 @@ def parse_app(
     faults = Faults()
     if not _is_bounded(document, faults):
         raise SpecError(tuple(faults.problems))
-    read = tables.document(min_memory_bytes).read(document, "", faults)
+    is_job = isinstance(document, dict) and document.get("kind") == jobs.KIND
+    table = jobs.document if is_job else tables.document
+    read = table(min_memory_bytes).read(document, "", faults)
     if faults.problems or read is BAD:
         raise SpecError(tuple(faults.problems))
+    if is_job:
+        return jobs.assembled(read)
     return replace(_assemble(read), unnamed=_unnamed(document))
 
 
@@ -153,6 +157,8 @@ def resolved(spec: AppSpec) -> dict[str, Any]:
 
     What has no default of its own (the image's command, for example) is left out.
     """
+    if spec.job is not None:
+        return jobs.resolved(spec)
     return {
         "apiVersion": "v1",
         "kind": "App",
@@ -180,7 +186,7 @@ def unknown_zones(scaling: Scaling) -> tuple[Problem, ...]:
 
 def unsupported(spec: AppSpec) -> tuple[Problem, ...]:
     """What `spec` asks for and this version does not carry out yet."""
-    found = list(unknown_zones(spec.scaling))
+    found = [*unknown_zones(spec.scaling), *jobs.unknown_zone(spec)]
     if spec.deploy.strategy == "canary" and spec.type != "http":
         found.append(Problem(
             "deploy.strategy", "canary shares HTTP requests out: use it with type http only"))

@@ -43,13 +43,10 @@ HOSTS_MAX: Final = 64
 HEADERS_MAX: Final = 32
 SCHEDULES_MAX: Final = 64
 STEPS_MAX: Final = 32
-P95_PERCENT_MAX: Final = 10_000
-REQUESTS_MAX: Final = 1_000_000
 LABELS_MAX: Final = 64
 
 SDK_KEYS: Final = (
-    "instance.ip", "instance.port", "instance.id", "app.name", "app.replicas", "app.revision",
-)
+    "instance.ip", "instance.port", "instance.id", "app.name", "app.replicas", "app.revision")
 METRICS: Final = ("cpu", "memory", "rps", "latency", "connections")
 _DOCKER_DEFAULT_CAPABILITIES: Final = (
     "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD",
@@ -160,16 +157,11 @@ _SECRET_FILES = ListOf(
         Key("name", "name", text(g.file_name), required=True),
         Key("key", "key", text(g.secret_name), required=True),
         Key("field", "field", text(g.secret_name), omit_empty=True),
-    )),
-    most=SECRET_FILES_MAX, unique={"name": lambda file: file.name},
-)
+    )), most=SECRET_FILES_MAX, unique={"name": lambda file: file.name})
 
 
 def _volumes_fault(seen: Any) -> str:
-    """A slot's own volume `data` is stored as `data-<slot>`: another must not be called so.
-
-    None is mounted within another, which would get the folder for it.
-    """
+    """A slot's own volume is stored as `<name>-<slot>`: no other is called so, or within one."""
     volumes = getattr(seen, "volumes", ())
     own = {volume.name for volume in volumes if volume.per_replica}
     for volume in volumes:
@@ -297,9 +289,14 @@ _HEALTH = Section(dict, (
     Key("failureThreshold", "failure_threshold", integer(1, THRESHOLD_MAX)),
     Key("successThreshold", "success_threshold", integer(1, THRESHOLD_MAX)),
 ))
-_TERMINATION = Section(m.Termination, (
+TERMINATION = Section(m.Termination, (
     Key("drainSeconds", "drain_s", integer(0, DRAIN_MAX_S)),
     Key("terminationGracePeriodSeconds", "grace_period_s", integer(0, DRAIN_MAX_S)),
+))
+RUN_S = integer(1, WINDOW_MAX_S)
+_PRE = Section(m.PreDeploy, (
+    Key("command", "command", ListOf(text(g.block(4096)), least=1, most=100), required=True),
+    Key("timeoutSeconds", "timeout_s", RUN_S),
 ))
 _DEPLOY = Section(
     m.Deploy,
@@ -317,12 +314,13 @@ _DEPLOY = Section(
         ), only=("strategy", "canary")),
         Key("gate", "gate", Section(m.Gate, (
             Key("maxExtraErrorPercent", "extra_error_percent", integer(0, 100)),
-            Key("maxP95Percent", "p95_percent", integer(100, P95_PERCENT_MAX)),
-            Key("minRequests", "min_requests", integer(1, REQUESTS_MAX)),
+            Key("maxP95Percent", "p95_percent", integer(100, 10_000)),
+            Key("minRequests", "min_requests", integer(1, 1_000_000)),
         )), only=("strategy", "canary")),
         Key("minHealthySeconds", "min_healthy_s", integer(0, PROBE_MAX_S)),
         Key("progressDeadlineSeconds", "progress_deadline_s", integer(1, WINDOW_MAX_S)),
         Key("autoRollback", "auto_rollback", boolean()),
+        Key("pre", "pre", _PRE, omit_empty=True),
     ),
     (
         Rule(
@@ -351,7 +349,7 @@ _DEPLOY = Section(
 SIDES = (
     Key("scaling", "scaling", SCALING),
     Key("healthCheck", "health_check", _HEALTH),
-    Key("termination", "termination", _TERMINATION),
+    Key("termination", "termination", TERMINATION),
     Key("deploy", "deploy", _DEPLOY),
 )
 
@@ -373,7 +371,7 @@ def spec(min_memory_bytes: int) -> Section:
         Key("args", "args", _ARGUMENTS, omit_empty=True),
         Key("workingDir", "working_dir", text(g.working_dir), omit_empty=True),
         Key("environment", "environment", _ENVIRONMENT, aliases=("env",)),
-        Key("secretFiles", "secret_files", _SECRET_FILES),
+        Key("secretFiles", "secret_files", _SECRET_FILES, omit_empty=True),
         Key("resources", "resources", Section(m.Resources, (
             Key("cpu", "cpu_millicores", _CPU),
             Key("memory", "memory_bytes", memory),
@@ -394,11 +392,9 @@ def document(min_memory_bytes: int) -> Section:
     spec_section = spec(min_memory_bytes)
     return Section(dict, (
         Key("apiVersion", "api_version", choice("v1"), required=True),
-        Key("kind", "kind", choice("App"), required=True),
+        Key("kind", "kind", choice("App", "Job"), required=True),
         Key("metadata", "metadata", METADATA, required=True),
         Key("spec", "spec", spec_section, required=True),
         *SIDES,
-    ), elsewhere={
-        "name": "metadata.name", "replicas": "scaling.minReplicas",
-        **{key.name: f"spec.{key.name}" for key in spec_section.keys},
-    })
+    ), elsewhere={"name": "metadata.name", "replicas": "scaling.minReplicas",
+                  **{key.name: f"spec.{key.name}" for key in spec_section.keys}})

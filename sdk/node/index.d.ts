@@ -1,3 +1,5 @@
+import type * as Once from './src/runs';
+
 /** Client for Orchestry clusters. All times that calls take are seconds. */
 declare class Orchestry {
   /**
@@ -38,6 +40,15 @@ declare class Orchestry {
     Promise<Orchestry.Steered>;
   listDeployments(appName: string): Promise<Orchestry.Deployments>;
   getDeployment(appName: string, deployment: number): Promise<Orchestry.DeploymentDetail>;
+  runApp(appName: string, command: string[], options?: Once.Options): Promise<Once.Requested>;
+  listRuns(appName: string): Promise<Once.Runs>;
+  getRun(appName: string, run: number): Promise<Once.Run>;
+  listJobs(): Promise<{ jobs: Once.Job[]; total: number }>;
+  getJob(name: string): Promise<Once.Job>;
+  triggerJob(name: string, options?: Once.Write): Promise<Once.Requested>;
+  suspendJob(name: string, options?: Once.Write): Promise<Once.Steered>;
+  resumeJob(name: string, options?: Once.Write): Promise<Once.Steered>;
+  cancelRun(appName: string, run: number, options?: Once.Write): Promise<Once.Requested>;
 
   getAppMetrics(appName: string, options?: Orchestry.MetricsOptions):
     Promise<Orchestry.AppMetrics>;
@@ -188,6 +199,7 @@ declare namespace Orchestry {
     total: number;
   }
   type CanaryAt = import('./src/deploys.js').CanaryAt;
+  type Receipt = import('./src/deploys.js').Receipt;
   type Deployment = import('./src/deploys.js').Deployment;
   type DeploymentDetail = import('./src/deploys.js').DeploymentDetail;
   type Deployments = import('./src/deploys.js').Deployments;
@@ -206,30 +218,29 @@ declare namespace Orchestry {
   }
   interface Replicas { current: number; desired: number; healthy: number }
   interface Container {
-    id: string;
-    name: string;
-    ip: string;
-    port: number;
-    status: string;
-    health: string;
-    started_at: string | null;
+    id: string; name: string; ip: string; port: number; status: string; health: string;
+    started_at: string | null; restarts: number; next_attempt_at: string | null;
+    state: 'created' | 'running' | 'exited' | 'waiting' | 'crash_loop' | 'finished' | 'failed';
+  }
+  interface Exit { reason: string; exit_code: number | null; signal: string | null; at: string }
+  interface ReplicaRestarts {
+    name: string; slot: number; revision: number; failures: number; failures_in_a_row: number;
+    oom_kills: number; crash_loop: boolean; over: 'finished' | 'failed' | null;
+    next_attempt_at: string | null; last_exit: Exit | null;
   }
   interface AppStatus {
     name: string;
     status: Status;
     replicas: Replicas;
     metrics: Load;
-    created_at: string;
-    updated_at: string;
-    last_scaled_at: string | null;
-    containers: Container[];
-    revision: number;
-    image: string;
+    created_at: string; updated_at: string; last_scaled_at: string | null;
+    containers: Container[]; revision: number; image: string;
     pinned: string | null; pulling: Pulling | null;
     problem: { code: string; message: string } | null;
     /** What is under way. */
     deployment:
       { id: number; kind: string; phase: Phase; wanted: number; available: number } | null;
+    restarts: { failures: number; oom_kills: number; replicas: ReplicaRestarts[] };
   }
   interface AppCounts { total: number; running: number; stopped: number; error: number }
   interface AppList extends AppCounts {
@@ -289,8 +300,7 @@ declare namespace Orchestry {
     } | null;
   }
   interface PolicyUpdated {
-    message: string; app_name: string;
-    previous_policy: Partial<Policy>;
+    message: string; app_name: string; previous_policy: Partial<Policy>;
     new_policy: Partial<Policy>;
   }
   interface AppHealth {
@@ -306,8 +316,8 @@ declare namespace Orchestry {
     health_check_config: Json;
   }
   interface HealthChecked {
-    message: string; app_name: string; containers_checked: number;
-    healthy: number; unhealthy: number;
+    message: string; app_name: string; containers_checked: number; healthy: number;
+    unhealthy: number;
   }
   interface SystemHealth {
     status: string;

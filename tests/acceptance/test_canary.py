@@ -78,6 +78,12 @@ def over(cluster: LiveCluster, number: int) -> dict[str, Any]:
         lambda: (found := deployment(cluster, number))["ended_at"] and found, DONE_S, 0.2))
 
 
+def measured(cluster: LiveCluster, number: int) -> dict[str, Any]:
+    """The receipt, once it tells of the time of the deployment."""
+    return dict(until("its receipt", lambda: (
+        (found := deployment(cluster, number)["receipt"]) and found["during"] and found), 20, 0.2))
+
+
 def by_revision(cluster: LiveCluster, served_by: Counter[str]) -> Counter[int]:
     """Answers by the revision of the containers that gave them, which are all still there."""
     revisions = {one["id"][:12]: one["revision"] for one in cluster.status("shop")["containers"]}
@@ -126,6 +132,11 @@ def test_shares_are_as_asked_for_and_no_request_fails(
         cluster.wait_ready()
         until("all of the new revision", lambda: {
             one["revision"] for one in cluster.status("shop")["containers"]} == {number}, DONE_S)
+        seen = measured(cluster, number)
+        assert seen["before"] is not None
+        assert not seen["complete"]  # another leader began to count anew
+        assert 0 < seen["during"]["requests"] <= all_of_it.total()
+        assert seen["during"]["failed"] == 0
     assert all_of_it.failures() == {}
     assert all_of_it.total() > 4_000
 
@@ -147,6 +158,11 @@ def test_a_canary_that_answers_errors_goes_back(
         assert {one["id"] for one in cluster.status("shop")["containers"]} == before
         asked(traffic, 500)
         assert traffic.failures() == failed
+        seen = measured(cluster, number)
+        assert seen["before"]["requests"] > 0
+        assert seen["before"]["failed"] == 0
+        assert seen["during"]["failed"] == failed["500"]
+        assert seen["during"]["p95_ms"] > 0
     assert set(failed) == {"500"}
     # Half the requests it takes to tell, and those of the seconds until it is told.
     assert failed["500"] < 0.2 * traffic.total()

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +20,8 @@ import pytest
 
 from cluster.ingress import lua
 from cluster.ingress.image import context
+from cluster.tls.authority import Authority, write_private
+from cluster.tls.tokens import LOOPBACK
 from orchestry import Client, OrchestryError
 from orchestry.chart import load_chart, merged
 from orchestry.chart.render import rendered
@@ -162,7 +166,8 @@ class Rendered:
         environ = environment(self.place(self.files[f"a/{node}.env"])) | environment(
             self.files["a/secrets.env"]) | {
             "ORCHESTRY_PORT": str(self.apis[node]), "CLUSTER_RAFT_PORT": str(self._rafts[node]),
-            "ORCHESTRY_ENGINE": "fake", "INGRESS_ADMIN": "", "RATE_LIMIT_PER_MINUTE": "0",
+            "ORCHESTRY_ENGINE": "fake", "INGRESS_ADMIN": "",
+            "CLUSTER_LIMITS_MIN_MEMORY": "4Mi", "RATE_LIMIT_PER_MINUTE": "0",
             "RATE_LIMIT_PER_HOUR": "0", "PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
         Path(environ["INGRESS_CERTS"]).mkdir(exist_ok=True)
         self.run(node, [sys.executable, "-m", "api.node"], environ, "controller@")
@@ -178,7 +183,7 @@ class Rendered:
         for name, text in lua.sources().items():
             (image / "lua" / name).parent.mkdir(parents=True, exist_ok=True)
             (image / "lua" / name).write_text(text)
-        text = context()["api-tls.conf"].decode()
+        text = context()["root/opt/orchestry-ingress/api-tls.conf"].decode()
         for old, new in (("/tmp/", f"{image}/"), ("/opt/orchestry-ingress", str(image)),
                          ("listen 8000 ", f"listen 127.0.0.1:{self.ports['compose']} "),
                          ("listen 127.0.0.1:8001;", f"listen unix:{image}/health;"),
@@ -201,6 +206,10 @@ class Rendered:
             self._running[name] = subprocess.Popen(
                 ["setpriv", "--bounding-set", bounds, "--inh-caps=-all", "--no-new-privs",
                  *command], env=environ, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def reload(self, name: str) -> None:
+        """As the balancer's unit does."""
+        self._running[name].send_signal(signal.SIGHUP)
 
     def client(self, kind: str) -> Client:
         """A client that knows one balancer and the cluster's CA, and nothing else."""
@@ -235,6 +244,23 @@ class Rendered:
                 process.wait(10)
 
 
+def check_renewal(cluster: Rendered) -> None:
+    """The compose file's balancer shows a new certificate at once, the hosts' after a reload."""
+    ca, own = (cluster.folder / "a/tls" / name for name in ("ca", "controller-1"))
+    new = Authority.load(str(ca / "ca.crt"), str(ca / "ca.key")).issue("controller-1", LOOPBACK)
+    write_private(own / "node.key", new.key)
+    write_private(own / "node.crt", new.certificate)
+
+    def shows(kind: str) -> bool:
+        address = "127.0.0.1", cluster.ports[kind]
+        return ssl.get_server_certificate(address).encode() == new.certificate
+
+    assert shows("compose")
+    assert not shows("balancer")
+    cluster.reload("balancer")
+    until("the balancer shows it", lambda: shows("balancer"), WAIT_S)
+
+
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Rendered]:
     """Three controllers and their balancers that run."""
@@ -267,6 +293,7 @@ def test_the_rendered_cluster_works(cluster: Rendered) -> None:
             client.register_app(app_spec(f"after-{kind}", "shop:1"))
             names = {app["name"] for app in client.list_apps()["apps"]}
         assert {"by-balancer", "by-compose", f"after-{kind}"} <= names
+    check_renewal(cluster)
     other = TestCa(cluster.folder / "other")
     for kind, port in cluster.ports.items():
         plain = run("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}",

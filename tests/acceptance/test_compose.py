@@ -18,8 +18,9 @@ import pytest
 
 from cluster.engine.docker import DockerEngine
 from orchestry import Client
-from tests.images.compose import ROOT, build_all
+from tests.images.compose import ROOT, build_all, tools
 from tests.live import app_spec, call, free_ports, until
+from tests.schemas import cyclonedx
 
 pytestmark = [
     pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside,
@@ -48,7 +49,8 @@ def docker(*arguments: str) -> str:
 class Stack:
     """The compose file under a project, ports, networks and secrets of its own."""
 
-    def __init__(self, folder: Path, images: dict[str, str]) -> None:
+    def __init__(self, folder: Path, images: dict[str, str], tool: list[str]) -> None:
+        self.tool = tool
         self.project = f"orchestry-test-{os.getpid()}"
         self.network = f"{self.project}-apps"
         self.env_file = folder / "env"
@@ -60,6 +62,8 @@ class Stack:
         self.images = images
         self.cluster_id = ""
         self.token = ""
+        self.file = ROOT / "docker-compose.cluster.yml"
+        self.scheme = "http"
 
     def get(self, path: str, timeout_s: float = 5.0) -> tuple[int, Any]:
         """Status and body of a read through the load balancer, with the first token."""
@@ -87,10 +91,10 @@ class Stack:
             "ORCHESTRY_BOOTSTRAP_TOKEN"]
 
     def compose(self, *arguments: str) -> str:
-        """docker-compose on this stack."""
+        """The tool on this stack."""
         done = subprocess.run(
-            ["docker-compose", "-p", self.project, "--env-file", str(self.env_file), "-f",
-             str(ROOT / "docker-compose.cluster.yml"), *arguments],
+            [*self.tool, "-p", self.project, "--env-file", str(self.env_file), "-f",
+             str(self.file), *arguments],
             capture_output=True, text=True, check=False, timeout=COMPOSE_S)
         assert done.returncode == 0, f"{done.stdout[-2000:]}{done.stderr[-3000:]}"
         return done.stdout
@@ -98,7 +102,7 @@ class Stack:
     @property
     def api(self) -> str:
         """The load balancer."""
-        return f"http://127.0.0.1:{self.ports['API_PORT']}"
+        return f"{self.scheme}://127.0.0.1:{self.ports['API_PORT']}"
 
     def up(self) -> None:
         """Start all, and wait for a leader that acts."""
@@ -149,12 +153,13 @@ class Stack:
         docker("network", "rm", self.network)
 
 
-@pytest.fixture
-def stack(tmp_path: Path, docker_socket: str) -> Iterator[Stack]:
-    """A stack that is not up yet."""
-    with step("images"):
+@pytest.fixture(params=["1", "2"])
+def stack(tmp_path: Path, docker_socket: str, request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """A stack that is not up yet, for either generation of the tool."""
+    tool = tools()[request.param]
+    with step(f"images, for {' '.join(tool)}"):
         images = build_all(tmp_path)
-    made = Stack(tmp_path, images)
+    made = Stack(tmp_path, images, tool)
     try:
         made.prepare(docker_socket)
         yield made
@@ -206,21 +211,30 @@ def check_confined(stack: Stack) -> None:
         secrets = [line.partition("=")[2] for line in stack.env_file.read_text().splitlines()
                    if not line.startswith("#")
                    and any(word in line for word in ("SECRET", "PASSWORD", "TOKEN"))]
-        assert len(secrets) == 5
+        assert len(secrets) == 6
         commands = docker("top", item["Id"], "-eo", "pid,args")
         assert not any(secret in commands for secret in secrets)
 
 
-def check_bill(stack: Stack) -> None:
-    """The bill of materials in the image names just what is installed in it."""
-    code = ("import importlib.metadata as m, json; print(json.dumps([sorted((d.name.lower()"
-            ".replace('_', '-'), d.version) for d in m.distributions()), json.load(open("
-            "'/usr/share/orchestry/sbom.json'))]))")
-    told = docker("exec", stack.container("controller-1"), "/opt/orchestry/bin/python", "-c", code)
-    installed, bill = json.loads(told)
-    listed = [[part["name"].lower().replace("_", "-"), part["version"]]
-              for part in bill["components"]]
-    assert installed == sorted(listed)
+def check_bills(stack: Stack) -> None:
+    """The bills of materials in our images name just what is installed in them."""
+    code = ("import importlib.metadata as m, json; print(json.dumps(sorted([d.name.lower()"
+            ".replace('_', '-'), d.version] for d in m.distributions())))")
+    python = json.loads(docker(
+        "exec", stack.container("controller-1"), "/opt/orchestry/bin/python", "-c", code))
+    for service, expected in (("controller-1", python), ("ingress", [])):
+        container = stack.container(service)
+        bill = json.loads(docker("exec", container, "cat", "/usr/share/orchestry/sbom.json"))
+        cyclonedx().validate(bill)
+        of = {kind: sorted([part["name"], part["version"]] for part in bill["components"]
+                           if part["purl"].startswith(f"pkg:{kind}/")) for kind in ("pypi", "deb")}
+        assert sorted([name.lower().replace("_", "-"), version]
+                      for name, version in of["pypi"]) == expected
+        listed = docker("exec", container, "dpkg-query", "-W", "-f",
+                        "${db:Status-Abbrev} ${Package} ${Version}\n")
+        rows = [line.split() for line in listed.splitlines()]
+        assert of["deb"] == sorted(row[1:] for row in rows if row[0] == "ii")
+        assert len(bill["components"]) == len(of["pypi"]) + len(of["deb"])
 
 
 def replicas(stack: Stack) -> set[str]:
@@ -242,7 +256,7 @@ def test_the_compose_file(stack: Stack, test_app_image: str) -> None:
         until("all healthy", stack.healthy, UP_S, 0.5)
     stack.cluster_id = stack.get("/cluster/status")[1]["cluster_id"]
     check_confined(stack)
-    check_bill(stack)
+    check_bills(stack)
     assert call("GET", f"{stack.api}/api/v1/apps")[0] == 401
     with Client([stack.api], token=stack.token) as client:
         with step("an app through the load balancer"):

@@ -252,3 +252,14 @@ def test_a_bad_share_is_refused(ingress: NginxIngress, share: object) -> None:
     with pytest.raises(IngressError, match=r"routes\[0\]\.shares\[0\]"):
         ingress._call("POST", "/table", body)
     assert ingress.state().version == 1
+
+
+def test_requests_that_find_no_replica_are_counted(
+    nginx: LocalNginx, ingress: NginxIngress
+) -> None:
+    """By app, and as no peer's."""
+    ingress.push(table(1, one_route()))
+    assert {ask(nginx.port, "shop.localhost").status for _ in range(3)} == {503}
+    found = ingress.stats()
+    assert dict(found.refused) == {"shop": 3}
+    assert found.peers == ()

@@ -143,7 +143,9 @@ def test_what_is_open_and_what_is_for_admins() -> None:
         ("POST", REGISTER), ("DELETE", "/api/v1/apps/<app_name>"),
         *(("POST", f"/api/v1/apps/<app_name>/{verb}") for verb in (
             "start", "stop", "scale", "health/check", "scaling/simulate", "rollback",
-            "restart", "pause", "resume", "promote")),
+            "restart", "pause", "resume", "promote", "run", "runs/<run_id>/cancel")),
+        *(("POST", f"/api/v1/jobs/<app_name>/{verb}") for verb in (
+            "trigger", "suspend", "resume")),
         ("PUT", "/api/v1/apps/<app_name>"), ("PUT", "/api/v1/apps/<app_name>/scaling"),
         ("PUT", "/api/v1/secrets/<secret_name>"), ("DELETE", "/api/v1/secrets/<secret_name>"),
         ("POST", "/api/v1/secrets/<secret_name>/rotate"),

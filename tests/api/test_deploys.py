@@ -227,6 +227,9 @@ def test_a_canary_is_promoted_step_by_step(running: tuple[Node, FlaskClient]) ->
     assert client.get(path).get_json()["canary"] == {
         "step": 1, "steps": 2, "weight": 10, "held_seconds": 15, "pause_seconds": 60,
         "waits_for": "time"}
+    text = client.get("/metrics").get_data(as_text=True)
+    assert 'orchestry_rollouts{app="shop",phase="running"} 1.0' in text
+    assert 'orchestry_rollout_weight_ratio{app="shop"} 0.1' in text
     assert client.post(f"{APP}/promote").status_code == 200
     found = client.get(path).get_json()["canary"]
     assert (found["step"], found["pause_seconds"], found["waits_for"]) == (2, 0, "replicas")

@@ -21,6 +21,8 @@ SDK = {
     "system_metrics", "cluster_status", "cluster_leader", "cluster_health", "check_health",
     "update_app", "list_revisions", "rollback_app", "restart_app", "pause_app", "resume_app",
     "promote_app", "list_deployments", "get_deployment",
+    "run_app", "list_runs", "get_run", "cancel_run",
+    "list_jobs", "get_job", "trigger_job", "suspend_job", "resume_job",
     "get_config", "update_config", "stream_logs", "stream_metrics", "stream_events",
 }
 """Methods of the SDKs with a call of their own: the operations carry the same names."""

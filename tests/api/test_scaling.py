@@ -306,6 +306,7 @@ def test_prometheus_text(node_client: tuple[Node, FlaskClient]) -> None:
     text = answer.get_data(as_text=True)
     for line in (
         'orchestry_app_replicas{app="shop",state="healthy"} 2.0',
+        "# TYPE orchestry_rollouts gauge",
         'orchestry_app_cpu_ratio{app="shop"} 0.2',
         'orchestry_app_response_seconds{app="shop",quantile="0.95"} 0.012',
         'orchestry_app_requests_total{app="shop"} 1000.0',

@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
+from api.here import EXTENSION
 from api.routes import volumes as routes
+from api.waiting import WAITERS_MAX
 from cluster.engine.base import Mount, RunRequest
 from cluster.engine.fake import FakeEngine
 from cluster.state.commands import (
@@ -170,6 +173,33 @@ def test_a_name_waits_for_the_volumes_that_leave_it(stored: tuple[Node, FlaskCli
     assert "being deleted" in str(node.submit(RemoveVolume(LEFT, "gone")).details)
     node.submit(FinishDelete("gone", node.log.state().apps["gone"].revision, 0))
     assert node.submit(RemoveVolume(LEFT, "gone")).rejected is None
+
+
+def test_looking_takes_a_place(
+    stored: tuple[Node, FlaskClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that counts sizes for long keeps no more threads than may wait."""
+    node, client = stored
+    assert isinstance(node.engine, FakeEngine)
+    inside, over = threading.Event(), threading.Event()
+    look = node.engine.volumes
+
+    def slow(cluster_id: str, *, sizes: bool = False) -> Any:
+        inside.set()
+        over.wait(30)
+        return look(cluster_id, sizes=sizes)
+
+    monkeypatch.setattr(node.engine, "volumes", slow)
+    waiting = client.application.extensions[EXTENSION].waiting
+    for _ in range(WAITERS_MAX - 1):
+        waiting._places.acquire()
+    asking = threading.Thread(target=lambda: client.get("/api/v1/volumes?sizes=true"))
+    asking.start()
+    assert inside.wait(30)
+    refused = client.application.test_client().get("/api/v1/apps/shop/volumes")
+    over.set()
+    asking.join()
+    assert (refused.status_code, refused.get_json()["code"]) == (503, "CLUSTER_NOT_READY")
 
 
 def test_who_may_see_and_remove() -> None:

@@ -32,6 +32,22 @@ def test_run_again_returns_the_running_replica(host: Host) -> None:
     assert len(host.engine.observe(host.cluster_id)) == 1
 
 
+def test_what_runs_once_is_returned_also_when_it_has_ended(host: Host) -> None:
+    """Where an ended replica is replaced; two runs of one app are two containers."""
+    order = replace(request_for(host), run=12, command=("/app", "once", "3", "0"))
+    first = host.engine.run(order)
+    assert (first.run, first.name) == (12, container_name(host.cluster_id, "web", 3, 0, 12))
+    other = host.engine.run(replace(order, run=13))
+    replica = host.engine.run(request_for(host))
+    assert len({first.id, other.id, replica.id}) == 3
+    until(lambda: all(one.phase == "exited" for one in host.engine.observe(host.cluster_id)
+                      if one.run))
+    again = host.engine.run(replace(order, epoch=9))
+    assert (again.id, again.phase) == (first.id, "exited")
+    seen = {one.id: one.run for one in host.engine.observe(host.cluster_id)}
+    assert seen == {first.id: 12, other.id: 13, replica.id: 0}
+
+
 def test_parallel_runs_of_one_identity_start_one_container(host: Host) -> None:
     """Eight threads that run the same replica all get the same running container."""
     with ThreadPoolExecutor(8) as pool:

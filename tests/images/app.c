@@ -10,11 +10,14 @@
  * GET /ws                WebSocket (RFC 6455): every message comes back
  * any path               ?delay=MS  ?cpu=MS of busy work  ?status=N  ?size=BYTES of body
  *
+ * Called as `app once CODE MS TEXT...` it prints each text on a line of its own, waits, and ends.
+ *
  * Environment: PORT (8080), SICK=1 (starts sick), START_DELAY_MS (before it listens),
  * TERM_DELAY_MS (goes on serving so long after SIGTERM), TERM_IGNORE=1,
  * FAILING=1 (500 for all but /health),
  * NEEDS=PATH (a file without which it ends with 9, before anything else),
- * BANNER_BYTES=N (first prints a line of N bytes and one that is no UTF-8).
+ * BANNER_BYTES=N (first prints a line of N bytes and one that is no UTF-8),
+ * EAT_MIB=N (takes so much memory at the start), EXIT_CODE=N (ends at the start).
  */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -37,6 +40,7 @@
 extern char **environ;
 static volatile int sick;
 static int failing;
+static char *volatile eaten;
 static char host[256];
 static char needed[4096];
 
@@ -329,20 +333,24 @@ static void *end_on_sigterm(void *arg)
     exit(0);
 }
 
-int main(void)
+static int once(int count, char **words)
 {
-    const char *needs = getenv("NEEDS");
-    if (needs) {
-        FILE *file = fopen(needs, "r");
-        if (!file)
-            exit(9);
-        needed[fread(needed, 1, sizeof needed - 1, file)] = 0;
-        fclose(file);
-    }
+    for (int i = 2; i < count; i++)
+        puts(words[i]);
+    sleep_ms(count > 1 ? atol(words[1]) : 0);
+    return atoi(words[0]);
+}
+
+int main(int count, char **words)
+{
+    FILE *needs = getenv("NEEDS") ? fopen(getenv("NEEDS"), "r") : NULL;
+    if (getenv("NEEDS") && !needs) exit(9);
+    if (needs) needed[fread(needed, 1, sizeof needed - 1, needs)] = 0;
     static sigset_t term;
     pthread_t thread;
     pthread_attr_t detached;
     setvbuf(stdout, NULL, _IOLBF, 0);
+    if (count > 2 && !strcmp(words[1], "once")) return once(count - 2, words + 2);
     gethostname(host, sizeof host - 1);
     sick = (int)env_number("SICK", 0);
     failing = (int)env_number("FAILING", 0);
@@ -357,13 +365,19 @@ int main(void)
     long banner = env_number("BANNER_BYTES", 0);
     for (long i = 0; i < banner; i++)
         putchar('x');
-    if (banner)
-        printf("\n\xff\xfe binary\n");
+    if (banner) printf("\n\xff\xfe binary\n");
     sleep_ms(env_number("START_DELAY_MS", 0));
+    for (long i = 0; i < env_number("EAT_MIB", 0); i++)
+        if ((eaten = malloc(1 << 20)))
+            memset(eaten, 1, 1 << 20);
+    if (getenv("EXIT_CODE")) {
+        fprintf(stderr, "ending as told, token %s\n", getenv("TOKEN") ? getenv("TOKEN") : "");
+        return (int)env_number("EXIT_CODE", 0);
+    }
 
     int on = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
-    struct sockaddr_in at = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)env_number("PORT", 8080))};
+    uint16_t port = htons((uint16_t)env_number("PORT", 8080));
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = port};
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (bind(listener, (struct sockaddr *)&at, sizeof at) || listen(listener, 1024)) {
         perror("listen");
@@ -373,14 +387,10 @@ int main(void)
     fprintf(stderr, "this line goes to stderr\n");
     for (;;) {
         int fd = accept(listener, NULL, NULL);
-        if (fd < 0) {
-            sleep_ms(10);
-            continue;
-        }
+        if (fd < 0) { sleep_ms(10); continue; }
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         struct conn *c = calloc(1, sizeof *c);
-        if (c)
-            c->fd = fd;
+        if (c) c->fd = fd;
         if (!c || pthread_create(&thread, &detached, converse, c)) {
             free(c);
             close(fd);

@@ -114,7 +114,7 @@ class FleetWorld(World):
             assert epoch >= self._epoch_of_pushes, f"stale push of epoch {epoch}"
             self._epoch_of_pushes = epoch
         self._pushes_seen = len(self.ingress.pushes)
-        slots = [(o.app, o.revision, o.slot) for o in self.ours() if o.phase == "running"]
+        slots = [(o.app, o.revision, o.slot, o.run) for o in self.ours() if o.phase == "running"]
         assert len(slots) == len(set(slots)), f"two containers in one slot: {sorted(slots)}"
         assert self.engine.exists(self.foreign), "a foreign container was touched"
 
@@ -163,7 +163,11 @@ class FleetWorld(World):
             (app.name, app.made_from, slot) for app in state.apps.values() if app.running
             for slot in range(1, app.replicas + 1)
         }
-        there = {(o.app, o.revision, o.slot): o for o in self.ours() if o.phase == "running"}
+        runs = [run.id for run in state.runs.values() if not run.is_over]
+        if runs:
+            return f"runs {runs}"
+        there = {(o.app, o.revision, o.slot): o for o in self.ours()
+                 if o.phase == "running" and not o.run}
         if set(there) != wanted or len(self.ours()) != len(there):
             return f"wanted {sorted(wanted)}, there {sorted(there)} of {len(self.ours())}"
         for app in state.apps.values():

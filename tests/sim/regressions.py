@@ -9,6 +9,9 @@ FOUND: dict[str, dict[int, str]] = {
     "test_rollouts": {},
     "test_volumes": {},
     "test_canaries": {},
+    "test_runs": {},
+    "test_restarts": {},
+    "test_jobs": {},
     "test_membership": {
         1013: "a follower refused a leader whose removal it had in its log, uncommitted",
         1583: "the same, after the entry was lost on the controller that proposed it",

@@ -15,9 +15,11 @@ from cluster.consensus.follower import Follower
 from cluster.consensus.journal import Journal
 from cluster.consensus.node import RaftNode
 from cluster.control import canaries
+from cluster.control.attempts import AttemptBook
 from cluster.control.gate import Verdict
 from cluster.control.lease_keeper import LeaseKeeper
 from cluster.control.loop import Turn
+from cluster.control.restarts import Restarts
 from cluster.control.rollouts import Rollouts
 from cluster.control.volumes import VolumeKeeper
 from cluster.engine.base import EngineError
@@ -28,6 +30,7 @@ from tests.sim import (
     test_fleet,
     test_membership,
     test_raft,
+    test_restarts,
     test_rollouts,
     test_volumes,
 )
@@ -146,6 +149,23 @@ def gate_without_numbers(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(canaries, "judge", lambda *found: Verdict("passed"))
 
 
+def counts_end_with_the_leader(patch: pytest.MonkeyPatch) -> None:
+    """The next leader knows nothing of what failed before it."""
+    patch.setattr(AttemptBook, "take_over", lambda self, app: None)
+
+
+def ends_count_at_every_look(patch: pytest.MonkeyPatch) -> None:
+    """That an end was counted is not looked at."""
+    restarts = Restarts._app
+
+    def broken(self: Restarts, turn: Turn, app: App, ended: Any) -> None:
+        patch.setattr(self._fleet.attempts, "knows", lambda container: False)
+        restarts(self, turn, app, ended)
+        patch.setattr(self._fleet.attempts, "knows", lambda container: True)
+
+    patch.setattr(Restarts, "_app", broken)
+
+
 def vote_after_a_crash(seed: int) -> None:
     """A voter that crashed does not vote again in the same term."""
     with World(seed) as world:
@@ -214,6 +234,8 @@ MUTATIONS: list[tuple[Patch, Callable[[int], None], range]] = [
     (volumes_go_with_containers, test_volumes.walk, range(10)),
     (volumes_removed_before_they_are_named, test_volumes.walk, range(20)),
     (gate_without_numbers, test_canaries.unmeasured, range(1)),
+    (counts_end_with_the_leader, test_restarts.walk, range(10)),
+    (ends_count_at_every_look, test_restarts.walk, range(10)),
 ]
 
 

@@ -7,7 +7,17 @@ from typing import Any
 from hypothesis import strategies as st
 
 from cluster.state import commands as c
-from cluster.state.model import App, Canary, Replica, Secret, SecretVersion, Token
+from cluster.state.exits import Attempts, Exit
+from cluster.state.model import (
+    App,
+    Canary,
+    Measured,
+    Receipt,
+    Replica,
+    Secret,
+    SecretVersion,
+    Token,
+)
 from cluster.state.step import REPLICAS_MAX
 from orchestry.access import ROLES
 
@@ -75,6 +85,10 @@ COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
         notes=st.lists(_TEXTS, max_size=2).map(tuple),
         canary=st.none() | st.builds(
             Canary, step=_COUNTS, template=st.integers(0, 8), weight=st.integers(0, 100))),
+    c.KeepReceipt: st.builds(
+        c.KeepReceipt, app=_APPS, id=st.integers(1, 8), receipt=st.builds(
+            Receipt, before=st.none() | st.builds(
+                Measured, st.just(60.0), requests=_COUNTS, failed=_COUNTS))),
     c.EndRollout: st.builds(
         c.EndRollout, app=_APPS, id=st.integers(1, 8), reason=_TEXTS,
         outcome=st.sampled_from(["done", "failed", "overdue"]), roll_back=st.booleans(),
@@ -101,6 +115,12 @@ COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
     c.ReportApp: st.builds(
         c.ReportApp, app=_APPS, revision=st.integers(1, 8), problem=_TEXTS,
         replicas=st.lists(_REPLICAS, max_size=3).map(tuple),
+        attempts=st.lists(st.builds(
+            Attempts, revision=st.integers(1, 8), slot=_COUNTS, failures=_COUNTS,
+            oom_kills=_COUNTS, recent_ms=st.lists(_TIMES, max_size=2).map(tuple),
+            over=st.sampled_from(["", "finished", "failed"]), last=st.none() | st.builds(
+                Exit, container=_TEXTS, reason=st.just("exited"), at_ms=_TIMES,
+                exit_code=st.none() | _COUNTS)), max_size=3).map(tuple),
     ),
     c.RecordEvent: st.builds(c.RecordEvent, app=_APPS, message=_TEXTS, details=_DETAILS),
     c.AnnounceController: st.builds(c.AnnounceController, id=st.sampled_from(["n1", "n2"])),
@@ -129,6 +149,23 @@ COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
         fields=st.just(("value",)), sealed=_TEXTS),
     c.DeleteSecret: st.builds(
         c.DeleteSecret, name=st.sampled_from(["s1", "s2"]), force=st.booleans()),
+    c.RequestRun: st.builds(
+        c.RequestRun, app=_APPS, command=st.just(("true",)), timeout_s=_COUNTS),
+    c.CancelRun: st.builds(c.CancelRun, app=_APPS, id=st.integers(1, 25)),
+    c.PrepareRevision: st.builds(
+        c.PrepareRevision, app=_APPS, revision=st.integers(1, 25), timeout_s=_COUNTS),
+    c.StepRun: st.builds(
+        c.StepRun, id=st.integers(1, 25), container_id=_TEXTS, container_name=_TEXTS,
+        started_at_ms=_TIMES, timed_out=st.booleans()),
+    c.EndRun: st.builds(
+        c.EndRun, id=st.integers(1, 25), reason=_TEXTS, exit_code=st.none() | _COUNTS,
+        outcome=st.sampled_from(["succeeded", "failed", "timed_out", "cancelled", "lost"]),
+        lines=st.lists(_TEXTS, max_size=2).map(tuple)),
+    c.FireJob: st.builds(
+        c.FireJob, app=_APPS, revision=st.integers(1, 25), due_ms=_TIMES, timeout_s=_COUNTS,
+        policy=st.sampled_from(["Allow", "Forbid", "Replace"]), retries=_COUNTS),
+    c.TriggerJob: st.builds(c.TriggerJob, app=_APPS, timeout_s=_COUNTS, retries=_COUNTS),
+    c.SuspendJob: st.builds(c.SuspendJob, app=_APPS, suspended=st.booleans()),
     c.ResealSecret: st.builds(
         c.ResealSecret, name=st.sampled_from(["s1", "s2"]), changed=st.integers(1, 25),
         key_id=_TEXTS,

@@ -27,6 +27,10 @@ DEPLOYMENT = {
     "id": 9, "app_name": "web", "kind": "update", "phase": "done", "revision": 9,
     "previous_revision": 7, "started_at": None, "changed_at": "2026-01-01T00:00:02Z",
     "ended_at": "2026-01-01T00:00:02Z", "wanted": 3, "available": 1, "reason": None, "canary": None,
+    "receipt": {
+        "before": {"seconds": 60.0, "requests": 900, "failed": 0, "retried": 0, "p95_ms": 12.5},
+        "during": {"seconds": 30.0, "requests": 450, "failed": 1, "retried": 2, "p95_ms": 14.0},
+        "after": None, "complete": False},
     "steps": [{"timestamp": "2026-01-01T00:00:01Z", "message": "web-1 starts"}]}
 ANSWERS: dict[tuple[str, str], Any] = {
     ("POST", "/api/v1/apps/register"): {"message": "m", "app_name": "web", "status": "registered"},

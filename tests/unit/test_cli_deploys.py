@@ -22,8 +22,8 @@ web: to be updated
   keep web-2
 """
 DEPLOYS = """\
-DEPLOYMENT  KIND    PHASE    AVAILABLE  STARTED  REASON
-9           update  running  1/3        -        -
+DEPLOYMENT  KIND    PHASE    AVAILABLE  STARTED  REQUESTS  FAILED  RETRIED  P95 MS     REASON
+9           update  running  1/3        -        450       1       2        12.5/14/-  -
 2026-01-01T00:00:01Z  web-1 starts
 """
 COMMANDS: list[tuple[list[str], str]] = [
@@ -73,7 +73,9 @@ def test_apply_shows_the_plan_and_does_it(
     """The plan is progress, what was done the result."""
     assert run(monkeypatch, DEPLOYMENT, "apply", file, "--wait") == 0
     printed = capsys.readouterr()
-    assert printed.out == "web: updated, revision 9\n"
+    assert printed.out == (
+        "web: updated, revision 9\n"
+        "web: 450 requests meanwhile, 1 failed, 2 retried; p95 14 ms, before 12.5 ms\n")
     assert printed.err == PLAN + "web: 1/3 new replicas, done (web-1 starts)\n"
 
 

@@ -19,7 +19,8 @@ CONTRACT = (
     "cluster_leader", "cluster_health", "update_app", "list_revisions", "rollback_app",
     "restart_app", "pause_app", "resume_app", "promote_app", "list_deployments",
     "get_deployment", "set_secret", "list_secrets", "get_secret", "delete_secret",
-    "rotate_secret", "list_volumes", "remove_volume",
+    "rotate_secret", "list_volumes", "remove_volume", "run_app", "list_runs", "get_run",
+    "cancel_run", "list_jobs", "get_job", "trigger_job", "suspend_job", "resume_job",
     "set_registry_login", "list_registries", "delete_registry_login",
     "rotate_registry_login",
 )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.control.plan import Start, Stop, plan, request, restart_delay_s
+from cluster.control.plan import Start, Stop, plan, request
 from cluster.engine.base import Container
 from cluster.state.model import App
 from orchestry.spec.model import AppSpec, EnvVar, Port, SecretFile, Termination, Volume
@@ -116,9 +116,10 @@ def test_plan_converges(
     assert sorted(there) == [(slot, 5) for slot in range(1, wanted + 1)]
 
 
-def test_delays_double_from_one_second_to_sixty() -> None:
-    """The first failure is repaired at once."""
-    assert [restart_delay_s(n) for n in range(1, 10)] == [0, 1, 2, 4, 8, 16, 32, 60, 60]
+def test_a_replica_that_is_over_is_not_started_again_without_its_container() -> None:
+    """Somebody removed the container of a replica that had finished."""
+    assert plan(APP, SPEC, [box(1)], over={(5, 2)}) == ()
+    assert plan(APP, SPEC, [box(1)], over={(4, 2)}) == (Start(2),)
 
 
 def test_request_resolves_what_the_cluster_knows() -> None:

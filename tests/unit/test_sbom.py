@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cluster.ingress.image import context
+from tests.schemas import cyclonedx
+
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / "tools" / "sbom.py"
 DIGEST = "0" * 64
@@ -22,9 +25,29 @@ Annotated_Types==0.8.0 ; python_version >= '3.0' \\
 """
 
 
-def bill(*files: Path) -> str:
+STATUS = """\
+Package: libstdc++6
+Status: install ok installed
+Architecture: amd64
+Version: 12.2.0-14+deb12u1
+Description: GNU Standard C++ Library v3
+ Version: this is none
+
+Package: gone
+Status: deinstall ok config-files
+Architecture: amd64
+Version: 1:2.3
+
+Package: libpq5
+Status: install ok installed
+Architecture: amd64
+Version: 1:15.13-0+deb12u1
+"""
+
+
+def bill(*arguments: Path | str) -> str:
     """What the tool prints."""
-    return subprocess.run([sys.executable, str(TOOL), *map(str, files)], check=True,
+    return subprocess.run([sys.executable, str(TOOL), *map(str, arguments)], check=True,
                           capture_output=True, text=True, timeout=30).stdout
 
 
@@ -49,3 +72,44 @@ def test_the_projects_own_pins_are_all_told() -> None:
     assert names <= pinned
     assert pinned - names <= {"pywin32", "async-timeout", "cffi", "pycparser", "colorama"}
     assert {"flask", "psycopg2", "pysyncobj"} <= names
+
+
+def test_debians_packages_are_told_where_they_are_given(tmp_path: Path) -> None:
+    """What is installed, by its package URL; the whole is as CycloneDX wants it."""
+    pins, status, release = (tmp_path / name for name in ("pins.txt", "status", "os-release"))
+    pins.write_text(PINS)
+    status.write_text(STATUS)
+    release.write_text('NAME="Debian"\nID=debian\nVERSION_ID="12"\n')
+    found = json.loads(bill(pins, "--debian", status, release))
+    cyclonedx().validate(found)
+    assert [part["purl"] for part in found["components"]][:2] == [
+        "pkg:deb/debian/libpq5@1:15.13-0%2Bdeb12u1?arch=amd64&distro=debian-12",
+        "pkg:deb/debian/libstdc%2B%2B6@12.2.0-14%2Bdeb12u1?arch=amd64&distro=debian-12"]
+    assert [part["version"] for part in found["components"]][:2] == [
+        "1:15.13-0+deb12u1", "12.2.0-14+deb12u1"]
+    assert len(found["components"]) == 4
+
+
+def test_the_ingress_tells_its_packages_the_same_way(tmp_path: Path) -> None:
+    """Its image has no Python: the shell of its Dockerfile, on this machine's packages."""
+    text = context("base")["Dockerfile"].decode().replace("\\\n", "")
+    line = next(line for line in text.splitlines() if "dpkg-query" in line)
+    command = line[line.index("{ printf"):line.index(">/usr/share/orchestry/sbom.json")]
+    told = subprocess.run(
+        ["sh", "-euc", f". /etc/os-release; {command}"], check=True, capture_output=True,
+        text=True, timeout=30).stdout
+    found = json.loads(told)
+    cyclonedx().validate(found)
+    (tmp_path / "pins.txt").write_text("")
+    same = json.loads(bill(
+        tmp_path / "pins.txt", "--debian", "/var/lib/dpkg/status", "/etc/os-release"))
+    assert sorted(found["components"], key=lambda part: str(part["purl"])) == same["components"]
+
+
+def test_the_schema_is_one_that_refuses(tmp_path: Path) -> None:
+    """The check can fail."""
+    (tmp_path / "pins.txt").write_text(PINS)
+    found = json.loads(bill(tmp_path / "pins.txt"))
+    assert cyclonedx().is_valid(found)
+    del found["components"][0]["name"]
+    assert not cyclonedx().is_valid(found)

@@ -248,6 +248,7 @@ DOCUMENTS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
                                            "maxUnavailable": 1},
             {"strategy": "canary", "steps": [{"weight": 5, "pauseSeconds": 0}]},
             {"strategy": "canary", "steps": [{"weight": 5}], "gate": {"minRequests": 9}},
+            {"pre": {"command": ["migrate"]}}, {"pre": {"command": ["a"], "timeoutSeconds": 9}},
         ]),
     },
 )

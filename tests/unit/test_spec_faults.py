@@ -223,6 +223,8 @@ _BAD: list[tuple[str, list[Any], str]] = [
     ("deploy.maxSurge", [-1, "25%", 0], ""),
     ("deploy.progressDeadlineSeconds", [0], ""),
     ("deploy.autoRollback", ["yes", 1], ""),
+    ("deploy.pre.command", [["a\0"]], "[0]"),
+    ("deploy.pre", [{"command": ["x"], "timeoutSeconds": 0}], ".timeoutSeconds"),
 ]
 
 
@@ -389,8 +391,7 @@ def test_any_value_anywhere_is_read_or_refused(values: dict[str, object]) -> Non
     try:
         assert parse_app(document).name
     except SpecError as error:
-        named = error.problems
-        assert all(problem.message for problem in named)
+        assert all(problem.message for problem in error.problems)  # noqa: PT017 - either way is right
 
 
 @given(_JSON)

@@ -6,6 +6,7 @@ import hashlib
 import io
 import tarfile
 from importlib import resources
+from pathlib import PurePosixPath
 
 from cluster.ingress import lua
 from cluster.ingress.nginx import IngressConfig, render
@@ -34,10 +35,11 @@ def context(base: str = "") -> dict[str, bytes]:
     )
     if base:
         dockerfile = f"FROM {base}\n{dockerfile.partition(_COMMON)[2]}"
-    files = {"Dockerfile": dockerfile, "nginx.conf": render(config)}
-    files["api.conf"] = api = (resources.files(__name__) / "api.conf").read_text()
-    files["api-tls.conf"] = with_tls(api)
-    files |= {f"lua/{path}": text for path, text in lua.sources().items()}
+    root = f"root{_HOME}"
+    api = (resources.files(__name__) / "api.conf").read_text()
+    files = {"Dockerfile": dockerfile, f"{root}/nginx.conf": render(config),
+             f"{root}/api.conf": api, f"{root}/api-tls.conf": with_tls(api)}
+    files |= {f"{root}/lua/{path}": text for path, text in lua.sources().items()}
     return {path: text.encode() for path, text in files.items()}
 
 
@@ -103,6 +105,12 @@ def archive(files: dict[str, bytes]) -> bytes:
     """The files as a tar archive for `docker build -`; the same for the same files."""
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as tar:
+        # Folders that nobody names get the time at which they are unpacked.
+        folders = {str(parent) for path in files for parent in PurePosixPath(path).parents}
+        for folder in sorted(folders - {"."}):
+            entry = tarfile.TarInfo(folder)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(entry)
         for path, content in sorted(files.items()):
             entry = tarfile.TarInfo(path)
             entry.size, entry.mode = len(content), 0o644

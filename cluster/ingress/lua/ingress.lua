@@ -104,9 +104,10 @@ function M.access()
         return answer.refuse(404)
     elseif #route.peers == 0 then
         if not route.wakes then
+            stats.refused(route.app)
             return answer.refuse(503)
         end
-        route = waiting.wait(route, host, uri)
+        route = waiting.wait(route, host, uri, stats.refused)
     end
     var.peers = begin(var, route, host, uri)
 end

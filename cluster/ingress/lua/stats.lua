@@ -53,6 +53,14 @@ function M.record(peer, status, bytes, latency_s)
     end
 end
 
+-- A request that found no replica: told like those of a peer of this name.
+function M.refused(app)
+    local key = app .. "|-"
+    known:set(key, ngx.time())
+    counters:incr("u|" .. key, 1, 0)
+    counters:incr("e|" .. key, 1, 0)
+end
+
 local function flush_peer(peer)
     for bucket, count in pairs(peer.counts) do
         counters:incr(bucket_key(peer, bucket), count, 0)

@@ -64,10 +64,11 @@ local function peered(host, uri, deadline_s)
     end
 end
 
--- The route once it has a peer; otherwise the request is answered.
-function M.wait(route, host, uri)
+-- The route once it has a peer; otherwise the request is answered, and `refused` told.
+function M.wait(route, host, uri, refused)
     local app = route.app
     if sum(app) >= MAX_OF_APP or sum("") >= MAX_IN_ALL then
+        refused(app)
         return answer.refuse(503)
     end
     count(app, 1)
@@ -76,6 +77,7 @@ function M.wait(route, host, uri)
     if not ok then
         error(found)
     elseif not found then
+        refused(app)
         return answer.refuse(status)
     end
     return found

@@ -12,12 +12,20 @@ import click
 from click.exceptions import Exit
 
 from orchestry.cli import INTERRUPTED
+from orchestry.cli.commands.deploy_text import (
+    RECEIPT_COLUMNS,
+    canary_text,
+    receipt_cells,
+    receipt_text,
+)
 from orchestry.cli.commands.files import each, files_argument
 from orchestry.cli.output import age, printable
 from orchestry.cli.session import Command, CommandError, Session, app_argument
 from orchestry.cli.waiting import POLL_PERIOD_S, display, pause_s, problem, pulled
 
 WAIT_S = 600
+RECEIPT_S = 2.0
+"""How long after its end the measurements of a deployment may come."""
 TIMED_OUT = 5
 VALUE_CHARACTERS_MAX = 60
 DIGEST_CHARACTERS = len("sha256:") + 12
@@ -54,7 +62,7 @@ def apply(
         if not session.out.as_json:
             session.out.result(f"{name}: {answer['status']}, revision {answer['revision']}")
         if wait and answer.get("deployment"):
-            answer["outcome"] = follow(session, name, answer["deployment"], timeout)
+            _follow(session, answer, timeout)
         return answer
 
     return each(session, file, work)
@@ -70,9 +78,10 @@ def deploys(session: Session, *, name: str) -> None:
         return
     found = answer["deployments"]
     session.out.table(
-        ("DEPLOYMENT", "KIND", "PHASE", "AVAILABLE", "STARTED", "REASON"),
+        ("DEPLOYMENT", "KIND", "PHASE", "AVAILABLE", "STARTED", *RECEIPT_COLUMNS, "REASON"),
         [(one["id"], one["kind"], one["phase"], f"{one['available']}/{one['wanted']}",
-          age(one["started_at"]), one["reason"] or "-") for one in found])
+          age(one["started_at"]), *receipt_cells(one.get("receipt")), one["reason"] or "-")
+         for one in found])
     if found and found[0]["ended_at"] is None:
         if found[0].get("canary"):
             session.out.result(f"{name}{canary_text(found[0]['canary'])}")
@@ -164,9 +173,25 @@ def _done(
     if not session.out.as_json:
         session.out.result(f"{name}: {said}, revision {answer['revision']}")
     if wait:
-        answer["outcome"] = follow(session, name, answer["deployment"], timeout_s)
+        _follow(session, answer, timeout_s)
     if session.out.as_json:
         session.out.document(answer)
+
+
+def _follow(session: Session, answer: dict[str, Any], timeout_s: int) -> None:
+    """Wait for the deployment of an answer; its outcome and receipt are added to that."""
+    name, deployment = answer["app_name"], answer["deployment"]
+    answer["outcome"] = follow(session, name, deployment, timeout_s)
+    until_s = time.monotonic() + RECEIPT_S
+    while True:
+        shown = session.client.get_deployment(name, deployment)
+        found = shown.get("receipt")
+        if (found and found["during"]) or "receipt" not in shown or time.monotonic() > until_s:
+            break
+        time.sleep(POLL_PERIOD_S)
+    answer["receipt"] = found
+    if not session.out.as_json and found and found["during"]:
+        session.out.result(f"{name}: {receipt_text(found)}")
 
 
 def follow(session: Session, name: str, deployment: int, timeout_s: int) -> str:
@@ -220,16 +245,6 @@ def describe(deployment: Mapping[str, Any], name: str, columns: int = 0) -> str:
     image = problem(deployment) or pulled(deployment)
     told = ([image] if image else []) or waits or [step["message"] for step in last]
     return printable(f"{line} ({'; '.join(told)})" if told else line)
-
-
-def canary_text(canary: Mapping[str, Any] | None) -> str:
-    """How far a canary is, for the end of a line; "" without one."""
-    if canary is None:
-        return ""
-    if canary["step"] > canary["steps"]:
-        return ", all steps are over"
-    waits = f", waits for {canary['waits_for']}" if canary["waits_for"] else ""
-    return f", step {canary['step']} of {canary['steps']}: {canary['weight']} %{waits}"
 
 
 def plan_lines(answer: Mapping[str, Any]) -> list[str]:

@@ -130,11 +130,29 @@ def _view(answer: dict[str, Any]) -> RenderableType:
     if containers:
         parts += ["", table(
             ["CONTAINER", "STATUS", "HEALTH", "ADDRESS", "AGE"],
-            [[part.get("name", "-"), part.get("status", "-"), part.get("health", "-"),
+            [[part.get("name", "-"), part.get("state") or part.get("status", "-"),
+              part.get("health", "-"),
               f"{part['ip']}:{part.get('port', '-')}" if part.get("ip") else "-",
               age(part.get("started_at"))] for part in containers],
         )]
+    failed = (answer.get("restarts") or {}).get("replicas")
+    if failed:
+        parts += ["", table(
+            ["REPLICA", "FAILURES", "OOM KILLS", "LAST EXIT", "WHEN", "NEXT ATTEMPT"],
+            [_failed_row(one) for one in failed])]
     return Group(*parts)
+
+
+def _failed_row(one: dict[str, Any]) -> list[object]:
+    how = one.get("last_exit") or {}
+    code, due = how.get("exit_code"), one.get("next_attempt_at")
+    words = [str(how.get("reason", "-")).replace("_", " ")]
+    words += [f"code {code}"] if code is not None else []
+    words += [str(how["signal"])] if how.get("signal") else []
+    return [
+        one["name"], one["failures"], one["oom_kills"], ", ".join(words), age(how.get("at")),
+        one.get("over") or (due if due else "-"),
+    ]
 
 
 def _apps_table(answer: dict[str, Any]) -> RenderableType:

@@ -16,6 +16,7 @@ const GRACE_MAX_S = 300;
 const STOP_MARGIN_S = 30;
 const HEALTH_CHECK_MAX_S = 60;
 const REMOVE_MAX_S = 30;
+const SIZES_MAX_S = 60;
 const VISIBLE_ASCII = /^[\x21-\x7e]+$/;
 const DEGRADED = [503];
 
@@ -166,6 +167,28 @@ class Orchestry {
     return this.#read(app(appName, `/deployments/${Number(deployment)}`));
   }
 
+  // Runs and jobs: the calls of these names in the Python client
+
+  async runApp(appName, command, { timeout, idempotencyKey: key } = {}) {
+    return this.#write('POST', app(appName, '/run'), { command, timeout_s: timeout }, { key });
+  }
+  async listRuns(appName) { return this.#read(app(appName, '/runs')); }
+  async getRun(appName, run) { return this.#read(app(appName, `/runs/${Number(run)}`)); }
+  async cancelRun(appName, run, { idempotencyKey: key } = {}) {
+    return this.#write('POST', app(appName, `/runs/${Number(run)}/cancel`), undefined, { key });
+  }
+  async listJobs() { return this.#read('/api/v1/jobs'); }
+  async getJob(name) { return this.#read(job(name)); }
+  async triggerJob(name, { idempotencyKey: key } = {}) {
+    return this.#write('POST', job(name, '/trigger'), undefined, { key });
+  }
+  async suspendJob(name, { idempotencyKey: key } = {}) {
+    return this.#write('POST', job(name, '/suspend'), undefined, { key });
+  }
+  async resumeJob(name, { idempotencyKey: key } = {}) {
+    return this.#write('POST', job(name, '/resume'), undefined, { key });
+  }
+
   // Measurements, events, logs
 
   /** Current measurements and the last `history` points, means over `interval` if given. */
@@ -296,7 +319,7 @@ class Orchestry {
   /** All volumes, also those of deleted apps, or those of one app; `sizes` may take long. */
   async listVolumes({ app: name, sizes } = {}) {
     const path = name === undefined ? '/api/v1/volumes' : app(name, '/volumes');
-    return this.#read(path, { sizes });
+    return this.#read(path, { sizes }, [], undefined, sizes ? SIZES_MAX_S : 0);
   }
 
   /** Remove a volume that a deleted app left behind, with all that is in it. */
@@ -342,10 +365,9 @@ class Orchestry {
     return this.#read('/cluster/health', {}, DEGRADED);
   }
 
-  #read(path, query = {}, bodyStatuses = [], signal = undefined) {
+  #read(path, query = {}, bodyStatuses = [], signal = undefined, waitS = 0) {
     return this.#transport.send({
-      method: 'GET', path, query, bodyStatuses, signal, budgetS: this.#timeoutS,
-      readTimeoutS: Math.min(READ_TIMEOUT_S, this.#timeoutS),
+      method: 'GET', path, query, bodyStatuses, signal, ...this.#limits(waitS),
     });
   }
 
@@ -353,14 +375,24 @@ class Orchestry {
     if (!Number.isFinite(waitS)) throw invalid('timeout', 'must be a number of seconds');
     return this.#transport.send({
       method, path, query, key, body: body === undefined ? undefined : encoded(body),
+      ...this.#limits(waitS),
+    });
+  }
+
+  #limits(waitS) {
+    return {
       budgetS: waitS ? waitS + Math.max(this.#timeoutS, WAIT_MARGIN_S) : this.#timeoutS,
       readTimeoutS: waitS ? waitS + WAIT_MARGIN_S : Math.min(READ_TIMEOUT_S, this.#timeoutS),
-    });
+    };
   }
 }
 
 function app(name, rest = '') {
   return `/api/v1/apps/${part(name, 'app_name', 'give the name of an app')}${rest}`;
+}
+
+function job(name, rest = '') {
+  return `/api/v1/jobs/${part(name, 'app_name', 'give the name of a job')}${rest}`;
 }
 
 function secret(name, rest = '') {

@@ -7,6 +7,15 @@ export interface CanaryAt {
   held_seconds: number; pause_seconds: number;
   waits_for: 'replicas' | 'time' | 'promotion' | 'measurements' | null;
 }
+/** Requests at the ingresses; null where it is not known. */
+export interface Measured {
+  seconds: number; requests: number; failed: number;
+  retried: number | null; p95_ms: number | null;
+}
+/** What users saw; null is what could not be measured. */
+export interface Receipt {
+  before: Measured | null; during: Measured | null; after: Measured | null; complete: boolean;
+}
 export interface Deployment {
   id: number;
   app_name: string;
@@ -17,6 +26,7 @@ export interface Deployment {
   wanted: number; available: number;
   reason: string | null;
   canary: CanaryAt | null;
+  receipt: Receipt | null;
   steps: { timestamp: string; message: string }[];
 }
 export interface DeploymentDetail extends Deployment {

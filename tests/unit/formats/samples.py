@@ -19,7 +19,7 @@ from cluster.state import codec, levels
 from cluster.state import commands as c
 from cluster.state.machine import apply
 from cluster.state.memory import Memory, Outcome
-from cluster.state.model import Canary, ClusterState, Token
+from cluster.state.model import Canary, ClusterState, Receipt, Token
 from cluster.state.outcome import Applied
 from orchestry.errors import Code
 
@@ -109,6 +109,7 @@ LOG: tuple[tuple[c.Command, dict[str, Any]], ...] = (
     (c.StepRollout("shop", 22, 0, (1,), ((7, 1), (7, 2), (7, 3)), 0, 3, ("why",),
                    Canary(0, 22, 10, 5, "time")), {"epoch": 1}),
     (c.SteerRollout("shop", "promote"), {}),
+    (c.KeepReceipt("shop", 22, sample(Receipt)), {"epoch": 1}),
     (c.EndRollout("shop", 22, "failed", "why", ("line",), roll_back=True, step=2),
      {"epoch": 1}),
     (c.RollBackApp("shop", 7), {}),

@@ -1,0 +1,43 @@
+"""pre: whether an app's replicas wait for the run that prepares their revision; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from cluster.state.model import App, Run
+from orchestry.spec.model import AppSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Why no replica of the present template may start yet.
+
+    `due`: the run is to be begun; `failed` has the reason, and the last lines that it wrote.
+    """
+
+    phase: Literal["due", "under way", "failed"]
+    reason: str = ""
+    lines: tuple[str, ...] = ()
+
+
+def held(app: App, spec: AppSpec, runs: Mapping[str, Run]) -> Held | None:
+    """None when its replicas may start.
+
+    An app whose replicas were healthy already, and that no rollout replaces, was given the
+    command afterwards: it is for the next revision.
+    """
+    if spec.deploy.pre is None or app.prepared == app.made_from:
+        return None
+    if not app.running or app.deleting or (app.rollout is None and app.reached):
+        return None
+    if not app.pre:
+        return Held("due")
+    run = runs.get(str(app.pre))
+    if run is None:
+        return Held("failed", f"its pre-deploy job (run {app.pre}) is not known any more")
+    if not run.is_over:
+        return Held("under way")
+    why = run.reason or run.phase.replace("_", " ")
+    return Held("failed", f"its pre-deploy job (run {run.id}) failed: {why}", run.lines)
