@@ -13,18 +13,18 @@ from cluster.state.exits import Attempts, Exit, ExitReason
 from cluster.state.replicas import name_of_slot
 from orchestry.spec.model import AppSpec
 
-DELAY_MAX_S = 300.0
+DELAY_MAX_S = 60.0
 JITTER = 0.2
 LOOP_FAILURES = 5
 LOOP_WINDOW_S = 300.0
-RESET_S = 600.0
+RESET_S = 60.0
 """A replica that was up for so long starts anew: what failed before does not count any more."""
 
 
 def restart_delay_s(in_a_row: int, seed: str) -> float:
     """Seconds before the next start after so many failures in a row.
 
-    The first is repaired at once; then about 1 s, doubling to 300 s. Up to a fifth more or less,
+    The first is repaired at once; then about 1 s, doubling to 60 s. Up to a fifth more or less,
     which follows from `seed`, so that slots that failed together do not come back together.
     """
     if in_a_row <= 1:

@@ -17,7 +17,7 @@ from tests.sim.fleet_world import FleetWorld, update
 from tests.sim.regressions import seeds
 from tests.sim.test_rollouts import Watch, begin, disturb, image, repair
 
-SEEDS = int(os.environ.get("SEEDS", "40"))
+SEEDS = int(os.environ.get("SEEDS", "10"))
 STEPS = [{"weight": 10, "pauseSeconds": 3}, {"weight": 50, "pauseSeconds": 2}]
 GATE = {"minRequests": 20}
 REPLICAS = 4

@@ -11,7 +11,7 @@ from cluster.state import commands as c
 from tests.sim.fleet_world import FleetWorld, disturb_controllers, document, update
 from tests.sim.regressions import seeds
 
-SEEDS = int(os.environ.get("SEEDS", "200"))
+SEEDS = int(os.environ.get("SEEDS", "50"))
 APPS = ("shop", "blog", "mail")
 ROUNDS = 5
 HEAL_S = 40.0

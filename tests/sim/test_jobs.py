@@ -16,7 +16,7 @@ from tests.sim.fleet_world import FleetWorld, disturb_controllers
 from tests.sim.regressions import seeds
 from tests.sim.test_runs import containers_made, runs, settle, state
 
-SEEDS = int(os.environ.get("SEEDS", "30"))
+SEEDS = int(os.environ.get("SEEDS", "6"))
 MINUTE_MS = 60_000
 
 

@@ -12,7 +12,7 @@ from tests.sim.regressions import seeds
 from tests.sim.test_raft import check_acknowledged, one_fault, register, write_for
 from tests.sim.world import World
 
-SEEDS = int(os.environ.get("SEEDS", "100"))
+SEEDS = int(os.environ.get("SEEDS", "40"))
 STEPS = 10
 RATE_OFF = 0.01
 

@@ -12,7 +12,7 @@ from tests.sim.regressions import seeds
 from tests.sim.world import World
 
 STEPS = 8
-SEEDS = int(os.environ.get("SEEDS", "200"))
+SEEDS = int(os.environ.get("SEEDS", "80"))
 RATE_OFF = 0.01
 
 

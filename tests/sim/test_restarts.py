@@ -14,7 +14,7 @@ from cluster.state import commands as c
 from tests.sim.fleet_world import FleetWorld, disturb_controllers, document
 from tests.sim.regressions import seeds
 
-SEEDS = int(os.environ.get("SEEDS", "20"))
+SEEDS = int(os.environ.get("SEEDS", "6"))
 APPS = ("crash", "done", "once")
 LEADERS = 4
 """So often one dies; a report that was on its way then is lost, and that end counts late."""

@@ -18,7 +18,7 @@ from cluster.state.template import key_of
 from tests.sim.fleet_world import FleetWorld, disturb_controllers, document, update
 from tests.sim.regressions import seeds
 
-SEEDS = int(os.environ.get("SEEDS", "40"))
+SEEDS = int(os.environ.get("SEEDS", "14"))
 SETTLE_S = 90.0
 WISHES = 3
 STRATEGIES: tuple[tuple[int, int], ...] = ((1, 0), (1, 0), (2, 0), (0, 1), (2, 1))

@@ -19,7 +19,7 @@ from tests.sim.fleet_world import FleetWorld, disturb_controllers, document, upd
 from tests.sim.regressions import seeds
 from tests.sim.test_images import slow_pulls
 
-SEEDS = int(os.environ.get("SEEDS", "60"))
+SEEDS = int(os.environ.get("SEEDS", "14"))
 LINGER_S = 2.0
 """Shorter than it is, for the sake of time."""
 PRE = {"command": ["migrate"], "timeoutSeconds": 5}

@@ -14,7 +14,7 @@ from tests.sim.fleet_world import FleetWorld, document, update
 from tests.sim.regressions import seeds
 from tests.sim.test_fleet import disturb, repair
 
-SEEDS = int(os.environ.get("SEEDS", "40"))
+SEEDS = int(os.environ.get("SEEDS", "8"))
 APPS = ("shop", "blog")
 ROUNDS = 6
 HEAL_S = 40.0

@@ -32,12 +32,12 @@ def fail(slot: Attempts, *at_s: float, up_s: float = 0.0) -> Attempts:
     return slot
 
 
-def test_delays_double_from_one_second_to_five_minutes_within_a_fifth() -> None:
+def test_delays_double_from_one_second_to_one_minute_within_a_fifth() -> None:
     """The first failure is repaired at once; the share of chance is the same each time."""
     found = [restart_delay_s(number, "shop:1") for number in range(1, 13)]
     assert found[0] == 0
     for delay_s, base_s in zip(
-        found[1:], [1, 2, 4, 8, 16, 32, 64, 128, 256, DELAY_MAX_S, DELAY_MAX_S], strict=True
+        found[1:], [1, 2, 4, 8, 16, 32, *[DELAY_MAX_S] * 5], strict=True
     ):
         assert 0.8 * base_s <= delay_s <= 1.2 * base_s
     assert found == [restart_delay_s(number, "shop:1") for number in range(1, 13)]
@@ -47,7 +47,7 @@ def test_slots_that_fail_together_do_not_come_back_together() -> None:
     """Fifty slots at the longest delay are spread over most of its fifths."""
     found = sorted(restart_delay_s(20, f"shop:{slot}") for slot in range(1, 51))
     assert found[-1] - found[0] > 0.3 * DELAY_MAX_S
-    assert len({round(one) for one in found}) > 25
+    assert len({round(one, 1) for one in found}) > 25
 
 
 @given(st.integers(0, 10**6), st.text(max_size=20))
@@ -65,7 +65,7 @@ def test_five_failures_in_five_minutes_are_a_crash_loop() -> None:
     assert fail(looping, 900, 1500).looping
 
 
-def test_ten_minutes_up_make_the_next_failure_the_first() -> None:
+def test_a_minute_up_makes_the_next_failure_the_first() -> None:
     """Whether the reset was written down while it ran, or not before it ended."""
     before = fail(SLOT, 0, 1, 2, 3, 4)
     for after in (

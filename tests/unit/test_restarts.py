@@ -106,7 +106,7 @@ def test_a_crash_loop_backs_off_and_is_told_of() -> None:
 
 
 def test_the_first_failure_is_repaired_at_once() -> None:
-    """A replica that ran well is back within a second, and ten minutes later all is forgiven."""
+    """A replica that ran well is back within a second, and a minute later all is forgiven."""
     leader = Leader()
     begin(leader, spec(), 2)
     live(leader, 10)
@@ -117,7 +117,7 @@ def test_the_first_failure_is_repaired_at_once() -> None:
     assert runs(leader)[-1] - died_s < 6.0  # when the hint is lost, the next look finds it
     assert "SIGSEGV" in told(leader, "died")[0].message
     assert slot(leader).in_a_row == 1
-    live(leader, 620)
+    live(leader, 80)
     assert slot(leader).in_a_row == 0
     assert (shop(leader).failures, shop(leader).problem) == (1, "")
 
@@ -348,4 +348,4 @@ def test_a_storm_of_failures_does_not_flood_the_log(monkeypatch: pytest.MonkeyPa
     assert all(app.attempts[0].looping for app in leader.log.state().apps.values())
     assert events <= 60 * 4 + 60
     assert first < 30 * apps
-    assert len(entries) - first < 5 * apps
+    assert len(entries) - first < 8 * apps
