@@ -114,3 +114,42 @@ def test_a_tag_means_one_image_and_a_bad_one_stops_nothing(
     assert app(cluster)["pinned"] != pinned
     rows = cluster.write("GET", f"{APP}/revisions")[1]["revisions"]
     assert pinned in {row["pinned"] for row in rows}
+
+
+def test_a_run_waits_for_its_image(
+    cluster: LiveCluster, registry: Registry, client: Any, test_app_image: str
+) -> None:
+    """Of an app that does not run: it says why it waits, and is made from the image that is pinned.
+
+    A tag that no registry has ends it at once.
+    """
+    name = f"team/shop-{uuid.uuid4().hex[:8]}"
+    digest = registry.put(name, "latest", saved(client, test_app_image), b"one")
+    registry.fault = "500"
+    assert cluster.write(
+        "POST", "/api/v1/apps/register", spec(f"{registry.host}/{name}:latest"))[0] == 201
+    first = asked(cluster)
+    until("it says why it waits", lambda: "does not give out" in (
+        seen(cluster, first)["reason"] or ""), DONE_S)
+    assert seen(cluster, first)["status"] == "waiting"
+    registry.fault = ""
+    until("it is done", lambda: seen(cluster, first)["status"] == "succeeded", DONE_S)
+    assert seen(cluster, first)["reason"] is None
+    assert app(cluster)["pinned"] == f"{registry.host}/{name}@{digest}"
+
+    assert cluster.write("PUT", APP, spec(f"{registry.host}/{name}:typo"))[0] == 200
+    second = asked(cluster)
+    until("it has failed", lambda: seen(cluster, second)["status"] == "failed", DONE_S)
+    assert "is not in registry" in seen(cluster, second)["reason"]
+
+
+def asked(cluster: LiveCluster) -> int:
+    """The id of another run, which does nothing."""
+    status, body = cluster.write("POST", f"{APP}/run", {"command": ["/app", "once", "0", "0"]})
+    assert status == 202, body
+    return int(body["run"])
+
+
+def seen(cluster: LiveCluster, run: int) -> dict[str, Any]:
+    """A run, as any controller shows it."""
+    return dict(cluster.write("GET", f"{APP}/runs/{run}")[1])
