@@ -6,6 +6,7 @@ from flask import Response
 
 from api import answers_runs as answers
 from api import views_runs
+from api.access import must_reach_secret
 from api.admission import image_must_be_allowed, secrets_must_be_there
 from api.blueprint import Blueprint
 from api.endpoint import checked
@@ -16,6 +17,7 @@ from api.writes import expected_revision, propose
 from cluster.state.commands import CancelRun, RequestRun
 from cluster.state.model import ClusterState, Run
 from cluster.state.runs import of_app
+from cluster.state.secret_uses import wanted_secrets
 from orchestry.errors import Code, OrchestryError
 from orchestry.spec import parse
 
@@ -35,6 +37,8 @@ def run_app(path: AppPath, query: WriteQuery, header: AppHeaders, body: RunBody)
     app = here().controller.log.state().apps.get(path.app_name)
     if app is not None:
         spec = parse.spec_of(app.document)
+        for name in sorted(wanted_secrets(spec)):
+            must_reach_secret(name)  # the command may print them
         image_must_be_allowed(spec)
         secrets_must_be_there(spec)
     applied = propose(RequestRun(

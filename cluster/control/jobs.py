@@ -7,6 +7,7 @@ is on record is never due again, so that a clock that jumps costs runs, but begi
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from cluster.control.fleet import Fleet
 from cluster.control.loop import Turn
@@ -15,6 +16,7 @@ from cluster.scaling.cron import parse
 from cluster.state.commands import FireJob
 from cluster.state.jobs import is_job
 from cluster.state.model import App
+from cluster.state.runs import no_room
 from orchestry.spec.model import Job
 
 MINUTE_MS = 60_000
@@ -29,11 +31,19 @@ def due_ms(app: App, job: Job, now_ms: int) -> int | None:
     if not job.schedule or job.suspend or app.suspended:
         return None
     since_ms = max(app.due_ms, app.created_at_ms, app.revised_at_ms)
-    now = datetime.fromtimestamp(now_ms / 1000, UTC)
-    last = parse(job.schedule).last(
-        job.timezone, now, timedelta(seconds=job.starting_deadline_s))
-    found = None if last is None else round(last.timestamp() * 1000)
+    found = _last_ms(
+        job.schedule, job.timezone, now_ms // MINUTE_MS, job.starting_deadline_s)
     return found if found is not None and found > since_ms else None
+
+
+@lru_cache(4096)  # the same for all changes of a minute
+def _last_ms(schedule: str, timezone: str, minute: int, deadline_s: int) -> int | None:
+    now = datetime.fromtimestamp(minute * MINUTE_MS / 1000, UTC)
+    try:
+        last = parse(schedule).last(timezone, now, timedelta(seconds=deadline_s))
+    except (LookupError, ValueError, OSError):
+        return None  # this machine does not know the zone: others may
+    return None if last is None else round(last.timestamp() * 1000)
 
 
 class Jobs:
@@ -64,6 +74,8 @@ class Jobs:
             self._apps = state.apps
             self._jobs = sorted(n for n, app in state.apps.items() if is_job(app.document))
         waiting = False
+        if no_room(state) is not None:
+            return  # what is due stays so until there is room, or its starting deadline is over
         for name in self._jobs:
             app = state.apps[name]
             spec = spec_for(app)

@@ -168,7 +168,8 @@ class Rollouts:
                 app.replicas, found.notes, found.canary))
             return
         if found.canary is not None and found.canary.waits not in ("", "replicas"):
-            self._watched.pop(app.name, None)  # it waits for no replica
+            if rollout.phase == "running" and not rollout.overdue:
+                self._watch(turn, _Case(app, rollout, spec, observed, seen), waits=True)
             return
         if rollout.phase == "failed":
             return
@@ -208,8 +209,11 @@ class Rollouts:
             and self._fleet.attempts.of(slot_of(container)).over == "finished",
         )
 
-    def _watch(self, turn: Turn, case: _Case) -> None:
-        """Fail a rollout that does not move, with the reason and what its replica wrote last."""
+    def _watch(self, turn: Turn, case: _Case, *, waits: bool = False) -> None:
+        """Fail a rollout that does not move, with the reason and what its replica wrote last.
+
+        One that `waits` for something else than its replicas has no deadline meanwhile.
+        """
         app, rollout, deploy = case.app, case.rollout, case.spec.deploy
         # A replica that comes and goes, again and again, is no progress.
         mark = (rollout.id, rollout.phase, rollout.new, rollout.old)
@@ -220,6 +224,8 @@ class Rollouts:
         if watched is None or watched.mark != mark or rollout.available > watched.best:
             watched = _Watched(mark, turn.now_s, rollout.available, failures)
             self._watched[app.name] = watched
+        if waits:
+            watched.since_s = turn.now_s
         again = rollout.kind == "rollback"  # nothing better is known than what it goes back to
         hopeless = not again and failures > watched.failures and any(
             one.looping or one.over == "failed" for one in mine)

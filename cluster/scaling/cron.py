@@ -53,12 +53,22 @@ class Cron:
 
     def _on_day(self, day: date, place: ZoneInfo, now: datetime) -> datetime | None:
         folds = (0, 1) if self._any_hour else (0,)
-        moments = (
-            datetime(day.year, day.month, day.day, hour, minute, fold=fold, tzinfo=place)
-            .astimezone(UTC)
-            for hour in self.hours for minute in self.minutes for fold in folds
-        )
-        return max((moment for moment in moments if moment <= now), default=None)
+
+        def at(hour: int, minute: int, fold: int) -> datetime:
+            return datetime(
+                day.year, day.month, day.day, hour, minute, fold=fold, tzinfo=place
+            ).astimezone(UTC)
+
+        best, first = None, min(self.minutes)
+        for hour in sorted(self.hours, reverse=True):
+            if at(hour, first, 0) > now:
+                continue
+            found = max((one for minute in self.minutes for fold in folds
+                         if (one := at(hour, minute, fold)) <= now), default=None)
+            if best is not None:  # an hour that the clocks skip reaches into the next one
+                return max(best, found or best)
+            best = found
+        return best
 
 
 @lru_cache(maxsize=1024)

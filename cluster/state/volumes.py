@@ -30,6 +30,10 @@ def name_volumes(state: ClusterState, command: c.NameVolumes, stamp: c.Stamp) ->
 
 def remove_volume(state: ClusterState, command: c.RemoveVolume, stamp: c.Stamp) -> Step:
     """Let a volume go whose app is not there any more."""
+    if state.awaiting_restore:
+        return Refusal(
+            Code.CONFLICT, "This cluster waits for the backup of the cluster that it adopts, whose "
+            "volumes these are: run `orchestry cluster restore FILE --adopt` first")
     there = state.apps.get(command.app)
     if there is not None:
         return Refusal(Code.CONFLICT, (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import pytest
@@ -281,6 +282,13 @@ def test_a_limited_token_has_the_secrets_of_its_apps() -> None:
         {"name": "DB", "source": "secret", "key": "bank-db"}]}}
     assert client.post(REGISTER, json=foreign, headers=mine).status_code == 403
     assert client.post(REGISTER, json=USES, headers=mine).status_code == 201
+    run = client.post("/api/v1/apps/shop/run", json={"command": ["env"]}, headers=mine)
+    assert run.status_code == 202
+    theirs = json.loads(json.dumps(USES).replace("shop-db", "bank-db"))
+    theirs["metadata"]["name"] = "shop-two"
+    assert client.post(REGISTER, json=theirs, headers=root).status_code == 201
+    run = client.post("/api/v1/apps/shop-two/run", json={"command": ["env"]}, headers=mine)
+    assert (run.status_code, run.get_json()["code"]) == (403, "FORBIDDEN")
     assert client.get("/api/v1/secrets", headers=seen).status_code == 403
     audit = client.get("/api/v1/audit", headers=root)
     assert "/api/v1/secrets/bank-db" in audit.text
