@@ -14,7 +14,7 @@ from cluster.control.canary import is_canary
 from cluster.control.fleet import Fleet
 from cluster.control.last_lines import LastLines, Lines
 from cluster.control.loop import Turn
-from cluster.control.pre import held
+from cluster.control.pre import Held, held
 from cluster.control.report import why_not_healthy
 from cluster.control.rollout import (
     Seen,
@@ -135,15 +135,7 @@ class Rollouts:
         assert rollout is not None
         waits = held(app, spec, turn.state.runs)
         if waits is not None:
-            if waits.phase == "due" and not self._has_image(app):  # it waits for that first
-                if rollout.phase == "running" and not rollout.overdue:
-                    self._watch(turn, _Case(app, rollout, spec, observed, ()))
-                return
-            self._watched.pop(app.name, None)
-            if waits.phase == "failed" and rollout.phase == "running":
-                turn.propose(f"rollout:{app.name}", EndRollout(
-                    app.name, rollout.id, "failed", waits.reason, waits.lines,
-                    roll_back=deploy.auto_rollback, step=rollout.step))
+            self._prepares(turn, _Case(app, rollout, spec, observed, ()), waits)
             return
         seen = [self._look(one, spec, turn.now_s) for one in observed]
         seen += self._on_their_way(app, seen)
@@ -178,6 +170,19 @@ class Rollouts:
                 app.name, rollout.id, "done", step=rollout.step))
         elif rollout.phase == "running" and not rollout.overdue:
             self._watch(turn, _Case(app, rollout, spec, observed, seen))
+
+    def _prepares(self, turn: Turn, case: _Case, waits: Held) -> None:
+        """No replica is touched before the pre-deploy job is done; that waits for the image."""
+        app, rollout = case.app, case.rollout
+        if waits.phase == "due" and not self._has_image(app):
+            if rollout.phase == "running" and not rollout.overdue:
+                self._watch(turn, case)
+            return
+        self._watched.pop(app.name, None)
+        if waits.phase == "failed" and rollout.phase == "running":
+            turn.propose(f"rollout:{app.name}", EndRollout(
+                app.name, rollout.id, "failed", waits.reason, waits.lines,
+                roll_back=case.spec.deploy.auto_rollback, step=rollout.step))
 
     def _on_their_way(self, app: App, seen: Sequence[Seen]) -> list[Seen]:
         """Containers that may be there any moment, also where they are no longer wanted, and
