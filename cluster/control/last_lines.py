@@ -69,14 +69,9 @@ class LastLines:
         done: Callable[[Lines], None],
     ) -> bool:
         """Call `done` once with what could be read; False when nothing can be asked for now."""
-        try:
-            values = secret_values(spec, secrets, container.revision, self._keyring)
-        except Unresolved:
-            return False  # what cannot be read cannot be hidden
-        hide = hidden(spec, values.values())
-
-        def job() -> Lines:
-            return fit((line.text for line in self._engine.logs(container.id, tail=LINES)), hide)
+        job = self.reader(container.id, spec, secrets, container.revision)
+        if job is None:
+            return False
 
         def finished(outcome: Outcome) -> None:
             if outcome.error is not None and not isinstance(outcome.error, EngineError):
@@ -85,3 +80,18 @@ class LastLines:
 
         key = f"lines:{container.id}:{next(self._numbers)}"
         return self._workers.start("lines", key, job, finished)
+
+    def reader(
+        self, container_id: str, spec: AppSpec, secrets: Mapping[str, Secret], template: int,
+    ) -> Callable[[], Lines] | None:
+        """How a worker reads them; None when nobody knows here what they must not show.
+
+        The reader raises EngineError.
+        """
+        try:
+            values = secret_values(spec, secrets, template, self._keyring)
+        except Unresolved:
+            return None
+        hide = hidden(spec, values.values())
+        return lambda: fit(
+            (line.text for line in self._engine.logs(container_id, tail=LINES)), hide)

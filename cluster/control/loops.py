@@ -65,7 +65,7 @@ def make_loops(
     rollouts = Rollouts(
         last_lines, fleet, serves=ingress.serves, is_blind=ingress.is_blind,
         canaries=Canaries(fleet, measurer, ingress.shares), has_image=images.ready)
-    runs = Runs(engine, fleet, workers, images, keyring=keyring)
+    runs = Runs(engine, fleet, workers, images, last_lines, keyring=keyring)
     return [
         observer, Restarts(fleet, last_lines), health, scaler, measurer, Jobs(fleet), images, runs,
         rollouts, reconciler, volumes, ingress, Receipts(fleet, measurer), Reporter(fleet),

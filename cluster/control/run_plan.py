@@ -7,6 +7,7 @@ from typing import Literal
 
 from cluster.engine.base import Container
 from cluster.state.model import Run
+from cluster.state.runs import why_ending
 
 START_MAX_S = 300.0
 """How long it is tried to start one, from when it had its turn."""
@@ -24,7 +25,8 @@ class Facts:
     `was_there`: this leader saw its container, or was told of it; `is_gone`: a look that began
     later did not find it. `busy`: a call about it is under way. `refused` is why it can never
     be started, `ran_s` for how long this leader has seen it run, up to its last look, `waited_s`
-    for how long it tried to start it. `lines` are None until they were read.
+    for how long it tried to start it. `lines` are None until they were read. `unfit` is why a
+    container that ran still was not to go on.
     """
 
     was_there: bool = False
@@ -35,6 +37,7 @@ class Facts:
     ran_s: float = 0.0
     waited_s: float = 0.0
     lines: tuple[str, ...] | None = None
+    unfit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +63,15 @@ def next_of(run: Run, container: Container | None, facts: Facts) -> Next:
         return NOTHING
     if container is None:
         return _without(run, facts)
+    if container.phase == "exited" and container.still_runs:
+        return Next("stop")  # it ends when it is gone, not before
     if container.phase == "exited":
         if facts.lines is None:
             return Next("read")
         return _ended(run, container)
     if container.phase == "created":  # made, but not started, by a leader before
-        return Next("stop") if run.ending else Next("start")
+        given_up = facts.refused or facts.waited_s >= START_MAX_S
+        return Next("stop") if run.ending or given_up else Next("start")
     if run.ending:
         return Next("stop")
     if run.phase == "waiting":
@@ -78,10 +84,12 @@ def _without(run: Run, facts: Facts) -> Next:
         if not facts.is_gone:
             return NOTHING
         if run.ending:
-            return Next("end", run.ending, _why(run))
+            return Next("end", run.ending, why_ending(run))
+        if facts.unfit:
+            return Next("end", "failed", facts.unfit)
         return Next("end", "lost", "its container is gone, nobody knows how it ended")
     if run.ending:
-        return Next("end", run.ending, _why(run))
+        return Next("end", run.ending, why_ending(run))
     if facts.refused:
         return Next("end", "failed", facts.refused)
     if facts.waited_s >= START_MAX_S:
@@ -91,13 +99,9 @@ def _without(run: Run, facts: Facts) -> Next:
 
 def _ended(run: Run, container: Container) -> Next:
     if run.ending:
-        return Next("end", run.ending, _why(run))
+        return Next("end", run.ending, why_ending(run))
     if container.oom_killed:
         return Next("end", "failed", "killed: out of memory")
     if container.exit_code == 0 and not container.error:
         return Next("end", "succeeded")
     return Next("end", "failed", container.error or f"exited with code {container.exit_code}")
-
-
-def _why(run: Run) -> str:
-    return f"it took longer than {run.timeout_s} s" if run.ending == "timed_out" else "by request"

@@ -8,12 +8,14 @@ not made; what was seen, and is gone, is lost.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from cluster.config.keys import spec_defaults
 from cluster.control.fleet import Fleet
 from cluster.control.images import Images
+from cluster.control.last_lines import LastLines, Lines
 from cluster.control.loop import Effect, Fenced, Turn
 from cluster.control.plan import request
 from cluster.control.pre import held
@@ -25,7 +27,8 @@ from cluster.engine.base import Container, Engine, EngineError, RunRequest
 from cluster.sealing import Keyring
 from cluster.state.commands import EndRun, PrepareRevision, StepRun
 from cluster.state.model import App, ClusterState, Run
-from cluster.state.runs import LINE_CHARACTERS_MAX, LINES_MAX, run_name
+from cluster.state.runs import run_name
+from orchestry.spec.model import AppSpec
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +52,7 @@ class _Memory:
     retry_s: float = 0.0
     refused: str = ""
     trouble: str = ""
-    lines: tuple[str, ...] | None = None
+    lines: Lines | None = None
     container: Container | None = None
 
 
@@ -59,13 +62,15 @@ class Runs:
     name = "runs"
 
     def __init__(
-        self, engine: Engine, fleet: Fleet, workers: Workers, images: Images, *,
+        self, engine: Engine, fleet: Fleet, workers: Workers, images: Images,
+        last_lines: LastLines, *,
         keyring: Keyring,
     ) -> None:
         self._engine = engine
         self._fleet = fleet
         self._workers = workers
         self._images = images
+        self._last_lines = last_lines
         self._keyring = keyring
         self._known: dict[int, _Memory] = {}
         self._apps: object = None
@@ -141,12 +146,13 @@ class Runs:
             turn.propose(_key(run), StepRun(
                 run.id, container.id, container.name, container.started_at_ms, timed_out=True))
         elif found.act == "read":
-            self._read(run, memory)
+            self._read(turn.state, run, memory)
         elif found.act == "stop":
             self._stop(turn, run, memory)
         elif found.act == "end":
             last = memory.container
-            ended = last if last is not None and last.phase == "exited" else None
+            ended = last if last is not None and last.phase == "exited" and (
+                not last.still_runs) else None
             turn.propose(_key(run), EndRun(
                 run.id, found.outcome, ended.exit_code if ended else None, found.reason,
                 memory.lines or (), last.id if last else "", last.name if last else "",
@@ -176,14 +182,20 @@ class Runs:
             is_gone=memory.there_s is not None and looked_s > memory.there_s,
             busy=self._workers.running(_key(run)) > 0, refused=memory.refused,
             trouble=memory.trouble, ran_s=since(memory.ran_from_s, looked_s),
-            waited_s=since(memory.tried_from_s, turn.now_s), lines=memory.lines)
+            waited_s=since(memory.tried_from_s, turn.now_s), lines=memory.lines,
+            unfit=memory.container.error
+            if memory.container is not None and memory.container.still_runs else "")
 
     def _start(self, turn: Turn, run: Run, memory: _Memory) -> bool:
         if turn.now_s < memory.retry_s:
             return False
         if memory.tried_from_s is None:
             memory.tried_from_s = turn.now_s
-        order = self._order(turn, run)
+        try:
+            order = self._order(turn, run)
+        except Unresolved as error:  # another leader may have the key
+            memory.retry_s, memory.trouble = turn.now_s + RETRY_S, error.reason
+            return False
         if isinstance(order, str):
             memory.refused = order
             return False
@@ -224,38 +236,45 @@ class Runs:
         return pinned
 
     def _order(self, turn: Turn, run: Run) -> RunRequest | str:
-        """What to ask the engine for, or why that cannot be known."""
+        """What to ask the engine for, or why that is not known any more.
+
+        Raises:
+            Unresolved: a secret cannot be opened here and now.
+        """
         state = turn.state
-        app = state.apps.get(run.app)
-        defaults = spec_defaults(state.config)
-        spec = spec_of_template(app, run.template, defaults) if app is not None else None
+        app, spec = state.apps.get(run.app), _spec(state, run)
         if app is None or spec is None:
             return f"revision {run.template} of '{run.app}' is not kept any more"
-        try:
-            values = secret_values(spec, state.secrets, run.template, self._keyring)
-        except Unresolved as error:
-            return error.reason
+        values = secret_values(spec, state.secrets, run.template, self._keyring)
         if run.kind == "pre" and spec.deploy.pre is not None:
             run = replace(run, command=spec.deploy.pre.command)
         return request(
             app, spec, 0, cluster_id=state.cluster_id, epoch=turn.lease.epoch,
             template=run.template, secrets=values, run=run)
 
-    def _read(self, run: Run, memory: _Memory) -> None:
+    def _reader(
+        self, state: ClusterState, run: Run, container: Container
+    ) -> Callable[[], Lines] | None:
+        """How to read what it wrote last; None when nobody knows what must be hidden in it."""
+        spec = _spec(state, run)
+        return None if spec is None else self._last_lines.reader(
+            container.id, spec, state.secrets, run.template)
+
+    def _read(self, state: ClusterState, run: Run, memory: _Memory) -> None:
         """Keep what it wrote last."""
         container = memory.container
         assert container is not None
+        reader = self._reader(state, run, container)
+        if reader is None:
+            memory.lines = ()
+            return
 
         def done(outcome: Outcome) -> None:
             memory.lines = outcome.value if outcome.error is None else ()
             if outcome.error is not None and not isinstance(outcome.error, EngineError):
                 logger.error("reading the last lines failed", exc_info=outcome.error)
 
-        self._workers.start("stats", _key(run), lambda: self._last_lines(container.id), done)
-
-    def _last_lines(self, container_id: str) -> tuple[str, ...]:
-        lines = self._engine.logs(container_id, tail=LINES_MAX)
-        return tuple(line.text[:LINE_CHARACTERS_MAX] for line in lines)
+        self._workers.start("lines", _key(run), reader, done)
 
     def _stop(self, turn: Turn, run: Run, memory: _Memory) -> None:
         """End and remove a container whose run is to end, after a look at what it wrote."""
@@ -263,13 +282,13 @@ class Runs:
         if container is None or turn.now_s < memory.retry_s:
             return
         grace_s = self._grace_s(turn.state, run)
+        reader = self._reader(turn.state, run, container)
 
-        def job() -> tuple[str, ...]:
-            lines = memory.lines
-            try:
-                lines = self._last_lines(container.id)
-            except EngineError:
-                lines = lines or ()
+        def job() -> Lines:
+            lines = memory.lines or ()
+            if reader is not None:
+                with suppress(EngineError):
+                    lines = reader()
             with turn.act(Effect("docker", "stop", run.app, container.id)):
                 self._engine.stop(container.id, grace_s=grace_s)
             return lines
@@ -303,8 +322,8 @@ class Runs:
             memory = self._known.setdefault(run_id, _Memory())
             if memory.over_s is None:
                 memory.over_s = turn.now_s
-            wanted = run is not None and container.phase == "exited" and not _is_leaving(
-                turn.state.apps, run.app)
+            ended = container.phase == "exited" and not container.still_runs
+            wanted = run is not None and ended and not _is_leaving(turn.state.apps, run.app)
             left.append((memory.over_s if wanted else float("-inf"), container))
         left.sort(key=lambda one: one[0], reverse=True)
         for number, (over_s, container) in enumerate(left):
@@ -327,6 +346,12 @@ class Runs:
                 _tell(outcome, container.name)
 
         self._workers.start("stop", f"run:{container.app}:{container.run}:", job, done)
+
+
+def _spec(state: ClusterState, run: Run) -> AppSpec | None:
+    app = state.apps.get(run.app)
+    return spec_of_template(
+        app, run.template, spec_defaults(state.config)) if app is not None else None
 
 
 def _is_leaving(apps: Mapping[str, App], name: str) -> bool:

@@ -159,6 +159,8 @@ class Container:
     oom_killed: bool = False
     error: str = ""
     run: int = 0
+    still_runs: bool = False
+    """It is told as exited because it is of no use, and has not ended."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,6 +193,7 @@ def container(
         epoch=epoch, phase=phase, ip=ip if phase == "running" else "",
         started_at_ms=known.started_at_ms, finished_at_ms=known.finished_at_ms,
         exit_code=known.exit_code, oom_killed=known.oom_killed, error=known.error, run=run,
+        still_runs=phase == "exited" and status in _RUNNING,
     )
 
 

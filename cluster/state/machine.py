@@ -159,8 +159,9 @@ def _delete(state: ClusterState, command: c.DeleteApp, stamp: c.Stamp) -> Step:
     after = replace(
         app, running=False, deleting=True, updated_at_ms=stamp.at_ms, scaling_until_ms=0,
         stop_force=command.force or app.stop_force, stop_grace_s=0 if command.force else None,
-        # Some of them may be gone already when they have been named.
-        keep_data=command.keep_data and not app.volumes_named, problem="", problem_code="",
+        # Some of them may be gone already when they have been named; what was to stay stays.
+        keep_data=(command.keep_data or (app.deleting and app.keep_data))
+        and not app.volumes_named, problem="", problem_code="",
     )
     if not app.deleting:
         state = tell(state, stamp, "config", app.name, "Application deletion requested",

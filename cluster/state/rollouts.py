@@ -13,7 +13,7 @@ from typing import Any
 
 from cluster.state import commands as c
 from cluster.state.config import settled_addresses
-from cluster.state.jobs import is_job
+from cluster.state.jobs import is_job, not_for_jobs
 from cluster.state.model import (
     App,
     Canary,
@@ -117,6 +117,9 @@ def restart(state: ClusterState, command: c.RestartApp, stamp: c.Stamp) -> Step:
     app = wanted_app(state, command)
     if isinstance(app, Refusal):
         return app
+    refusal = not_for_jobs(app)
+    if refusal is not None:
+        return refusal
     if not app.running:
         return Refusal(Code.CONFLICT, f"Application '{app.name}' does not run: start it")
     new = _New(app.document, 0, app.template_key, app.addresses, "restart", "restarted")

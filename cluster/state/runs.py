@@ -37,6 +37,11 @@ def run_name(run: Run) -> str:
     return f"{run.app}-run-{run.id}"
 
 
+def why_ending(run: Run) -> str:
+    """Why a run that is to end was stopped."""
+    return f"it took longer than {run.timeout_s} s" if run.ending == "timed_out" else "by request"
+
+
 def of_app(state: ClusterState, app: str) -> list[Run]:
     """The runs of an app or a job, newest first."""
     found = (run for run in state.runs.values() if run.app == app)
@@ -146,13 +151,16 @@ def step_run(state: ClusterState, command: c.StepRun, stamp: c.Stamp) -> Step:
 
 
 def end_run(state: ClusterState, command: c.EndRun, stamp: c.Stamp) -> Step:
-    """Close a run; what it prepared is prepared if it succeeded."""
+    """Close a run; what it prepared is prepared if it succeeded.
+
+    One that was to be stopped ends as such, whatever the leader saw before it knew of that.
+    """
     run = state.runs.get(str(command.id))
     if run is None or run.is_over:
         return state, ()
     over = replace(
-        run, phase=command.outcome, ending="", exit_code=command.exit_code,
-        reason=command.reason[:REASON_CHARACTERS_MAX],
+        run, phase=run.ending or command.outcome, ending="", exit_code=command.exit_code,
+        reason=(why_ending(run) if run.ending else command.reason)[:REASON_CHARACTERS_MAX],
         lines=tuple(line[:LINE_CHARACTERS_MAX] for line in command.lines[-LINES_MAX:]),
         container_id=command.container_id or run.container_id,
         container_name=command.container_name or run.container_name,

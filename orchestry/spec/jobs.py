@@ -9,13 +9,13 @@ from zoneinfo import ZoneInfo
 from orchestry.spec import grammar as g
 from orchestry.spec import tables
 from orchestry.spec.model import AppSpec, Job, Scaling, Termination
-from orchestry.spec.shapes import Key, Problem, Section, boolean, choice, integer, text
+from orchestry.spec.shapes import Key, Problem, Rule, Section, boolean, choice, integer, text
 
 KIND: Final = "Job"
 RETRIES_MAX: Final = 10
 _OF_CONTAINERS: Final = (
-    "image", "imagePullPolicy", "command", "args", "workingDir", "environment", "resources",
-    "volumes", "security")
+    "image", "imagePullPolicy", "command", "args", "workingDir", "environment", "secretFiles",
+    "resources", "volumes", "security")
 _NO_SCALING: Final = Scaling(mode="manual", min_replicas=0)
 _JOB: Final = Section(Job, (
     Key("schedule", "schedule", text(g.cron), omit_empty=True),
@@ -28,12 +28,19 @@ _JOB: Final = Section(Job, (
 ))
 
 
+def _volumes_fault(seen: Any) -> str:
+    own = [volume.name for volume in getattr(seen, "volumes", ()) if volume.per_replica]
+    return "" if not own else (
+        f"must not have perReplica in a Job, which has no replicas: leave it out of {own[0]}")
+
+
 @lru_cache(8)
 def _spec(min_memory_bytes: int) -> Section:
     """What containers are made from, and nothing about serving."""
     keys = tables.spec(min_memory_bytes).keys
     return Section(
         dict, tuple(key for key in keys if key.name in _OF_CONTAINERS),
+        rules=(Rule("volumes", ("volumes",), _volumes_fault),),
         elsewhere={"name": "metadata.name", "schedule": "job.schedule"})
 
 

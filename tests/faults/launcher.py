@@ -24,7 +24,7 @@ from api import here, node
 from api.models import ReadQuery
 from cluster import clock, controller
 from cluster.consensus import lease
-from cluster.control import fleet, lease_keeper
+from cluster.control import backoff, lease_keeper
 from cluster.control.judge import Probe
 from cluster.engine import fake
 from cluster.state.model import ClusterState
@@ -111,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     changes: list[tuple[Any, str, Any]] = [
         (controller, "HttpProber", _Well),
         (fake, "FakeEngine", _engine(options.effects)),
-        (fleet, "restart_delay_s", lambda failures: 0.0),
+        (backoff, "restart_delay_s", lambda in_a_row, seed: 0.0),
     ]
     if "FAULT_CLOCK" in os.environ:
         changes.append((clock.SystemClock, "wall_ms", _wrong_clock(os.environ["FAULT_CLOCK"])))

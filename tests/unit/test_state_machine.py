@@ -187,7 +187,7 @@ def test_delete_ends_when_the_containers_are_gone() -> None:
     """A deleted app stays until the leader finishes; only then its name is free."""
     begin = (REGISTER, c.StartApp("shop"), c.ReportApp("shop", 1, healthy(2)))
     state, outcomes = run(
-        *begin, c.DeleteApp("shop", keep_data=True), c.DeleteApp("shop", keep_data=True),
+        *begin, c.DeleteApp("shop", keep_data=True), c.DeleteApp("shop"),
         c.StartApp("shop"), REGISTER,
     )
     app = state.apps["shop"]
