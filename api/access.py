@@ -19,7 +19,6 @@ from api.here import here
 from api.roles import Right, right_of
 from cluster.control.bootstrap import FILE
 from cluster.live.limits import MINUTE_S, Limit, judge
-from cluster.live.memory_limits import MemoryCounters
 from cluster.live.relay_mark import HEADER
 from cluster.live.tokens import token_hash
 from cluster.state.tokens import has_admin, is_valid
@@ -123,7 +122,6 @@ def guard(app: Flask, controller: Controller) -> None:
     """Let a request through, or refuse it, before anything is done for it."""
     if not controller.settings.auth_on:
         return
-    failures = MemoryCounters(controller.clock)
 
     @app.before_request
     def before() -> Response | None:
@@ -144,7 +142,7 @@ def guard(app: Flask, controller: Controller) -> None:
             return _unauthorized(controller, None)
         who = caller()
         if who.role is None:
-            refused = _wrong_token(controller, failures, text)
+            refused = _wrong_token(controller, text)
             if refused is not None:
                 return refused
             who = caller()
@@ -179,28 +177,38 @@ def _by_controller(controller: Controller) -> bool:
         proxied="HTTP_X_FORWARDED_FOR" in request.environ)
 
 
-def _wrong_token(
-    controller: Controller, failures: MemoryCounters, text: str
-) -> Response | None:
+def failed_too_often(controller: Controller) -> Response | None:
+    """Count a wrong token or proof of this client; the refusal once there were too many."""
+    client = _client(controller)
+    counted = here().failures.hit(client, FAILURES)
+    if counted.allowed:
+        return None
+    wait_s = max(1, math.ceil(judge(FAILURES, counted).reset_s))
+    answer = errors.response(
+        Code.RATE_LIMIT_EXCEEDED,
+        f"{client} showed {FAILURES[0].requests} wrong tokens in a minute; the next request "
+        f"without a good one in {wait_s} s")
+    answer.headers["Retry-After"] = str(wait_s)
+    return answer
+
+
+def _client(controller: Controller) -> str:
+    return controller.limits.client(
+        request.remote_addr or "", request.environ.get("HTTP_X_FORWARDED_FOR", ""))
+
+
+def _wrong_token(controller: Controller, text: str) -> Response | None:
     """The refusal of a token that is not known; None when it became known while one looked."""
-    log, limits = controller.log, controller.limits
+    log = controller.log
     if log.leader_id() is None:
         return errors.response(
             Code.CLUSTER_NOT_READY, "This controller knows no leader, and cannot tell whether the "
             "token is good; ask another one")
-    client = limits.client(
-        request.remote_addr or "", request.environ.get("HTTP_X_FORWARDED_FOR", ""))
-    counted = failures.hit(client, FAILURES)
-    if not counted.allowed:
-        wait_s = max(1, math.ceil(judge(FAILURES, counted).reset_s))
-        answer = errors.response(
-            Code.RATE_LIMIT_EXCEEDED,
-            f"{client} showed {FAILURES[0].requests} wrong tokens in a minute; the next request "
-            f"without a good one in {wait_s} s")
-        answer.headers["Retry-After"] = str(wait_s)
-        return answer
+    refused = failed_too_often(controller)
+    if refused is not None:
+        return refused
     if text and log.leader_id() != controller.id and _arrives(controller, text):
-        failures.give_back(client, FAILURES)
+        here().failures.give_back(_client(controller), FAILURES)
         return None
     return _unauthorized(controller, text)
 

@@ -56,6 +56,7 @@ from api.routes import (
 from api.streams.sources import make_streams
 from api.streams.take_over import TakeOver
 from api.waiting import Waiting
+from cluster.live.memory_limits import MemoryCounters
 from cluster.live.relay_mark import RelayMark
 from orchestry import __version__
 
@@ -93,7 +94,7 @@ def create_app(controller: Controller, *, die: Callable[[], None] = _die) -> Fla
     requests.streams(streams.hub)
     app.extensions[EXTENSION] = Here(
         controller, Waiting(controller.log, controller.clock), Cache(), latest, requests,
-        streams, reader, mark, Hosts(controller, mark), die,
+        streams, reader, mark, Hosts(controller, mark), MemoryCounters(controller.clock), die,
     )
     errors.install(app)
     _mark_responses(app, controller)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from api.relay import Latest
     from api.replica_logs import LogReader
     from api.streams.sources import Streams
+    from cluster.live.memory_limits import MemoryCounters
 
 EXTENSION = "orchestry"
 INDEX = "orchestry.index"
@@ -45,6 +46,8 @@ class Here:
     logs: LogReader
     mark: RelayMark
     hosts: Hosts
+    failures: MemoryCounters
+    """Wrong tokens and wrong proofs of each client."""
     die: Callable[[], None]
     """Ends this controller as `kill -9` does."""
 

@@ -118,7 +118,7 @@ SPECS: dict[str, list[Any]] = {
         *(_volume(mountPath=path) for path in (
             "/", "/proc", "/proc/1", "/sys", "/sys/fs", "/dev", "/dev/shm", "relative", "/a/../b",
             "//a", "/a/", "/a:ro", "/a b", "", "/a\n", "/" + "a" * 1025, "/etc/hosts",
-            "/usr", "/run/secrets")),
+            "/usr", "/run/secrets", "/run/docker.sock", "/var/run/docker.sock")),
         *(_volume(name=name) for name in ("/etc", "../x", "A", "", "a/b", "a" * 64, 1)),
         *(_volume(**{key: value}) for key, value in (
             ("hostPath", "/etc"), ("source", "/var/run/docker.sock"), ("type", "bind"),

@@ -7,8 +7,8 @@ import logging
 
 from flask import Response, request
 
+from api import access, errors, writes
 from api import answers_cluster as answers
-from api import errors
 from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.here import answer, here
@@ -54,6 +54,7 @@ def certificate(query: SigningQuery) -> Response:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     claim = authority.admits(token, now_s) if scheme.lower() == "bearer" else None
     if claim is None:
+        _count()
         raise OrchestryError(
             Code.FORBIDDEN, "The join token is not one of this cluster's CA, or has ended; make "
             "one with `orchestry cluster ca token`")
@@ -61,6 +62,7 @@ def certificate(query: SigningQuery) -> Response:
         pem = base64.urlsafe_b64decode(query.request)
         given = request.headers.get(tokens.PROOF_HEADER, "")
         if not tokens.is_proven(given, here().controller.settings.secret, token, pem):
+            _count()
             logger.warning("a join token for %s was shown without the cluster's secret", claim.name)
             raise OrchestryError(
                 Code.FORBIDDEN, "Who joins has to know the CLUSTER_SECRET of this controller; set "
@@ -78,17 +80,25 @@ def certificate(query: SigningQuery) -> Response:
     return found
 
 
+def _count() -> None:
+    """One more wrong token or proof of this client, which has few."""
+    refused = access.failed_too_often(here().controller)
+    if refused is not None:
+        raise errors.Answered(refused)
+
+
 def _tell(certificate: bytes) -> None:
-    """Leave a trace of it, in the log here and as an event once there is a leader."""
+    """Leave a trace of it, in the log here, as an event and in the audit once one leads."""
     facts, controller = facts_of_pem(certificate)[0], here().controller
     names = ", ".join(sorted(facts.names | facts.addresses))
-    client = controller.limits.client(
-        request.remote_addr or "", request.environ.get("HTTP_X_FORWARDED_FOR", ""))
+    origin = writes.origin_of(controller)
+    client = origin.client
     logger.warning("a certificate for %s (%s) was issued to %s", facts.common_name, names, client)
     controller.log.submit(RecordEvent(
         "cluster", "", f"A certificate was issued for controller {facts.common_name}",
         (("client", client), ("names", names))),
-        Stamp(controller.clock.wall_ms(), controller.id))
+        Stamp(controller.clock.wall_ms(), controller.id,
+              origin=origin if controller.settings.auth_on else None))
 
 
 def _authority() -> Authority:

@@ -29,7 +29,7 @@ from cluster.engine.base import (
 )
 from cluster.engine.docker_api import ApiRefusal, DockerApi, DockerTls, in_parallel
 from cluster.engine.docker_events import EventStream
-from cluster.engine.docker_files import ContainerFiles
+from cluster.engine.docker_files import ContainerFiles, context_archive
 from cluster.engine.docker_format import (
     LABEL_CLUSTER,
     LABEL_EPOCH,
@@ -138,7 +138,7 @@ class DockerEngine:
                 if error.fault == "image_missing":
                     raise
                 guard()
-                running = self._remedy(error, request, name)
+                running = self._remedy(error, request, name, guard)
                 if running is not None:
                     return running
                 if time.monotonic() > deadline_s:
@@ -220,7 +220,7 @@ class DockerEngine:
 
     def build_image(self, tag: str, context: Mapping[str, bytes | tuple[bytes, int]]) -> str:
         """Build from files in memory, path to content or (content, mode); returns the id."""
-        return self._images.build(tag, context)
+        return self._api.build(tag, context_archive(context))
 
     def image(self, name: str) -> Image | None:
         """The image on this host."""
@@ -273,33 +273,37 @@ class DockerEngine:
     def _start_with_files(
         self, container_id: str, request: RunRequest, name: str, guard: Guard
     ) -> None:
-        """Start it with its files; one that may be without them is removed."""
+        """Start it with its files; one that may be without them is removed, unless it is a run."""
         try:
-            guard()
-            with self._files.filled(container_id, name, request):
-                guard()
-                self._api.call("start", container_id)
+            self._files.start(container_id, name, request, guard)
         except EngineError:
-            self._remove(container_id)
+            if not request.run:  # that may have begun: observations tell
+                self._remove(container_id)
             raise
 
-    def _remedy(self, error: ApiRefusal, request: RunRequest, name: str) -> Container | None:
+    def _remedy(
+        self, error: ApiRefusal, request: RunRequest, name: str, guard: Guard
+    ) -> Container | None:
         """Make a refused run possible; returns the replica if it runs already."""
         text = error.reason.lower()
         if error.status == 409 and "name" in text:
-            return self._settle(request, name)
+            return self._settle(request, name, guard)
         if error.status == 404 and "network" in text:
             self._networks.forget(request.cluster_id)
         elif "no such container" not in text and "marked for removal" not in text:
             raise error  # those two: somebody removed it between create and start
         return None
 
-    def _settle(self, request: RunRequest, name: str) -> Container | None:
+    def _settle(self, request: RunRequest, name: str, guard: Guard) -> Container | None:
         """The name is taken: by this very replica, by its remains, or by a stranger."""
         try:
             found = self._api.call("inspect_container", name)
             if not identity_labels(request).items() <= (found["Config"]["Labels"] or {}).items():
                 raise EngineError("name_taken", f"a container that is not ours is named {name}")
+            if request.run and request.files:
+                if found["State"]["Status"] == "created":
+                    self._start_with_files(found["Id"], request, name, guard)
+                return self._inspected(found["Id"])
             earlier = int(found["Config"]["Labels"].get(LABEL_EPOCH, 0)) < request.epoch
             if found["State"]["Status"] == "created" and (
                     request.run or not earlier) and not request.files:

@@ -17,10 +17,10 @@ import queue
 import tarfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
-from cluster.engine.base import FILES_FOLDER, EngineError, RunRequest
+from cluster.engine.base import FILES_FOLDER, EngineError, Guard, RunRequest
 from cluster.engine.docker_api import ApiRefusal, DockerApi
 from cluster.engine.docker_format import LABEL_CLUSTER, LABEL_FILES_OF
 
@@ -57,6 +57,19 @@ def archive(files: tuple[tuple[str, str], ...], user: str) -> bytes:
         return found.getvalue()
 
 
+def context_archive(context: Mapping[str, bytes | tuple[bytes, int]]) -> io.BytesIO:
+    """A tar file of what an image is built from: path to content, or to (content, mode)."""
+    found = io.BytesIO()
+    with tarfile.open(fileobj=found, mode="w") as tar:
+        for path, entry in context.items():
+            content, mode = entry if isinstance(entry, tuple) else (entry, 0o644)
+            member = tarfile.TarInfo(path)
+            member.size, member.mode = len(content), mode
+            tar.addfile(member, io.BytesIO(content))
+    found.seek(0)
+    return found
+
+
 class ContainerFiles:
     """Fills the memory of replicas; thread-safe."""
 
@@ -83,13 +96,38 @@ class ContainerFiles:
         """Whether the replica is being started from here."""
         return name in self._busy
 
+    def start(self, container_id: str, name: str, request: RunRequest, guard: Guard) -> None:
+        """Start a container with its files.
+
+        Raises:
+            EngineError: it may run without them; of a run, `timeout` once a start was asked for
+                and not refused.
+        """
+        asked = False
+        try:
+            guard()
+            with self.filled(container_id, name, request):
+                guard()
+                asked = request.run != 0
+                try:
+                    self._api.call("start", container_id)
+                except ApiRefusal:
+                    asked = False
+                    raise
+        except EngineError as error:
+            if asked:
+                raise EngineError("timeout", error.reason) from error
+            raise
+
     @contextmanager
     def filled(self, container_id: str, name: str, request: RunRequest) -> Iterator[None]:
         """The files are in the container's memory for as long as the block runs.
 
         It has to start within the block. Raises EngineError, also at the end, when Docker
-        cannot tell that they were there all the time.
+        cannot tell that they were there all the time. The helper of a run stays then, as the
+        mark of a doubt.
         """
+        doubtful = False
         user = self._api.call("inspect_container", container_id)["Config"]["User"]
         helper_id = self._helper(container_id, name, request)
         try:
@@ -99,6 +137,7 @@ class ContainerFiles:
             sender.start()
             try:
                 self._wait(container_id, request.files[-1], stream)
+                doubtful = request.run != 0
                 yield
             finally:
                 stream.end()
@@ -107,8 +146,10 @@ class ContainerFiles:
                 raise EngineError("timeout", f"Docker does not end writing the files of {name}")
             if stream.error is not None:
                 raise stream.error
+            doubtful = False
         finally:
-            self.drop(name)
+            if not doubtful:
+                self.drop(name)
 
     def drop(self, name: str) -> bool:
         """Remove the helper of a replica; tells whether there was one."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import re
-import tarfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -51,18 +49,6 @@ class DockerImages:
 
     def __init__(self, api: DockerApi) -> None:
         self._api = api
-
-    def build(self, tag: str, context: Mapping[str, bytes | tuple[bytes, int]]) -> str:
-        """Build from files in memory, path to content or (content, mode); returns the id."""
-        archive = io.BytesIO()
-        with tarfile.open(fileobj=archive, mode="w") as tar:
-            for path, entry in context.items():
-                content, mode = entry if isinstance(entry, tuple) else (entry, 0o644)
-                member = tarfile.TarInfo(path)
-                member.size, member.mode = len(content), mode
-                tar.addfile(member, io.BytesIO(content))
-        archive.seek(0)
-        return self._api.build(tag, archive)
 
     def look(self, name: str) -> Image | None:
         """The image that a name, a digest or an id stands for here."""

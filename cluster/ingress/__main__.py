@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from cluster.ingress.base import IngressError
 from cluster.ingress.local import LocalNginx
+from cluster.ingress.nginx import TOKEN_VARIABLE
 
 CHECK_S = 0.2
 
@@ -22,9 +24,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--tls-port", type=int, default=0, help="HTTPS port (none)")
     parser.add_argument("--address", default="127.0.0.1", help="HTTP address (127.0.0.1)")
     parser.add_argument("--admin", action="append", default=[], metavar="ADDRESS:PORT",
-                        help="a further admin listener; anyone who reaches it may set routes")
+                        help="a further admin listener; INGRESS_ADMIN_TOKEN is who may set routes")
     parser.add_argument("--workers", type=int, default=0, help="worker processes (processors)")
     options = parser.parse_args(argv)
+    if not os.environ.get(TOKEN_VARIABLE):
+        for one in options.admin:
+            if not one.startswith(("127.", "unix:")):
+                parser.error(f"--admin {one}: whoever reaches it would set the routes; set "
+                             f"{TOKEN_VARIABLE}, or listen on 127.0.0.1")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -24,7 +24,10 @@ ANNOTATIONS_BYTES_MAX: Final = 256 * 1024
 
 RESERVED_NAMES: Final = frozenset({"orchestry"})
 RESERVED_LABELS: Final = ("orchestry.", "orchestry/", "com.docker.")
-FORBIDDEN_MOUNTS: Final = ("/proc", "/sys", "/dev", "/run/secrets", "/var/run/secrets")
+FORBIDDEN_MOUNTS: Final = (
+    "/proc", "/sys", "/dev", "/run/secrets", "/var/run/secrets", "/run/docker.sock",
+    "/var/run/docker.sock",
+)
 HIDING_MOUNTS: Final = frozenset({
     "/bin", "/boot", "/etc", "/lib", "/lib64", "/run", "/sbin", "/usr", "/var/run",
     "/etc/hostname", "/etc/hosts", "/etc/resolv.conf",

@@ -9,6 +9,7 @@ import http.client
 import json
 import re
 import shutil
+import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -199,6 +200,28 @@ def test_streams_go_through_and_come_back(cluster: AskingCluster, balancer: Bala
         assert events.seen == [first, second]
         cluster.boot(leader)
         cluster.wait_ready()
+
+
+def test_a_body_beyond_every_limit_is_refused(
+    cluster: AskingCluster, balancer: Balancer
+) -> None:
+    """By the load balancer itself, in the API's words; one that controllers judge goes on."""
+    headers = {"Authorization": f"Bearer {token(cluster, f'{balancer.kind}-big', 'admin')}"}
+
+    def answer(size_bytes: int) -> tuple[int, str]:
+        found = call("POST", balancer.url("/api/v1/apps/register"), {"x": "x" * size_bytes},
+                     headers=headers, timeout_s=WAIT_S)
+        return found[0], found[1]["code"]
+
+    until("a controller refuses it", lambda: answer(100_000) == (400, "INVALID_SPEC"), WAIT_S)
+    request = (f"POST /api/v1/apps/register HTTP/1.1\r\nHost: a\r\n"
+               f"Content-Length: {5 * 1024**2}\r\nConnection: close\r\n\r\n")
+    with socket.create_connection(("127.0.0.1", balancer.port), WAIT_S) as client:
+        client.sendall(request.encode())
+        head, _, body = client.makefile("rb").read().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 413 ")
+    assert b"application/json" in head
+    assert json.loads(body)["code"] == "PAYLOAD_TOO_LARGE"
 
 
 def ask(port: int, source: str, headers: dict[str, str], method: str = "GET") -> tuple[int, Any]:

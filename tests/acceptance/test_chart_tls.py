@@ -204,8 +204,10 @@ class Rendered:
         bounds = ",".join(["-all", *(f"+{one.removeprefix('cap_')}" for one in left)])
         with (self.folder / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(
+                # Files are nobody else's, also those of nginx for its worker.
                 ["setpriv", "--bounding-set", bounds, "--inh-caps=-all", "--no-new-privs",
-                 *command], env=environ, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+                 *command], env=environ, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                umask=int(re.findall(r"^UMask=(.*)$", text, re.MULTILINE)[0], 8))
 
     def reload(self, name: str) -> None:
         """As the balancer's unit does."""
@@ -285,7 +287,9 @@ def test_the_rendered_cluster_works(cluster: Rendered) -> None:
     for kind in cluster.ports:
         until(f"a leader through {kind}", lambda kind=kind: cluster.leader(kind), WAIT_S)  # type: ignore[misc]
         with cluster.client(kind) as client:
-            client.register_app(app_spec(f"by-{kind}", "shop:1"))
+            spec = app_spec(f"by-{kind}", "shop:1")
+            spec["spec"]["environment"] = [{"name": "LONG", "value": "x" * 100_000}]
+            client.register_app(spec)
     leader = cluster.leader("compose")
     cluster.kill(leader)
     for kind in cluster.ports:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from cluster.ingress import local
+from cluster.ingress.__main__ import main
 from cluster.ingress.base import IngressError
 from cluster.ingress.client import NginxIngress
 from cluster.ingress.local import LocalNginx
@@ -110,6 +111,17 @@ def _masters(directory: Path) -> set[int]:
     found = [pid for pid in pids if is_master_of(pid, directory / "nginx.conf")]
     # A worker bears its master's title for a moment after the fork, but leads no group.
     return {pid for pid in found if pid in members(pid)}
+
+
+@pytest.mark.parametrize("admin", ["10.0.0.1:9090", "0.0.0.0:9090", "[::]:9090"])
+def test_an_admin_port_for_others_needs_a_token(
+    admin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without one, whoever reaches it would set the routes."""
+    monkeypatch.delenv("INGRESS_ADMIN_TOKEN", raising=False)
+    with pytest.raises(SystemExit):
+        main(["--dir", str(tmp_path), "--admin", admin])
+    assert "set INGRESS_ADMIN_TOKEN" in capsys.readouterr().err
 
 
 def _supervise(directory: Path, port: int) -> subprocess.Popen[str]:

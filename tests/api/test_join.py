@@ -153,6 +153,24 @@ def test_what_is_issued_leaves_a_trace(folder: Path) -> None:
     assert token not in repr(node.log.state())
 
 
+def test_what_is_issued_is_audited_and_wrong_proofs_are_few(folder: Path) -> None:
+    """Who got a certificate is in the chain, and nobody tries secrets as often as he likes."""
+    node, _, client = make({"CLUSTER_SECRET": SECRET, "ORCHESTRY_AUTH": "on"} | {
+        f"ORCHESTRY_TLS_{what}": str(folder / name) for what, name in (
+            ("CERT", "node.crt"), ("KEY", "node.key"), ("CA", "ca.crt"), ("CA_KEY", "ca.key"))})
+    token = Authority.load(str(folder / "ca.crt"), str(folder / "ca.key")).token(
+        "two", ["10.0.0.2"], soon())
+    request, _ = request_for("two", ("10.0.0.2", *LOOPBACK))
+    path = f"/cluster/ca/certificate?request={base64.urlsafe_b64encode(request).decode()}"
+    assert client.get(path, headers=shown(token, request)).status_code == 200
+    (entry,) = (dict(one.details) for one in node.log.state().events if one.type == "audit")
+    assert (entry["method"], entry["path"], entry["client"]) == (
+        "GET", "/cluster/ca/certificate", "127.0.0.1")
+    wrong = shown(token, request) | {PROOF_HEADER: proof("another", token, request)}
+    statuses = [client.get(path, headers=wrong).status_code for _ in range(12)]
+    assert statuses == [403] * 10 + [429] * 2
+
+
 def test_who_is_not_the_ca_of_the_token_gets_nothing(
     node: Process, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -133,6 +133,57 @@ def test_a_start_that_nobody_ended_is_begun_again(
         "label": [f"orchestry.cluster={docker_host.cluster_id}"]}) == []
 
 
+def test_a_run_whose_start_is_in_doubt_is_not_begun_again(
+    docker_host: DockerHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its one container stays, and is told of as of no use; so it is stopped, and has failed."""
+    request = with_file(docker_host, run=7)
+    whole = ContainerFiles.filled
+
+    @contextmanager
+    def doubtful(self: ContainerFiles, *order: Any) -> Iterator[None]:
+        with whole(self, *order):
+            yield
+            raise EngineError("rejected", "Docker has not taken the files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ContainerFiles, "filled", doubtful)
+        with pytest.raises(EngineError) as raised:
+            docker_host.engine.run(request)
+    assert raised.value.fault == "timeout"
+    (found,) = docker_host.engine.observe(docker_host.cluster_id)
+    assert (found.phase, found.still_runs) == ("exited", True)
+    assert docker_host.engine.run(replace(request, epoch=8)).id == found.id
+    assert docker_host.client.inspect_container(found.id)["State"]["Running"]
+    docker_host.engine.observe(docker_host.cluster_id)
+    docker_host.engine.stop(found.id, grace_s=0)
+    assert docker_host.client.containers(all=True, filters={
+        "label": [f"orchestry.cluster={docker_host.cluster_id}"]}) == []
+
+
+def test_a_run_that_was_made_and_not_started_is_filled_and_started(
+    docker_host: DockerHost,
+) -> None:
+    """The same container: by whoever leads next."""
+    request = with_file(docker_host, run=7)
+    left = [2]
+
+    def guard() -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Fenced
+
+    with pytest.raises(Fenced):
+        docker_host.engine.run(request, guard=guard)
+    (made,) = docker_host.engine.observe(docker_host.cluster_id)
+    assert made.phase == "created"
+    started = docker_host.engine.run(replace(request, epoch=8))
+    assert started.id == made.id
+    assert needed(started.ip) == PLAIN
+    assert [(one.phase, one.still_runs)
+            for one in docker_host.engine.observe(docker_host.cluster_id)] == [("running", False)]
+
+
 def test_a_guard_that_objects_starts_nothing(docker_host: DockerHost) -> None:
     """Whenever the lease is over; whoever leads next starts it with its file."""
     for allowed in (1, 2):

@@ -142,7 +142,7 @@ _BAD: list[tuple[str, list[Any], str]] = [
                 "/", "/proc", "/proc/sys", "/sys", "/dev/shm", "relative", "/a/../b", "/a/..",
                 "/a/./b", "//a", "/a//b", "/a/", "/a:ro", "/a,b", "/a\nb", "", 5, "/" + "a" * 2000,
                 "/etc", "/usr", "/bin", "/lib64", "/run", "/run/secrets/x", "/var/run/secrets",
-                "/etc/hosts", "/etc/resolv.conf",
+                "/etc/hosts", "/etc/resolv.conf", "/run/docker.sock", "/var/run/docker.sock",
             )
         ],
         "[0].mountPath",

@@ -25,6 +25,8 @@ def of(*controllers: int, **values: Any) -> dict[str, str]:
     own: dict[str, Any] = {"hosts": hosts} if hosts else {}
     if len(hosts) > 1:
         own["secrets"] = SECRETS
+    elif hosts:
+        own["secrets"] = {"ingressToken": "t" * 16}
     return rendered(CLUSTER, merged(CLUSTER.values, own, values))
 
 
@@ -153,6 +155,8 @@ def test_a_host_without_controllers_checks_its_balancer_alone() -> None:
     ((2,), {}, "must be 1, 3 or 5, not 2"),
     ((1, 1, 1), {"secrets": {"cluster": ""}}, "secrets.cluster: several hosts need a secret"),
     ((1, 1, 1), {"secrets": {"ingressToken": ""}}, "secrets.ingressToken: several hosts"),
+    ((3,), {"secrets": {"ingressToken": ""}},
+     "secrets.ingressToken: whoever reaches the admin port at 10.0.0.1"),
     ((1, 1, 1), {"secrets": {"cluster": "short"}}, "secrets.cluster: must be empty, or 16 to"),
     ((3,), {"vip": VIP}, "vip.enabled: needs at least two hosts"),
     ((1, 1, 1), {"vip": VIP | {"api": ""}}, "vip.api: set the virtual address of the API"),
