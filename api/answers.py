@@ -170,6 +170,15 @@ class Problem(Answer):
     message: str
 
 
+class Pulling(Answer):
+    """A pull that an application waits for; bytes of the layers that are known so far."""
+
+    image: str
+    began_at: Time
+    done_bytes: Count
+    total_bytes: Count
+
+
 class UnderWay(Answer):
     """The deployment that is under way; `available` new replicas have proved themselves."""
 
@@ -193,6 +202,8 @@ class AppStatus(Answer):
     containers: list[Container]
     revision: Count
     image: str
+    pinned: str | None = Field(description="What `image` is for its replicas: a digest, or an id")
+    pulling: Pulling | None
     problem: Problem | None
     deployment: UnderWay | None
     restarts: Restarts

@@ -61,6 +61,14 @@ class LimitsConfig(Answer):
     reserved_hosts: list[str]
 
 
+class ImagesConfig(Answer):
+    """Pulls of images; seconds."""
+
+    max_pulls: Count
+    pull_idle_timeout: Count
+    pull_timeout: Count
+
+
 class RetentionConfig(Answer):
     """How long the history is kept."""
 
@@ -81,6 +89,7 @@ class Configuration(Answer):
     health: HealthConfig
     ingress: IngressConfig
     limits: LimitsConfig
+    images: ImagesConfig
     retention: RetentionConfig
     sources: dict[str, Literal["cluster", "environment", "file", "default"]]
     restart_required: list[str]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from api.answers import Answer, Count, Time
+from api.answers import Answer, Count, Pulling, Time
 from cluster.state.model import Health, Phase, RolloutKind, RolloutPhase
 
 
@@ -67,6 +67,7 @@ class Revision(Answer):
     cause: str
     created_at: Time
     image: str | None
+    pinned: str | None = Field(description="What `image` is for its replicas: a digest, or an id")
     template: Count = Field(description="The revision that its containers carry")
     spec: dict[str, Any]
 
@@ -158,6 +159,9 @@ class DeploymentDetail(Deployment):
     """With its replicas, as long as it is under way."""
 
     replicas: list[DeployedReplica]
+    pinned: str | None = Field(description="The image of the new replicas: a digest, or an id")
+    pulling: Pulling | None
+    problem: str | None = Field(description="What keeps it from going on")
 
 
 class Deployments(Answer):

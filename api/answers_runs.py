@@ -26,7 +26,7 @@ class Run(Answer):
     started_at: Time | None
     ended_at: Time | None
     exit_code: int | None = Field(description="null while nobody knows it")
-    reason: str | None = Field(description="Why it did not succeed")
+    reason: str | None = Field(description="Why it did not succeed, or has not begun")
     due_at: Time | None = Field(description="When a run of a job was due")
     attempt: Count
     last_lines: list[str] = Field(description="What it wrote last, once it is over")

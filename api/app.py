@@ -38,6 +38,7 @@ from api.routes import (
     members,
     metrics,
     peers,
+    registries,
     releases,
     runs,
     scaling,
@@ -104,8 +105,7 @@ def create_app(controller: Controller, *, die: Callable[[], None] = _die) -> Fla
     audit.install(app, controller)
     for part in (apps, deploys, scaling, health, metrics, history, logs, cluster, members, actions,
                  backup, drill, system, config, tokens, audit_routes, peers, stream_routes, compat,
-                 releases, authority, secrets, volumes, runs,
-                 jobs):
+                 releases, authority, secrets, volumes, registries, runs, jobs):
         app.register_api(part.blueprint)
     docs.install(app)
     app.wsgi_app = TakeOver(app.wsgi_app, streams.hub)  # type: ignore[method-assign]

@@ -12,6 +12,7 @@ from cluster.consensus.log import ReplicatedLog
 from cluster.control.actions import ActionFile
 from cluster.control.checks import Check
 from cluster.control.driver import Timing
+from cluster.control.images import PullCounts
 from cluster.control.judge import Record
 from cluster.control.telemetry import Telemetry
 from cluster.engine.base import Engine, EngineInfo
@@ -76,6 +77,10 @@ class Controller(Protocol):
     @property
     def actions(self) -> ActionFile:
         """The record of its side effects."""
+
+    @property
+    def pulls(self) -> PullCounts:
+        """Pulls of images by this controller."""
 
     @property
     def telemetry(self) -> Telemetry:

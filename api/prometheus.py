@@ -133,6 +133,7 @@ class Node(Collector):
             peers.add_metric([peer], float(known.connected))
         yield peers
         yield from self._loops()
+        yield from self._pulls()
         parts = GaugeMetricFamily(
             "orchestry_component_healthy", "1 while a part around this node is healthy",
             labels=("component",))
@@ -151,6 +152,21 @@ class Node(Collector):
             failures.add_metric([name], timing.failures)
         yield steps
         yield failures
+
+
+    def _pulls(self) -> Iterator[Metric]:
+        counts = self._controller.pulls
+        ended = CounterMetricFamily(
+            "orchestry_image_pulls", "Pulls of images that ended", labels=("result",))
+        for result, count in sorted(counts.ended.copy().items()):
+            ended.add_metric([result], count)
+        yield ended
+        yield CounterMetricFamily(
+            "orchestry_image_pull_seconds", "Time that pulls of images took",
+            value=counts.seconds)
+        yield GaugeMetricFamily(
+            "orchestry_image_pulls_running", "Pulls of images under way",
+            value=float(counts.running))
 
 
 class Measured(Collector):

@@ -27,6 +27,7 @@ class Right:
 
 _APP = "/api/v1/apps/<app_name>"
 _KEPT = "/api/v1/secrets/<secret_name>"
+_REGISTRY = "/api/v1/registries/<registry_host>"
 _OLD_APP = "/apps/<app_name>"
 TABLE: dict[tuple[str, str], Right] = {
     ("GET", "/livez"): Right("open", "any"),
@@ -119,6 +120,10 @@ TABLE: dict[tuple[str, str], Right] = {
     ("POST", f"{_OLD_APP}/policy"): Right("deployer", "app"),
     ("DELETE", _OLD_APP): Right("deployer", "app"),
 
+    ("GET", "/api/v1/registries"): Right("admin", "all"),
+    ("PUT", _REGISTRY): Right("admin", "all"),
+    ("DELETE", _REGISTRY): Right("admin", "all"),
+    ("POST", f"{_REGISTRY}/rotate"): Right("admin", "all"),
     ("GET", "/api/v1/config"): Right("admin", "all"),
     ("PUT", "/api/v1/config"): Right("admin", "all"),
     ("GET", "/api/v1/audit"): Right("admin", "all"),

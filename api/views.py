@@ -8,6 +8,7 @@ from typing import Any
 from api.times import rfc3339
 from cluster.control.judge import Record
 from cluster.state.exits import Attempts, Exit
+from cluster.state.images import pin_of
 from cluster.state.model import App, EventRecord, Replica
 from cluster.state.replicas import name_of_slot, replica_name
 from cluster.state.status import app_status, count, finished_replicas, healthy_replicas
@@ -36,6 +37,8 @@ def app(app: App, measured: Mapping[str, Any] | None = None) -> dict[str, Any]:
             for replica in app.reports],
         "revision": app.revision,
         "image": spec_of(app.document).image,
+        "pinned": pinned(app, app.made_from),
+        "pulling": pulling(app),
         "problem": _problem(app),
         "deployment": _deployment(app),
         "restarts": {
@@ -44,6 +47,21 @@ def app(app: App, measured: Mapping[str, Any] | None = None) -> dict[str, Any]:
             "replicas": [_attempts(app.name, one) for one in app.attempts],
         },
     }
+
+
+def pinned(app: App, template: int) -> str | None:
+    """The image that replicas of a template are made from, once it is known."""
+    pin = pin_of(app, template)
+    return pin.ref if pin is not None else None
+
+
+def pulling(app: App) -> dict[str, Any] | None:
+    """The pull that an app waits for."""
+    if app.pulling is None:
+        return None
+    one = app.pulling
+    return {"image": one.image, "began_at": rfc3339(one.began_at_ms),
+            "done_bytes": one.done_bytes, "total_bytes": one.total_bytes}
 
 
 def _problem(app: App) -> dict[str, str] | None:

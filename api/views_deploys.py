@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from api.times import rfc3339
+from api.views import pinned, pulling
 from cluster.control.canary import at_step, is_canary, is_last
 from cluster.control.rollout import has_own_volumes
 from cluster.control.specs import old_specs, spec_for
@@ -28,7 +29,8 @@ def revisions(app: App) -> list[dict[str, Any]]:
         {
             "revision": one.revision, "current": one.revision == app.revision,
             "healthy": one.healthy, "cause": one.cause, "created_at": rfc3339(one.at_ms),
-            "image": _image(one.document), "template": one.template,
+            "image": _image(one.document), "pinned": pinned(app, one.template),
+            "template": one.template,
             "spec": json.loads(one.document),
         }
         for one in (current, *reversed(app.revisions))
@@ -90,7 +92,11 @@ def _canary(app: App, rollout: Rollout) -> dict[str, Any] | None:
 def detail(app: App, rollout: Rollout) -> dict[str, Any]:
     """One deployment with its replicas."""
     found = deployment(app, rollout)
-    found["replicas"] = _replicas(app, rollout) if rollout is app.rollout else []
+    mine = rollout is app.rollout
+    found["replicas"] = _replicas(app, rollout) if mine else []
+    found["pinned"] = pinned(app, app.made_from) if rollout.id == app.revision else None
+    found["pulling"] = pulling(app) if mine else None
+    found["problem"] = (app.problem or None) if mine else None
     return found
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from api.times import rfc3339
+from cluster.state.images import pin_of
 from cluster.state.model import App, ClusterState, Run
 from cluster.state.runs import of_app, run_name
 from orchestry.spec.model import AppSpec
 
 
-def run(one: Run) -> dict[str, Any]:
-    """One run."""
+def run(one: Run, app: App) -> dict[str, Any]:
+    """One run of an app or a job."""
     return {
         "id": one.id, "app_name": one.app, "kind": one.kind, "status": one.phase,
         "stopping": bool(one.ending), "command": list(one.command) or None,
@@ -19,8 +20,17 @@ def run(one: Run) -> dict[str, Any]:
         "requested_at": rfc3339(one.requested_at_ms), "started_at": rfc3339(one.started_at_ms),
         "ended_at": rfc3339(one.ended_at_ms), "exit_code": one.exit_code,
         "due_at": rfc3339(one.due_ms), "attempt": one.attempt,
-        "reason": one.reason or None, "last_lines": list(one.lines),
+        "reason": one.reason or _waits_for(one, app), "last_lines": list(one.lines),
     }
+
+
+def _waits_for(one: Run, app: App) -> str | None:
+    """Why a run has not begun, if it is for its image."""
+    if one.phase != "waiting":
+        return None
+    if app.pulling is not None:
+        return f"image {app.pulling.image} is being pulled"
+    return None if pin_of(app, one.template) is not None else app.problem or None
 
 
 def job(state: ClusterState, app: App, spec: AppSpec) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from cluster.control.checks import Check, HealthChecks
 from cluster.control.driver import Driver, Timing
 from cluster.control.fleet import Fleet
 from cluster.control.follow import Follower, LiveConfig, limiting, set_log_level
+from cluster.control.images import PullCounts
 from cluster.control.ingress_sync import host_https
 from cluster.control.judge import Record
 from cluster.control.loop import Loop
@@ -119,6 +120,7 @@ class Controller:
             settings.redis_url, lambda: log.state().cluster_id, clock)
         log.subscribe_events(self.history.applied)
         self.telemetry = Telemetry(self.history.measured)
+        self.pulls = PullCounts()
         self._fleet = fleet = Fleet(clock)
         self._checks = HealthChecks()
         roster: list[Loop] = []
@@ -127,7 +129,7 @@ class Controller:
         loops, self._observer = make_loops(
             engine, ingresses, HttpProber(clock), fleet=fleet, workers=self._workers, clock=clock,
             telemetry=self.telemetry, configured=self.configured, checks=self._checks,
-            keyring=self.keyring,
+            keyring=self.keyring, pulls=self.pulls,
             https=host_https(settings, self._hosts),
         )
         self._driver = Driver(

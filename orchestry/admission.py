@@ -42,6 +42,11 @@ def repository(image: str) -> str:
     return f"{first.lower()}/{rest}"
 
 
+def registry_of(image: str) -> str:
+    """The host of the registry that an image comes from, with its port; `docker.io` without."""
+    return repository(image).partition("/")[0]
+
+
 def image_pattern(value: str) -> str:
     """A pattern of images in its full form.
 
@@ -95,6 +100,12 @@ def is_image_allowed(image: str, patterns: Sequence[str]) -> bool:
         or (pattern.endswith("/*") and name.startswith(pattern.removesuffix("*")))
         for pattern in patterns
     )
+
+
+def is_registry_allowed(host: str, patterns: Sequence[str]) -> bool:
+    """Whether one of the patterns has images of this registry."""
+    return not patterns or any(
+        pattern == ANY or pattern.partition("/")[0] == host for pattern in patterns)
 
 
 def is_host_reserved(host: str, patterns: Iterable[str]) -> bool:

@@ -140,6 +140,7 @@ CASES: tuple[Case, ...] = (
     Case("apply {changed} --dry-run", rows(record(
         source=TEXT, app_name=TEXT, status=TEXT, plan={}))),
     Case("deploys shop", answer_of("list_deployments")),
+    Case("revisions shop", answer_of("list_revisions")),
     Case("down shop", answer_of("stop_app")),
     Case("delete shop", ERROR, 2),
     Case("delete shop --force", answer_of("remove_app")),
@@ -157,6 +158,9 @@ ELSEWHERE = {
     **dict.fromkeys(
         tuple(f"secret {name}" for name in ("set", "list", "rm", "rotate")),
         "read values and need a key: tests/unit/test_cli_secrets.py"),
+    **dict.fromkeys(
+        tuple(f"registry {name}" for name in ("login", "list", "logout")),
+        "read a password and need a key: tests/unit/test_cli_registry.py"),
     **dict.fromkeys(
         tuple(f"jobs {name}" for name in ("list", "history", "trigger", "suspend", "resume")),
         "need a job: tests/unit/test_cli_runs.py"),

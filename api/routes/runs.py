@@ -54,7 +54,7 @@ def list_runs(path: AppPath, query: ReadQuery) -> Response:
     """The runs of an application that wait or run, and the last ones that are over."""
     state = read(query)
     app = app_of(state, path.app_name)
-    found = [views_runs.run(one) for one in of_app(state, app.name)]
+    found = [views_runs.run(one, app) for one in of_app(state, app.name)]
     return answer({"app_name": app.name, "runs": found, "total": len(found)})
 
 
@@ -64,7 +64,8 @@ def list_runs(path: AppPath, query: ReadQuery) -> Response:
 def get_run(path: RunPath, query: ReadQuery) -> Response:
     """One run; what it wrote is under `GET .../logs?container=` the name of its container."""
     state = read(query)
-    return answer(views_runs.run(run_of(state, app_of(state, path.app_name).name, path.run_id)))
+    app = app_of(state, path.app_name)
+    return answer(views_runs.run(run_of(state, app.name, path.run_id), app))
 
 
 @blueprint.post(

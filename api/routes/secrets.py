@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from flask import Response
 
 from api import answers_secrets as answers
-from api import errors
+from api import errors, sealed
 from api.access import caller
 from api.blueprint import Blueprint
 from api.endpoint import checked
@@ -18,10 +15,10 @@ from api.here import answer, here, read
 from api.models import ReadQuery, WriteHeaders, WriteQuery
 from api.models_secrets import SecretBody, SecretDeleteQuery, SecretPath
 from api.times import rfc3339
-from api.writes import WRITE_WAIT_S, propose, repeated
-from cluster.sealing import SealError
-from cluster.state.commands import DeleteSecret, ResealSecret, SetSecret
+from api.writes import propose
+from cluster.state.commands import DeleteSecret
 from cluster.state.model import Secret
+from cluster.state.registries import of_apps
 from cluster.state.secret_uses import users
 from orchestry.errors import Code, OrchestryError
 
@@ -29,17 +26,14 @@ blueprint = Blueprint(
     "secrets", __name__, url_prefix="/api/v1/secrets", abp_tags=[{"name": "Secrets"}],
 )
 
-_one_at_a_time = threading.Lock()
-"""A version is sealed for its number, so that the next one must wait for it."""
-
-
 @blueprint.get("", operation_id="list_secrets", responses={200: answers.Secrets})
 @checked
 def secrets(query: ReadQuery) -> Response:
     """All secrets, with the applications that use them, and without any value."""
     state, who = read(query), caller()
     used = users(state)
-    found = [_view(one, used) for name, one in sorted(state.secrets.items()) if who.reaches(name)]
+    found = [_view(one, used) for one in of_apps(state.secrets[name] for name in sorted(
+        state.secrets)) if who.reaches(one.name)]
     return answer({"secrets": found, "total": len(found)})
 
 
@@ -61,17 +55,8 @@ def put(path: SecretPath, query: WriteQuery, header: WriteHeaders, body: SecretB
 
     No answer, event, log or backup has a value in it.
     """
-    name, keyring = path.secret_name, here().controller.keyring
-    with _in_turn():
-        known = here().controller.log.state().secrets.get(name)
-        version = known.newest.version + 1 if known is not None else 1
-        try:
-            key_id, sealed = keyring.seal(name, version, body.fields)
-        except SealError as error:
-            raise OrchestryError(Code.CONFLICT, error.reason) from None
-        applied = propose(
-            SetSecret(name, version, key_id, tuple(sorted(body.fields)), sealed),
-            mark=keyring.mark)
+    name = path.secret_name
+    applied = sealed.keep(name, body.fields)
     return answer({
         "message": "Secret set", "name": name, "version": applied.get("version"),
         "apps_restarted": applied.get("apps")})
@@ -97,36 +82,12 @@ def delete(path: SecretPath, query: SecretDeleteQuery, header: WriteHeaders) -> 
 @checked
 def rotate(path: SecretPath, query: WriteQuery, header: WriteHeaders) -> Response:
     """Seal all versions under the first key of the controllers; the values stay as they are."""
-    name, keyring = path.secret_name, here().controller.keyring
-    with _in_turn():
-        state = here().controller.log.state()
-        known, repeat = state.secrets.get(name), repeated(state)
-        if known is None:
-            raise _missing(name)
-        old = [one for one in known.versions if one.key_id != keyring.first]
-        if old and repeat is None:
-            try:
-                sealed = tuple(
-                    (one.version, keyring.seal(name, one.version, keyring.open(
-                        name, one.version, one.key_id, one.sealed))[1]) for one in old)
-            except SealError as error:
-                raise OrchestryError(Code.CONFLICT, error.reason) from None
-            propose(ResealSecret(name, known.changed, keyring.first, sealed))
+    name = path.secret_name
+    if not sealed.reseal(name):
+        raise _missing(name)
     return answer({
-        "message": "Secret is sealed under the first key", "name": name, "key": keyring.first})
-
-
-@contextmanager
-def _in_turn() -> Iterator[None]:
-    """One change of a secret at a time, in bounded time."""
-    with here().waiting.place():
-        if not _one_at_a_time.acquire(timeout=WRITE_WAIT_S):
-            raise OrchestryError(
-                Code.CLUSTER_NOT_READY, "Other changes of secrets take long; try again in a second")
-        try:
-            yield
-        finally:
-            _one_at_a_time.release()
+        "message": "Secret is sealed under the first key", "name": name,
+        "key": here().controller.keyring.first})
 
 
 def _missing(name: str) -> errors.Answered:

@@ -68,6 +68,21 @@ class Config:
         return tuple(self.values["limits.images"])
 
     @property
+    def max_pulls(self) -> int:
+        """Images that are pulled at once."""
+        return int(self.values["images.max_pulls"])
+
+    @property
+    def pull_idle_timeout_s(self) -> float:
+        """A pull without progress for so long is given up."""
+        return float(self.values["images.pull_idle_timeout"])
+
+    @property
+    def pull_timeout_s(self) -> float:
+        """A pull that takes longer is given up."""
+        return float(self.values["images.pull_timeout"])
+
+    @property
     def reserved_hosts(self) -> tuple[str, ...]:
         """Patterns of the hosts that no app may have."""
         return tuple(self.values["limits.reserved_hosts"])

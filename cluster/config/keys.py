@@ -31,6 +31,7 @@ from orchestry.spec.shapes import (
 
 RATE_MAX: Final = 1_000_000_000
 SCALES_MAX: Final = 1_000
+PULLS_MAX: Final = 8
 DOMAIN: Final = "ingress.domain"
 
 
@@ -134,6 +135,13 @@ KEYS: Final[tuple[Key, ...]] = (
         ListOf(text(admission.host_pattern), most=admission.PATTERNS_MAX), "live",
         "Hosts that no application may have, such as `admin.example.org` or `*.example.org`.",
         default=()),
+    Key("images.max_pulls", integer(1, PULLS_MAX), "live",
+        "Images that are pulled at once; others wait.", default=3),
+    Key("images.pull_idle_timeout", integer(5, 3_600), "live",
+        "A pull that makes no progress for so long is given up, and tried again later.", "s",
+        default=60),
+    Key("images.pull_timeout", integer(10, 86_400), "live",
+        "A pull that takes longer is given up, and tried again later.", "s", default=1_800),
     Key("retention.raw_hours", integer(1, 24 * 31), "live",
         "How long single measurements are kept.", "hours", default=24),
     Key("retention.minute_days", integer(1, 366), "live",

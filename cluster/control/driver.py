@@ -14,7 +14,7 @@ from cluster.control.actions import NoRecorder, Recorder
 from cluster.control.fleet import Fleet
 from cluster.control.lease_keeper import LeaseKeeper
 from cluster.control.loop import Effect, Fenced, Loop, Turn
-from cluster.control.workers import Workers
+from cluster.control.workers import PULL, Workers
 from cluster.state.commands import Command, Stamp
 from orchestry.errors import OrchestryError
 
@@ -81,7 +81,7 @@ class Driver:
         self._workers.drain()
         self._forget_settled()
         self.keeper.step()
-        if self._clock.monotonic_s() < self._aside_until_s and not self._workers.running(""):
+        if self._clock.monotonic_s() < self._aside_until_s and self._is_idle():
             self.keeper.release(until_s=self._aside_until_s)
         lease = self.keeper.acting()
         if lease is None:
@@ -110,6 +110,10 @@ class Driver:
         """Stand aside no more."""
         self._aside_until_s = float("-inf")
         self.keeper.resume()
+
+    def _is_idle(self) -> bool:
+        """Nothing of ours is on its way but pulls, which harm no successor and end by the lease."""
+        return self._workers.running("") == self._workers.running(PULL)
 
     def _leave(self) -> None:
         self._epoch = 0

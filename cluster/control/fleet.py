@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cluster.clock import Clock
@@ -18,6 +18,7 @@ from cluster.control.quarantine import Quarantine
 from cluster.engine.base import EXIT_UNKNOWN, Container, EngineError
 from cluster.state.commands import RecordEvent
 from cluster.state.model import App, ClusterState
+from cluster.state.pins import Pulling
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,8 @@ class Fleet:
         self.attempts.forget()
         self.quarantine.forget()
         self.problems: dict[str, Problem] = {}
+        self.image_problems: dict[str, Problem] = {}
+        self.pulling: dict[str, Pulling] = {}
         self.frozen: set[tuple[str, int]] = set()
         self.to_replace: set[str] = set()
         self.suspects: dict[str, float] = {}
@@ -283,6 +286,21 @@ class Fleet:
             self.problems[app] = problem
             self.tell("error", app, f"The engine failed: {error.reason}", fault=error.fault)
             self.touch()
+
+    def images_failed(self, errors: Mapping[str, EngineError]) -> None:
+        """These apps wait for an image that cannot be had, and no others do."""
+        found = {}
+        for app, error in errors.items():
+            found[app] = Problem("DOCKER_ERROR", error.reason)
+            if self.image_problems.get(app) != found[app]:
+                self.tell("error", app, f"No image: {error.reason}", fault=error.fault)
+        if found != self.image_problems:
+            self.image_problems = found
+            self.touch()
+
+    def problem(self, app: str) -> Problem | None:
+        """What keeps an app from its replicas."""
+        return self.problems.get(app) or self.image_problems.get(app)
 
     def blocked(self, app: str, reason: str) -> None:
         """A replica of `app` cannot be ordered for a reason that its owner should read."""

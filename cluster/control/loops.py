@@ -10,6 +10,7 @@ from cluster.control.canaries import Canaries
 from cluster.control.checks import HealthChecks
 from cluster.control.fleet import Fleet
 from cluster.control.health import HealthMonitor, Prober
+from cluster.control.images import Images, PullCounts
 from cluster.control.ingress_sync import IngressSync
 from cluster.control.jobs import Jobs
 from cluster.control.last_lines import LastLines
@@ -44,15 +45,18 @@ def make_loops(
     keyring: Keyring,
     checks: HealthChecks | None = None,
     https: Callable[[], Https] = Https,
+    pulls: PullCounts | None = None,
 ) -> tuple[list[Loop], Observer]:
     """The leader's loops in the order in which they are stepped, and the one that takes hints."""
     observer = Observer(engine, fleet, workers)
     ingress = IngressSync(
         ingresses, fleet, workers, configured=configured, https=https)
+    images = Images(
+        engine, fleet, workers, clock, configured=configured, keyring=keyring, counts=pulls)
     volumes = VolumeKeeper(engine, fleet, workers, clock)
     reconciler = Reconciler(
         engine, fleet, workers, ingress.out_of_ingress, clock, drained=ingress.drained,
-        configured=configured, keyring=keyring, volumes=volumes)
+        configured=configured, keyring=keyring, volumes=volumes, images=images)
     health = HealthMonitor(prober, fleet, workers, clock, checks)
     scaler = Scaler(
         engine, ingresses, fleet, workers, clock, telemetry=telemetry, configured=configured)
@@ -60,9 +64,9 @@ def make_loops(
     last_lines = LastLines(engine, workers, keyring)
     rollouts = Rollouts(
         last_lines, fleet, serves=ingress.serves, is_blind=ingress.is_blind,
-        canaries=Canaries(fleet, measurer, ingress.shares))
-    runs = Runs(engine, fleet, workers, last_lines, keyring=keyring)
+        canaries=Canaries(fleet, measurer, ingress.shares), has_image=images.ready)
+    runs = Runs(engine, fleet, workers, images, last_lines, keyring=keyring)
     return [
-        observer, Restarts(fleet, last_lines), health, scaler, measurer, Jobs(fleet), runs,
+        observer, Restarts(fleet, last_lines), health, scaler, measurer, Jobs(fleet), images, runs,
         rollouts, reconciler, volumes, ingress, Receipts(fleet, measurer), Reporter(fleet),
     ], observer

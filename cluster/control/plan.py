@@ -130,12 +130,13 @@ def restarts(spec: AppSpec, container: Container) -> bool:
 
 def request(
     app: App, spec: AppSpec, slot: int, *, cluster_id: str, epoch: int, template: int = 0,
-    secrets: Mapping[tuple[str, str], str] = NO_SECRETS, run: Run | None = None,
+    secrets: Mapping[tuple[str, str], str] = NO_SECRETS, run: Run | None = None, pinned: str = "",
 ) -> RunRequest:
     """The order for one replica of a template, 0 for the app's own; `spec` is the template's.
 
-    `secrets` has the values of the secrets that it names, by name and field. With a `run`, the
-    container does what that says, once, and has none of the volumes that belong to replicas.
+    `secrets` has the values of the secrets that it names, by name and field; `pinned` is the
+    image that its name stands for. With a `run`, the container does what that says, once, and
+    has none of the volumes that belong to replicas.
     """
     template = template or app.made_from
     name = run_name(run) if run is not None else name_of_slot(app.name, slot)
@@ -162,7 +163,7 @@ def request(
         read_only_root_filesystem=spec.security.read_only_root_filesystem,
         cap_add=spec.security.cap_add, cap_drop=spec.security.cap_drop,
         labels=spec.labels, stop_grace_s=spec.termination.grace_period_s,
-        run=run.id if run is not None else 0,
+        pinned=pinned, run=run.id if run is not None else 0,
     )
 
 

@@ -11,6 +11,7 @@ from cluster.config.keys import spec_defaults
 from cluster.control.attempts import Slot
 from cluster.control.backoff import over
 from cluster.control.fleet import Fleet
+from cluster.control.images import Images
 from cluster.control.loop import Effect, Fenced, Turn
 from cluster.control.plan import Start, Stop, plan, request
 from cluster.control.pre import held
@@ -56,6 +57,7 @@ class Reconciler:
         configured: Configured,
         keyring: Keyring,
         volumes: VolumeKeeper,
+        images: Images,
     ) -> None:
         self._engine = engine
         self._fleet = fleet
@@ -66,6 +68,7 @@ class Reconciler:
         self._configured = configured
         self._keyring = keyring
         self._volumes = volumes
+        self._images = images
         self._scales_max = 0
         self._starting: set[str] = set()
         """Apps with starts under way."""
@@ -159,6 +162,9 @@ class Reconciler:
             return
         if not fleet.attempts.may_start(slot) or self._waits(slot, action):
             return
+        pinned = self._images.ref(app, slot[1])
+        if pinned is None:
+            return
         key = f"start:{app.name}:{action.slot}:{slot[1]}"
         if not fleet.quarantine.may_begin(key):
             return
@@ -172,7 +178,7 @@ class Reconciler:
             return
         order = request(
             app, spec, action.slot, cluster_id=turn.state.cluster_id, epoch=turn.lease.epoch,
-            template=action.template, secrets=values,
+            template=action.template, secrets=values, pinned=pinned,
         )
 
         def job() -> Container:
@@ -192,7 +198,10 @@ class Reconciler:
                 logger.warning(
                     "starting %s-%s failed: %s", app.name, action.slot, outcome.error.reason
                 )
-                fleet.engine_failed(outcome.error, app.name)
+                if pinned and outcome.error.fault == "image_missing":
+                    self._images.lost(pinned)
+                else:
+                    fleet.engine_failed(outcome.error, app.name)
                 fleet.attempts.refused(slot)
             elif not isinstance(outcome.error, Fenced):
                 logger.error("starting %s failed", app.name, exc_info=outcome.error)

@@ -48,8 +48,10 @@ class Reporter:
         waiting = False
         for app in turn.state.apps.values():
             made = self._report(app, by_app.get(app.name, []))
-            same = (made.replicas, made.problem, made.problem_code, made.attempts) == (
-                app.reports, app.problem, app.problem_code, app.attempts
+            same = (
+                made.replicas, made.problem, made.problem_code, made.pulling, made.attempts
+            ) == (
+                app.reports, app.problem, app.problem_code, app.pulling, app.attempts
             )
             if not same:
                 turn.propose(f"report:{app.name}", made)
@@ -59,7 +61,7 @@ class Reporter:
 
     def _report(self, app: App, observed: Sequence[Container]) -> ReportApp:
         spec, attempts = spec_for(app), self._fleet.attempts.of_app(app.name)
-        problem = self._fleet.problems.get(app.name)
+        problem = self._fleet.problem(app.name)
         text, code = (problem.text, problem.code) if problem else (
             backoff.problem(app.name, attempts))
         if self._fleet.engine_fault:
@@ -72,7 +74,7 @@ class Reporter:
             code = "INVALID_SPEC"
         return ReportApp(
             app=app.name, revision=app.revision, problem=text, problem_code=code,
-            attempts=attempts,
+            pulling=self._fleet.pulling.get(app.name), attempts=attempts,
             replicas=tuple(self._replica(one, _port(app, one)) for one in observed),
         )
 

@@ -14,7 +14,7 @@ from cluster.control.canary import is_canary
 from cluster.control.fleet import Fleet
 from cluster.control.last_lines import LastLines, Lines
 from cluster.control.loop import Turn
-from cluster.control.pre import held
+from cluster.control.pre import Held, held
 from cluster.control.report import why_not_healthy
 from cluster.control.rollout import (
     Seen,
@@ -27,7 +27,7 @@ from cluster.control.rollout import (
 from cluster.control.specs import old_specs, spec_for
 from cluster.engine.base import Container
 from cluster.state.commands import EndRollout, StepRollout
-from cluster.state.model import App, Rollout
+from cluster.state.model import App, Rollout, RolloutPhase
 from cluster.state.replicas import name_of_slot
 from orchestry.spec.model import AppSpec
 
@@ -73,6 +73,10 @@ class _Case:
         return min(mine, key=lambda one: (one.phase != "exited", one.slot), default=None)
 
 
+def _held(phase: RolloutPhase) -> RolloutPhase:
+    return "paused" if phase == "running" else phase
+
+
 class Rollouts:
     """Proposes the next step of each rollout, and its end.
 
@@ -87,12 +91,14 @@ class Rollouts:
     def __init__(
         self, last_lines: LastLines, fleet: Fleet, *,
         serves: Callable[[str], bool], is_blind: Callable[[], bool], canaries: Canaries,
+        has_image: Callable[[App], bool],
     ) -> None:
         self._last_lines = last_lines
         self._fleet = fleet
         self._serves = serves
         self._is_blind = is_blind
         self._canaries = canaries
+        self._has_image = has_image
         self._watched: dict[str, _Watched] = {}
 
     def reset(self) -> None:
@@ -129,24 +135,22 @@ class Rollouts:
         assert rollout is not None
         waits = held(app, spec, turn.state.runs)
         if waits is not None:
-            self._watched.pop(app.name, None)
-            if waits.phase == "failed" and rollout.phase == "running":
-                turn.propose(f"rollout:{app.name}", EndRollout(
-                    app.name, rollout.id, "failed", waits.reason, waits.lines,
-                    roll_back=deploy.auto_rollback, step=rollout.step))
+            self._prepares(turn, _Case(app, rollout, spec, observed, ()), waits)
             return
         seen = [self._look(one, spec, turn.now_s) for one in observed]
         seen += self._on_their_way(app, seen)
         own = has_own_volumes(spec) or any(map(has_own_volumes, old_specs(app).values()))
+        # Without the new image nothing old is given up: a bad tag stops no replica.
+        moves = rollout if self._has_image(app) else replace(rollout, phase=_held(rollout.phase))
         if is_canary(spec, rollout, own_volumes=own):
-            found = self._canaries.advance(app, rollout, spec, seen, turn.now_s)
+            found = self._canaries.advance(app, moves, spec, seen, turn.now_s)
             failure = self._canaries.failure(app)
             if failure:
                 self._fail(turn, _Case(app, rollout, spec, observed, seen), failure)
                 return
         else:
             limits = limits_of(spec, app.replicas, own_volumes=own)
-            found = advance(app, rollout, seen, limits, min_healthy_s=deploy.min_healthy_s)
+            found = advance(app, moves, seen, limits, min_healthy_s=deploy.min_healthy_s)
         if (found.new, found.old, found.available, app.replicas, found.canary) != (
             rollout.new, rollout.old, rollout.available, rollout.wanted, rollout.canary
         ):
@@ -166,6 +170,19 @@ class Rollouts:
                 app.name, rollout.id, "done", step=rollout.step))
         elif rollout.phase == "running" and not rollout.overdue:
             self._watch(turn, _Case(app, rollout, spec, observed, seen))
+
+    def _prepares(self, turn: Turn, case: _Case, waits: Held) -> None:
+        """No replica is touched before the pre-deploy job is done; that waits for the image."""
+        app, rollout = case.app, case.rollout
+        if waits.phase == "due" and not self._has_image(app):
+            if rollout.phase == "running" and not rollout.overdue:
+                self._watch(turn, case)
+            return
+        self._watched.pop(app.name, None)
+        if waits.phase == "failed" and rollout.phase == "running":
+            turn.propose(f"rollout:{app.name}", EndRollout(
+                app.name, rollout.id, "failed", waits.reason, waits.lines,
+                roll_back=case.spec.deploy.auto_rollback, step=rollout.step))
 
     def _on_their_way(self, app: App, seen: Sequence[Seen]) -> list[Seen]:
         """Containers that may be there any moment, also where they are no longer wanted, and
@@ -247,9 +264,12 @@ class Rollouts:
 
     def _reason(self, app: App, late: Container | None, deadline_s: int) -> str:
         text = f"no progress in {deadline_s} s"
-        problem = self._fleet.problems.get(app.name)
+        problem = self._fleet.problem(app.name)
         if problem is not None:
             return f"{text}: {problem.text}"
+        pulling = self._fleet.pulling.get(app.name)
+        if pulling is not None:
+            return f"{text}: image {pulling.image} is still being pulled"
         if late is None:
             return text
         record = self._fleet.records.get(late.id)

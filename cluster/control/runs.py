@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from cluster.config.keys import spec_defaults
 from cluster.control.fleet import Fleet
+from cluster.control.images import Images
 from cluster.control.last_lines import LastLines, Lines
 from cluster.control.loop import Effect, Fenced, Turn
 from cluster.control.plan import request
@@ -34,7 +35,7 @@ logger = logging.getLogger(__name__)
 AT_ONCE_MAX = 16
 """Runs with a container, of the whole cluster."""
 RETRY_S = 2.0
-FINAL = ("image_missing", "rejected", "name_taken")
+FINAL = ("image_missing", "unauthorized", "rejected", "name_taken")
 """Faults that another try does not mend."""
 
 
@@ -61,12 +62,14 @@ class Runs:
     name = "runs"
 
     def __init__(
-        self, engine: Engine, fleet: Fleet, workers: Workers, last_lines: LastLines, *,
+        self, engine: Engine, fleet: Fleet, workers: Workers, images: Images,
+        last_lines: LastLines, *,
         keyring: Keyring,
     ) -> None:
         self._engine = engine
         self._fleet = fleet
         self._workers = workers
+        self._images = images
         self._last_lines = last_lines
         self._keyring = keyring
         self._known: dict[int, _Memory] = {}
@@ -111,7 +114,7 @@ class Runs:
             if app.rollout is not None and app.rollout.phase != "running":
                 continue
             found = held(app, spec, turn.state.runs)
-            if found is not None and found.phase == "due":
+            if found is not None and found.phase == "due" and self._images.ready(app):
                 pre = spec.deploy.pre
                 turn.propose(f"prepare:{name}", PrepareRevision(
                     name, app.revision, pre.timeout_s))
@@ -196,6 +199,10 @@ class Runs:
         if isinstance(order, str):
             memory.refused = order
             return False
+        pinned = self._image(turn.state.apps[run.app], run, memory)
+        if pinned is None:
+            return False
+        order = replace(order, pinned=pinned)
 
         def job() -> Container:
             with turn.act(Effect("docker", "start", run.app, run_name(run))):
@@ -208,13 +215,25 @@ class Runs:
                 logger.warning("starting %s failed: %s", run_name(run), outcome.error.reason)
                 memory.retry_s = turn.now_s + RETRY_S
                 memory.trouble = outcome.error.reason
-                if outcome.error.fault in FINAL:
+                if outcome.error.fault == "image_missing":
+                    self._images.lost(pinned)
+                elif outcome.error.fault in FINAL:
                     memory.refused = outcome.error.reason
             elif not isinstance(outcome.error, Fenced):
                 logger.error("starting %s failed", run_name(run), exc_info=outcome.error)
                 memory.retry_s, memory.trouble = turn.now_s + RETRY_S, "an error of Orchestry"
 
         return self._workers.start("start", _key(run), job, done)
+
+    def _image(self, app: App, run: Run, memory: _Memory) -> str | None:
+        """Its image; None while it waits for that, or is to end without."""
+        pinned = self._images.ref_of_run(app, run.template)
+        if pinned is None:
+            error = self._images.fault(app.name, run.template)
+            memory.trouble = error.reason if error else "its image is not on the host yet"
+            if error is not None and error.fault in FINAL:
+                memory.refused = error.reason
+        return pinned
 
     def _order(self, turn: Turn, run: Run) -> RunRequest | str:
         """What to ask the engine for, or why that is not known any more.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cluster.engine.base import Login
 from cluster.sealing import Keyring, SealError
 from cluster.state.model import Secret
+from cluster.state.registries import secret_name
 from cluster.state.secret_uses import faults, field_of, uses_of, version_for
 from orchestry.spec.model import AppSpec
 
@@ -43,6 +45,21 @@ def secret_values(
                 "the application"))
         found[secret.name, name] = opened[secret.name][name]
     return found
+
+
+def registry_login(
+    host: str, secrets: Mapping[str, Secret], keyring: Keyring
+) -> Login | None:
+    """How the registry knows the cluster; None when it has no login there.
+
+    Raises:
+        Unresolved: it cannot be opened here.
+    """
+    secret = secrets.get(secret_name(host))
+    if secret is None:
+        return None
+    values = _opened(secret, secret.newest.index, keyring)
+    return Login(values.get("username", ""), values.get("password", ""))
 
 
 def _opened(secret: Secret, template: int, keyring: Keyring) -> dict[str, str]:

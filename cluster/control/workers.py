@@ -8,15 +8,18 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 logger = logging.getLogger(__name__)
 
 LANES: Mapping[str, int] = {
     "observe": 1, "start": 48, "stop": 48, "probe": 64, "ingress": 4, "usage": 1,
-    "stats": 8, "lines": 4,
+    "stats": 8, "lines": 4, "image": 4, "pull": 8,
 }
 """Calls at once, by kind: a hung engine must not keep probes or the ingress waiting."""
+
+PULL: Final = "pull:"
+"""How the keys of pulls begin."""
 
 
 @dataclass(frozen=True, slots=True)

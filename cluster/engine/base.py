@@ -10,7 +10,9 @@ from typing import Literal, Protocol
 Fault = Literal[
     "unavailable",     # the daemon does not answer
     "timeout",         # it took too long; the outcome is unknown
-    "image_missing",   # neither here nor in a registry
+    "image_missing",   # not here, or not in its registry
+    "unauthorized",    # the registry does not give the image out
+    "registry_down",   # the registry does not answer, or not as it should
     "name_taken",      # a container that is not ours has our name
     "no_resources",    # memory, disk, addresses
     "rejected",        # the engine refuses the request
@@ -53,6 +55,8 @@ class RunRequest:
     `stop_grace_s` becomes the container's own stop timeout. `epoch` is a label only: it
     never takes part in the identity. `environment` may hold secrets, and is not in its `repr`;
     `files`, name and text, are only in memory, in FILES_FOLDER, before the first instruction.
+    `image` is the name that the owner gave, `pinned` the one image that it stands for, by
+    digest or id; without one the name is used.
     `run` is not 0 for a container that runs once, and is then all of its identity within the app.
     """
 
@@ -77,7 +81,53 @@ class RunRequest:
     cap_drop: tuple[str, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     stop_grace_s: int = 30
+    pinned: str = ""
     run: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image on this host; `digests` are `repository@sha256:…`, as registries know it."""
+
+    id: str
+    digests: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How a registry knows us; the password is not in its `repr`."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PullProgress:
+    """How far a pull is; of layers whose size is not told yet, nothing is counted."""
+
+    done_bytes: int = 0
+    total_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PullOrder:
+    """What to pull; it fails after `idle_s` without progress, and after `whole_s` in any case.
+
+    `image` is a name with a tag or a digest; without either the tag is `latest`.
+    """
+
+    image: str
+    login: Login | None = None
+    idle_s: float = 60.0
+    whole_s: float = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """What a pull brought; `is_new` says that the image was not on this host before."""
+
+    image: Image
+    is_new: bool
 
 
 def container_name(cluster_id: str, app: str, revision: int, slot: int, run: int = 0) -> str:
@@ -189,10 +239,15 @@ class EngineError(Exception):
 
 
 Guard = Callable[[], None]
+Tell = Callable[[PullProgress], None]
 
 
 def no_guard() -> None:
     """Nothing stands in the way."""
+
+
+def tell_nobody(progress: PullProgress) -> None:
+    """Nobody looks how far a pull is."""
 
 
 class Engine(Protocol):
@@ -211,7 +266,28 @@ class Engine(Protocol):
         that was held up must not go on for a leader whose time is over.
 
         An exited container of the same identity is removed first; that of a `run` is returned,
-        since it must not run twice. Pulls the image when it is missing.
+        since it must not run twice. Raises `image_missing` when the image is not on this host:
+        nothing is pulled for it.
+        """
+
+    def image(self, name: str) -> Image | None:
+        """The image on this host that a name, a digest or an id stands for; None without."""
+
+    def pull(
+        self, order: PullOrder, *, guard: Guard = no_guard, tell: Tell = tell_nobody
+    ) -> Pulled:
+        """Fetch an image from its registry.
+
+        `guard` is called before it and at each sign of progress; when it raises, the pull
+        ends. Raises `image_missing`, `unauthorized` or `registry_down` with what to do about
+        it, never with the password; `timeout` by the order's limits.
+        """
+
+    def remove_image(self, image_id: str) -> bool:
+        """Remove an image from this host; already gone is a success.
+
+        False when it stays: a container is made from it, running or not, or it has names
+        in more than one repository.
         """
 
     def stop(self, container_id: str, *, grace_s: int) -> None:

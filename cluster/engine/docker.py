@@ -15,12 +15,17 @@ from cluster.engine.base import (
     EngineEvent,
     EngineInfo,
     Guard,
+    Image,
     LogLine,
+    Pulled,
+    PullOrder,
     RunRequest,
+    Tell,
     Usage,
     Volume,
     container_name,
     no_guard,
+    tell_nobody,
 )
 from cluster.engine.docker_api import ApiRefusal, DockerApi, DockerTls, in_parallel
 from cluster.engine.docker_events import EventStream
@@ -40,6 +45,7 @@ from cluster.engine.docker_format import (
     one_per_identity,
 )
 from cluster.engine.docker_hanging import Hanging
+from cluster.engine.docker_images import DockerImages
 from cluster.engine.docker_log_api import LogFollow, gone, last_lines
 from cluster.engine.docker_network import ClusterNetworks
 from cluster.engine.docker_usage import UsageReader
@@ -70,6 +76,7 @@ class DockerEngine:
         self._usage = UsageReader(self._api)
         self._volumes = DockerVolumes(self._api)
         self._files = ContainerFiles(self._api)
+        self._images = DockerImages(self._api)
         self._lock = threading.Lock()
         self._known: dict[str, Details] = {}
         self._hanging = Hanging()
@@ -123,19 +130,13 @@ class DockerEngine:
             return self._run(request, name, guard)
 
     def _run(self, request: RunRequest, name: str, guard: Guard) -> Container:
-        pulled = False
         deadline_s = time.monotonic() + self._api.timeout_s
         while True:
             try:
                 return self._create_and_start(request, name, guard)
             except ApiRefusal as error:
                 if error.fault == "image_missing":
-                    if pulled:
-                        raise
-                    self._api.pull(request.image)
-                    pulled = True
-                    deadline_s = time.monotonic() + self._api.timeout_s
-                    continue
+                    raise
                 guard()
                 running = self._remedy(error, request, name, guard)
                 if running is not None:
@@ -221,15 +222,19 @@ class DockerEngine:
         """Build from files in memory, path to content or (content, mode); returns the id."""
         return self._api.build(tag, context_archive(context))
 
-    def image_exists(self, name: str) -> bool:
-        """Is the image on this host?"""
-        try:
-            self._api.call("inspect_image", name)
-        except ApiRefusal as error:
-            if error.status == 404:
-                return False
-            raise
-        return True
+    def image(self, name: str) -> Image | None:
+        """The image on this host."""
+        return self._images.look(name)
+
+    def pull(
+        self, order: PullOrder, *, guard: Guard = no_guard, tell: Tell = tell_nobody
+    ) -> Pulled:
+        """Fetch an image."""
+        return self._images.pull(order, guard=guard, tell=tell)
+
+    def remove_image(self, image_id: str) -> bool:
+        """Remove an image that nothing uses."""
+        return self._images.remove(image_id)
 
     def purge(self, cluster_id: str) -> None:
         """Remove everything of a cluster: containers, volumes, network."""

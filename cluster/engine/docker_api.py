@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import docker.auth
 import docker.errors
 import docker.utils
 import requests
@@ -27,8 +24,6 @@ DEFAULT_URL = "unix:///var/run/docker.sock"
 POOL_CONNECTIONS = 32
 REASON_CHARS = 300
 CALLS_IN_PARALLEL = 8
-PULL_TIMEOUT_S = 600.0
-PULL_SILENCE_S = 60.0
 BUILD_TIMEOUT_S = 300.0
 
 T = TypeVar("T")
@@ -130,30 +125,10 @@ class DockerApi:
                     _wait_for_ever(response)
                 yield response
 
-    def pull(self, image: str) -> None:
-        """Fetch the image; raises image_missing with the registry's reason."""
-        repository, tag = docker.utils.parse_repository_tag(image)
+    def with_client(self, use: Callable[[Any], T]) -> T:
+        """What `use` makes of docker.APIClient."""
         with self._translated():
-            registry, _ = docker.auth.resolve_repository_name(repository)
-            header = docker.auth.get_config_header(self._connected(), registry)
-        deadline_s = time.monotonic() + PULL_TIMEOUT_S
-        try:
-            with self.stream(
-                "POST",
-                "/images/create",
-                {"fromImage": repository, "tag": tag or "latest"},
-                silence_s=PULL_SILENCE_S,
-                headers={"X-Registry-Auth": header.decode()} if header else None,
-            ) as response:
-                for line in response.iter_lines():
-                    failure = json.loads(line).get("error") if line else None
-                    if failure:
-                        raise ApiRefusal("image_missing", failure, 404)
-                    if time.monotonic() > deadline_s:
-                        raise EngineError("timeout", f"pulling {image} took too long")
-        except ApiRefusal as error:
-            reason = f"image {image} is not on this host and cannot be pulled: {error.reason}"
-            raise EngineError("image_missing", _short(reason)) from error
+            return use(self._connected())
 
     def build(self, tag: str, context_tar: Any) -> str:
         """Build an image from a tar file object; returns the image id."""
@@ -165,7 +140,7 @@ class DockerApi:
         with self._translated():
             for step in steps:
                 if "error" in step:
-                    raise EngineError("rejected", _short(f"building {tag}: {step['error']}"))
+                    raise EngineError("rejected", short(f"building {tag}: {step['error']}"))
         return str(self.call("inspect_image", tag)["Id"])
 
     def close(self) -> None:
@@ -225,7 +200,7 @@ class DockerApi:
                 reason = f"Docker did not answer within {self.timeout_s:g} s"
                 raise EngineError("timeout", reason) from error
             reason = f"Docker does not answer: {_root_cause(error)}"
-            raise EngineError("unavailable", _short(reason)) from error
+            raise EngineError("unavailable", short(reason)) from error
 
 
 def _wait_for_ever(response: requests.Response) -> None:
@@ -243,7 +218,7 @@ def _refusal(status: int, message: str) -> ApiRefusal:
         fault = "image_missing"
     elif status == 503 or "shutting down" in text:
         fault = "unavailable"
-    return ApiRefusal(fault, _short(message), status)
+    return ApiRefusal(fault, short(message), status)
 
 
 def _message(response: requests.Response) -> str:
@@ -253,7 +228,8 @@ def _message(response: requests.Response) -> str:
         return response.text or response.reason
 
 
-def _short(message: str) -> str:
+def short(message: str) -> str:
+    """The first line that says why, of bounded length."""
     line = _WRAPPING.sub("", message.strip()).split("\n", 1)[0]
     return line.removesuffix(": unknown")[:REASON_CHARS]
 

@@ -163,7 +163,7 @@ class ContainerFiles:
 
     def _helper(self, container_id: str, name: str, request: RunRequest) -> str:
         config = {
-            "Image": request.image, "Labels": {
+            "Image": request.pinned or request.image, "Labels": {
                 LABEL_CLUSTER: request.cluster_id, LABEL_FILES_OF: container_id},
             "HostConfig": {"NetworkMode": "none", "VolumesFrom": [f"{container_id}:rw"],
                            "LogConfig": {"Type": "none"}},

@@ -131,7 +131,7 @@ def container_config(request: RunRequest, network_id: str) -> dict[str, Any]:
         ] + [dict(_FILES_MOUNT)] * bool(request.files),
     }
     config: dict[str, Any] = {
-        "Image": request.image,
+        "Image": request.pinned or request.image,
         "Env": [f"{name}={value}" for name, value in request.environment],
         "Labels": {
             **dict(request.labels), **identity_labels(request), LABEL_EPOCH: str(request.epoch),

@@ -30,7 +30,7 @@ class DockerIngressRunner:
 
     def image_exists(self, tag: str) -> bool:
         """Is the image on this host?"""
-        return self._engine.image_exists(tag)
+        return self._engine.image(tag) is not None
 
     def build_image(self, tag: str, context: Mapping[str, bytes]) -> None:
         """Build it from files in memory."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from ipaddress import IPv4Address
 from typing import Literal
 
 from cluster.clock import Clock
@@ -20,13 +18,19 @@ from cluster.engine.base import (
     EngineInfo,
     Fault,
     Guard,
+    Image,
     LogLine,
+    Pulled,
+    PullOrder,
     RunRequest,
+    Tell,
     Usage,
     Volume,
     container_name,
     no_guard,
+    tell_nobody,
 )
+from cluster.engine.fake_images import FakeImages
 from cluster.engine.fake_log import follow
 from cluster.engine.fake_parts import (
     IDLE_BYTES,
@@ -35,13 +39,13 @@ from cluster.engine.fake_parts import (
     ImageBehaviour,
     PlannedFault,
     Record,
+    begun,
 )
 from cluster.engine.lines import readable
 
 EFFECTS_MAX = 100_000
 QUEUE_EVENTS = 1_000
 STOP_POLL_S = 0.05
-FIRST_ADDRESS = IPv4Address("10.128.0.2")
 
 
 class FakeEngine:
@@ -50,8 +54,8 @@ class FakeEngine:
     `hang` makes every call a timeout without effect, `down` an unavailable daemon; `hanging` are
     ids and names of containers on which no operation ends. Those in
     `unmeasured` are missing from `usage`. `behaviours` maps an image to what its containers
-    do. `effects` lists what was really done. `listeners` are told every hint at once, on the
-    caller's thread.
+    do, `images` has those of the host and of registries. `effects` lists what was really done.
+    `listeners` are told every hint at once, on the caller's thread.
     """
 
     def __init__(self, clock: Clock, *, start_latency_s: float = 0.0) -> None:
@@ -62,6 +66,7 @@ class FakeEngine:
         self.listeners: list[Callable[[str, EngineEvent], None]] = []
         self._clock = clock
         self._default = ImageBehaviour(start_latency_s=start_latency_s)
+        self.images = FakeImages(lambda name: self._behaviour(name).missing)
         self._down = False
         self._lock = threading.RLock()
         self._records: dict[str, Record] = {}
@@ -100,11 +105,8 @@ class FakeEngine:
                     )
                 if present.container.phase == "running" or request.run:
                     return present.container
-            if self._behaviour(request.image).missing:
-                raise EngineError(
-                    "image_missing",
-                    f"image {request.image} is not on this host and cannot be pulled: unknown",
-                )
+            if self.images.look(request.pinned or request.image) is None:
+                raise EngineError("image_missing", f"No such image: {request.image}")
             self._volumes.take(request, self._clock.wall_ms())
             if present is not None:
                 self._remove(present, "remove")
@@ -121,6 +123,23 @@ class FakeEngine:
                 raise EngineError("rejected", f"container {container_id[:12]} is not ours")
             self._end(record, exit_code=0)
             self._remove(record, "stop")
+
+    def image(self, name: str) -> Image | None:
+        """The image on this host."""
+        with self._call():
+            return self.images.look(name)
+
+    def pull(
+        self, order: PullOrder, *, guard: Guard = no_guard, tell: Tell = tell_nobody
+    ) -> Pulled:
+        """Fetch an image, in no time."""
+        with self._call():
+            return self.images.pull(order, guard, tell)
+
+    def remove_image(self, image_id: str) -> bool:
+        """Remove an image that no container is made from."""
+        with self._call():
+            return self.images.remove(image_id, {r.image_id for r in self._records.values()})
 
     def volumes(self, cluster_id: str, *, sizes: bool = False) -> Sequence[Volume]:
         """All volumes of this cluster; they are empty."""
@@ -171,12 +190,7 @@ class FakeEngine:
                     continue
                 if container_id in self.unmeasured:
                     continue
-                self._count_cpu(record)
-                found.append(Usage(
-                    container_id, self._clock.monotonic_s(), record.cpu_s,
-                    record.request.cpu_millicores / 1000, record.memory_bytes,
-                    record.request.memory_bytes,
-                ))
+                found.append(record.usage(self._clock.monotonic_s()))
             return found
 
     def set_load(
@@ -184,15 +198,7 @@ class FakeEngine:
     ) -> None:
         """From now on the container works so much; CPU ends at its limit."""
         with self._lock:
-            record = self._records[container_id]
-            self._count_cpu(record)
-            record.cpu_cores = min(cpu_cores, record.request.cpu_millicores / 1000)
-            record.memory_bytes = memory_bytes
-
-    def _count_cpu(self, record: Record) -> None:
-        now_s = self._clock.monotonic_s()
-        record.cpu_s += record.cpu_cores * (now_s - record.counted_s)
-        record.counted_s = now_s
+            self._records[container_id].work(self._clock.monotonic_s(), cpu_cores, memory_bytes)
 
     def info(self) -> EngineInfo:
         """A host of 4 processors and 16 GiB."""
@@ -280,6 +286,11 @@ class FakeEngine:
         with self._lock:
             return self._volumes.names()
 
+    def made_from(self, container_id: str) -> str:
+        """The id of the image that a container is made from."""
+        with self._lock:
+            return self._records[container_id].image_id
+
     def exists(self, container_id: str) -> bool:
         """Is the container there, running or not, ours or not?"""
         with self._lock:
@@ -350,20 +361,11 @@ class FakeEngine:
     def _start(self, request: RunRequest, name: str, *, quiet: bool = False) -> Container:
         self._count += 1
         behaviour, now_s = self._behaviour(request.image), self._clock.monotonic_s()
-        container = Container(
-            id=hashlib.sha256(str(self._count).encode()).hexdigest(),
-            name=name, app=request.app, slot=request.slot, revision=request.revision,
-            epoch=request.epoch, phase="running", ip=str(FIRST_ADDRESS + self._count),
-            started_at_ms=self._clock.wall_ms(), run=request.run,
-        )
-        crash_s = behaviour.run_s if request.run else behaviour.crash_after_s
-        record = Record(
-            container, request.cluster_id, behaviour,
-            ready_at_s=now_s + behaviour.start_latency_s,
-            crash_at_s=None if crash_s is None else now_s + crash_s,
-            request=request, counted_s=now_s,
-            exit_code=behaviour.run_exit_code if request.run else behaviour.exit_code,
-        )
+        image = self.images.look(request.pinned or request.image)
+        record = begun(
+            request, name, self._count, behaviour, now_s=now_s, now_ms=self._clock.wall_ms(),
+            image_id=image.id if image else "")
+        container = record.container
         at_ns = container.started_at_ms * 1_000_000
         record.log.write(LogLine(at_ns, "stdout", f"listening as {container.id[:12]}"))
         record.log.write(LogLine(at_ns, "stderr", "this line goes to stderr"))

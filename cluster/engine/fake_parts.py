@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 from typing import Literal
 
-from cluster.engine.base import Container, EngineError, Fault, Guard, RunRequest, Volume
+from cluster.engine.base import Container, EngineError, Fault, Guard, RunRequest, Usage, Volume
 from cluster.engine.fake_log import FakeLog
 
 IDLE_BYTES = 4 * 1024**2
+FIRST_ADDRESS = IPv4Address("10.128.0.2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +51,51 @@ class Record:
     crash_at_s: float | None
     request: RunRequest
     counted_s: float
+    image_id: str = ""
     exit_code: int = 1
     cpu_s: float = 0.0
     cpu_cores: float = 0.0
     memory_bytes: int = IDLE_BYTES
     log: FakeLog = field(default_factory=FakeLog)
+
+    def count_cpu(self, now_s: float) -> None:
+        """Add what it used since it was counted last."""
+        self.cpu_s += self.cpu_cores * (now_s - self.counted_s)
+        self.counted_s = now_s
+
+    def work(self, now_s: float, cpu_cores: float, memory_bytes: int) -> None:
+        """From now on it takes so much."""
+        self.count_cpu(now_s)
+        self.cpu_cores = min(cpu_cores, self.request.cpu_millicores / 1000)
+        self.memory_bytes = memory_bytes
+
+    def usage(self, now_s: float) -> Usage:
+        """Its counters."""
+        self.count_cpu(now_s)
+        return Usage(
+            self.container.id, now_s, self.cpu_s, self.request.cpu_millicores / 1000,
+            self.memory_bytes, self.request.memory_bytes)
+
+
+def begun(
+    request: RunRequest, name: str, number: int, behaviour: ImageBehaviour, *,
+    now_s: float, now_ms: int, image_id: str,
+) -> Record:
+    """The container of a request, which runs from now on; `number` makes it another one."""
+    container = Container(
+        id=hashlib.sha256(str(number).encode()).hexdigest(),
+        name=name, app=request.app, slot=request.slot, revision=request.revision,
+        epoch=request.epoch, phase="running", ip=str(FIRST_ADDRESS + number),
+        started_at_ms=now_ms, run=request.run,
+    )
+    crash_s = behaviour.run_s if request.run else behaviour.crash_after_s
+    return Record(
+        container, request.cluster_id, behaviour,
+        ready_at_s=now_s + behaviour.start_latency_s,
+        crash_at_s=None if crash_s is None else now_s + crash_s,
+        request=request, counted_s=now_s, image_id=image_id,
+        exit_code=behaviour.run_exit_code if request.run else behaviour.exit_code,
+    )
 
 
 @dataclass(frozen=True, slots=True)

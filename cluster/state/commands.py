@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from cluster.state.commands_images import PinImage
 from cluster.state.commands_rollouts import EndRollout, KeepReceipt, SteerRollout, StepRollout
 from cluster.state.commands_runs import (
     CancelRun,
@@ -20,12 +21,14 @@ from cluster.state.commands_secrets import DeleteSecret, ResealSecret, SetSecret
 from cluster.state.commands_volumes import EndVolumeRemoval, NameVolumes, RemoveVolume
 from cluster.state.exits import Attempts
 from cluster.state.model import App, EventRecord, Release, Replica, Secret, Token
+from cluster.state.pins import Pulling
 
 # Beside what is defined here.
 __all__ = [
     "CancelRun", "DeleteSecret", "EndRollout", "EndRun", "EndVolumeRemoval", "FireJob",
-    "KeepReceipt", "NameVolumes", "PrepareRevision", "RemoveVolume", "RequestRun", "ResealSecret",
-    "SetSecret", "SteerRollout", "StepRollout", "StepRun", "SuspendJob", "TriggerJob",
+    "KeepReceipt", "NameVolumes", "PinImage", "PrepareRevision", "RemoveVolume", "RequestRun",
+    "ResealSecret", "SetSecret", "SteerRollout", "StepRollout", "StepRun", "SuspendJob",
+    "TriggerJob",
 ]
 
 
@@ -246,6 +249,7 @@ class ReportApp:
     problem: str = ""
     problem_code: str = ""
     attempts: tuple[Attempts, ...] = ()
+    pulling: Pulling | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,5 +372,5 @@ Command = (
     | RecordRefusals | UpdateApp | RollBackApp | RestartApp | SteerRollout | StepRollout
     | EndRollout | ApplyRelease | UninstallRelease | SetSecret | DeleteSecret | ResealSecret
     | NameVolumes | RemoveVolume | EndVolumeRemoval | RequestRun | CancelRun | PrepareRevision
-    | StepRun | EndRun | KeepReceipt | FireJob | TriggerJob | SuspendJob
+    | StepRun | EndRun | KeepReceipt | FireJob | TriggerJob | SuspendJob | PinImage
 )

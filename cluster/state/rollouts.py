@@ -163,7 +163,7 @@ def steer(state: ClusterState, command: c.SteerRollout, stamp: c.Stamp) -> Step:
     after = replace(
         rollout, phase=phase, promoted=promoted, canary=canary, reason="", overdue=False,
         step=rollout.step + 1, changed_at_ms=stamp.at_ms,
-        notes=_noted(rollout, stamp, f"{said} by request"))
+        notes=noted(rollout, stamp, f"{said} by request"))
     state = tell(state, stamp, "config", app.name, f"Deployment {rollout.id} {said}",
                  deployment=rollout.id)
     return with_app(state, replace(app, rollout=after)), value
@@ -181,7 +181,7 @@ def step_rollout(state: ClusterState, command: c.StepRollout, stamp: c.Stamp) ->
     after = replace(
         rollout, new=command.new, old=command.old, step=rollout.step + 1,
         available=command.available, wanted=command.wanted, canary=command.canary,
-        changed_at_ms=stamp.at_ms, notes=_noted(rollout, stamp, *command.notes))
+        changed_at_ms=stamp.at_ms, notes=noted(rollout, stamp, *command.notes))
     return with_app(state, replace(app, rollout=after)), ()
 
 
@@ -213,7 +213,7 @@ def end_rollout(state: ClusterState, command: c.EndRollout, stamp: c.Stamp) -> S
                  deployment=rollout.id, revision=app.revision, reason=reason, lines=lines)
     failed = replace(
         rollout, phase="failed", reason=reason, changed_at_ms=stamp.at_ms,
-        notes=_noted(rollout, stamp, f"failed: {reason}"))
+        notes=noted(rollout, stamp, f"failed: {reason}"))
     app = replace(app, rollout=failed)
     found = _last_good(app) if command.roll_back and rollout.kind != "rollback" else None
     if found is not None:
@@ -377,7 +377,8 @@ def _kept(app: App, rollout: Rollout) -> tuple[Rollout, ...]:
     return (*app.deployments, over)[-DEPLOYMENTS_MAX:]
 
 
-def _noted(rollout: Rollout, stamp: c.Stamp, *texts: str) -> tuple[RolloutNote, ...]:
+def noted(rollout: Rollout, stamp: c.Stamp, *texts: str) -> tuple[RolloutNote, ...]:
+    """Its notes, and these."""
     more = (RolloutNote(stamp.at_ms, text[:TEXT_MAX]) for text in texts)
     return (*rollout.notes, *more)[-NOTES_MAX:]
 

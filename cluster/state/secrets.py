@@ -12,6 +12,7 @@ from immutables import Map
 
 from cluster.state import commands as c
 from cluster.state.model import ClusterState, Secret, SecretVersion
+from cluster.state.registries import title
 from cluster.state.rollouts import renew
 from cluster.state.secret_uses import users
 from cluster.state.step import Refusal, Step, tell
@@ -45,7 +46,7 @@ def set_secret(state: ClusterState, command: c.SetSecret, stamp: c.Stamp) -> Ste
             f"{SEALED_CHARACTERS_MAX // 1024**2} MiB together: remove some with "
             "`orchestry secret rm`")
     state = tell(
-        replace(state, secrets=secrets), stamp, "config", "", f"Secret '{secret.name}' set",
+        replace(state, secrets=secrets), stamp, "config", "", f"{title(secret.name)} set",
         secret=secret.name, version=version.version, fields=", ".join(command.fields))
     rolled = users(state).get(secret.name, [])
     for app in rolled:
@@ -67,7 +68,7 @@ def delete_secret(state: ClusterState, command: c.DeleteSecret, stamp: c.Stamp) 
             f"{more}: change their specs first, or remove it by force, after which they get no "
             "new replicas")
     state = tell(
-        state, stamp, "config", "", f"Secret '{command.name}' removed", secret=command.name,
+        state, stamp, "config", "", f"{title(command.name)} removed", secret=command.name,
         force=command.force)
     return replace(state, secrets=state.secrets.delete(command.name)), (("apps", len(used)),)
 
@@ -84,7 +85,7 @@ def reseal_secret(state: ClusterState, command: c.ResealSecret, stamp: c.Stamp) 
         replace(one, key_id=command.key_id, sealed=sealed[one.version])
         if one.version in sealed else one for one in secret.versions))
     state = tell(
-        state, stamp, "config", "", f"Secret '{secret.name}' is sealed under another key",
+        state, stamp, "config", "", f"{title(secret.name)} is sealed under another key",
         secret=secret.name, key=command.key_id)
     return replace(state, secrets=state.secrets.set(secret.name, after)), ()
 

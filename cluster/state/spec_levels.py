@@ -67,6 +67,10 @@ deploy.gate.maxExtraErrorPercent deploy.gate.minRequests
 
 SPEC: Mapping[str, int] = {
     **dict.fromkeys(_IN_THE_FIRST_VERSION.split(), FIRST),
+    "spec.imagePullPolicy": FIRST,
+    "spec.imagePullPolicy=Always": FIRST,
+    "spec.imagePullPolicy=IfNotPresent": FIRST,
+    "spec.imagePullPolicy=Never": FIRST,
     "spec.secretFiles": FIRST,
     "spec.secretFiles[].name": FIRST,
     "spec.secretFiles[].key": FIRST,

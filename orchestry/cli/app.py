@@ -26,6 +26,8 @@ HOMES: Final[dict[str, tuple[str, str]]] = {
     "apply": ("deploys", "Register or update the apps of the files, and show the plan of each."),
     "deploys": (
         "deploys", "Show the last deployments of an app, and the steps of the one under way."),
+    "revisions": (
+        "deploys", "List the kept revisions of an app and the image that each is made from."),
     "rollback": ("deploys", "Go back to an earlier revision."),
     "restart": ("deploys", "Replace all replicas by new ones of the same spec, without a gap."),
     "pause": ("deploys", "Hold the deployment of an app where it is."),
@@ -47,6 +49,7 @@ HOMES: Final[dict[str, tuple[str, str]]] = {
     "events": ("history", "Print what happened, oldest first."),
     "cluster": ("cluster", "Look at the controllers, and change who is one."),
     "token": ("access", "Make, list and revoke the tokens by which the cluster knows its users."),
+    "registry": ("registry", "Set, list and remove logins of image registries."),
     "secret": ("secret", "Set, list, rotate and remove secrets of apps."),
     "volumes": ("volumes", "List volumes, and remove those that deleted apps left behind."),
     "audit": (

@@ -18,6 +18,7 @@ from orchestry.errors import OrchestryError
 
 POLL_PERIOD_S = 0.5
 BAR_COLUMNS = 20
+MEGABYTE = 1_000_000
 
 CALM_AFTER = 60
 CALM_PERIOD_S = 4.0
@@ -116,7 +117,7 @@ def describe(
         line = f"{name}: {count} container{'' if count == 1 else 's'} left"
     else:
         line = f"{name}: {bar(status, bar_columns)}{replicas(status)} replicas healthy"
-    reason = problem(status)
+    reason = problem(status) or pulled(status)
     return printable(f"{line} ({reason})" if reason else line)
 
 
@@ -128,6 +129,16 @@ def bar(status: Mapping[str, Any], columns: int) -> str:
         return ""
     full = columns * min(healthy, wanted) // wanted
     return f"[{'#' * full}{'-' * (columns - full)}] "
+
+
+def pulled(status: Mapping[str, Any]) -> str:
+    """How far the pull is that an app or a deployment waits for, or an empty text."""
+    found = status.get("pulling")
+    if not found:
+        return ""
+    done, total = found.get("done_bytes") or 0, found.get("total_bytes") or 0
+    far = f", {done / MEGABYTE:.1f} of {total / MEGABYTE:.1f} MB" if total else ""
+    return f"pulling {found.get('image', 'its image')}{far}"
 
 
 def problem(status: Mapping[str, Any]) -> str:

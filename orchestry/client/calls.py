@@ -9,6 +9,7 @@ from orchestry.client import streams
 from orchestry.client.basis import R
 from orchestry.client.exchange import S
 from orchestry.client.parts import app_path, flag, given, path_part
+from orchestry.client.registries import RegistryCalls
 from orchestry.client.release_calls import ReleaseCalls
 from orchestry.client.run_calls import RunCalls
 from orchestry.client.secrets import SecretCalls
@@ -23,7 +24,9 @@ HEALTH_CHECK_MAX_S = 60
 _DEGRADED = frozenset({503})
 
 
-class Calls(ReleaseCalls[R, S], SecretCalls[R, S], VolumeCalls[R, S], RunCalls[R, S]):
+class Calls(
+    ReleaseCalls[R, S], SecretCalls[R, S], RegistryCalls[R, S], VolumeCalls[R, S], RunCalls[R, S],
+):
     """Every call that is answered once."""
 
     # Applications

@@ -14,8 +14,8 @@ from orchestry.spec.shapes import Key, Problem, Rule, Section, boolean, choice, 
 KIND: Final = "Job"
 RETRIES_MAX: Final = 10
 _OF_CONTAINERS: Final = (
-    "image", "command", "args", "workingDir", "environment", "secretFiles", "resources", "volumes",
-    "security")
+    "image", "imagePullPolicy", "command", "args", "workingDir", "environment", "secretFiles",
+    "resources", "volumes", "security")
 _NO_SCALING: Final = Scaling(mode="manual", min_replicas=0)
 _JOB: Final = Section(Job, (
     Key("schedule", "schedule", text(g.cron), omit_empty=True),

@@ -211,6 +211,7 @@ class AppSpec:
 
     With a `job` it has no replicas, no ports and no ingress: its containers run once.
     `unnamed` are the parts of `Defaults` that hold for it, since its owner does not name them.
+    `image_pull_policy` is "" where its owner leaves it to the image's tag.
     """
 
     name: str
@@ -228,6 +229,7 @@ class AppSpec:
     volumes: tuple[Volume, ...] = ()
     ingress: IngressRule = field(default_factory=IngressRule)
     restart_policy: Literal["Always", "OnFailure", "Never"] = "Always"
+    image_pull_policy: Literal["", "Always", "IfNotPresent", "Never"] = ""
     security: Security = field(default_factory=Security)
     scaling: Scaling = field(default_factory=Scaling)
     health_check: HealthCheck = field(default_factory=HealthCheck)

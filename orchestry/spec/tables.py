@@ -46,8 +46,7 @@ STEPS_MAX: Final = 32
 LABELS_MAX: Final = 64
 
 SDK_KEYS: Final = (
-    "instance.ip", "instance.port", "instance.id", "app.name", "app.replicas", "app.revision",
-)
+    "instance.ip", "instance.port", "instance.id", "app.name", "app.replicas", "app.revision")
 METRICS: Final = ("cpu", "memory", "rps", "latency", "connections")
 _DOCKER_DEFAULT_CAPABILITIES: Final = (
     "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD",
@@ -365,6 +364,8 @@ def spec(min_memory_bytes: int) -> Section:
     return Section(dict, (
         Key("type", "type", choice("http", "tcp")),
         Key("image", "image", text(g.image), required=True),
+        Key("imagePullPolicy", "image_pull_policy", choice("Always", "IfNotPresent", "Never"),
+            omit_empty=True),
         Key("ports", "ports", _PORTS, required=True),
         Key("command", "command", _ARGUMENTS, omit_empty=True),
         Key("args", "args", _ARGUMENTS, omit_empty=True),

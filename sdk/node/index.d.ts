@@ -83,6 +83,14 @@ declare class Orchestry {
     Promise<{ message: string; name: string; used_by: number }>;
   rotateSecret(name: string, options?: Orchestry.WriteOptions):
     Promise<{ message: string; name: string; key: string }>;
+  setRegistryLogin(
+    host: string, username: string, password: string, options?: Orchestry.WriteOptions,
+  ): Promise<{ message: string; host: string; version: number }>;
+  listRegistries(): Promise<{ registries: Orchestry.Registry[]; total: number }>;
+  deleteRegistryLogin(host: string, options?: Orchestry.WriteOptions):
+    Promise<Orchestry.RegistryChanged>;
+  rotateRegistryLogin(host: string, options?: Orchestry.WriteOptions):
+    Promise<Orchestry.RegistryChanged>;
 
   listVolumes(options?: { app?: string; sizes?: boolean }):
     Promise<{ volumes: Orchestry.Volume[]; total: number }>;
@@ -139,10 +147,8 @@ declare namespace Orchestry {
     before?: number;
   }
   interface LogsOptions { container?: string; tail?: number; since?: string; level?: Level }
-  interface StreamOptions {
-    /** Aborting it ends the iteration. */
-    signal?: AbortSignal;
-  }
+  /** Aborting the signal ends the iteration. */
+  interface StreamOptions { signal?: AbortSignal }
   interface StreamEventsOptions extends StreamOptions {
     sinceId?: number; app?: string; type?: EventType;
   }
@@ -153,8 +159,7 @@ declare namespace Orchestry {
   type Level = 'DEBUG' | 'INFO' | 'WARN' | 'ERROR';
 
   interface AppSpec {
-    apiVersion?: string;
-    kind?: string;
+    apiVersion?: string; kind?: string;
     metadata: { name: string; labels?: Record<string, string>; [key: string]: unknown };
     spec: { type?: string; image: string; [key: string]: unknown };
     [key: string]: unknown;
@@ -189,7 +194,7 @@ declare namespace Orchestry {
     app_name: string;
     revisions: {
       revision: number; current: boolean; healthy: boolean; cause: string; created_at: string;
-      image: string | null; template: number; spec: AppSpec;
+      image: string | null; pinned: string | null; template: number; spec: AppSpec;
     }[];
     total: number;
   }
@@ -198,6 +203,11 @@ declare namespace Orchestry {
   type Deployment = import('./src/deploys.js').Deployment;
   type DeploymentDetail = import('./src/deploys.js').DeploymentDetail;
   type Deployments = import('./src/deploys.js').Deployments;
+  interface RegistryChanged { message: string; host: string }
+  interface Registry {
+    host: string; username: string | null; version: number; key: string; updated_at: string;
+  }
+  type Pulling = import('./src/deploys.js').Pulling;
   /** Null where nothing was measured. */
   interface Load {
     cpu_percent: number | null;
@@ -225,6 +235,7 @@ declare namespace Orchestry {
     metrics: Load;
     created_at: string; updated_at: string; last_scaled_at: string | null;
     containers: Container[]; revision: number; image: string;
+    pinned: string | null; pulling: Pulling | null;
     problem: { code: string; message: string } | null;
     /** What is under way. */
     deployment:
@@ -272,16 +283,11 @@ declare namespace Orchestry {
     unavailable: { container: string; reason: string }[];
   }
   interface Policy {
-    min_replicas: number;
-    max_replicas: number;
-    target_rps_per_replica: number;
-    max_p95_latency_ms: number;
-    max_cpu_percent: number;
-    max_memory_percent: number;
-    scale_out_threshold_pct: number;
-    scale_in_threshold_pct: number;
-    window_seconds: number;
-    cooldown_seconds: number;
+    min_replicas: number; max_replicas: number;
+    target_rps_per_replica: number; max_p95_latency_ms: number;
+    max_cpu_percent: number; max_memory_percent: number;
+    scale_out_threshold_pct: number; scale_in_threshold_pct: number;
+    window_seconds: number; cooldown_seconds: number;
   }
   type PolicyChanges = Partial<Policy> & { mode?: 'auto' | 'manual'; [key: string]: unknown };
   interface ScalingPolicy {

@@ -30,7 +30,7 @@ def base(docker_socket: str) -> str:
     """Debian with nginx, made without a registry; kept for the next run."""
     engine = DockerEngine(base_url=docker_socket)
     try:
-        if not engine.image_exists(BASE):
+        if engine.image(BASE) is None:
             make = subprocess.Popen(
                 ["mmdebstrap", "--variant=apt", f"--include={','.join(APT_PACKAGES)}",
                  "bookworm", "-"],

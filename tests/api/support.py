@@ -20,6 +20,7 @@ from cluster.consensus.local_log import LocalLog
 from cluster.control.actions import ActionFile
 from cluster.control.checks import Check, HealthChecks
 from cluster.control.driver import Timing
+from cluster.control.images import PullCounts
 from cluster.control.judge import Record
 from cluster.control.telemetry import Telemetry
 from cluster.control.vitals import Component, certificate_part, secrets_part
@@ -108,6 +109,7 @@ class Node:
         self.history = History(self.id, self.log, self.clock, open_local=_in_memory)
         self.local.subscribe_events(self.history.applied)
         self.telemetry = Telemetry(self.history.measured)
+        self.pulls = PullCounts()
         self.limits = Limits(
             self.clock, per_hour=self.settings.rate_limit_per_hour,
             per_minute=self.settings.rate_limit_per_minute,

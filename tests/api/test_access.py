@@ -95,7 +95,8 @@ def test_every_route_for_every_caller(asks: tuple[Node, FlaskClient]) -> None:
     for (method, rule), right in TABLE.items():
         path = (rule.replace("<app_name>", "shop").replace("<file_name>", "start.js")
                 .replace("<node_id>", "two").replace("<token_id>", "t1")
-                .replace("<secret_name>", "shop").replace("<volume_name>", "orchestry-shop-data"))
+                .replace("<secret_name>", "shop").replace("<registry_host>", "r.example")
+                .replace("<volume_name>", "orchestry-shop-data"))
         for persona, headers in shown.items():
             if rule in (REGISTER, OLD_REGISTER):
                 answer = ask(client, method, path, headers, SPEC)

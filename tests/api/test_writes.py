@@ -68,11 +68,12 @@ def test_every_write_route_has_the_guard() -> None:
     writes = [
         (method, rule.rule.replace("<app_name>", "shop").replace("<node_id>", "two")
          .replace("<token_id>", "t1").replace("<secret_name>", "db").replace("<release>", "web")
-         .replace("<volume_name>", "orchestry-shop-data").replace("<run_id>", "7"))
+         .replace("<registry_host>", "r.example").replace("<run_id>", "7")
+         .replace("<volume_name>", "orchestry-shop-data"))
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"GET", "HEAD", "OPTIONS"}
     ]
-    assert len(writes) == 41
+    assert len(writes) == 44
     for method, path in writes:
         answer = client.open(path, method=method)
         assert answer.status_code == 307

@@ -177,7 +177,7 @@ def test_failing_build_tells_the_step(docker_host: DockerHost) -> None:
         docker_host.engine.build_image(
             "orchestry-test-broken:1", {"Dockerfile": b"FROM scratch\nCOPY absent /absent\n"}
         )
-    assert not docker_host.engine.image_exists("orchestry-test-broken:1")
+    assert docker_host.engine.image("orchestry-test-broken:1") is None
 
 
 @pytest.mark.docker

@@ -22,7 +22,7 @@ def build_test_app(engine: DockerEngine) -> str:
     """
     digest = hashlib.sha256(SOURCE.read_bytes() + DOCKERFILE).hexdigest()[:12]
     tag = f"orchestry-test-app:{digest}"
-    if not engine.image_exists(tag):
+    if engine.image(tag) is None:
         with tempfile.TemporaryDirectory() as folder:
             binary = Path(folder) / "app"
             subprocess.run(

@@ -37,7 +37,10 @@ class _Job:
 
 
 class SimWorkers:
-    """Jobs take a random time; their side effect happens at its end, where it can do harm."""
+    """Jobs take a random time; their side effect happens at its end, where it can do harm.
+
+    `lane_longest_s` has other times for some lanes.
+    """
 
     def __init__(
         self, clock: Clock, dice: random.Random, *, longest_s: float = 0.3,
@@ -48,13 +51,15 @@ class SimWorkers:
         self._longest_s = longest_s
         self._lanes = lanes
         self._jobs: dict[str, _Job] = {}
+        self.lane_longest_s: dict[str, float] = {}
 
     def start(self, lane: str, key: str, job: Callable[[], Any], done: Done) -> bool:
         """Begin a job that ends later."""
         busy = sum(1 for other in self._jobs.values() if other.lane == lane)
         if key in self._jobs or busy >= self._lanes[lane]:
             return False
-        due_s = self._clock.monotonic_s() + self._dice.uniform(0.0, self._longest_s)
+        due_s = self._clock.monotonic_s() + self._dice.uniform(
+            0.0, self.lane_longest_s.get(lane, self._longest_s))
         self._jobs[key] = _Job(due_s, key, lane, job, done)
         return True
 

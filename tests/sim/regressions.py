@@ -5,6 +5,7 @@ from __future__ import annotations
 FOUND: dict[str, dict[int, str]] = {
     "test_raft": {},
     "test_fleet": {},
+    "test_images": {},
     "test_rollouts": {},
     "test_volumes": {},
     "test_canaries": {},

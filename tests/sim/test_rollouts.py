@@ -291,5 +291,6 @@ def test_what_makes_no_other_containers_restarts_none() -> None:
         app = world.app("shop")
         assert app.revision > revision
         assert app.made_from == revision
+        world.run_until(lambda: not world.unfinished(), 5)
         assert world.unfinished() == ""
         assert {o.id for o in world.ours()} == before

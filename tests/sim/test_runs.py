@@ -17,6 +17,7 @@ from cluster.state.template import key_of
 from orchestry.errors import OrchestryError
 from tests.sim.fleet_world import FleetWorld, disturb_controllers, document, update
 from tests.sim.regressions import seeds
+from tests.sim.test_images import slow_pulls
 
 SEEDS = int(os.environ.get("SEEDS", "14"))
 LINGER_S = 2.0
@@ -137,6 +138,30 @@ def test_a_leader_that_dies_at_any_step_of_a_deploy_leaves_one_pre_deploy_run(
         ended = next(e for e in world.engine.effects if e.identity == run.container_name)
         assert replica.at_s >= ended.at_s + 1.0
         assert world.app("shop").deployments[-1].phase == "done"
+
+
+@pytest.mark.parametrize("crash_after_s", [0.0, 0.5, 1.0, 2.0, 3.5])
+def test_a_leader_that_dies_while_a_run_waits_for_its_image(crash_after_s: float) -> None:
+    """The next one pulls it again, and the run has one container, made from that."""
+    with FleetWorld(seed=13) as world:
+        pushed = world.engine.images.push("registry.example/shop:1", "one")
+        world.run_until(world.acting, 10)
+        slow_pulls(world, 3.0)
+        text = document("shop", "registry.example/shop:1")
+        world.do(c.RegisterApp("shop", text, 1, template_key=key_of(text)),
+                 c.RequestRun("shop", ("work",), 60))
+        world.run(crash_after_s)
+        for name in world.acting():
+            world.crash(name)
+        world.heal()
+        until_s = world.clock.now_s + 60
+        while world.clock.now_s < until_s and not containers_made(world):
+            world.run(0.5)
+        assert [world.engine.made_from(one.id) for one in world.ours()] == [pushed.id]
+        settle(world)
+        (run,) = runs(world)
+        assert run.phase == "succeeded"
+        assert containers_made(world) == Counter({run.container_name: 1})
 
 
 def test_a_pre_deploy_job_that_fails_stops_the_rollout_before_any_replica() -> None:

@@ -177,6 +177,9 @@ COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
     c.EndVolumeRemoval: st.builds(
         c.EndVolumeRemoval, name=st.sampled_from(["v1", "v2"]), removal=st.integers(1, 25),
         problem=_TEXTS),
+    c.PinImage: st.builds(
+        c.PinImage, app=_APPS, template=st.integers(1, 25), image=_TEXTS, ref=_TEXTS,
+        image_id=_TEXTS),
     c.RevokeToken: st.builds(c.RevokeToken, id=st.sampled_from(["t1", "t2"])),
     c.BeginEpoch: st.builds(c.BeginEpoch, holder=st.sampled_from(["n1", "n2"]), ttl_ms=_TIMES),
     c.RenewLease: st.builds(c.RenewLease, ttl_ms=_TIMES),

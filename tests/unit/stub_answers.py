@@ -85,6 +85,10 @@ ANSWERS: dict[tuple[str, str], Any] = {
         "app_name": "web", "deployments": [{**DEPLOYMENT, "phase": "running", "ended_at": None}],
         "total": 1},
     ("GET", "/api/v1/apps/web/deployments/9"): {**DEPLOYMENT, "replicas": []},
+    ("GET", "/api/v1/apps/web/revisions"): {"app_name": "web", "total": 1, "revisions": [
+        {"revision": 9, "current": True, "healthy": True, "cause": "updated",
+         "created_at": "2026-01-01T00:00:00Z", "image": "nginx:2", "template": 9, "spec": SPEC,
+         "pinned": "docker.io/library/nginx@sha256:" + "a" * 64}]},
     ("GET", "/api/v1/apps/web"): APP,
     ("GET", "/api/v1/apps"): APPS,
     ("GET", "/api/v1/apps/web/spec"): SPEC,

@@ -38,6 +38,8 @@ def says(seen: Seen) -> Says:
         return Says(200, {"message": "Secret removed", "name": "shop-db", "used_by": 1})
     if seen.method == "POST":
         return Says(200, {"message": "", "name": seen.path.split("/")[-2], "key": "99999999"})
+    if seen.path == "/api/v1/registries":
+        return Says(200, {"registries": [], "total": 0})
     other = {**ROW, "name": "other", "version": 1, "fields": ["value"], "used_by": []}
     return Says(200, {"secrets": [ROW, other], "total": 2})
 

@@ -15,6 +15,7 @@ import pytest
 import orchestry
 from orchestry import client as sdk
 from tests.unit.both_clients import Connect
+from tests.unit.sealed_calls import SEALED_CALLS
 from tests.unit.stub_cluster import Says, Script, Seen, error, free_url, nodes, redirect
 
 STATUS = {"name": "web", "status": "running",
@@ -103,25 +104,14 @@ CALLS: list[tuple[Callable[[orchestry.Client], Any], str, str, Any]] = [
      "/api/v1/apps/web/spec?resolved=true", None),
     (lambda c: c.get_app_events("web", type="scaling", limit=5), "GET",
      "/api/v1/apps/web/events?type=scaling&limit=5", None),
-    (lambda c: c.get_events(app="web", since="1h"), "GET",
-     "/api/v1/events?app=web&since=1h", None),
+    (lambda c: c.get_events(app="web", since="1h"), "GET", "/api/v1/events?app=web&since=1h", None),
     (lambda c: c.get_app_logs("web", container="web-1", tail=0), "GET",
      "/api/v1/apps/web/logs?container=web-1&tail=0", None),
     (lambda c: c.get_health("web"), "GET", "/api/v1/apps/web/health", None),
     (lambda c: c.get_config(), "GET", "/api/v1/config", None),
     (lambda c: c.update_config({"limits": {"per_hour": None}}), "PUT", "/api/v1/config",
      {"limits": {"per_hour": None}}),
-    (lambda c: c.set_secret("db", "text"), "PUT", "/api/v1/secrets/db", {"value": "text"}),
-    (lambda c: c.set_secret("db", {"user": "me"}), "PUT", "/api/v1/secrets/db",
-     {"values": {"user": "me"}}),
-    (lambda c: c.list_secrets(), "GET", "/api/v1/secrets", None),
-    (lambda c: c.get_secret("a/b"), "GET", "/api/v1/secrets/a%2Fb", None),
-    (lambda c: c.delete_secret("db", force=True), "DELETE", "/api/v1/secrets/db?force=true", None),
-    (lambda c: c.rotate_secret("db"), "POST", "/api/v1/secrets/db/rotate", None),
-    (lambda c: c.list_volumes(), "GET", "/api/v1/volumes", None),
-    (lambda c: c.list_volumes("web", sizes=True), "GET", "/api/v1/apps/web/volumes?sizes=true",
-     None),
-    (lambda c: c.remove_volume("a/b"), "DELETE", "/api/v1/volumes/a%2Fb", None),
+    *SEALED_CALLS,
     (lambda c: c.system_health(), "GET", "/health", None),
     (lambda c: c.cluster_status(), "GET", "/cluster/status", None),
     (lambda c: c.cluster_leader(), "GET", "/cluster/leader", None),

@@ -130,11 +130,11 @@ def test_a_repair_does_not_wait_for_the_starts_of_others() -> None:
     start(leader, "b", 1)
     leader.run(3)
     configure(leader, scaling__max_concurrent_scales=1)
-    leader.parts.workers._longest_s = 10_000.0
+    leader.parts.workers.lane_longest_s["start"] = 10_000.0
     start(leader, "a", 1)
     leader.run(1)
     assert starting(leader) == {"a"}
-    leader.parts.workers._longest_s = 0.1
+    leader.parts.workers.lane_longest_s.clear()
     dead = next(one for one in leader.engine.containers() if one.app == "b")
     leader.engine.kill(dead.id)
     leader.run(5)

@@ -21,6 +21,8 @@ CONTRACT = (
     "get_deployment", "set_secret", "list_secrets", "get_secret", "delete_secret",
     "rotate_secret", "list_volumes", "remove_volume", "run_app", "list_runs", "get_run",
     "cancel_run", "list_jobs", "get_job", "trigger_job", "suspend_job", "resume_job",
+    "set_registry_login", "list_registries", "delete_registry_login",
+    "rotate_registry_login",
 )
 SDK = ROOT / "sdk" / "node"
 RUN_S = 240

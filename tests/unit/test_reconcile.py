@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -24,14 +25,14 @@ from tests.sim.parts import SimController, SimWorkers
 class Leader:
     """One controller that always leads, over a fake host."""
 
-    def __init__(self, *, longest_s: float = 0.1) -> None:
+    def __init__(self, *, longest_s: float = 0.1, keys: Sequence[bytes] = ()) -> None:
         self.clock = SimClock()
         self.log = LocalLog("c1")
         self.engine = FakeEngine(self.clock)
         self.ingress = FakeIngress()
         self.parts = SimController(
-            "c1", self.log, self.clock, random.Random(1), engine=self.engine, ingress=self.ingress
-        )
+            "c1", self.log, self.clock, random.Random(1), engine=self.engine, ingress=self.ingress,
+            keys=keys)
         assert isinstance(self.parts.workers, SimWorkers)
         self.parts.workers._longest_s = longest_s
         self._count = 0
@@ -59,7 +60,7 @@ def test_apps_whose_starts_hang_leave_room_for_others() -> None:
     """Three apps with twenty hanging starts each do not keep a fourth from its own."""
     leader = Leader()
     leader.run(1)
-    leader.parts.workers._longest_s = 10_000.0
+    leader.parts.workers.lane_longest_s["start"] = 10_000.0
     for app in ("a", "b", "c"):
         start(leader, app, 20)
     leader.run(2)

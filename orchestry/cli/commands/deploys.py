@@ -21,13 +21,14 @@ from orchestry.cli.commands.deploy_text import (
 from orchestry.cli.commands.files import each, files_argument
 from orchestry.cli.output import age, printable
 from orchestry.cli.session import Command, CommandError, Session, app_argument
-from orchestry.cli.waiting import POLL_PERIOD_S, display, pause_s
+from orchestry.cli.waiting import POLL_PERIOD_S, display, pause_s, problem, pulled
 
 WAIT_S = 600
 RECEIPT_S = 2.0
 """How long after its end the measurements of a deployment may come."""
 TIMED_OUT = 5
 VALUE_CHARACTERS_MAX = 60
+DIGEST_CHARACTERS = len("sha256:") + 12
 wait_option = click.option(
     "--wait/--no-wait", default=False, show_default=True,
     help="Wait until the deployment is over; one that failed is an error.")
@@ -86,6 +87,26 @@ def deploys(session: Session, *, name: str) -> None:
             session.out.result(f"{name}{canary_text(found[0]['canary'])}")
         for step in found[0]["steps"]:
             session.out.result(printable(f"{step['timestamp']}  {step['message']}"))
+
+
+@click.command(cls=Command)
+@app_argument
+def revisions(session: Session, *, name: str) -> None:
+    """List the kept revisions of an app and the image that each is made from."""
+    answer = session.client.list_revisions(name)
+    if session.out.as_json:
+        session.out.document(answer)
+        return
+    session.out.table(
+        ("REVISION", "HEALTHY", "AGE", "CAUSE", "IMAGE", "PINNED TO"),
+        [(f"{one['revision']}{' *' if one['current'] else ''}", "yes" if one["healthy"] else "no",
+          age(one["created_at"]), one["cause"], one["image"] or "-",
+          _digest(one.get("pinned"))) for one in answer["revisions"]])
+
+
+def _digest(pinned: str | None) -> str:
+    """The digest or id alone, as short as Docker shows it."""
+    return "-" if not pinned else pinned.rpartition("@")[2][:DIGEST_CHARACTERS]
 
 
 @click.command(cls=Command)
@@ -221,7 +242,8 @@ def describe(deployment: Mapping[str, Any], name: str, columns: int = 0) -> str:
         if one["role"] == "new" and one["health"] != "healthy"
     ]
     last = deployment["steps"][-1:]
-    told = waits or [step["message"] for step in last]
+    image = problem(deployment) or pulled(deployment)
+    told = ([image] if image else []) or waits or [step["message"] for step in last]
     return printable(f"{line} ({'; '.join(told)})" if told else line)
 
 
@@ -246,4 +268,4 @@ def _short(value: Any) -> str:
     return text if len(text) <= VALUE_CHARACTERS_MAX else f"{text[:VALUE_CHARACTERS_MAX - 3]}..."
 
 
-COMMANDS = (apply, deploys, rollback, restart, pause, resume, promote)
+COMMANDS = (apply, deploys, revisions, rollback, restart, pause, resume, promote)

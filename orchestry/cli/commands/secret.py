@@ -24,7 +24,7 @@ def set_(session: Session, *, name: str, fields: tuple[str, ...]) -> None:
     """
     if len(set(fields)) < len(fields):
         raise UsageError("a FIELD is given twice")
-    values = _asked(fields or ("value",)) if sys.stdin.isatty() else _read(fields or ("value",))
+    values = asked(fields or ("value",)) if sys.stdin.isatty() else lines(fields or ("value",))
     answer = session.client.set_secret(name, values if fields else values["value"])
     if session.out.as_json:
         session.out.document(answer)
@@ -34,14 +34,16 @@ def set_(session: Session, *, name: str, fields: tuple[str, ...]) -> None:
     session.out.result(printable(f"{answer['name']}: version {answer['version']} is set{more}"))
 
 
-def _asked(fields: tuple[str, ...]) -> dict[str, str]:
+def asked(fields: tuple[str, ...]) -> dict[str, str]:
+    """The values, asked for at the terminal without showing them."""
     return {
         field: click.prompt(field, hide_input=True, confirmation_prompt=True, err=True)
         for field in fields
     }
 
 
-def _read(fields: tuple[str, ...]) -> dict[str, str]:
+def lines(fields: tuple[str, ...]) -> dict[str, str]:
+    """The values from standard input, a line for each; one value is the whole of it."""
     try:
         text = sys.stdin.read(INPUT_CHARACTERS_MAX + 1)
     except UnicodeDecodeError:
@@ -51,11 +53,11 @@ def _read(fields: tuple[str, ...]) -> dict[str, str]:
         raise CommandError("Standard input is too long", "A secret has at most 64 KiB.")
     if len(fields) == 1:
         return {fields[0]: text.removesuffix("\n").removesuffix("\r")}
-    lines = text.splitlines()
-    if len(lines) != len(fields):
+    found = text.splitlines()
+    if len(found) != len(fields):
         raise UsageError(
-            f"standard input has {len(lines)} lines for {len(fields)} fields: give one each")
-    return dict(zip(fields, lines, strict=True))
+            f"standard input has {len(found)} lines for {len(fields)} fields: give one each")
+    return dict(zip(fields, found, strict=True))
 
 
 @click.command("list", cls=Command)
@@ -87,12 +89,16 @@ def rm(session: Session, *, name: str, force: bool) -> None:
 
 @click.command(cls=Command)
 def rotate(session: Session) -> None:
-    """Seal all secrets under the first key of the controllers; values and apps stay as they are.
+    """Seal all secrets, and logins of registries, under the first key of the controllers.
+
+    Values and apps stay as they are.
 
     The key that was first before may be taken away afterwards. May be repeated.
     """
     names = [row["name"] for row in session.client.list_secrets()["secrets"]]
     done = [session.client.rotate_secret(name) for name in names]
+    if _logins(session):
+        session.out.progress("Logins of registries are sealed under the first key too")
     if session.out.as_json:
         session.out.document({"secrets": done, "total": len(done)})
     elif done:
@@ -100,6 +106,20 @@ def rotate(session: Session) -> None:
         session.out.result(printable(f"{len(done)} secrets are sealed under key {keys}"))
     else:
         session.out.result("There are no secrets")
+
+
+def _logins(session: Session) -> int:
+    """Seal the logins, which only admins may see; how many there are."""
+    from orchestry.client import Forbidden
+
+    try:
+        hosts = [row["host"] for row in session.client.list_registries()["registries"]]
+    except Forbidden:
+        session.out.progress("Logins of registries are left to an admin")
+        return 0
+    for host in hosts:
+        session.client.rotate_registry_login(host)
+    return len(hosts)
 
 
 secret = click.Group(

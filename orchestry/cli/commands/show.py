@@ -10,7 +10,7 @@ import click
 
 from orchestry.cli.output import age, printable, replicas, table
 from orchestry.cli.session import Command, Session, UsageError, app_argument, app_names
-from orchestry.cli.waiting import pause_s, problem
+from orchestry.cli.waiting import pause_s, problem, pulled
 from orchestry.errors import OrchestryError
 
 if TYPE_CHECKING:
@@ -120,6 +120,10 @@ def _view(answer: dict[str, Any]) -> RenderableType:
         ["NAME", "STATUS", "HEALTHY", "AGE"],
         [[answer["name"], answer["status"], replicas(answer), age(answer.get("created_at"))]],
     )]
+    if answer.get("pinned"):
+        parts.append(printable(f"Image: {answer.get('image', '-')} ({answer['pinned']})"))
+    if pulled(answer):
+        parts.append(printable(f"Waits: {pulled(answer)}"))
     if problem(answer):
         parts.append(printable(f"Problem: {problem(answer)}"))
     containers = answer.get("containers") or []

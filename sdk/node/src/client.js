@@ -97,9 +97,7 @@ class Orchestry {
   }
 
   /** Status, replicas and containers of one app. */
-  async getAppStatus(appName) {
-    return this.#read(app(appName));
-  }
+  async getAppStatus(appName) { return this.#read(app(appName)); }
 
   /** All apps, or those with one status; `format: "summary"` gives the counts only. */
   async listApps({ status, format } = {}) {
@@ -124,9 +122,7 @@ class Orchestry {
   }
 
   /** The specs that an app has and had, newest first. */
-  async listRevisions(appName) {
-    return this.#read(app(appName, '/revisions'));
-  }
+  async listRevisions(appName) { return this.#read(app(appName, '/revisions')); }
 
   /** Go back to `revision`, by default to the last one that was healthy. */
   async rollbackApp(appName, { revision, idempotencyKey } = {}) {
@@ -158,9 +154,7 @@ class Orchestry {
   }
 
   /** The last deployments of an app, newest first. */
-  async listDeployments(appName) {
-    return this.#read(app(appName, '/deployments'));
-  }
+  async listDeployments(appName) { return this.#read(app(appName, '/deployments')); }
 
   /** One deployment: its steps with their reasons, and its replicas. */
   async getDeployment(appName, deployment) {
@@ -243,9 +237,7 @@ class Orchestry {
   // Scaling and health
 
   /** The scaling policy in force and the last change of the number of replicas. */
-  async getScalingPolicy(appName) {
-    return this.#read(app(appName, '/scaling'));
-  }
+  async getScalingPolicy(appName) { return this.#read(app(appName, '/scaling')); }
 
   /** Change the keys that `policy` names, such as `max_replicas`; the others stay. */
   async updateScalingPolicy(appName, policy, { idempotencyKey } = {}) {
@@ -253,9 +245,7 @@ class Orchestry {
   }
 
   /** Health of every replica of one app. */
-  async getHealth(appName) {
-    return this.#read(app(appName, '/health'));
-  }
+  async getHealth(appName) { return this.#read(app(appName, '/health')); }
 
   /** Check every replica now; throws TimedOut when some do not answer. */
   async checkHealth(appName) {
@@ -273,14 +263,10 @@ class Orchestry {
   }
 
   /** All secrets, with their fields, versions and the apps that use them; no values. */
-  async listSecrets() {
-    return this.#read('/api/v1/secrets');
-  }
+  async listSecrets() { return this.#read('/api/v1/secrets'); }
 
   /** One secret, without its values. */
-  async getSecret(name) {
-    return this.#read(secret(name));
-  }
+  async getSecret(name) { return this.#read(secret(name)); }
 
   /** Remove a secret; Conflict while apps use it, except with `force`. */
   async deleteSecret(name, { force = false, idempotencyKey } = {}) {
@@ -292,6 +278,19 @@ class Orchestry {
   /** Seal a secret under the first key of the controllers; no app is restarted. */
   async rotateSecret(name, { idempotencyKey } = {}) {
     return this.#write('POST', secret(name, '/rotate'), undefined, { key: idempotencyKey });
+  }
+
+  // Logins of registries such as `registry.example:5000`; no password is read back
+
+  async setRegistryLogin(host, username, password, { idempotencyKey: key } = {}) {
+    return this.#write('PUT', registry(host), { username, password }, { key });
+  }
+  async listRegistries() { return this.#read('/api/v1/registries'); }
+  async deleteRegistryLogin(host, { idempotencyKey: key } = {}) {
+    return this.#write('DELETE', registry(host), undefined, { key });
+  }
+  async rotateRegistryLogin(host, { idempotencyKey: key } = {}) {
+    return this.#write('POST', registry(host, '/rotate'), undefined, { key });
   }
 
   // Volumes
@@ -377,6 +376,10 @@ function job(name, rest = '') {
 
 function secret(name, rest = '') {
   return `/api/v1/secrets/${part(name, 'secret_name', 'give the name of a secret')}${rest}`;
+}
+
+function registry(host, rest = '') {
+  return `/api/v1/registries/${part(host, 'registry_host', 'give the host of a registry')}${rest}`;
 }
 
 function part(name, field, wanted) {

@@ -34,5 +34,10 @@ export interface DeploymentDetail extends Deployment {
     name: string; revision: number; role: 'new' | 'old' | 'leaving'; status: string;
     health: string; reason: string | null;
   }[];
+  pinned: string | null; pulling: Pulling | null; problem: string | null;
+}
+/** A pull that an app waits for. */
+export interface Pulling {
+  image: string; began_at: string; done_bytes: number; total_bytes: number;
 }
 export interface Deployments { app_name: string; deployments: Deployment[]; total: number }

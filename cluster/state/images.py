@@ -1,0 +1,39 @@
+"""Steps that pin images to the templates of apps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cluster.state import commands as c
+from cluster.state.model import App, ClusterState
+from cluster.state.pins import Pin
+from cluster.state.rollouts import noted
+from cluster.state.step import Step, with_app
+
+
+def pin_image(state: ClusterState, command: c.PinImage, stamp: c.Stamp) -> Step:
+    """Pin an image to a template for good: the first one holds, and is never another."""
+    app = state.apps.get(command.app)
+    known = templates_of(app) if app is not None else ()
+    if app is None or command.template not in known or pin_of(app, command.template) is not None:
+        return state, ()
+    pin = Pin(command.template, command.image, command.ref, command.image_id)
+    rollout = app.rollout
+    if rollout is not None and command.template == app.made_from:
+        rollout = replace(rollout, notes=noted(
+            rollout, stamp, f"{command.image} is {command.ref} in this revision"))
+    pins = (*(one for one in app.pins if one.template in known), pin)
+    return with_app(state, replace(app, pins=pins, rollout=rollout)), ()
+
+
+def pin_of(app: App, template: int) -> Pin | None:
+    """What is pinned to a template."""
+    return next((pin for pin in app.pins if pin.template == template), None)
+
+
+def templates_of(app: App) -> set[int]:
+    """All templates that replicas have, or may have again after a rollback."""
+    found = {app.made_from, *(one.template for one in app.revisions)}
+    if app.rollout is not None:
+        found |= {template for template, _ in app.rollout.old}
+    return found

@@ -1,0 +1,29 @@
+"""Pins: which image the name in a spec stands for, and how far the pull of one is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """The one image that all replicas of a template are made from.
+
+    `image` is the name in the spec, `ref` what Docker is told: `repository@sha256:…`, or the id
+    of an image that no registry knows. `image_id` is the id that it had.
+    """
+
+    template: int
+    image: str
+    ref: str
+    image_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pulling:
+    """A pull that an app waits for; the bytes are of the layers that are known so far."""
+
+    image: str
+    began_at_ms: int
+    done_bytes: int = 0
+    total_bytes: int = 0

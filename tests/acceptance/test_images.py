@@ -1,0 +1,155 @@
+"""Images of a real registry: one for each revision, and what a bad one does to a running app."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from docker import APIClient
+
+from tests.acceptance.test_deploys import DONE_S, over
+from tests.live import LiveCluster, app_spec, until
+from tests.registry import Registry, saved
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx]
+
+APP = "/api/v1/apps/shop"
+BYTES_PER_S = 400_000.0
+
+
+@pytest.fixture
+def client(docker_socket: str) -> Iterator[Any]:
+    found = APIClient(base_url=docker_socket, version="auto", timeout=30)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def registry(client: Any) -> Iterator[Registry]:
+    """Its images are removed in the end."""
+    with Registry() as found:
+        yield found
+        for image in client.images():
+            names = [*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())]
+            if any(name.startswith(f"{found.host}/") for name in names):
+                client.remove_image(image["Id"], force=True)
+
+
+@pytest.fixture
+def cluster(tmp_path: Any, docker_socket: str, registry: Registry) -> Iterator[LiveCluster]:
+    """Three controllers, which are gone before the images are."""
+    with LiveCluster(tmp_path, environ={"DOCKER_HOST": docker_socket}) as live:
+        yield live
+
+
+def spec(image: str) -> dict[str, Any]:
+    """The shop."""
+    found = app_spec("shop", image)
+    found["deploy"] = {"minHealthySeconds": 1, "progressDeadlineSeconds": 8}
+    found["termination"] = {"terminationGracePeriodSeconds": 1, "drainSeconds": 1}
+    return found
+
+
+def app(cluster: LiveCluster) -> dict[str, Any]:
+    """As any controller shows it."""
+    status, body = cluster.write("GET", APP)
+    assert status == 200, body
+    return dict(body)
+
+
+def images_of(client: Any, cluster: LiveCluster) -> list[str]:
+    """The images of the replicas that are there."""
+    return [client.inspect_container(one["id"])["Image"] for one in app(cluster)["containers"]]
+
+
+def test_a_tag_means_one_image_and_a_bad_one_stops_nothing(
+    cluster: LiveCluster, registry: Registry, client: Any, test_app_image: str
+) -> None:
+    """Pull with progress, a leader killed in the middle, a moved tag, a bad one, a silent one."""
+    content = saved(client, test_app_image)
+    name = f"team/shop-{uuid.uuid4().hex[:8]}"
+    tag = f"{registry.host}/{name}:latest"
+    first = registry.put(name, "latest", content, b"x" * 3_000_000)
+    registry.bytes_per_s = BYTES_PER_S
+    assert cluster.write("POST", "/api/v1/apps/register", spec(tag))[0] == 201
+    assert cluster.write("POST", f"{APP}/start", {"replicas": 2, "wait": False})[0] == 200
+    pulling = until("progress is shown", lambda: (
+        (found := app(cluster)["pulling"]) and found["done_bytes"] > 0 and found), DONE_S, 0.2)
+    assert pulling["image"] == tag
+    assert pulling["done_bytes"] < pulling["total_bytes"]
+    registry.bytes_per_s = BYTES_PER_S * 4
+    leader = cluster.leader()
+    assert leader is not None
+    cluster.kill(leader)
+    until("two replicas serve", lambda: app(cluster)["replicas"]["healthy"] == 2, DONE_S)
+    pinned = f"{registry.host}/{name}@{first}"
+    assert (app(cluster)["pinned"], app(cluster)["pulling"]) == (pinned, None)
+
+    registry.put(name, "latest", content, b"another")
+    assert cluster.write("POST", f"{APP}/scale", {"replicas": 4})[0] == 200
+    assert len(images_of(client, cluster)) == 4
+    assert len(set(images_of(client, cluster))) == 1
+    before = {one["id"] for one in app(cluster)["containers"]}
+
+    for bad, fault, reason in (
+        (f"{registry.host}/{name}:typo", "", "is not in registry"),
+        (f"{registry.host}/{name}:other", "500", "does not give out"),
+    ):
+        registry.fault = fault  # type: ignore[assignment]
+        status, body = cluster.write("PUT", APP, spec(bad))
+        assert status == 200, body
+        ended = over(cluster, body["deployment"])
+        assert ended["phase"] == "failed"
+        assert reason in ended["reason"]
+        assert {one["id"] for one in app(cluster)["containers"]} == before
+        until("it is back", lambda: app(cluster)["status"] == "running", DONE_S)
+    assert app(cluster)["pinned"] == pinned
+
+    registry.fault = ""
+    status, body = cluster.write("POST", f"{APP}/restart")
+    assert status == 200, body
+    assert over(cluster, body["deployment"])["phase"] == "done"
+    assert app(cluster)["pinned"] != pinned
+    rows = cluster.write("GET", f"{APP}/revisions")[1]["revisions"]
+    assert pinned in {row["pinned"] for row in rows}
+
+
+def test_a_run_waits_for_its_image(
+    cluster: LiveCluster, registry: Registry, client: Any, test_app_image: str
+) -> None:
+    """Of an app that does not run: it says why it waits, and is made from the image that is pinned.
+
+    A tag that no registry has ends it at once.
+    """
+    name = f"team/shop-{uuid.uuid4().hex[:8]}"
+    digest = registry.put(name, "latest", saved(client, test_app_image), b"one")
+    registry.fault = "500"
+    assert cluster.write(
+        "POST", "/api/v1/apps/register", spec(f"{registry.host}/{name}:latest"))[0] == 201
+    first = asked(cluster)
+    until("it says why it waits", lambda: "does not give out" in (
+        seen(cluster, first)["reason"] or ""), DONE_S)
+    assert seen(cluster, first)["status"] == "waiting"
+    registry.fault = ""
+    until("it is done", lambda: seen(cluster, first)["status"] == "succeeded", DONE_S)
+    assert seen(cluster, first)["reason"] is None
+    assert app(cluster)["pinned"] == f"{registry.host}/{name}@{digest}"
+
+    assert cluster.write("PUT", APP, spec(f"{registry.host}/{name}:typo"))[0] == 200
+    second = asked(cluster)
+    until("it has failed", lambda: seen(cluster, second)["status"] == "failed", DONE_S)
+    assert "is not in registry" in seen(cluster, second)["reason"]
+
+
+def asked(cluster: LiveCluster) -> int:
+    """The id of another run, which does nothing."""
+    status, body = cluster.write("POST", f"{APP}/run", {"command": ["/app", "once", "0", "0"]})
+    assert status == 202, body
+    return int(body["run"])
+
+
+def seen(cluster: LiveCluster, run: int) -> dict[str, Any]:
+    """A run, as any controller shows it."""
+    return dict(cluster.write("GET", f"{APP}/runs/{run}")[1])
