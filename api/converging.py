@@ -11,7 +11,7 @@ from api import writes
 from api.here import INDEX, here
 from api.waiting import Stopping
 from cluster.state.model import App, Applied, ClusterState
-from cluster.state.status import app_status, converged
+from cluster.state.status import app_status, settled
 from orchestry.errors import Code, OrchestryError
 from orchestry.spec.model import AppSpec
 
@@ -24,6 +24,8 @@ _PROBLEMS = {code.name: code for code in (
 def until_healthy(name: str, applied: Applied, timeout_s: float) -> App:
     """The application once exactly its wanted replicas are healthy.
 
+    They may be old ones while its deployment is paused or has failed.
+
     Raises:
         OrchestryError: DOCKER_ERROR, INSUFFICIENT_RESOURCES or CONFLICT with the reason while
             nothing is healthy, CONFLICT when somebody else stops it, TIMEOUT.
@@ -34,7 +36,7 @@ def until_healthy(name: str, applied: Applied, timeout_s: float) -> App:
             raise OrchestryError(Code.APP_NOT_FOUND, f"Application '{name}' was deleted meanwhile")
         if not app.running:
             raise OrchestryError(Code.CONFLICT, f"Application '{name}' was stopped meanwhile")
-        if converged(app):
+        if settled(app):
             return app
         code = _PROBLEMS.get(app.problem_code)
         if code is not None and not any(r.health == "healthy" for r in app.reports):

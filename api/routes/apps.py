@@ -69,6 +69,10 @@ def register(query: WriteQuery, header: WriteHeaders) -> Response:
     return _tagged(answer(body, 201), applied.get("revision"))
 
 
+_STARTED = {
+    "running": "Application started successfully", "starting": "Application is starting"}
+
+
 @blueprint.post("/<app_name>/start", operation_id="start_app", responses={200: answers.Started})
 @checked
 def start(path: AppPath, query: WriteQuery, header: AppHeaders, body: StartBody) -> Response:
@@ -90,8 +94,7 @@ def start(path: AppPath, query: WriteQuery, header: AppHeaders, body: StartBody)
 
 
 def _started(name: str, replicas: int, status: str) -> Response:
-    running = status == "running"
-    message = "Application started successfully" if running else "Application is starting"
+    message = _STARTED.get(status, f"Application has its replicas; its status is {status}")
     return answer({
         "message": message, "app_name": name, "replicas": replicas, "status": status,
     })

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cluster.clock import Clock
@@ -17,7 +17,7 @@ from cluster.control.judge import Record
 from cluster.control.quarantine import Quarantine
 from cluster.engine.base import EXIT_UNKNOWN, Container, EngineError
 from cluster.state.commands import RecordEvent
-from cluster.state.model import App, ClusterState
+from cluster.state.model import ClusterState
 from cluster.state.pins import Pulling
 
 logger = logging.getLogger(__name__)
@@ -323,11 +323,11 @@ class Fleet:
             kind, app, message, tuple(sorted(details.items()))  # type: ignore[arg-type]
         ))
 
-    def keep_only(self, apps: Iterable[App]) -> None:
+    def keep_only(self, state: ClusterState) -> None:
         """Forget slots of apps that do not run, and problems of apps with nothing to do."""
         running, busy = set(), set()
         by_app = self.by_app()
-        for app in apps:
+        for app in state.apps.values():
             if app.running and not app.deleting:
                 running.add((app.name, app.made_from))
                 if app.rollout is not None:
@@ -336,5 +336,8 @@ class Fleet:
                 busy.add(app.name)
         for name in [name for name in self.problems if name not in busy]:
             self.solved(name)
+        busy.update(one.app for one in self.runs.values())
+        busy.update(run.app for run in state.runs.values() if not run.is_over)
+        busy.update(removal.app for removal in state.volume_removals.values())
         self.quarantine.keep_only(busy)
         self.frozen &= running

@@ -61,6 +61,10 @@ class Quarantine:
             return True
         return now_s >= aside.until_s and len(self._trying) < ASIDE_AT_ONCE
 
+    def is_aside(self, key: str) -> bool:
+        """Whether this operation hung when it was last asked for."""
+        return key in self._aside
+
     def began(self, key: str) -> None:
         """It was asked of the engine."""
         if self.reason or key in self._aside:

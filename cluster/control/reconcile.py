@@ -83,7 +83,7 @@ class Reconciler:
         """Begin what the plan asks for; without an observation nothing is asked for."""
         if self._fleet.holds(turn.state):
             return
-        self._fleet.keep_only(turn.state.apps.values())
+        self._fleet.keep_only(turn.state)
         self._forget_deleted(turn)
         by_app = self._fleet.by_app()
         self._scales_max = self._configured(turn.state.config).max_concurrent_scales

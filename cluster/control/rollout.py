@@ -6,8 +6,10 @@ out, so that a successor goes on from it. Nothing is remembered but what is in t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from cluster.state.model import App, Canary, Place, Rollout
 from cluster.state.replicas import name_of_slot
@@ -115,6 +117,45 @@ def advance(
         notes.append(f"{place_name(app, place)} starts: {_why_starts(len(others), wanted)}")
     available = sum(one.place in own for one in (*good, *finished(app, rollout, seen)))
     return Next(tuple(sorted(new)), old, available, tuple(notes))
+
+
+def follow(
+    app: App, rollout: Rollout, seen: Sequence[Seen], *, min_healthy_s: float
+) -> Next:
+    """What is wanted while no new replica may start: old ones follow the number of replicas.
+
+    Those that are added are of the template that serves best; where nothing runs, of the last
+    revision that was healthy. The highest slots leave first.
+    """
+    wanted, good = app.replicas, proved(app, rollout, seen, min_healthy_s=min_healthy_s)
+    new, before = split(app, rollout)
+    template = _serving(app, [*before, *((app.made_from, slot) for slot in new)], good)
+    before.sort(key=lambda place: (place[0] == template, -place[1]))
+    leaving = to_leave(
+        before, seen, Limits(0, 0), wanted, good, most=max(0, len(new) + len(before) - wanted))
+    old = {place for place in before if place not in leaving}
+    notes = [
+        f"{place_name(app, place)} leaves: {why}" for place, why in sorted(leaving.items())]
+    taken = {*new, *(slot for _, slot in old)}
+    taken |= {one.slot for one in seen if one.template != template}
+    free = (slot for slot in count(1) if slot not in taken)
+    for _ in range(wanted - len(new) - len(old) if template else 0):
+        place = (template, next(free))
+        old.add(place)
+        notes.append(
+            f"{place_name(app, place)} starts: {wanted} are wanted, and none of revision "
+            f"{app.revision} may start yet")
+    available = sum(one.template == app.made_from and one.slot in new for one in good)
+    return Next(tuple(new), tuple(sorted(old)), available, tuple(notes), rollout.canary)
+
+
+def _serving(app: App, places: Sequence[Place], good: Sequence[Seen]) -> int:
+    """The template of which the most serve; 0 when there is none that ever did."""
+    serve, there = Counter(one.template for one in good), Counter(place[0] for place in places)
+    if there:
+        return max(there, key=lambda one: (serve[one], there[one], -one))
+    return next((one.template for one in reversed(app.revisions)
+                 if one.healthy and one.template != app.made_from), 0)
 
 
 def split(app: App, rollout: Rollout) -> tuple[list[int], list[Place]]:

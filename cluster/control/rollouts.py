@@ -17,8 +17,10 @@ from cluster.control.loop import Turn
 from cluster.control.pre import Held, held
 from cluster.control.report import why_not_healthy
 from cluster.control.rollout import (
+    Next,
     Seen,
     advance,
+    follow,
     has_own_volumes,
     is_complete,
     limits_of,
@@ -134,11 +136,11 @@ class Rollouts:
         rollout, deploy = app.rollout, spec.deploy
         assert rollout is not None
         waits = held(app, spec, turn.state.runs)
-        if waits is not None:
-            self._prepares(turn, _Case(app, rollout, spec, observed, ()), waits)
-            return
         seen = [self._look(one, spec, turn.now_s) for one in observed]
         seen += self._on_their_way(app, seen)
+        if waits is not None:
+            self._prepares(turn, _Case(app, rollout, spec, observed, seen), waits)
+            return
         own = has_own_volumes(spec) or any(map(has_own_volumes, old_specs(app).values()))
         # Without the new image nothing old is given up: a bad tag stops no replica.
         moves = rollout if self._has_image(app) else replace(rollout, phase=_held(rollout.phase))
@@ -148,16 +150,12 @@ class Rollouts:
             if failure:
                 self._fail(turn, _Case(app, rollout, spec, observed, seen), failure)
                 return
+        elif moves is not rollout and not rollout.new:
+            found = follow(app, rollout, seen, min_healthy_s=deploy.min_healthy_s)
         else:
             limits = limits_of(spec, app.replicas, own_volumes=own)
             found = advance(app, moves, seen, limits, min_healthy_s=deploy.min_healthy_s)
-        if (found.new, found.old, found.available, app.replicas, found.canary) != (
-            rollout.new, rollout.old, rollout.available, rollout.wanted, rollout.canary
-        ):
-            self._fleet.deciding.add(app.name)
-            turn.propose(f"rollout:{app.name}", StepRollout(
-                app.name, rollout.id, rollout.step, found.new, found.old, found.available,
-                app.replicas, found.notes, found.canary))
+        if self._decide(turn, app, rollout, found):
             return
         if found.canary is not None and found.canary.waits not in ("", "replicas"):
             if rollout.phase == "running" and not rollout.overdue:
@@ -171,18 +169,36 @@ class Rollouts:
         elif rollout.phase == "running" and not rollout.overdue:
             self._watch(turn, _Case(app, rollout, spec, observed, seen))
 
+    def _decide(self, turn: Turn, app: App, rollout: Rollout, found: Next) -> bool:
+        """Propose what is different from the record; False when nothing is."""
+        if (found.new, found.old, found.available, app.replicas, found.canary) == (
+            rollout.new, rollout.old, rollout.available, rollout.wanted, rollout.canary
+        ):
+            return False
+        self._fleet.deciding.add(app.name)
+        turn.propose(f"rollout:{app.name}", StepRollout(
+            app.name, rollout.id, rollout.step, found.new, found.old, found.available,
+            app.replicas, found.notes, found.canary))
+        return True
+
     def _prepares(self, turn: Turn, case: _Case, waits: Held) -> None:
-        """No replica is touched before the pre-deploy job is done; that waits for the image."""
+        """No replica is replaced before the pre-deploy job is done; that waits for the image.
+
+        Old ones follow the number of replicas meanwhile.
+        """
         app, rollout = case.app, case.rollout
         if waits.phase == "due" and not self._has_image(app):
             if rollout.phase == "running" and not rollout.overdue:
                 self._watch(turn, case)
-            return
-        self._watched.pop(app.name, None)
+        else:
+            self._watched.pop(app.name, None)
         if waits.phase == "failed" and rollout.phase == "running":
             turn.propose(f"rollout:{app.name}", EndRollout(
                 app.name, rollout.id, "failed", waits.reason, waits.lines,
                 roll_back=case.spec.deploy.auto_rollback, step=rollout.step))
+        else:
+            self._decide(turn, app, rollout, follow(
+                app, rollout, case.seen, min_healthy_s=case.spec.deploy.min_healthy_s))
 
     def _on_their_way(self, app: App, seen: Sequence[Seen]) -> list[Seen]:
         """Containers that may be there any moment, also where they are no longer wanted, and

@@ -25,8 +25,8 @@ class Facts:
     `was_there`: this leader saw its container, or was told of it; `is_gone`: a look that began
     later did not find it. `busy`: a call about it is under way. `refused` is why it can never
     be started, `ran_s` for how long this leader has seen it run, up to its last look, `waited_s`
-    for how long it tried to start it. `lines` are None until they were read. `unfit` is why a
-    container that ran still was not to go on.
+    for how long it tried to start it; `silent`: the last try had no answer. `lines` are None
+    until they were read. `unfit` is why a container that ran still was not to go on.
     """
 
     was_there: bool = False
@@ -34,6 +34,7 @@ class Facts:
     busy: bool = False
     refused: str = ""
     trouble: str = ""
+    silent: bool = False
     ran_s: float = 0.0
     waited_s: float = 0.0
     lines: tuple[str, ...] | None = None
@@ -92,6 +93,8 @@ def _without(run: Run, facts: Facts) -> Next:
         return Next("end", run.ending, why_ending(run))
     if facts.refused:
         return Next("end", "failed", facts.refused)
+    if facts.waited_s >= START_MAX_S and facts.silent:
+        return Next("end", "lost", f"nobody knows whether it was started: {facts.trouble}")
     if facts.waited_s >= START_MAX_S:
         return Next("end", "failed", f"it could not be started: {facts.trouble or 'no answer'}")
     return Next("start")

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from cluster.config.keys import spec_defaults
+from cluster.control.asking import Call, ask
 from cluster.control.fleet import Fleet
 from cluster.control.images import Images
 from cluster.control.last_lines import LastLines, Lines
@@ -52,6 +53,8 @@ class _Memory:
     retry_s: float = 0.0
     refused: str = ""
     trouble: str = ""
+    silent: bool = False
+    """The last try to start it had no answer: it may have begun all the same."""
     lines: Lines | None = None
     container: Container | None = None
 
@@ -93,7 +96,11 @@ class Runs:
         ids = {run.id for run in active} | fleet.runs.keys()
         self._known = {run: memory for run, memory in self._known.items() if run in ids}
         room = AT_ONCE_MAX - sum(
-            run.id in fleet.runs or self._workers.running(_key(run)) > 0 for run in active)
+            self._workers.running(_key(run)) > 0 or (
+                # One that cannot be stopped takes nobody's turn.
+                run.id in fleet.runs
+                and not fleet.quarantine.is_aside(_stopping(run).quarantine_key))
+            for run in active)
         for run in active:
             room -= self._one(turn, run, may_start=room > 0)
         self._clean_up(turn)
@@ -181,7 +188,7 @@ class Runs:
             was_there=memory.there_s is not None,
             is_gone=memory.there_s is not None and looked_s > memory.there_s,
             busy=self._workers.running(_key(run)) > 0, refused=memory.refused,
-            trouble=memory.trouble, ran_s=since(memory.ran_from_s, looked_s),
+            trouble=memory.trouble, silent=memory.silent, ran_s=since(memory.ran_from_s, looked_s),
             waited_s=since(memory.tried_from_s, turn.now_s), lines=memory.lines,
             unfit=memory.container.error
             if memory.container is not None and memory.container.still_runs else "")
@@ -214,7 +221,7 @@ class Runs:
             elif isinstance(outcome.error, EngineError):
                 logger.warning("starting %s failed: %s", run_name(run), outcome.error.reason)
                 memory.retry_s = turn.now_s + RETRY_S
-                memory.trouble = outcome.error.reason
+                memory.trouble, memory.silent = outcome.error.reason, outcome.error.silent
                 if outcome.error.fault == "image_missing":
                     self._images.lost(pinned)
                 elif outcome.error.fault in FINAL:
@@ -223,7 +230,10 @@ class Runs:
                 logger.error("starting %s failed", run_name(run), exc_info=outcome.error)
                 memory.retry_s, memory.trouble = turn.now_s + RETRY_S, "an error of Orchestry"
 
-        return self._workers.start("start", _key(run), job, done)
+        if self._fleet.quarantine.reason:
+            memory.trouble = self._fleet.quarantine.reason
+        call = Call("start", _key(run), run.app, f"Starting {run_name(run)}")
+        return ask(self._fleet, self._workers, call, job, done)
 
     def _image(self, app: App, run: Run, memory: _Memory) -> str | None:
         """Its image; None while it waits for that, or is to end without."""
@@ -301,7 +311,7 @@ class Runs:
             else:
                 _tell(outcome, run_name(run))
 
-        self._workers.start("stop", _key(run), job, done)
+        ask(self._fleet, self._workers, _stopping(run), job, done)
 
     def _grace_s(self, state: ClusterState, run: Run) -> int:
         app = state.apps.get(run.app)
@@ -345,7 +355,9 @@ class Runs:
             else:
                 _tell(outcome, container.name)
 
-        self._workers.start("stop", f"run:{container.app}:{container.run}:", job, done)
+        ask(self._fleet, self._workers, Call(
+            "stop", f"run:{container.app}:{container.run}:", container.app,
+            f"Removing {container.name}"), job, done)
 
 
 def _spec(state: ClusterState, run: Run) -> AppSpec | None:
@@ -361,6 +373,10 @@ def _is_leaving(apps: Mapping[str, App], name: str) -> bool:
 
 def _key(run: Run) -> str:
     return f"run:{run.app}:{run.id}:"  # so that none is the beginning of another
+
+
+def _stopping(run: Run) -> Call:
+    return Call("stop", _key(run), run.app, f"Stopping {run_name(run)}")
 
 
 def _tell(outcome: Outcome, name: str) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.clock import Clock
+from cluster.control.asking import Call, ask
 from cluster.control.fleet import Fleet
 from cluster.control.loop import Effect, Fenced, Turn
 from cluster.control.workers import Done, Outcome, Workers
@@ -23,8 +24,8 @@ from cluster.state.volumes import NAMED_MAX
 logger = logging.getLogger(__name__)
 
 RETRY_S = 1.0
-PARALLEL = 4
-"""Removals of single volumes at once."""
+PARALLEL = 8
+"""Removals of single volumes at once: more than are tried of what hangs."""
 
 Deletion = tuple[str, int, int]
 """Name and revision of an app that is being deleted, and how many volumes were named."""
@@ -114,7 +115,9 @@ class VolumeKeeper:
                 logger.warning("removing volumes of %s: %s", app.name, outcome.error.reason)
             self._look_at(outcome, app.name)
 
-        self._start(turn, f"stop:{app.name}:volumes", app.name, job, done)
+        call = Call(
+            "stop", f"stop:{app.name}:volumes", app.name, f"Removing the volumes of {app.name}")
+        self._start(turn, call, app.name, job, done)
 
     def _remove(self, turn: Turn, removal: VolumeRemoval) -> None:
         cluster_id, name = turn.state.cluster_id, removal.name
@@ -131,14 +134,13 @@ class VolumeKeeper:
                 self._ended[name] = _Ended(removal, error.reason)
             self._look_at(outcome, name)
 
-        self._start(turn, f"stop::{name}", name, job, done)
+        call = Call("stop", f"stop::{name}", removal.app, f"Removing volume {name}")
+        self._start(turn, call, name, job, done)
 
-    def _start(
-        self, turn: Turn, key: str, what: str, job: Callable[[], Any], done: Done
-    ) -> None:
+    def _start(self, turn: Turn, call: Call, what: str, job: Callable[[], Any], done: Done) -> None:
         if turn.now_s >= self._not_before_s.get(what, 0.0):
             self._not_before_s.pop(what, None)
-            self._workers.start("stop", key, job, done)
+            ask(self._fleet, self._workers, call, job, done)
 
     def _look_at(self, outcome: Outcome, what: str) -> None:
         """After a failure, wait."""

@@ -149,6 +149,7 @@ class FakeEngine:
     def remove_volume(self, cluster_id: str, name: str, *, guard: Guard = no_guard) -> None:
         """Remove a volume of this cluster."""
         with self._call():
+            self._is_free(name)
             if self._volumes.remove(cluster_id, name, self._records.values(), guard):
                 self.effects.append(Effect(self._clock.monotonic_s(), "remove volume", name, 0))
 

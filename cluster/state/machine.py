@@ -40,7 +40,7 @@ from cluster.state.runs import (
 )
 from cluster.state.scaling import auto_scale, scale, set_scaling
 from cluster.state.secrets import delete_secret, reseal_secret, set_secret
-from cluster.state.status import converged
+from cluster.state.status import converged, settled
 from cluster.state.step import (
     REPLICAS_MAX,
     Refusal,
@@ -194,6 +194,8 @@ def _report(state: ClusterState, command: c.ReportApp, stamp: c.Stamp) -> Step:
     if converged(after):
         after = replace(
             after, reached=True, good=app.good or app.replicas > 0, scaling_until_ms=0)
+    elif settled(after):
+        after = replace(after, scaling_until_ms=0)
     return with_app(state, after), ()
 
 

@@ -35,6 +35,22 @@ def converged(app: App) -> bool:
     return wanted <= good and there <= wanted and len(there) == len(app.reports)
 
 
+def settled(app: App) -> bool:
+    """True when it has converged, or its replicas have as far as a deployment lets them.
+
+    One that is paused, has failed, or waits for its job before any new replica may last, but the
+    number of replicas is followed meanwhile.
+    """
+    rollout = app.rollout
+    if rollout is None or not app.running or (rollout.phase == "running" and rollout.new):
+        return converged(app)
+    wanted = {*rollout.old, *((app.made_from, slot) for slot in rollout.new)}
+    good = {(r.revision, r.slot) for r in app.reports if r.health == "healthy"}
+    good |= {one.place for one in app.attempts if one.over == "finished"}
+    there = {(r.revision, r.slot) for r in app.reports}
+    return len(wanted) == app.replicas and wanted <= good and there <= wanted
+
+
 def app_status(app: App) -> Status:
     """The status of one app, from the replicated state alone."""
     if app.deleting or (not app.running and app.reports):

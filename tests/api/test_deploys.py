@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from cluster.state.commands import EndRollout, StepRollout
+from cluster.state.commands import EndRollout, ReportApp, StepRollout
 from cluster.state.model import Canary
 from tests.api.support import SPEC, Loops, Node, make, spec
 
@@ -306,3 +306,21 @@ def test_stopping_ends_a_deployment(running: tuple[Node, FlaskClient]) -> None:
         assert client.post(f"{APP}/stop", json={"force": True}).status_code == 200
     found = client.get(f"{APP}/deployments").get_json()["deployments"]
     assert found[0]["phase"] == "stopped"
+
+
+def test_a_scale_does_not_wait_for_a_deployment_that_is_held(
+    running: tuple[Node, FlaskClient],
+) -> None:
+    """It is done once there are as many healthy replicas as wanted, be they old ones."""
+    node, client = running
+    deployment = updated(client)["deployment"]
+    node.submit(EndRollout("shop", deployment, "failed", "its pre-deploy job failed"))
+    answer = client.post(f"{APP}/scale", json={"replicas": 1, "timeout": 1})
+    assert (answer.status_code, answer.get_json()["code"]) == (504, "TIMEOUT")
+    node.submit(StepRollout("shop", deployment, 1, (), ((1, 1),), 0, 1))
+    app = node.log.state().apps["shop"]
+    node.submit(ReportApp("shop", app.revision, app.reports[:1]))
+    answer = client.post(f"{APP}/scale", json={"replicas": 1, "timeout": 9})
+    assert (answer.status_code, answer.get_json()["current_replicas"]) == (200, 1)
+    answer = client.post(f"{APP}/start", json={"timeout": 9})
+    assert answer.get_json()["message"] == "Application has its replicas; its status is error"
