@@ -12,7 +12,8 @@ from typing import Any
 from api.access import caller, must_reach_secret
 from api.here import config_of, here
 from cluster.state.addresses import addresses, hosts
-from cluster.state.model import ClusterState
+from cluster.state.jobs import not_for_jobs
+from cluster.state.model import App, ClusterState
 from cluster.state.secret_uses import faults, wanted_secrets
 from orchestry import admission
 from orchestry.access import at_least
@@ -106,3 +107,10 @@ def image_must_be_allowed(spec: AppSpec) -> None:
             Code.FORBIDDEN,
             f"{admission.repository(spec.image)} is not among the images that this cluster "
             "allows: ask an administrator to add it to limits.images")
+
+
+def must_have_replicas(app: App, instead: str) -> None:
+    """Raises CONFLICT for a job, with what is done with it `instead`."""
+    refusal = not_for_jobs(app, instead)
+    if refusal is not None:
+        raise OrchestryError(refusal.code, refusal.details)

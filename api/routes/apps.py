@@ -11,6 +11,7 @@ from api.admission import (
     as_shown,
     image_must_be_allowed,
     must_be_allowed,
+    must_have_replicas,
     secrets_must_be_there,
 )
 from api.blueprint import Blueprint
@@ -80,6 +81,7 @@ def start(path: AppPath, query: WriteQuery, header: AppHeaders, body: StartBody)
     name = path.app_name
     known = here().controller.log.state().apps.get(name)
     if known is not None:
+        must_have_replicas(known, "run")
         must_fit(parse.spec_of(known.document))
         image_must_be_allowed(parse.spec_of(known.document))
         secrets_must_be_there(parse.spec_of(known.document))
@@ -120,6 +122,8 @@ def scale(path: AppPath, query: WriteQuery, header: AppHeaders, body: ScaleBody)
     """Scale an application to an exact number of replicas."""
     name, clock = path.app_name, here().controller.clock
     known = here().controller.log.state().apps.get(name)
+    if known is not None:
+        must_have_replicas(known, "scale")
     if known is not None and body.replicas:
         must_fit(parse.spec_of(known.document))
         if not known.running:  # which starts it

@@ -86,6 +86,12 @@ def resume_job(path: AppPath, query: WriteQuery, header: AppHeaders) -> Response
 
 
 def _steered(name: str, *, suspended: bool) -> Response:
+    app = here().controller.log.state().apps.get(name)
+    spec = spec_for(app) if app is not None else None
+    if not suspended and spec is not None and spec.job is not None and spec.job.suspend:
+        raise OrchestryError(
+            Code.CONFLICT, f"`job.suspend` is true in the spec of '{name}': apply it with false, "
+            "or without that key")
     propose(SuspendJob(name, suspended, expected_revision()))
     said = "suspended" if suspended else "resumed"
     return answer({"message": f"Job {said}", "app_name": name, "suspended": suspended})

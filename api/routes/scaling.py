@@ -11,6 +11,7 @@ from flask import Response
 
 from api import answers_scaling as answers
 from api import errors, measured, relay
+from api.admission import must_have_replicas
 from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.here import answer, app_of, here, read
@@ -80,6 +81,7 @@ def update(path: AppPath, query: WriteQuery, header: AppHeaders, body: ScalingBo
     changes = policies.changes_of(body.model_extra or {})
     app = here().controller.log.state().apps.get(path.app_name)
     if app is not None:
+        must_have_replicas(app, "scale")
         after = policies.changed(app.document, app.scaling, changes)  # every fault by its field
         policies.check_zones(policies.policy_of(app.document, after))
     applied = propose(SetScaling(path.app_name, changes, expected_revision()))
@@ -131,6 +133,7 @@ def simulate(path: AppPath, query: WriteQuery, body: SimulateBody) -> Response:
     if app is None:
         raise OrchestryError(
             Code.APP_NOT_FOUND, f"Application '{path.app_name}' does not exist")
+    must_have_replicas(app, "scale")
     changes = app.scaling
     if body.policy:
         changes = policies.changed(

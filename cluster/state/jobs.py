@@ -32,13 +32,25 @@ def is_job(document: str) -> bool:
         return False
 
 
-def not_for_jobs(app: App) -> Refusal | None:
-    """Why a job is not started, scaled or restarted."""
+INSTEAD = {
+    "run": "run it with `orchestry jobs trigger {0}`",
+    "stop": "`orchestry jobs suspend {0}` holds its schedule, and `orchestry run {0} --cancel RUN` "
+            "stops a run of it",
+    "scale": "`job.concurrencyPolicy` of its spec says whether its runs may overlap, and "
+             "`job.schedule` when they begin",
+    "steer": "an update of it holds from its next run on, and `orchestry jobs suspend {0}` holds "
+             "its schedule",
+}
+"""What to do with a job in place of what is only done with apps that have replicas."""
+
+
+def not_for_jobs(app: App, instead: str = "run") -> Refusal | None:
+    """Why a job is not started, stopped, scaled or restarted, and what to do `instead`."""
     if not is_job(app.document):
         return None
     return Refusal(
-        Code.CONFLICT, f"'{app.name}' is a job, which has no replicas: run it with "
-        f"`orchestry jobs trigger {app.name}`")
+        Code.CONFLICT, f"'{app.name}' is of `kind: Job`, which has no replicas: "
+        f"{INSTEAD[instead].format(app.name)}")
 
 
 def _job(state: ClusterState, command: c.TriggerJob | c.SuspendJob) -> App | Refusal:

@@ -138,6 +138,9 @@ def _stop(state: ClusterState, command: c.StopApp, stamp: c.Stamp) -> Step:
     app = wanted_app(state, command)
     if isinstance(app, Refusal):
         return app
+    refusal = not_for_jobs(app, "stop")
+    if refusal is not None:
+        return refusal
     after = replace(
         stopped(app, stamp), running=False, updated_at_ms=stamp.at_ms, reached=False,
         scaling_until_ms=0,

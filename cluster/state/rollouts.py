@@ -139,6 +139,9 @@ def steer(state: ClusterState, command: c.SteerRollout, stamp: c.Stamp) -> Step:
     app = wanted_app(state, command)
     if isinstance(app, Refusal):
         return app
+    refusal = not_for_jobs(app, "steer")
+    if refusal is not None:
+        return refusal
     rollout = app.rollout
     if rollout is None:
         return Refusal(

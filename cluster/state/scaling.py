@@ -27,7 +27,7 @@ def scale(state: ClusterState, command: c.ScaleApp, stamp: c.Stamp) -> Step:
     app = wanted_app(state, command)
     if isinstance(app, Refusal):
         return app
-    refusal = not_for_jobs(app)
+    refusal = not_for_jobs(app, "scale")
     if refusal is not None:
         return refusal
     if not 0 <= command.replicas <= REPLICAS_MAX:
@@ -64,6 +64,9 @@ def set_scaling(state: ClusterState, command: c.SetScaling, stamp: c.Stamp) -> S
     app = wanted_app(state, command)
     if isinstance(app, Refusal):
         return app
+    refusal = not_for_jobs(app, "scale")
+    if refusal is not None:
+        return refusal
     defaults = spec_defaults(state.config)
     try:
         after = changed(app.document, app.scaling, command.changes)

@@ -50,14 +50,50 @@ def test_a_job_is_registered_updated_and_shown(nightly: tuple[Node, FlaskClient]
     changed = client.put("/api/v1/apps/nightly", json={**JOB, "job": {}})
     assert (changed.status_code, changed.get_json()["status"]) == (200, "updated")
     assert client.get(PATH).get_json()["schedule"] is None
-    for path in ("start", "scale"):
-        answer = client.post(f"/api/v1/apps/nightly/{path}", json={"replicas": 1})
-        assert (answer.status_code, answer.get_json()["code"]) == (409, "CONFLICT")
     other = client.put("/api/v1/apps/nightly", json={**SPEC, "metadata": {"name": "nightly"}})
     assert (other.status_code, other.get_json()["code"]) == (409, "CONFLICT")
     assert client.get("/api/v1/jobs/shop").status_code == 404
     assert client.post("/api/v1/jobs/shop/trigger").status_code == 409
     assert client.post("/api/v1/jobs/nobody/trigger").status_code == 404
+
+
+@pytest.mark.parametrize(("method", "path", "body", "instead"), [
+    ("post", "apps/nightly/start", {}, "orchestry jobs trigger nightly"),
+    ("post", "apps/nightly/restart", None, "orchestry jobs trigger nightly"),
+    ("post", "apps/nightly/stop", {}, "orchestry jobs suspend nightly"),
+    ("post", "apps/nightly/scale", {"replicas": 2}, "job.concurrencyPolicy"),
+    ("put", "apps/nightly/scaling", {"max_replicas": 2}, "job.concurrencyPolicy"),
+    ("post", "apps/nightly/scaling/simulate", {}, "job.concurrencyPolicy"),
+    ("post", "apps/nightly/pause", None, "orchestry jobs suspend nightly"),
+    ("post", "apps/nightly/resume", None, "orchestry jobs suspend nightly"),
+    ("post", "apps/nightly/promote", {}, "orchestry jobs suspend nightly"),
+])
+def test_what_is_done_with_replicas_is_refused(
+    nightly: tuple[Node, FlaskClient], method: str, path: str, body: Any, instead: str
+) -> None:
+    """Whatever it is: the answer says that it is a job, and what to do with one."""
+    node, client = nightly
+    before = node.log.state().apps["nightly"]
+    answer = getattr(client, method)(f"/api/v1/{path}", json=body)
+    assert (answer.status_code, answer.get_json()["code"]) == (409, "CONFLICT")
+    details = answer.get_json()["details"]
+    assert details.startswith("'nightly' is of `kind: Job`, which has no replicas: ")
+    assert instead in details
+    assert node.log.state().apps["nightly"] == before
+
+
+def test_a_schedule_that_the_spec_holds_is_not_resumed(nightly: tuple[Node, FlaskClient]) -> None:
+    """It would stay suspended: the answer names the key."""
+    _, client = nightly
+    held = {**JOB, "job": {**JOB["job"], "suspend": True}}
+    assert client.put("/api/v1/apps/nightly", json=held).status_code == 200
+    answer = client.post(f"{PATH}/resume")
+    assert answer.status_code == 409
+    assert "`job.suspend` is true" in answer.get_json()["details"]
+    assert client.get(PATH).get_json()["suspended"] is True
+    client.put("/api/v1/apps/nightly", json=JOB)
+    assert client.post(f"{PATH}/resume").status_code == 200
+    assert client.get(PATH).get_json()["suspended"] is False
 
 
 def test_faults_of_a_job(nightly: tuple[Node, FlaskClient]) -> None:
