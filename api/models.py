@@ -196,7 +196,8 @@ class LogsQuery(ReadQuery):
     """Filter of log lines."""
 
     container: str | None = Field(
-        None, max_length=128, description="Name of a replica (shop-1), or an id")
+        None, max_length=128,
+        description="Name of a replica (shop-1) or a run (shop-run-7), or an id")
     tail: Whole = Field(100, ge=0, le=10_000, description="Lines from the end")
     since: Since | None = Field(None, description="1h, 30m, 1d or an RFC 3339 time")
     level: Annotated[Level, BeforeValidator(_level)] | None = Field(
@@ -208,7 +209,8 @@ class LogsStreamQuery(StreamQuery):
     """Which lines, and how many that were written before."""
 
     container: str | None = Field(
-        None, max_length=128, description="Name of a replica (shop-1), or an id")
+        None, max_length=128,
+        description="Name of a replica (shop-1) or a run (shop-run-7), or an id")
     tail: Lines | None = Field(
         None,
         description="Lines from before, at most; by default none, with `since` all since then")

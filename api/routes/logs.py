@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import orjson
 from flask import Response
 
@@ -11,16 +9,18 @@ from api import answers, describe, errors
 from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.here import answer, app_of, here, read
-from api.levels import Level, at_least, level_of
+from api.levels import at_least, level_of
 from api.models import AppPath, LogsQuery, LogsStreamQuery
 from api.replica_logs import Reading
+from api.run_lines import with_kept
 from api.streams.accept import accept, upgrades
 from api.streams.logs import Asked, entry
 from api.times import since_ns
 from cluster.engine.base import LOGS_BYTES_MAX
-from cluster.state.model import App, Run
-from cluster.state.replicas import is_named, replica_name
-from cluster.state.runs import of_app, run_name
+from cluster.state.jobs import is_job
+from cluster.state.model import App, ClusterState, Run
+from cluster.state.readable import named_run, readable
+from cluster.state.runs import of_app
 from orchestry.errors import Code, OrchestryError
 
 TAIL_MAX = 10_000
@@ -42,24 +42,27 @@ def logs(path: AppPath, query: LogsQuery) -> Response:
     """The last log lines of an application's containers, oldest first; with `follow`, and over
     a WebSocket, also those that come.
 
-    A run is read when `container` names it, until half a minute after its end. With `level`, they
-    are searched among the last 10000 of each container, 100000 of all.
+    Runs are read when `container` names one, and those of a job; ten minutes after their end, of
+    each its last 20 lines, without their times. With `level`, lines are searched among the last
+    10000 of each container, 100000 of all.
     """
     state = read(query)
     app = app_of(state, path.app_name)
     if query.follow and upgrades():
-        return _stream(app, query.container, query.tail, query.since, query.level)
+        return _stream(state, app, query, query.tail)
     if query.follow:
         path_of_stream = f"/api/v1/apps/{app.name}/logs/stream"
         raise errors.invalid([(
             "follow",
             f"needs a WebSocket: connect one to {path_of_stream}, or leave `follow` out")])
-    least = query.level
-    found = here().logs.read(
-        _wanted(app, query.container, of_app(state, app.name)), tail=query.tail,
-        since_ns=_since(query.since),
-        keep=None if least is None else lambda line: at_least(level_of(line.text), least),
-    )
+    wanted, run = _wanted(state, app, query.container)
+    least, since_ns = query.level, _since(query.since)
+    keep = None if least is None else lambda line: at_least(level_of(line.text), least)
+    found = here().logs.read(wanted, tail=query.tail, since_ns=since_ns, keep=keep)
+    runs = [run] if run is not None else of_app(state, app.name) if is_job(app.document) else []
+    if runs:
+        found = with_kept(found, runs, named=run is not None, tail=query.tail,
+                          since_ns=since_ns, keep=keep)
     return answer(_body(app.name, found))
 
 
@@ -68,17 +71,22 @@ def logs(path: AppPath, query: LogsQuery) -> Response:
 )
 @checked
 def stream(path: AppPath, query: LogsStreamQuery) -> Response:
-    """Lines of an application's replicas as they are written, whichever come and go."""
-    app = app_of(read(query), path.app_name)
+    """Lines of an application's replicas as they are written, whichever come and go.
+
+    Of a job those of its runs; a run that `container` names ends the stream with its own end.
+    """
+    state = read(query)
     tail = query.tail if query.tail is not None else TAIL_MAX if query.since is not None else 0
-    return _stream(app, query.container, tail, query.since, query.level)
+    return _stream(state, app_of(state, path.app_name), query, tail)
 
 
 def _stream(
-    app: App, container: str | None, tail: int, since: str | None, level: Level | None
+    state: ClusterState, app: App, query: LogsQuery | LogsStreamQuery, tail: int
 ) -> Response:
-    asked = Asked(app.name, container, tail, _since(since), level)
-    _wanted(app, container)
+    _, run = _wanted(state, app, query.container)
+    asked = Asked(
+        app.name, query.container, run.id if run is not None else 0, tail, _since(query.since),
+        query.level)
     docker = here().controller.components().get("docker")
     if docker is not None and docker.status == "unavailable":
         raise OrchestryError(Code.DOCKER_ERROR, docker.detail or "Docker does not answer here")
@@ -86,18 +94,20 @@ def _stream(
 
 
 def _wanted(
-    app: App, container: str | None, runs: Sequence[Run] = ()
-) -> dict[str, str]:
-    """Container id -> name of the replica, or of the run that is asked for by its name."""
-    wanted = {
-        replica.container_id: replica_name(app.name, replica) for replica in app.reports
-        if container is None or is_named(app.name, replica, container)
-    }
-    named = [run for run in runs if container in (run_name(run), run.container_name)]
-    wanted |= {run.container_id: run_name(run) for run in named if run.container_id}
-    if container is not None and not wanted and not named:
-        raise errors.invalid([("container", f"is no container of application '{app.name}'")])
-    return wanted
+    state: ClusterState, app: App, container: str | None
+) -> tuple[dict[str, str], Run | None]:
+    """Container id -> name of a replica or a run; and the run that is asked for by its name."""
+    wanted = {one.container_id: one.name for one in readable(state, app, container)}
+    if container is None:
+        return wanted, None
+    replicas = {one.container_id for one in app.reports}
+    run = None if replicas & wanted.keys() else named_run(state, app.name, container)
+    if run is None and not wanted:
+        raise errors.invalid([(
+            "container", (
+                f"names no replica of application '{app.name}', and no run of it that is still "
+                f"known: see GET /api/v1/apps/{app.name} and GET /api/v1/apps/{app.name}/runs"))])
+    return wanted, run
 
 
 def _body(app: str, found: Reading) -> bytes:

@@ -19,8 +19,8 @@ from api.times import rfc3339_ns
 from cluster.clock import Clock
 from cluster.engine.base import LogLine
 from cluster.live.follow import LogSource, Subscription, TooManyFollowed
-from cluster.state.model import ClusterState
-from cluster.state.replicas import is_named, replica_name
+from cluster.state.model import ClusterState, Run
+from cluster.state.readable import readable
 from orchestry.errors import OrchestryError
 
 logger = logging.getLogger(__name__)
@@ -31,11 +31,13 @@ WAITING_LINES_MAX = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Lines of one app, or of one of its replicas, of `level` or worse: the last `tail` since
-    `since_ns`, and all that come."""
+    """Lines of one app, or of one of its replicas or runs, of `level` or worse: the last
+    `tail` since `since_ns`, and all that come."""
 
     app: str
     container: str | None = None
+    run: int = 0
+    """The run that the container is of: the stream ends with it."""
     tail: int = 0
     since_ns: int = 0
     level: Level | None = None
@@ -93,11 +95,10 @@ class Logs:
 
     def _begin_ns(self, asked: Asked, now_ns: int) -> int:
         """After which moment the last `tail` lines lie."""
-        app, level = self._state().apps.get(asked.app), asked.level
+        state, level = self._state(), asked.level
+        app = state.apps.get(asked.app)
         wanted: Mapping[str, str] = {} if app is None else {
-            replica.container_id: replica_name(app.name, replica) for replica in app.reports
-            if asked.container is None or is_named(app.name, replica, asked.container)
-        }
+            one.container_id: one.name for one in readable(state, app, asked.container)}
         if not wanted:
             return now_ns
         lines = self._reader.read(
@@ -143,10 +144,12 @@ class Logs:
                 self.hub.work(subscription.close, lambda _, __: None, slow=True)
 
     def _look(self, now_s: float) -> None:
-        apps = self._state().apps
+        state = self._state()
         for feed in tuple(self._feeds):
-            if feed.app not in apps:
+            if feed.app not in state.apps:
                 feed.peer.close(NORMAL, f"application '{feed.app}' was removed")
+            elif feed.asked.run and feed.has_all(state.runs.get(str(feed.asked.run))):
+                feed.peer.close(NORMAL, f"run {feed.asked.run} is over")
 
 
 class Topic:
@@ -170,6 +173,11 @@ class Topic:
                 self._waiting, self._lost = self._waiting[:1], True
         if not asked:
             self._hub.soon(self._tell)
+
+    def waits(self) -> bool:
+        """Whether there are lines that no stream was told of yet."""
+        with self._lock:
+            return bool(self._waiting)
 
     def _tell(self) -> None:
         with self._lock:
@@ -208,6 +216,15 @@ class LogsFeed:
         live = [message for at_ns, message in wanted if at_ns > self._past_ns]
         if live:
             self.peer.send(live)
+
+    def has_all(self, run: Run | None) -> bool:
+        """Whether a run is over, or not known any more, and all that it wrote was sent."""
+        if run is not None and not run.is_over:
+            return False
+        topic = self.topic
+        if topic is None or topic.subscription is None or self.peer.busy or topic.waits():
+            return False
+        return run is None or not run.container_id or topic.subscription.has_read(run.container_id)
 
     def drained(self) -> None:
         """Lines come from the topic by themselves."""

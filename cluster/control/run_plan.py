@@ -11,7 +11,7 @@ from cluster.state.runs import why_ending
 
 START_MAX_S = 300.0
 """How long it is tried to start one, from when it had its turn."""
-LINGER_S = 30.0
+LINGER_S = 600.0
 """How long a container stays after its end, for those who read what it wrote."""
 LINGERING_MAX = 20
 

@@ -12,8 +12,8 @@ from cluster.clock import Clock
 from cluster.consensus.log import ReplicatedLog
 from cluster.engine.base import Engine, EngineError, LogLine
 from cluster.live.cursor import Cursor, Run
-from cluster.state.model import ClusterState, Replica
-from cluster.state.replicas import is_named, replica_name
+from cluster.state.model import ClusterState
+from cluster.state.readable import Readable, readable
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class _Item:
 
 
 class Subscription:
-    """Lines of one app, or of one of its replicas, until it is closed."""
+    """Lines of one app, or of one of its replicas or runs, until it is closed."""
 
     def __init__(
         self, source: LogSource, app: str, container: str | None, deliver: Deliver, since_ns: int
@@ -109,15 +109,15 @@ class Subscription:
             self._closed = True
         self._source.forget(self)
 
-    def wanted(self, state: ClusterState) -> Sequence[Replica]:
-        """The replicas whose lines it gets."""
+    def wanted(self, state: ClusterState) -> Sequence[Readable]:
+        """The containers whose lines it gets."""
         app = state.apps.get(self.app)
-        if app is None:
-            return ()
-        return [
-            replica for replica in app.reports if replica.phase != "created"
-            and (self._container is None or is_named(app.name, replica, self._container))
-        ]
+        return () if app is None else readable(state, app, self._container)
+
+    def has_read(self, container_id: str) -> bool:
+        """Whether a container has ended, and all that it wrote was delivered."""
+        track = self.tracks.get(container_id)
+        return track is not None and track.read_ms is not None
 
     def take(self, lines: Sequence[tuple[str, LogLine]]) -> None:
         """Deliver; whoever fails to take lines gets no more."""
@@ -162,7 +162,8 @@ class LogSource:
         """Deliver lines later than `since_ns`, in batches, on a thread of this source.
 
         `deliver` gets pairs of a replica's name and a line, and must not wait. Replicas that
-        come later are read from their start; `container` is a name or an id, and chooses one.
+        come later are read from their start; `container` is a name or an id, and chooses one,
+        which may be a run. Of a job all runs are read.
 
         Raises:
             TooManyFollowed: nothing was subscribed.
@@ -174,14 +175,13 @@ class LogSource:
                     f"{SUBSCRIPTIONS_MAX} clients follow logs on this node already; close some, "
                     "or ask another node")
             state = self._log.state()
-            ids = {replica.container_id for replica in made.wanted(state)}
+            ids = {one.container_id for one in made.wanted(state)}
             if len(self._follows.keys() | ids) > FOLLOWS_MAX:
                 raise TooManyFollowed(
                     f"this node follows {len(self._follows)} containers already, at most "
                     f"{FOLLOWS_MAX}; follow a single container, or ask another node")
-            for replica in made.wanted(state):
-                made.tracks[replica.container_id] = _Track(
-                    made, replica_name(app, replica), Cursor(since_ns))
+            for one in made.wanted(state):
+                made.tracks[one.container_id] = _Track(made, one.name, Cursor(since_ns))
             self._subscriptions.append(made)
             self._look(state)
             if self._worker is None:
@@ -236,14 +236,13 @@ class LogSource:
         current: set[str] = set()
         crowded = False
         for subscription in self._subscriptions:
-            for replica in subscription.wanted(state):
-                current.add(replica.container_id)
-                track = subscription.tracks.get(replica.container_id)
+            for one in subscription.wanted(state):
+                current.add(one.container_id)
+                track = subscription.tracks.get(one.container_id)
                 if track is None:
-                    name = replica_name(subscription.app, replica)
-                    track = _Track(subscription, name, Cursor(0))
-                    subscription.tracks[replica.container_id] = track
-                crowded = not self._attach(track, replica) or crowded
+                    track = _Track(subscription, one.name, Cursor(0))
+                    subscription.tracks[one.container_id] = track
+                crowded = not self._attach(track, one) or crowded
             self._prune(subscription, current)
         if crowded and not self._crowded:
             logger.warning("more than %s containers to follow: some are left out", FOLLOWS_MAX)
@@ -256,11 +255,11 @@ class LogSource:
             elif now_s - follow.gone_s > GONE_S:
                 self._halt(follow)
 
-    def _attach(self, track: _Track, replica: Replica) -> bool:
+    def _attach(self, track: _Track, one: Readable) -> bool:
         """See to it that the container is read for this subscription; False without room."""
-        if track.read_ms == replica.started_at_ms:
+        if track.read_ms == one.started_at_ms:
             return True
-        before = self._follows.get(replica.container_id)
+        before = self._follows.get(one.container_id)
         tracks = before.tracks if before is not None else ()
         if before is not None:
             if track in tracks:
@@ -271,8 +270,8 @@ class LogSource:
             before.halt.set()
         elif len(self._follows) >= FOLLOWS_MAX:
             return False
-        follow = _Follow(replica.container_id, replica.started_at_ms, (*tracks, track))
-        self._follows[replica.container_id] = follow
+        follow = _Follow(one.container_id, one.started_at_ms, (*tracks, track))
+        self._follows[one.container_id] = follow
         self._thread(lambda: self._read(follow), "live-log")
         return True
 
@@ -370,9 +369,9 @@ class LogSource:
 
     def _hand_out(self, batch: Sequence[_Item]) -> None:
         lines: dict[Subscription, list[tuple[str, LogLine]]] = {}
+        ended = [item.follow for item in batch if item.line is None]
         for item in batch:
             if item.line is None:
-                self._ended(item.follow)
                 continue
             for track in item.tracks:
                 if track.cursor.fresh(item.run, item.number, item.line):
@@ -380,6 +379,8 @@ class LogSource:
         for subscription, found in lines.items():
             found.sort(key=lambda pair: pair[1].at_ns)
             subscription.take(found)
+        for follow in ended:
+            self._ended(follow)
 
     def _ended(self, follow: _Follow) -> None:
         with self._lock:

@@ -63,8 +63,8 @@ class AsyncClient(Calls[Coroutine[Any, Any, Answer], Stream]):
     ) -> AsyncGenerator[Answer, None]:
         """Lines as they are written, until the app is removed; `tail` and `since` add older ones.
 
-        When its controller is lost the last seconds are asked for at another one, and what
-        came already is left out.
+        With the `container` of a run they end with it. When its controller is lost the last
+        seconds are asked for at another one, and what came already is left out.
         """
         source = log_source(app_name, tail, container, level, since)
         return self._transport.follow(source, self._timeout_s)

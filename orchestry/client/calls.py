@@ -220,7 +220,9 @@ class Calls(
         self, app_name: str, *, container: str | None = None, tail: int | None = None,
         since: str | None = None, level: str | None = None,
     ) -> R:
-        """The last `tail` log lines of an app's replicas, or of one container.
+        """The last `tail` log lines of an app's replicas, or of one `container`.
+
+        That is a name or an id, also the `container` of a run; of a job all runs are read.
 
         `level` (DEBUG, INFO, WARN, ERROR) leaves out what is less bad. Replicas that could not
         be read are under `unavailable`.

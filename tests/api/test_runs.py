@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from cluster.engine.base import LogLine
+from cluster.engine.base import EngineError, LogLine
 from cluster.state.commands import EndRun, StepRun
 from cluster.state.runs import KEPT_PER_APP, WAITING_MAX
 from tests.api.support import SPEC, Node, make
@@ -69,7 +69,34 @@ def test_the_lines_of_a_run_are_read_by_its_name_alone(shop: tuple[Node, FlaskCl
     assert (line["container"], line["stream"], line["message"]) == (
         f"shop-run-{run}", "stderr", "done")
     assert client.get(f"{PATH}/logs").get_json()["logs"] == []
-    assert client.get(f"{PATH}/logs/stream?container=shop-run-{run}").status_code == 400
+    stream = client.get(f"{PATH}/logs/stream?container=shop-run-{run}").get_json()
+    assert "WebSocket" in str(stream["details"])  # it is known: only the upgrade is missing
+    for path in ("logs", "logs/stream"):
+        answer = client.get(f"{PATH}/{path}?container=shop-run-{run + 1}")
+        assert (answer.status_code, answer.get_json()["code"]) == (400, "VALIDATION_ERROR")
+        (fault,) = answer.get_json()["details"]
+        assert fault["field"] == "container"
+        assert f"GET {PATH}/runs" in fault["message"]
+
+
+def test_what_a_run_wrote_is_there_after_its_container(shop: tuple[Node, FlaskClient]) -> None:
+    """Its last lines, with the reason; before it has one, why there is none."""
+    node, client = shop
+    run = ask(client)
+    path = f"{PATH}/logs?container=shop-run-{run}"
+    assert client.get(path).get_json()["unavailable"] == [
+        {"container": f"shop-run-{run}", "reason": "it waits for its turn"}]
+    node.submit(StepRun(run, "c1", f"shop.run{run}.cccc", 1_000))
+    node.submit(EndRun(run, "failed", 3, "exited with code 3", ("bin", "ERROR etc"),
+                       ended_at_ms=2_000))
+    node.text_engine.faults["c1"] = EngineError("gone", "container c1 is gone")
+    found = client.get(path).get_json()
+    assert [(one["message"], one["level"], one["timestamp"]) for one in found["logs"]] == [
+        ("bin", "INFO", "1970-01-01T00:00:02.000000000Z"),
+        ("ERROR etc", "ERROR", "1970-01-01T00:00:02.000000000Z")]
+    assert (found["total_lines"], found["has_more"]) == (2, True)
+    assert found["unavailable"][0]["reason"].startswith("its container is gone; these are")
+    assert len(client.get(f"{path}&level=error").get_json()["logs"]) == 1
 
 
 def test_cancel(shop: tuple[Node, FlaskClient]) -> None:

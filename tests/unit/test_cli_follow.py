@@ -80,3 +80,29 @@ def test_the_end_of_the_app_ends_the_command() -> None:
             start("logs", "none", "-f", "-u", stub.url) as process:
         process.communicate(timeout=60)
     assert process.returncode == 4
+
+
+def test_the_end_of_a_run_ends_the_command() -> None:
+    """With how it ended; one that is over is not followed, and what is missing is told."""
+    run = {"id": 7, "container": "web-run-7", "status": "running", "reason": None}
+    over = {**run, "status": "failed", "reason": "exited with code 3"}
+    runs = [run, over, over]
+    kept = {"container": "web-run-7", "reason": "its container is gone"}
+
+    def says(one: Seen) -> Says:
+        if one.path.endswith("/runs/7"):
+            return Says(200, runs.pop(0))
+        assert "container=web-run-7" in one.path
+        if "/stream" in one.path:
+            return stream(data({**line(1, "last"), "container": "web-run-7"}), close(1000))
+        return Says(200, {"app_name": "web", "logs": [], "unavailable": [kept]})
+
+    with nodes(says) as (stub,):
+        for wanted in (("web-run-7 | last\n", "Run 7 of web: failed: exited with code 3\n"),
+                       ("", "web-run-7: its container is gone\n")):
+            with start("logs", "web", "--run", "7", "-f", "-u", stub.url) as process:
+                assert process.communicate(timeout=60) == wanted
+            assert process.returncode == 0
+        with start("logs", "web", "--run", "7", "-c", "web-1", "-u", stub.url) as process:
+            process.communicate(timeout=60)
+        assert process.returncode == 2

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from orchestry.cli.output import printable
-from orchestry.cli.session import Command, Session, app_argument, app_names
+from orchestry.cli.session import Command, Session, UsageError, app_argument, app_names
 
 _REPLICA_STYLES = ("cyan", "yellow", "green", "magenta", "blue")
 REPLICAS_KNOWN_MAX = 1000
@@ -29,17 +29,31 @@ follow_option = click.option(
               metavar="N", help="Number of lines.")
 @follow_option
 @since_option
-@click.option("--container", "-c", metavar="CONTAINER", help="Only this container.")
+@click.option("--container", "-c", metavar="CONTAINER", help="Only this replica, run or container.")
+@click.option("--run", "run_id", metavar="RUN", type=click.IntRange(1),
+              help="Only this run, such as a job's; with -f until it is over.")
 @click.option("--level", "-l", type=click.Choice(LEVELS, case_sensitive=False),
               help="Only lines of this level or a worse one.")
 def logs(
     session: Session, *, name: str, tail: int, follow: bool, since: str | None,
-    container: str | None, level: str | None,
+    container: str | None, run_id: int | None, level: str | None,
 ) -> None:
-    """Print the last log lines of an app's replicas, oldest first."""
+    """Print the last log lines of an app's replicas, or of a job's runs, oldest first."""
+    if run_id is not None:
+        if container is not None:
+            raise UsageError("--run and --container each choose what to read: give one of them")
+        run = session.client.get_run(name, run_id)
+        container = run["container"]
+        follow = follow and run["status"] in ("waiting", "running")
     if follow:
-        _follow_logs(session, session.client.stream_logs(
-            name, tail=tail, container=container, level=level, since=since))
+        if not _follow_logs(session, session.client.stream_logs(
+                name, tail=tail, container=container, level=level, since=since)):
+            return
+        if run_id is not None:
+            _tell_end(session, name, run_id)
+        else:
+            session.out.progress("The app was removed." if container is None else (
+                "The run is over, or the app was removed."))
         return
     answer = session.client.get_app_logs(
         name, tail=tail, since=since, container=container, level=level)
@@ -52,11 +66,17 @@ def logs(
     for line in lines:
         painter.show(line)
     for missing in answer.get("unavailable") or ():
-        session.out.progress(
-            f"{missing.get('container', '-')} is left out: {missing.get('reason', '')}")
+        session.out.progress(f"{missing.get('container', '-')}: {missing.get('reason', '')}")
 
 
-def _follow_logs(session: Session, lines: Iterator[dict[str, Any]]) -> None:
+def _tell_end(session: Session, name: str, run_id: int) -> None:
+    run = session.client.get_run(name, run_id)
+    why = f": {printable(run['reason'])}" if run["reason"] else ""
+    session.out.progress(f"Run {run_id} of {name}: {run['status'].replace('_', ' ')}{why}")
+
+
+def _follow_logs(session: Session, lines: Iterator[dict[str, Any]]) -> bool:
+    """Print what comes; False when the user has seen enough."""
     painter = None if session.out.as_json else _Painter(session, ())
     try:
         for line in lines:
@@ -65,8 +85,8 @@ def _follow_logs(session: Session, lines: Iterator[dict[str, Any]]) -> None:
             else:
                 painter.show(line)
     except KeyboardInterrupt:
-        return
-    session.out.progress("The app was removed.")
+        return False
+    return True
 
 
 @click.command(cls=Command)

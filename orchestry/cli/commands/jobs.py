@@ -118,6 +118,8 @@ class _Reader:
         """Print what came since the last look; no container yet, or no more, is nothing."""
         answer = self._session.client.get_app_logs(
             self._name, container=container, tail=LINES_MAX, since=self._last or None)
+        if self.printed and answer.get("unavailable"):
+            return  # its container is gone: what was kept of it was printed already
         known = list(self._at_last)
         for line in answer["logs"]:
             at, said = line["timestamp"], (line.get("stream", "stdout"), line["message"])

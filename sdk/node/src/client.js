@@ -200,14 +200,18 @@ class Orchestry {
     return this.#read('/api/v1/events', { app: appName, type, since, limit, before });
   }
 
-  /** The last `tail` lines of an app's replicas; `level` leaves out what is less bad. */
+  /**
+   * The last `tail` lines of an app's replicas, or of one `container`, which may be that of a
+   * run; `level` leaves out what is less bad.
+   */
   async getAppLogs(appName, { container, tail, since, level } = {}) {
     return this.#read(app(appName, '/logs'), { container, tail, since, level });
   }
 
   /**
    * Lines as they are written, by whichever replicas come and go, until the app is removed;
-   * `tail` or `since` also brings lines from before. Goes on at another controller.
+   * `tail` or `since` also brings lines from before. With the `container` of a run they end
+   * with it. Goes on at another controller.
    */
   streamLogs(appName, { container, tail, level, since, signal } = {}) {
     const source = new streams.LogLines(
