@@ -52,10 +52,9 @@ class FakeEngine:
     """The Engine protocol without a daemon; one instance is the host that all nodes share.
 
     `hang` makes every call a timeout without effect, `down` an unavailable daemon; `hanging` are
-    ids and names of containers on which no operation ends. Those in
-    `unmeasured` are missing from `usage`. `behaviours` maps an image to what its containers
-    do, `images` has those of the host and of registries. `effects` lists what was really done.
-    `listeners` are told every hint at once, on the caller's thread.
+    ids and names of containers and volumes on which no operation ends. Those in `unmeasured` are
+    missing from `usage`. `behaviours` maps an image to what its containers do, `images` has those
+    of the host and of registries, `effects` what was done; `listeners` are told hints at once.
     """
 
     def __init__(self, clock: Clock, *, start_latency_s: float = 0.0) -> None:
