@@ -24,7 +24,7 @@ from cluster.state.pins import PulledImage
 
 logger = logging.getLogger(__name__)
 
-EVERY_S = 60.0
+EVERY_S = 30.0
 """Also how long a new leader only looks on."""
 AGAIN_S = 600.0
 """After the engine has said that an image is in use."""
