@@ -67,6 +67,7 @@ class ImagesConfig(Answer):
     max_pulls: Count
     pull_idle_timeout: Count
     pull_timeout: Count
+    keep_revisions: Count
 
 
 class RetentionConfig(Answer):

@@ -42,6 +42,14 @@ def repository(image: str) -> str:
     return f"{first.lower()}/{rest}"
 
 
+def full_name(image: str) -> str:
+    """An image's repository with its digest, or with the tag that it stands for without one."""
+    name, at, digest = image.partition("@")
+    if at:
+        return f"{repository(name)}@{digest}"
+    return f"{repository(name)}:{name.rpartition('/')[2].partition(':')[2] or 'latest'}"
+
+
 def registry_of(image: str) -> str:
     """The host of the registry that an image comes from, with its port; `docker.io` without."""
     return repository(image).partition("/")[0]

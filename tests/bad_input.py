@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.bad_registries import of_registries
 from tests.bad_runs import of_runs
 
 IMAGES = ["docker.io/library/*"]
@@ -80,10 +81,9 @@ SPECS: dict[str, list[Any]] = {
     "spec.ingress.hosts": [
         [host] for host in (
             "*", "*.a.com", "a.com;}server{", "10.0.0.1", "::1", "[::1]", "a.com.",
-            "m\u00fcnchen.de",
-            "A.com", "a..b", "-a.com", "a.com:80", "a b", "a\n", "a" * 254, "http://a.com",
-            "a.com/x", "_a.com", '"', "a.com\x00", "", "$host", "admin.example.org",
-            "db.intern.example.org", 1, "a" * 64 + ".com",
+            "m\u00fcnchen.de", "A.com", "a..b", "-a.com", "a.com:80", "a b", "a\n", "a" * 254,
+            "http://a.com", "a.com/x", "_a.com", '"', "a.com\x00", "", "$host",
+            "admin.example.org", "db.intern.example.org", 1, "a" * 64 + ".com",
         )
     ] + [["a.com", "a.com"], "a.com", [f"h{n}.com" for n in range(65)]],
     "spec.ingress.path": [
@@ -223,10 +223,9 @@ READS: dict[str, str] = {
     f"{SHOP}/metrics?interval=1s": "interval", "/api/v1/apps?status=.*": "status",
     "/api/v1/apps?format=xml": "format", "/api/v1/apps?min_index=-1": "min_index",
     "/api/v1/apps?consistency=strong": "consistency", "/api/v1/apps?x=1": "x",
-    "/api/v1/apps/..%2f..%2fetc": "", "/api/v1/apps/A": "app_name",
-    "/api/v1/apps/a%0d%0ab": "app_name",
-    "/api/v1/apps/a%00": "app_name", "/api/v1/apps/$(id)": "app_name",
-    "/api/v1/audit?limit=0": "limit", "/cluster/actions?after=-1": "after",
+    "/api/v1/apps/..%2f..%2fetc": "", "/api/v1/audit?limit=0": "limit",
+    "/cluster/actions?after=-1": "after",
+    **{f"/api/v1/apps/{name}": "app_name" for name in ("A", "a%0d%0ab", "a%00", "$(id)")},
 }
 MEMBERS: list[Any] = [
     {"node_id": "c9", "raft_address": address} for address in (
@@ -398,3 +397,4 @@ def cases() -> Iterator[Case]:
     for more in (_of_headers, _of_routes, _of_deployments, _of_releases):
         yield from more()
     yield from (Case(one[0], "POST", *one[1:]) for one in of_runs(SHOP))
+    yield from (Case(*one) for one in of_registries())

@@ -78,7 +78,9 @@ class Registry:
         """Its name in images."""
         return f"127.0.0.1:{self._server.server_port}"
 
-    def put(self, name: str, tag: str, saved: bytes, extra: bytes = b"") -> str:
+    def put(
+        self, name: str, tag: str, saved: bytes, extra: bytes = b"", label: str = ""
+    ) -> str:
         """Take an image as `docker save` writes it, with one layer more; returns its digest."""
         with tarfile.open(fileobj=io.BytesIO(saved)) as tar:
             def read(path: str) -> bytes:
@@ -92,6 +94,8 @@ class Registry:
         layers.append(layer("extra", extra))
         config["rootfs"]["diff_ids"] = [digest_of(one) for one in layers]
         config.pop("history", None)
+        if label:
+            config["config"]["Labels"] = {"label": label}
         return self._serve(name, tag, json.dumps(config).encode(), layers)
 
     def move(self, name: str, tag: str, digest: str) -> None:

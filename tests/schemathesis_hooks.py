@@ -57,6 +57,7 @@ STATE_OR_RULE = {
     "restore_part": (r"part.*|spec.*|metadata.*|apiVersion|kind|scaling.*|", ".*"),
     # Rules between keys, sizes in bytes, quantities between bounds: see orchestry.spec.schema.
     **dict.fromkeys(("register_app", "update_app", "compat_register"), (".*", ".*")),
+    "set_registry_login": ("registry_host", "is among those that this cluster allows"),
     "run_app": ("command.*", "must have at most"),
     "apply_release": (r"specs\[.*", ".*"),
 }

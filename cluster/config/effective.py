@@ -83,6 +83,11 @@ class Config:
         return float(self.values["images.pull_timeout"])
 
     @property
+    def keep_images(self) -> int:
+        """Revisions before the present one whose images stay."""
+        return int(self.values["images.keep_revisions"])
+
+    @property
     def reserved_hosts(self) -> tuple[str, ...]:
         """Patterns of the hosts that no app may have."""
         return tuple(self.values["limits.reserved_hosts"])

@@ -32,6 +32,7 @@ from orchestry.spec.shapes import (
 RATE_MAX: Final = 1_000_000_000
 SCALES_MAX: Final = 1_000
 PULLS_MAX: Final = 8
+REVISIONS_MAX: Final = 10
 DOMAIN: Final = "ingress.domain"
 
 
@@ -142,6 +143,9 @@ KEYS: Final[tuple[Key, ...]] = (
         default=60),
     Key("images.pull_timeout", integer(10, 86_400), "live",
         "A pull that takes longer is given up, and tried again later.", "s", default=1_800),
+    Key("images.keep_revisions", integer(0, REVISIONS_MAX), "live",
+        "Of so many revisions of an app before the present one, the images that were pulled stay "
+        "on the host; the last healthy one always does.", default=3),
     Key("retention.raw_hours", integer(1, 24 * 31), "live",
         "How long single measurements are kept.", "hours", default=24),
     Key("retention.minute_days", integer(1, 366), "live",

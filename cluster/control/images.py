@@ -11,35 +11,32 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from cluster.clock import Clock
 from cluster.config.effective import Config, Configured
 from cluster.control.fleet import Fleet
+from cluster.control.image_needs import Need, needs
 from cluster.control.loop import Effect, Fenced, Turn
 from cluster.control.pull_policy import (
     Policy,
     must_pull,
-    policy_of,
-    policy_of_pin,
     ref_of,
     retry_delay_s,
     why_missing,
 )
 from cluster.control.secret_values import Unresolved, registry_login
-from cluster.control.specs import spec_of_template
 from cluster.control.workers import PULL, Outcome, Workers
 from cluster.engine.base import Engine, EngineError, Image, Pulled, PullOrder, PullProgress
 from cluster.sealing import Keyring
-from cluster.state.commands import PinImage
-from cluster.state.images import pin_of
-from cluster.state.jobs import is_job
+from cluster.state.commands import NotePulled, PinImage
+from cluster.state.images import PULLED_MAX, pin_of
 from cluster.state.model import App, ClusterState
 from cluster.state.pins import Pin, Pulling
 from cluster.state.registries import secret_name
-from orchestry.admission import registry_of
+from orchestry.admission import full_name, registry_of
 
 logger = logging.getLogger(__name__)
 
@@ -51,17 +48,6 @@ FRESH_S = 5.0
 
 
 _Key = tuple[str, Policy]
-
-
-@dataclass(frozen=True, slots=True)
-class _Need:
-    """What one template of an app needs; `pin` when it is known which image that is."""
-
-    app: App
-    template: int
-    name: str
-    policy: Policy
-    pin: Pin | None = None
 
 
 @dataclass(slots=True)
@@ -111,6 +97,8 @@ class Images:
         """Refs of pins that were seen on the host while they are needed."""
         self._lost: set[str] = set()
         """Refs of pins that were not there when a container was to start."""
+        self._brought: dict[tuple[str, str], bool] = {}
+        """Id and name of what pulls of this lease ended with, and whether it was new here."""
         self._faults: dict[tuple[str, int], EngineError] = {}
         """Why an app has no image for a template."""
         self._newest_run = 0
@@ -124,6 +112,7 @@ class Images:
         self._works = {}
         self._present.clear()
         self._lost.clear()
+        self._brought = {}
         self._faults = {}
         self._newest_run = 0
 
@@ -186,12 +175,24 @@ class Images:
             self._go_on(turn, work, asking, config)
             if work.phase == "done" and work.image is not None:
                 self._done(turn, work.image, asking)
+        self._note_pulled(turn)
         self._counts.running = self._workers.running(PULL)
         self._tell(turn, wanted)
 
+    def _note_pulled(self, turn: Turn) -> None:
+        """Let the state know what is ours to remove, and under which names."""
+        for (image_id, name), is_new in list(self._brought.items()):
+            found = turn.state.pulled.get(image_id)
+            full = len(turn.state.pulled) >= PULLED_MAX
+            known = name in found.names if found is not None else not is_new or full
+            if known:
+                del self._brought[image_id, name]
+            else:
+                turn.propose(f"pulled:{image_id}:{name}", NotePulled(image_id, name))
+
     def _wanted(
         self, state: ClusterState
-    ) -> tuple[dict[_Key, list[_Need]], set[_Key]]:
+    ) -> tuple[dict[_Key, list[Need]], set[_Key]]:
         """What is needed, and which of it a new run asks for, which is tried at once."""
         waiting: dict[str, dict[int, int]] = {}
         newest = self._newest_run
@@ -200,56 +201,23 @@ class Images:
                 ids = waiting.setdefault(run.app, {})
                 ids[run.template] = max(run.id, ids.get(run.template, 0))
                 newest = max(newest, run.id)
-        wanted: dict[_Key, list[_Need]] = {}
+        wanted: dict[_Key, list[Need]] = {}
         anew: set[_Key] = set()
+        replicas = self._fleet.by_app()
         for app in state.apps.values():
             if app.deleting:
                 continue
             runs = waiting.get(app.name, {})
-            for need in self._needs(app, runs):
+            made = {one.revision for one in replicas.get(app.name, ())}
+            for need in needs(
+                app, runs, lost=self._lost, present=self._present, made=made
+            ):
                 key = (need.name, need.policy)
                 wanted.setdefault(key, []).append(need)
                 if runs.get(need.template, 0) > self._newest_run:
                     anew.add(key)
         self._newest_run = newest
         return wanted, anew
-
-    def _needs(self, app: App, of_runs: Collection[int]) -> Iterable[_Need]:
-        """Those of the replicas, of a job whenever it is there, and of runs that wait."""
-        has_replicas = app.running and app.replicas > 0
-        mine = set(of_runs)
-        if has_replicas or is_job(app.document):
-            mine.add(app.made_from)
-        rolls = app.rollout is not None and app.rollout.phase == "running"
-        for template in sorted(mine):
-            pin = pin_of(app, template)
-            if pin is None:
-                yield from self._first(app, template)
-            elif pin.ref in self._lost or (
-                rolls and template == app.made_from and pin.ref not in self._present
-            ):
-                yield from self._again(app, pin)
-        if self._lost and app.rollout is not None and has_replicas:
-            for template in {place[0] for place in app.rollout.old} - mine:
-                pin = pin_of(app, template)
-                if pin is not None and pin.ref in self._lost:
-                    yield from self._again(app, pin)
-
-    def _first(self, app: App, template: int) -> Iterable[_Need]:
-        spec = spec_of_template(app, template)
-        if spec is not None:
-            policy = policy_of(spec)
-            if policy != "Never" and self._has_replicas(app, template):
-                policy = "IfNotPresent"  # replicas of it are there: what they are made from
-            yield _Need(app, template, spec.image, policy)
-
-    def _again(self, app: App, pin: Pin) -> Iterable[_Need]:
-        spec = spec_of_template(app, pin.template)
-        if spec is not None:
-            yield _Need(app, pin.template, pin.ref, policy_of_pin(pin, spec), pin)
-
-    def _has_replicas(self, app: App, template: int) -> bool:
-        return any(one.revision == template for one in self._fleet.by_app().get(app.name, ()))
 
     def _keep(self, wanted: Collection[_Key], turn: Turn) -> None:
         """Forget what nobody needs any more, and what was found too long ago."""
@@ -265,7 +233,7 @@ class Images:
         if self._lost:
             self._lost &= {pin.ref for app in turn.state.apps.values() for pin in app.pins}
 
-    def _go_on(self, turn: Turn, work: _Work, asking: list[_Need], config: Config) -> None:
+    def _go_on(self, turn: Turn, work: _Work, asking: list[Need], config: Config) -> None:
         if work.busy or work.phase == "done" or turn.now_s < work.not_before_s:
             return
         if work.phase == "look":
@@ -273,7 +241,7 @@ class Images:
         elif self._workers.running(PULL) < config.max_pulls:
             self._pull(turn, work, asking, config)
 
-    def _look(self, work: _Work, need: _Need) -> None:
+    def _look(self, work: _Work, need: Need) -> None:
         def done(outcome: Outcome) -> None:
             work.busy = False
             if outcome.error is not None:
@@ -290,8 +258,8 @@ class Images:
             "image", f"image:{need.policy}:{need.name}",
             lambda: self._engine.image(need.name), done)
 
-    def _pull(self, turn: Turn, work: _Work, asking: list[_Need], config: Config) -> None:
-        need, first = asking[0], work.failures == 0
+    def _pull(self, turn: Turn, work: _Work, asking: list[Need], config: Config) -> None:
+        need, first, brought = asking[0], work.failures == 0, self._brought
         try:
             login = registry_login(registry_of(need.name), turn.state.secrets, self._keyring)
         except Unresolved as error:
@@ -313,6 +281,9 @@ class Images:
                 return self._engine.pull(order, guard=guard, tell=tell)
 
         def done(outcome: Outcome) -> None:
+            if outcome.error is None:
+                found = outcome.value
+                brought[found.image.id, full_name(need.name)] = found.is_new
             self._pulled(work, need, outcome, self._clock.monotonic_s() - turn.now_s)
 
         work.busy = self._workers.start("pull", f"{PULL}{need.name}", job, done)
@@ -321,7 +292,7 @@ class Images:
             if first:
                 self._say(asking, f"Pulling image {need.name}", need.name)
 
-    def _pulled(self, work: _Work, need: _Need, outcome: Outcome, took_s: float) -> None:
+    def _pulled(self, work: _Work, need: Need, outcome: Outcome, took_s: float) -> None:
         work.busy, work.pull_at_ms = False, 0
         self._told_s = float("-inf")
         error = outcome.error
@@ -358,7 +329,7 @@ class Images:
         work.not_before_s = self._clock.monotonic_s() + retry_delay_s(work.failures)
         logger.warning("an image cannot be had: %s", error.reason)
 
-    def _done(self, turn: Turn, image: Image, asking: list[_Need]) -> None:
+    def _done(self, turn: Turn, image: Image, asking: list[Need]) -> None:
         for need in asking:
             ref = need.pin.ref if need.pin is not None else ref_of(need.name, image)
             self._present.add(ref)
@@ -369,11 +340,11 @@ class Images:
 
     # -- words -------------------------------------------------------------------------
 
-    def _say(self, asking: list[_Need], text: str, image: str) -> None:
+    def _say(self, asking: list[Need], text: str, image: str) -> None:
         for name in sorted({need.app.name for need in asking})[:TOLD_APPS_MAX]:
             self._fleet.tell("config", name, text, image=image)
 
-    def _tell(self, turn: Turn, wanted: Mapping[_Key, list[_Need]]) -> None:
+    def _tell(self, turn: Turn, wanted: Mapping[_Key, list[Need]]) -> None:
         """Let the report have faults at once, and progress now and then."""
         self._faults = {}
         faults, pulling = {}, {}

@@ -10,6 +10,7 @@ from cluster.control.canaries import Canaries
 from cluster.control.checks import HealthChecks
 from cluster.control.fleet import Fleet
 from cluster.control.health import HealthMonitor, Prober
+from cluster.control.image_cleaner import ImageCleaner
 from cluster.control.images import Images, PullCounts
 from cluster.control.ingress_sync import IngressSync
 from cluster.control.jobs import Jobs
@@ -54,6 +55,7 @@ def make_loops(
     images = Images(
         engine, fleet, workers, clock, configured=configured, keyring=keyring, counts=pulls)
     volumes = VolumeKeeper(engine, fleet, workers, clock)
+    cleaner = ImageCleaner(engine, fleet, workers, clock, configured=configured)
     reconciler = Reconciler(
         engine, fleet, workers, ingress.out_of_ingress, clock, drained=ingress.drained,
         configured=configured, keyring=keyring, volumes=volumes, images=images)
@@ -68,5 +70,6 @@ def make_loops(
     runs = Runs(engine, fleet, workers, images, last_lines, keyring=keyring)
     return [
         observer, Restarts(fleet, last_lines), health, scaler, measurer, Jobs(fleet), images, runs,
-        rollouts, reconciler, volumes, ingress, Receipts(fleet, measurer), Reporter(fleet),
+        rollouts, reconciler, volumes, cleaner, ingress, Receipts(fleet, measurer),
+        Reporter(fleet),
     ], observer

@@ -94,6 +94,19 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image on this host, as it is listed; names and digests are as Docker says them.
+
+    `size_bytes` is that of all its layers, also of those that other images have as well.
+    """
+
+    id: str
+    names: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Login:
     """How a registry knows us; the password is not in its `repr`."""
 
@@ -283,11 +296,14 @@ class Engine(Protocol):
         it, never with the password; `timeout` by the order's limits.
         """
 
+    def stored_images(self) -> Sequence[StoredImage]:
+        """All images on this host, whoever brought them, but those that are only parts."""
+
     def remove_image(self, image_id: str) -> bool:
         """Remove an image from this host; already gone is a success.
 
-        False when it stays: a container is made from it, running or not, or it has names
-        in more than one repository.
+        False when it stays: a container is made from it, running or not, or another image, or
+        it has several names.
         """
 
     def stop(self, container_id: str, *, grace_s: int) -> None:

@@ -20,6 +20,7 @@ from cluster.engine.base import (
     Pulled,
     PullOrder,
     RunRequest,
+    StoredImage,
     Tell,
     Usage,
     Volume,
@@ -27,7 +28,7 @@ from cluster.engine.base import (
     no_guard,
     tell_nobody,
 )
-from cluster.engine.docker_api import ApiRefusal, DockerApi, DockerTls, in_parallel
+from cluster.engine.docker_api import NAME_POLL_S, ApiRefusal, DockerApi, DockerTls, in_parallel
 from cluster.engine.docker_events import EventStream
 from cluster.engine.docker_files import ContainerFiles, context_archive
 from cluster.engine.docker_format import (
@@ -50,8 +51,6 @@ from cluster.engine.docker_log_api import LogFollow, gone, last_lines
 from cluster.engine.docker_network import ClusterNetworks
 from cluster.engine.docker_usage import UsageReader
 from cluster.engine.docker_volumes import DockerVolumes
-
-NAME_POLL_S = 0.05
 
 
 class DockerEngine:
@@ -153,8 +152,8 @@ class DockerEngine:
             if grace_s > 0:
                 self._api.call("stop", container_id, timeout=grace_s)
             if container_id in self._helpers:
-                self._remove(self._helpers[container_id])
-            self._remove(container_id)
+                self._api.remove_container(self._helpers[container_id])
+            self._api.remove_container(container_id)
         except ApiRefusal as error:
             if error.status != 404:
                 raise
@@ -232,6 +231,10 @@ class DockerEngine:
         """Fetch an image."""
         return self._images.pull(order, guard=guard, tell=tell)
 
+    def stored_images(self) -> Sequence[StoredImage]:
+        """All images on this host."""
+        return self._images.stored()
+
     def remove_image(self, image_id: str) -> bool:
         """Remove an image that nothing uses."""
         return self._images.remove(image_id)
@@ -241,7 +244,7 @@ class DockerEngine:
         filters = cluster_filter(cluster_id)
         for owned in (filters, {"label": [f"{LABEL_INGRESS}={cluster_id}"]}):
             listed = self._api.call("containers", all=True, filters=owned)
-            in_parallel(self._remove, [item["Id"] for item in listed])
+            in_parallel(self._api.remove_container, [item["Id"] for item in listed])
         self._volumes.purge(cluster_id)
         for network in self._api.call("networks", filters=filters):
             self._unless_gone("remove_network", network["Id"])
@@ -278,7 +281,7 @@ class DockerEngine:
             self._files.start(container_id, name, request, guard)
         except EngineError:
             if not request.run:  # that may have begun: observations tell
-                self._remove(container_id)
+                self._api.remove_container(container_id)
             raise
 
     def _remedy(
@@ -317,7 +320,7 @@ class DockerEngine:
             if (there.phase == "running" and not doubtful) or (
                     request.run and there.phase == "exited"):
                 return there
-            self._remove(there.id)
+            self._api.remove_container(there.id)
         except ApiRefusal as error:
             if error.status != 404:
                 raise
@@ -329,7 +332,7 @@ class DockerEngine:
         try:
             self._api.call("start", container_id)
         except ApiRefusal:
-            self._remove(container_id)
+            self._api.remove_container(container_id)
             raise
 
     def _inspected(self, container_id: str) -> Container:
@@ -371,22 +374,6 @@ class DockerEngine:
                 return True
         found = self._api.call("inspect_container", container_id)
         return (found["Config"]["Labels"] or {}).get(LABEL_CLUSTER) in self._clusters
-
-    def _remove(self, container_id: str) -> None:
-        """Kill and remove, and wait while another caller's removal is under way."""
-        deadline_s = time.monotonic() + self._api.timeout_s
-        while True:
-            try:
-                self._api.call("remove_container", container_id, v=True, force=True)
-                return
-            except ApiRefusal as error:
-                if error.status == 404:
-                    return
-                if error.status != 409 or "in progress" not in error.reason:
-                    raise
-                if time.monotonic() > deadline_s:
-                    raise EngineError("timeout", error.reason) from error
-            time.sleep(NAME_POLL_S)
 
     def _unless_gone(self, method: str, what: str) -> bool:
         """Call; False when there is no such object."""

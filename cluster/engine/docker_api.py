@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ POOL_CONNECTIONS = 32
 REASON_CHARS = 300
 CALLS_IN_PARALLEL = 8
 BUILD_TIMEOUT_S = 300.0
+NAME_POLL_S = 0.05
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -142,6 +144,22 @@ class DockerApi:
                 if "error" in step:
                     raise EngineError("rejected", short(f"building {tag}: {step['error']}"))
         return str(self.call("inspect_image", tag)["Id"])
+
+    def remove_container(self, container_id: str) -> None:
+        """Kill and remove, and wait while another caller's removal is under way."""
+        deadline_s = time.monotonic() + self.timeout_s
+        while True:
+            try:
+                self.call("remove_container", container_id, v=True, force=True)
+                return
+            except ApiRefusal as error:
+                if error.status == 404:
+                    return
+                if error.status != 409 or "in progress" not in error.reason:
+                    raise
+                if time.monotonic() > deadline_s:
+                    raise EngineError("timeout", error.reason) from error
+            time.sleep(NAME_POLL_S)
 
     def close(self) -> None:
         """Close the pooled connections; the next call opens new ones."""

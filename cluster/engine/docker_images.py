@@ -22,6 +22,7 @@ from cluster.engine.base import (
     Pulled,
     PullOrder,
     PullProgress,
+    StoredImage,
     Tell,
     no_guard,
     tell_nobody,
@@ -60,6 +61,14 @@ class DockerImages:
             raise
         return Image(found["Id"], tuple(found.get("RepoDigests") or ()))
 
+    def stored(self) -> tuple[StoredImage, ...]:
+        """All that are here."""
+        return tuple(
+            StoredImage(
+                one["Id"], _given(one.get("RepoTags")), _given(one.get("RepoDigests")),
+                int(one.get("Size") or 0))
+            for one in self._api.call("images"))
+
     def pull(
         self, order: PullOrder, *, guard: Guard = no_guard, tell: Tell = tell_nobody
     ) -> Pulled:
@@ -67,6 +76,7 @@ class DockerImages:
         guard()
         repository, tag = docker.utils.parse_repository_tag(order.image)
         header = self._header(registry_of(order.image), order.login)
+        before = {one.id for one in self.stored()}
         watch = _Watch(order)
         try:
             with self._api.stream(
@@ -89,7 +99,7 @@ class DockerImages:
         found = self.look(order.image)
         if found is None:
             raise EngineError("image_missing", f"{order.image} was removed just after its pull")
-        return Pulled(found, watch.is_new)
+        return Pulled(found, found.id not in before)
 
     def remove(self, image_id: str) -> bool:
         """Remove it by its id, never by force: the daemon refuses what is still in use."""
@@ -115,6 +125,11 @@ class DockerImages:
         return header.decode() if header else ""
 
 
+def _given(names: list[str] | None) -> tuple[str, ...]:
+    """Without those that stand for none."""
+    return tuple(name for name in names or () if "<none>" not in name)
+
+
 @dataclass(slots=True)
 class _Watch:
     """What a pull has said so far."""
@@ -123,7 +138,6 @@ class _Watch:
     began_s: float = field(default_factory=time.monotonic)
     moved_s: float = field(default_factory=time.monotonic)
     layers: dict[str, tuple[str, int, int]] = field(default_factory=dict)
-    is_new: bool = False
 
     def take(self, said: Mapping[str, Any]) -> bool:
         """Take one message; True when it is progress."""
@@ -139,7 +153,6 @@ class _Watch:
             done, total = int(detail.get("current") or 0), int(detail.get("total") or total)
         elif status in ("Download complete", "Pull complete", "Already exists"):
             done = total
-        self.is_new = self.is_new or status == "Pull complete"
         # While a layer is unpacked, what it has unpacked is progress too.
         mark = f"{status} {detail.get('current')}" if status == "Extracting" else status
         after = (mark, done, total)

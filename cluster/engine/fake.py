@@ -23,6 +23,7 @@ from cluster.engine.base import (
     Pulled,
     PullOrder,
     RunRequest,
+    StoredImage,
     Tell,
     Usage,
     Volume,
@@ -40,6 +41,7 @@ from cluster.engine.fake_parts import (
     PlannedFault,
     Record,
     begun,
+    usages,
 )
 from cluster.engine.lines import readable
 
@@ -135,6 +137,11 @@ class FakeEngine:
         with self._call():
             return self.images.pull(order, guard, tell)
 
+    def stored_images(self) -> Sequence[StoredImage]:
+        """All images on this host."""
+        with self._call():
+            return self.images.stored()
+
     def remove_image(self, image_id: str) -> bool:
         """Remove an image that no container is made from."""
         with self._call():
@@ -183,15 +190,8 @@ class FakeEngine:
     def usage(self, container_ids: Sequence[str]) -> Sequence[Usage]:
         """Counters of those that run, by the loads that were set."""
         with self._call():
-            found = []
-            for container_id in container_ids:
-                record = self._records.get(container_id)
-                if record is None or record.container.phase != "running":
-                    continue
-                if container_id in self.unmeasured:
-                    continue
-                found.append(record.usage(self._clock.monotonic_s()))
-            return found
+            measured = [one for one in container_ids if one not in self.unmeasured]
+            return usages(self._records, measured, self._clock.monotonic_s())
 
     def set_load(
         self, container_id: str, *, cpu_cores: float, memory_bytes: int = IDLE_BYTES
@@ -309,10 +309,10 @@ class FakeEngine:
                 and self._clock.monotonic_s() >= record.ready_at_s
             )
 
-    def add_foreign(self, name: str, cluster_id: str = "") -> str:
+    def add_foreign(self, name: str, cluster_id: str = "", image: str = "stranger") -> str:
         """Place a running container that is not ours, or another cluster's; returns its id."""
         with self._lock:
-            stranger = RunRequest(cluster_id, "stranger", 0, 1, 0, "stranger")
+            stranger = RunRequest(cluster_id, "stranger", 0, 1, 0, image)
             return self._start(stranger, name, quiet=True).id
 
     # --- inside ---

@@ -14,9 +14,10 @@ from cluster.engine.base import (
     Pulled,
     PullOrder,
     PullProgress,
+    StoredImage,
     Tell,
 )
-from orchestry.admission import registry_of, repository
+from orchestry.admission import full_name, registry_of, repository
 
 LAYER_BYTES = 1024**2
 
@@ -26,15 +27,6 @@ def digest_of(text: str) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def named(image: str) -> str:
-    """The name with the tag that it stands for."""
-    name, at, digest = image.partition("@")
-    if at:
-        return f"{repository(name)}@{digest}"
-    tag = name.rpartition("/")[2].partition(":")[2]
-    return f"{repository(name)}:{tag or 'latest'}"
-
-
 @dataclass(slots=True)
 class FakeImages:
     """What is here, and what registries have.
@@ -42,7 +34,7 @@ class FakeImages:
     A name that no registry has stands for an image that was built here, unless `is_missing`
     says that it is not: it comes into being when it is first asked for. `refuse` maps a name
     to what its registry answers instead, `logins` a registry to the only login that it takes.
-    `pulled` lists what was asked of registries.
+    `pulled` lists what was asked of registries, `removed` the ids of images that went by request.
     """
 
     is_missing: Callable[[str], bool]
@@ -50,6 +42,7 @@ class FakeImages:
     refuse: dict[str, EngineError] = field(default_factory=dict)
     logins: dict[str, Login] = field(default_factory=dict)
     pulled: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
     _here: dict[str, Image] = field(default_factory=dict)
     _gone: set[str] = field(default_factory=set)
 
@@ -57,14 +50,14 @@ class FakeImages:
         """Give a registry an image under a name, which had another one perhaps."""
         digest = f"{name.partition('@')[0].rpartition(':')[0] or name}@{digest_of(content)}"
         image = Image(digest_of(f"image {content}"), (digest,))
-        self.registry[named(name)] = self.registry[named(digest)] = image
+        self.registry[full_name(name)] = self.registry[full_name(digest)] = image
         return image
 
     def look(self, name: str) -> Image | None:
         """The image here that a name, a digest or an id stands for."""
         if name.startswith("sha256:"):
             return next((one for one in self._here.values() if one.id == name), None)
-        full = named(name)
+        full = full_name(name)
         found = self._here.get(full)
         if found is not None or full in self.registry or full in self._gone:
             return found
@@ -75,7 +68,7 @@ class FakeImages:
     def pull(self, order: PullOrder, guard: Guard, tell: Tell) -> Pulled:
         """Fetch it from its registry."""
         guard()
-        full, host = named(order.image), registry_of(order.image)
+        full, host = full_name(order.image), registry_of(order.image)
         self.pulled.append(order.image)
         if full in self.refuse:
             raise self.refuse[full]
@@ -89,22 +82,42 @@ class FakeImages:
         tell(PullProgress(LAYER_BYTES // 2, LAYER_BYTES))
         guard()
         is_new = self.look(image.id) is None
-        for name in (full, *(named(digest) for digest in image.digests)):
+        for name in (full, *(full_name(digest) for digest in image.digests)):
             self._here[name] = image
             self._gone.discard(name)
         tell(PullProgress(LAYER_BYTES, LAYER_BYTES))
         return Pulled(image, is_new)
 
+    def stored(self) -> tuple[StoredImage, ...]:
+        """All that are here, of one layer each."""
+        return tuple(
+            StoredImage(
+                image_id, tuple(sorted(name for name in self._names(image_id) if "@" not in name)),
+                tuple(sorted(name for name in self._names(image_id) if "@" in name)), LAYER_BYTES)
+            for image_id in sorted({one.id for one in self._here.values()}))
+
+    def tag(self, image_id: str, name: str) -> None:
+        """Somebody gives an image one more name."""
+        image = self.look(image_id)
+        assert image is not None
+        self._here[full_name(name)] = image
+
     def remove(self, image_id: str, used: Collection[str]) -> bool:
-        """Remove it, unless it is used or has names of several repositories."""
-        names = [name for name, image in self._here.items() if image.id == image_id]
-        if image_id in used or len({repository(name) for name in names}) > 1:
+        """Remove it, unless it is used or has several names."""
+        names = self._names(image_id)
+        tags = [name for name in names if "@" not in name]
+        if image_id in used or len(tags) > 1 or len({repository(name) for name in names}) > 1:
             return False
+        if names:
+            self.removed.append(image_id)
         self.lose(image_id)
         return True
 
     def lose(self, image_id: str) -> None:
         """It is gone, whoever did it."""
-        for name in [name for name, image in self._here.items() if image.id == image_id]:
+        for name in self._names(image_id):
             del self._here[name]
             self._gone.add(name)
+
+    def _names(self, image_id: str) -> list[str]:
+        return [name for name, image in self._here.items() if image.id == image_id]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Literal
@@ -96,6 +96,15 @@ def begun(
         request=request, counted_s=now_s, image_id=image_id,
         exit_code=behaviour.run_exit_code if request.run else behaviour.exit_code,
     )
+
+
+def usages(
+    records: Mapping[str, Record], container_ids: Sequence[str], now_s: float
+) -> Sequence[Usage]:
+    """The counters of those that run."""
+    found = (records.get(container_id) for container_id in container_ids)
+    return [
+        one.usage(now_s) for one in found if one is not None and one.container.phase == "running"]
 
 
 @dataclass(frozen=True, slots=True)

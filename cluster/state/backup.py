@@ -5,7 +5,8 @@
     last line    {"end": true, "sha256": …}   over all the bytes before it
 
 Not in it: members, leadership, controllers, runs and remembered requests, which belong to one
-cluster, and what was observed of replicas, which is seen anew.
+cluster, which images it pulled, which belongs to one host, and what was observed of replicas,
+which is seen anew.
 """
 
 from __future__ import annotations

@@ -14,3 +14,19 @@ class PinImage:
     image: str
     ref: str
     image_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotePulled:
+    """Leader: a pull of ours brought this image, or gave it this name; see PulledImage."""
+
+    image_id: str
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetPulled:
+    """Leader: the image that was noted at this index of the log is not on the host any more."""
+
+    image_id: str
+    index: int

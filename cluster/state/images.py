@@ -1,4 +1,4 @@
-"""Steps that pin images to the templates of apps."""
+"""Steps that pin images to the templates of apps, and know which ones the cluster has pulled."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from dataclasses import replace
 
 from cluster.state import commands as c
 from cluster.state.model import App, ClusterState
-from cluster.state.pins import Pin
+from cluster.state.pins import Pin, PulledImage
 from cluster.state.rollouts import noted
 from cluster.state.step import Step, with_app
+
+PULLED_MAX = 10_000
+NAMES_MAX = 8
 
 
 def pin_image(state: ClusterState, command: c.PinImage, stamp: c.Stamp) -> Step:
@@ -37,3 +40,22 @@ def templates_of(app: App) -> set[int]:
     if app.rollout is not None:
         found |= {template for template, _ in app.rollout.old}
     return found
+
+
+def note_pulled(state: ClusterState, command: c.NotePulled, stamp: c.Stamp) -> Step:
+    """Know an image as ours by one more name; of too many, the later ones stay on the host."""
+    found = state.pulled.get(command.image_id)
+    if found is None and len(state.pulled) >= PULLED_MAX:
+        return state, ()
+    found = found or PulledImage(command.image_id, (), state.index)
+    names = (*(name for name in found.names if name != command.image), command.image)
+    found = replace(found, names=names[-NAMES_MAX:])
+    return replace(state, pulled=state.pulled.set(found.id, found)), ()
+
+
+def forget_pulled(state: ClusterState, command: c.ForgetPulled, stamp: c.Stamp) -> Step:
+    """It is gone: who brings it again may keep it."""
+    found = state.pulled.get(command.image_id)
+    if found is None or found.index != command.index:
+        return state, ()
+    return replace(state, pulled=state.pulled.delete(found.id)), ()

@@ -11,7 +11,7 @@ from cluster.state import commands as c
 from cluster.state.audit import record_refusals, recorded
 from cluster.state.config import set_config
 from cluster.state.exits import grown
-from cluster.state.images import pin_image
+from cluster.state.images import forget_pulled, note_pulled, pin_image
 from cluster.state.jobs import fire_job, not_for_jobs, suspend_job, trigger_job
 from cluster.state.members import announce, bind_member, change_members
 from cluster.state.memory import Outcome
@@ -277,4 +277,6 @@ _STEPS: dict[type[Any], Callable[[ClusterState, Any, c.Stamp], Step]] = {
     c.TriggerJob: trigger_job,
     c.SuspendJob: suspend_job,
     c.PinImage: pin_image,
+    c.NotePulled: note_pulled,
+    c.ForgetPulled: forget_pulled,
 }

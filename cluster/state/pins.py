@@ -27,3 +27,15 @@ class Pulling:
     began_at_ms: int
     done_bytes: int = 0
     total_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PulledImage:
+    """An image that was not on the host before the cluster pulled it, at this index of the log.
+
+    `names` are those under which it was pulled, then and later, in full.
+    """
+
+    id: str
+    names: tuple[str, ...]
+    index: int

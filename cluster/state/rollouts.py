@@ -104,7 +104,7 @@ def roll_back(state: ClusterState, command: c.RollBackApp, stamp: c.Stamp) -> St
                 Code.CONFLICT, f"Application '{app.name}' has no earlier revision "
                 f"{command.revision}; GET /api/v1/apps/{app.name}/revisions lists them")
     else:
-        found = _last_good(app)
+        found = last_good(app)
         if found is None:
             return Refusal(
                 Code.CONFLICT, f"Application '{app.name}' has no earlier revision that was "
@@ -218,7 +218,7 @@ def end_rollout(state: ClusterState, command: c.EndRollout, stamp: c.Stamp) -> S
         rollout, phase="failed", reason=reason, changed_at_ms=stamp.at_ms,
         notes=noted(rollout, stamp, f"failed: {reason}"))
     app = replace(app, rollout=failed)
-    found = _last_good(app) if command.roll_back and rollout.kind != "rollback" else None
+    found = last_good(app) if command.roll_back and rollout.kind != "rollback" else None
     if found is not None:
         step = _revise(state, app, _again(app, found), stamp)
         if not isinstance(step, Refusal):
@@ -338,7 +338,7 @@ def _again(app: App, found: Revision) -> _New:
                 "rollback", f"rolled back to revision {found.revision}")
 
 
-def _last_good(app: App) -> Revision | None:
+def last_good(app: App) -> Revision | None:
     """The last healthy revision whose containers differ from those that are wanted."""
     return next(
         (r for r in reversed(app.revisions) if r.healthy and r.template != app.made_from), None)

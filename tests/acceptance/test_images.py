@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx]
 
 APP = "/api/v1/apps/shop"
 BYTES_PER_S = 400_000.0
+GONE_S = 90.0
 
 
 @pytest.fixture
@@ -141,6 +142,56 @@ def test_a_run_waits_for_its_image(
     second = asked(cluster)
     until("it has failed", lambda: seen(cluster, second)["status"] == "failed", DONE_S)
     assert "is not in registry" in seen(cluster, second)["reason"]
+
+
+def test_images_that_nothing_needs_leave_the_host(
+    cluster: LiveCluster, registry: Registry, client: Any, test_app_image: str
+) -> None:
+    """Of five revisions one goes; what a stranger runs, what was here before and what is kept stay.
+
+    A leader is killed, the app is deleted: the next leader ends it, and still takes nobody's image.
+    """
+    name = f"team/shop-{uuid.uuid4().hex[:8]}"
+    tags = [f"{registry.host}/{name}:{n}" for n in range(5)]
+    for number in range(5):
+        registry.put(name, str(number), saved(client, test_app_image), b"x" * 100_000 * number)
+    client.pull(tags[2])
+    assert cluster.write(
+        "PUT", "/api/v1/config", {"images": {"keep_revisions": 0}})[0] == 200
+    assert cluster.write("POST", "/api/v1/apps/register", spec(tags[0]))[0] == 201
+    assert cluster.write("POST", f"{APP}/start", {"replicas": 1})[0] == 200
+    for tag in tags[1:]:
+        status, body = cluster.write("PUT", APP, spec(tag))
+        assert status == 200, body
+        assert over(cluster, body["deployment"])["phase"] == "done"
+        if tag == tags[1]:
+            stranger = client.create_container(tag)["Id"]
+    try:
+        until("the first one is gone", lambda: here(client, tags) == tags[1:], GONE_S, 0.5)
+        leader = cluster.leader()
+        assert leader is not None
+        assert cluster.write("DELETE", APP)[0] == 200
+        cluster.kill(leader)
+        until("only what others have is left", lambda: here(client, tags) == tags[1:3], GONE_S, 0.5)
+        told = until("each removal is told", lambda: len(
+            found := removals(cluster)) == 3 and found, DONE_S)
+        assert [one["details"]["image"] for one in told] == [tags[0], *tags[3:]]
+        assert all(one["details"]["size_bytes"] > 100_000 for one in told)
+    finally:
+        client.remove_container(stranger)
+
+
+def here(client: Any, tags: list[str]) -> list[str]:
+    """Those that the host has."""
+    return [tag for tag in tags if client.images(tag)]
+
+
+def removals(cluster: LiveCluster) -> list[dict[str, Any]]:
+    """The events of removed images, oldest first."""
+    found = cluster.write("GET", "/api/v1/events?limit=1000")[1]["events"]
+    return sorted(
+        (one for one in found if "is removed from the host" in one["message"]),
+        key=lambda one: int(one["id"]))
 
 
 def asked(cluster: LiveCluster) -> int:

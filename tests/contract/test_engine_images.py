@@ -6,20 +6,19 @@ import socket
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import pytest
-from docker.errors import APIError
 
 from cluster.control.loop import Fenced
 from cluster.engine.base import Engine, EngineError, Login, PullOrder, PullProgress
-from cluster.engine.fake_images import named
 from tests.contract.engine_hosts import DockerHost, FakeHost, Host, request_for, until
 from tests.registry import Fault, Registry, saved
 
 LOGIN = Login("robot", "hunter2-horse")
 WRONG = Login("robot", "another-horse")
 SLOW_BYTES_PER_S = 200_000.0
+MINE = "orchestry-test-mine"
 
 
 class Hub(Protocol):
@@ -35,8 +34,14 @@ class Hub(Protocol):
     def engine(self) -> Engine:
         """The engine under test."""
 
-    def put(self, image: str, content: str) -> str:
-        """Give the registry an image under a name; returns its digest."""
+    def put(self, image: str, content: str, label: str = "") -> str:
+        """Give the registry an image under a name; returns its digest.
+
+        A label makes it another image of the same layers.
+        """
+
+    def tag(self, image_id: str, name: str) -> None:
+        """Somebody gives an image of the host one more name."""
 
     def lock(self) -> None:
         """From now on only LOGIN is taken."""
@@ -52,8 +57,11 @@ class FakeHub:
         self.engine = self.host.engine
         self.engine.images.is_missing = lambda name: name.startswith(self.registry)
 
-    def put(self, image: str, content: str) -> str:
-        return self.engine.images.push(image, content).digests[0].partition("@")[2]
+    def put(self, image: str, content: str, label: str = "") -> str:
+        return self.engine.images.push(image, content + label).digests[0].partition("@")[2]
+
+    def tag(self, image_id: str, name: str) -> None:
+        self.engine.images.tag(image_id, name)
 
     def lock(self) -> None:
         self.engine.images.logins[self.registry] = LOGIN
@@ -70,9 +78,13 @@ class DockerHub:
         self.stub = registry
         self._saved = saved(host.client, host.image)
 
-    def put(self, image: str, content: str) -> str:
+    def put(self, image: str, content: str, label: str = "") -> str:
         name, _, tag = image.removeprefix(f"{self.registry}/").partition(":")
-        return self.stub.put(name, tag, self._saved, content.encode())
+        return self.stub.put(name, tag, self._saved, content.encode(), label)
+
+    def tag(self, image_id: str, name: str) -> None:
+        repository, _, tag = name.rpartition(":")
+        self.host.client.tag(image_id, repository, tag)
 
     def lock(self) -> None:
         self.stub.login = LOGIN.username, LOGIN.password
@@ -85,7 +97,7 @@ class DockerHub:
         self.engine.purge(self.host.cluster_id)
         for image in self.host.client.images():
             names = [*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())]
-            if any(name.startswith(f"{self.registry}/") for name in names):
+            if any(name.startswith((f"{self.registry}/", MINE)) for name in names):
                 self.host.client.remove_image(image["Id"], force=True)
 
 
@@ -275,23 +287,45 @@ def test_a_slow_pull_has_a_whole_deadline(docker_hub: DockerHub) -> None:
     until(lambda: docker_hub.stub.open == 0)
 
 
-@pytest.mark.docker
-def test_an_image_with_a_name_of_another_repository_stays(docker_hub: DockerHub) -> None:
-    """Somebody gave it a name of his own: it is his too."""
-    name = new_name(docker_hub)
-    docker_hub.put(name, "one")
-    image = docker_hub.engine.pull(PullOrder(name)).image
-    client: Any = docker_hub.host.client
-    client.tag(image.id, "orchestry-test-mine", "1")
-    try:
-        assert not docker_hub.engine.remove_image(image.id)
-        assert docker_hub.engine.image(name) == image
-    finally:
-        client.remove_image("orchestry-test-mine:1")
-    with pytest.raises(APIError):
-        client.inspect_image("orchestry-test-mine:1")
+@pytest.mark.parametrize("repository", ["", MINE])
+def test_an_image_with_another_name_stays(hub: Hub, repository: str) -> None:
+    """Of its own repository or another one: somebody gave it that, it is his too."""
+    name = new_name(hub)
+    hub.put(name, "one")
+    image = hub.engine.pull(PullOrder(name)).image
+    other = f"{repository or name.rpartition(':')[0]}:2"
+    hub.tag(image.id, other)
+    assert not hub.engine.remove_image(image.id)
+    for one in (name, other, image.id):
+        assert hub.engine.image(one) == image
 
 
-def test_names_of_the_fake() -> None:
-    """As Docker reads them."""
-    assert named("shop") == named("docker.io/library/shop:latest")
+def test_an_image_is_listed_with_its_names_and_its_size(hub: Hub) -> None:
+    """One whose tag has moved on has only its digest left, and goes as well."""
+    name = new_name(hub)
+    repository = name.rpartition(":")[0]
+    digests = [hub.put(name, "one")]
+    first = hub.engine.pull(PullOrder(name)).image
+    digests.append(hub.put(name, "two"))
+    second = hub.engine.pull(PullOrder(name)).image
+    found = {one.id: one for one in hub.engine.stored_images()}
+    assert found[first.id].names == ()
+    assert found[second.id].names == (name,)
+    for image, digest in zip((first, second), digests, strict=True):
+        assert found[image.id].digests == (f"{repository}@{digest}",)
+        assert found[image.id].size_bytes > 0
+        assert hub.engine.remove_image(image.id)
+    assert not {first.id, second.id} & {one.id for one in hub.engine.stored_images()}
+
+
+def test_an_image_of_layers_that_are_all_here_is_new(hub: Hub) -> None:
+    """It was not on this host, though nothing had to be fetched but what it says of itself."""
+    name = new_name(hub)
+    hub.put(name, "one")
+    first = hub.engine.pull(PullOrder(name)).image
+    hub.put(name, "one", "another")
+    second = hub.engine.pull(PullOrder(name))
+    assert second.is_new
+    assert second.image.id != first.id
+    hub.put(name, "one")
+    assert not hub.engine.pull(PullOrder(name)).is_new

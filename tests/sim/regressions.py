@@ -6,6 +6,7 @@ FOUND: dict[str, dict[int, str]] = {
     "test_raft": {},
     "test_fleet": {},
     "test_images": {},
+    "test_image_cleaner": {},
     "test_rollouts": {},
     "test_volumes": {},
     "test_canaries": {},

@@ -14,20 +14,25 @@ from cluster.consensus.applier import Applier
 from cluster.consensus.follower import Follower
 from cluster.consensus.journal import Journal
 from cluster.consensus.node import RaftNode
-from cluster.control import canaries
+from cluster.control import canaries, image_cleaner
 from cluster.control.attempts import AttemptBook
 from cluster.control.gate import Verdict
+from cluster.control.image_needs import Need
+from cluster.control.images import Images
 from cluster.control.lease_keeper import LeaseKeeper
 from cluster.control.loop import Turn
 from cluster.control.restarts import Restarts
 from cluster.control.rollouts import Rollouts
+from cluster.control.unused_images import Needed, unused
 from cluster.control.volumes import VolumeKeeper
-from cluster.engine.base import EngineError
+from cluster.engine.base import EngineError, Image
 from cluster.engine.fake import FakeEngine
 from cluster.state.model import App
+from orchestry.admission import full_name
 from tests.sim import (
     test_canaries,
     test_fleet,
+    test_image_cleaner,
     test_membership,
     test_raft,
     test_restarts,
@@ -144,6 +149,23 @@ def volumes_removed_before_they_are_named(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(VolumeKeeper, "_clear", broken)
 
 
+def images_go_though_they_are_kept(patch: pytest.MonkeyPatch) -> None:
+    """What revisions need is not looked at: only containers hold their images."""
+    patch.setattr(image_cleaner, "unused", lambda pulled, stored, needs: unused(
+        pulled, stored, Needed()))
+
+
+def images_of_others_go(patch: pytest.MonkeyPatch) -> None:
+    """What was found on the host counts as pulled by the cluster."""
+    end = Images._done
+
+    def broken(self: Images, turn: Turn, image: Image, asking: list[Need]) -> None:
+        self._brought[image.id, full_name(asking[0].name)] = True
+        end(self, turn, image, asking)
+
+    patch.setattr(Images, "_done", broken)
+
+
 def gate_without_numbers(patch: pytest.MonkeyPatch) -> None:
     """What was not measured passes."""
     patch.setattr(canaries, "judge", lambda *found: Verdict("passed"))
@@ -233,6 +255,8 @@ MUTATIONS: list[tuple[Patch, Callable[[int], None], range]] = [
     (health_without_proof, test_rollouts.walk, range(60)),
     (volumes_go_with_containers, test_volumes.walk, range(10)),
     (volumes_removed_before_they_are_named, test_volumes.walk, range(20)),
+    (images_go_though_they_are_kept, test_image_cleaner.walk, range(8)),
+    (images_of_others_go, test_image_cleaner.walk, range(8)),
     (gate_without_numbers, test_canaries.unmeasured, range(1)),
     (counts_end_with_the_leader, test_restarts.walk, range(10)),
     (ends_count_at_every_look, test_restarts.walk, range(10)),

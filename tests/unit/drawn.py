@@ -177,6 +177,8 @@ COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
     c.EndVolumeRemoval: st.builds(
         c.EndVolumeRemoval, name=st.sampled_from(["v1", "v2"]), removal=st.integers(1, 25),
         problem=_TEXTS),
+    c.NotePulled: st.builds(c.NotePulled, image_id=_TEXTS, image=_TEXTS),
+    c.ForgetPulled: st.builds(c.ForgetPulled, image_id=_TEXTS, index=st.integers(1, 25)),
     c.PinImage: st.builds(
         c.PinImage, app=_APPS, template=st.integers(1, 25), image=_TEXTS, ref=_TEXTS,
         image_id=_TEXTS),
