@@ -19,6 +19,7 @@ from tests.images import build_test_app
 TOOL = Path(__file__).parents[1] / "tools" / "dockerd.sh"
 PID_FILE = Path(os.environ.get("ORCHESTRY_DOCKERD_DIR", "/var/tmp/orchestry-dockerd")) / "pid"
 DEADLINE_S = 90
+DAEMONS_MAX = 16
 
 _had_pid_file = pytest.StashKey[bool]()
 
@@ -57,24 +58,38 @@ def test_app_image(docker_socket: str) -> Iterator[str]:
 
 
 class PrivateDaemon:
-    """A dockerd of its own, on its own data, socket and address range, to be ill-treated."""
+    """A dockerd of its own, on its own data, socket and address range, to be ill-treated.
+
+    A free number N is found by the creation of the bridge; the addresses are 10.212.N.0/24 and
+    16 networks from 10.213.16 N on.
+    """
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
         self._options = options
         self.url = f"unix://{folder}/docker.sock"
-        # With `--bridge none` it would remove the docker0 of the host's own daemon.
-        self._bridge = f"orc{os.getpid()}"
+        self._number = 0
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def _bridge(self) -> str:
+        """With `--bridge none` it would remove the docker0 of the host's own daemon."""
+        return f"orcd{self._number}"
+
+    def _make_bridge(self) -> None:
+        for self._number in range(1, DAEMONS_MAX):
+            made = subprocess.run(["ip", "link", "add", self._bridge, "type", "bridge"],
+                                  check=False, capture_output=True, timeout=DEADLINE_S)
+            if made.returncode == 0:
+                subprocess.run(["ip", "address", "add", f"10.212.{self._number}.1/24", "dev",
+                                self._bridge], check=True, timeout=DEADLINE_S)
+                return
+        raise AssertionError(made.stderr.decode())
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        if not Path(f"/sys/class/net/{self._bridge}").exists():
-            for command in (
-                ["ip", "link", "add", self._bridge, "type", "bridge"],
-                ["ip", "address", "add", "10.212.0.1/24", "dev", self._bridge],
-            ):
-                subprocess.run(command, check=True, timeout=DEADLINE_S)
+        if not self._number:
+            self._make_bridge()
         # Left behind by kill(): a number that lives on as a zombie would be waited for.
         (self.folder / "pid").unlink(missing_ok=True)
         (self.folder / "exec" / "containerd" / "containerd.pid").unlink(missing_ok=True)
@@ -84,7 +99,7 @@ class PrivateDaemon:
                     "dockerd", "--data-root", f"{self.folder}/data",
                     "--exec-root", f"{self.folder}/exec", "--pidfile", f"{self.folder}/pid",
                     "--host", self.url, "--bridge", self._bridge, "--iptables=false",
-                    "--default-address-pool", "base=10.213.0.0/16,size=24",
+                    "--default-address-pool", f"base=10.213.{16 * self._number}.0/20,size=24",
                     *self._options,
                 ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,

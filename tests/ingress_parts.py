@@ -21,16 +21,14 @@ from typing import Any
 from cluster.ingress.base import Peer, PeerStats, Route, Table
 from cluster.ingress.client import NginxIngress
 from cluster.ingress.local import LocalNginx
+from tests.live import free_ports
 
 DEADLINE_S = 20.0
 
 
 def free_port() -> int:
     """A port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports(1)[0]
 
 
 def until(condition: Callable[[], bool], what: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -12,18 +14,23 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from tests.preloaded import Forked
 
 READY_S = 30.0
+PORTS = range(10_000, 20_000)
+"""Where free ports are looked for: the system gives none of these to a connection."""
+WORKERS_MAX = 8
 PRELOADED = False
 """Whether controllers are forked from a process with the imports done; the tests say so."""
 BY_THE_LOADER = {"LD_PRELOAD"}
 """What counts only where a program is loaded."""
 MODULE = [sys.executable, "-m"]
+ON_HOST = ["ip", "netns", "exec"]
+INGRESS_GRACE_S = 0.5
 CALL_S = 10.0
 
 
@@ -37,16 +44,25 @@ def _is_free(port: int) -> bool:
     return True
 
 
+def _places() -> Iterator[int]:
+    """Ports in a random order; tests that run side by side have different ones.
+
+    So what a controller had before it was killed is still free when it comes back.
+    """
+    turn = os.environ.get("PYTEST_XDIST_WORKER", "")
+    mine = PORTS if not turn else PORTS[int(turn.removeprefix("gw")) % WORKERS_MAX::WORKERS_MAX]
+    return itertools.cycle(random.sample(mine, len(mine)))
+
+
+_ports = _places()
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on at the moment."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Ports that nobody listens on at the moment, and that no earlier call gave out."""
+    tried = itertools.islice(_ports, len(PORTS))
+    found = list(itertools.islice(filter(_is_free, tried), count))
+    assert len(found) == count, "no free ports"
+    return found
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -127,6 +143,9 @@ def kill_container(container_id: str) -> None:
 class LiveCluster:
     """Controllers as processes of this one; `kill` and `boot` play the operator."""
 
+    forked = True
+    """Whether what controllers import may be loaded before they are."""
+
     def __init__(
         self, folder: Path, *, size: int = 3, engine: str = "docker", ingress: bool = True,
         environ: Mapping[str, str] | None = None,
@@ -161,18 +180,13 @@ class LiveCluster:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        for process in list(self.processes.values()):
-            if process.poll() is None:
-                process.send_signal(signal.SIGCONT)
-                process.terminate()
-        for process in list(self.processes.values()):
-            try:
-                process.wait(15)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait(5)
+        """Without a farewell: who leaves last would wait for others to lead."""
+        for node in self.alive():
+            os.killpg(self.processes[node].pid, signal.SIGKILL)
+        for process in self.processes.values():
+            process.wait(5)
         if self.nginx is not None:
-            self.nginx.stop()
+            self.nginx.stop(grace_s=INGRESS_GRACE_S)
         self.purge()
 
     def purge(self) -> None:
@@ -225,8 +239,10 @@ class LiveCluster:
         """Start one controller in a process group of its own."""
         command, environ = self.command(node), self.variables(node)
         path = self.folder / f"{node}.log"
-        if PRELOADED and command[:2] == MODULE and not environ.keys() & BY_THE_LOADER:
-            self.processes[node] = Forked(command[2:], environ, path)
+        host, program = ("", command) if command[:3] != ON_HOST else (command[3], command[4:])
+        if (PRELOADED and self.forked and program[:2] == MODULE
+                and not environ.keys() & BY_THE_LOADER):
+            self.processes[node] = Forked(program[2:], environ, path, host)
             return
         with path.open("ab") as log:
             self.processes[node] = subprocess.Popen(

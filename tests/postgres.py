@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.live import free_ports
 
 START_S = 20.0
 
@@ -100,20 +101,13 @@ class Postgres:
             self.kill()
 
 
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def postgres(folder: Path) -> Iterator[Postgres]:
     """A server with an empty database, gone at the end; its log stays in `folder`."""
     for parent in folder.parents:  # pytest's folders are for root only
         if parent != Path("/tmp") and os.geteuid() == 0 and str(parent).startswith("/tmp/"):
             parent.chmod(parent.stat().st_mode | 0o011)
-    server = Postgres(folder, free_port())
+    server = Postgres(folder, free_ports(1)[0])
     try:
         server.init()
         yield server

@@ -8,6 +8,7 @@ environment and log. How one starts from nothing is shown by the tests that run
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -30,9 +31,12 @@ _nursery: tuple[socket.socket, subprocess.Popen[bytes]] | None = None
 class Forked:
     """One controller, with what tests use of `subprocess.Popen`."""
 
-    def __init__(self, command: Sequence[str], environ: Mapping[str, str], log: Path) -> None:
-        """`command` is a module and the arguments of its `main`."""
-        self.pid: int = _ask({"command": command, "environ": dict(environ), "log": str(log)})
+    def __init__(
+        self, command: Sequence[str], environ: Mapping[str, str], log: Path, host: str = "",
+    ) -> None:
+        """`command` is a module and the arguments of its `main`, `host` a network namespace."""
+        self.pid: int = _ask({
+            "command": command, "environ": dict(environ), "log": str(log), "host": host})
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
@@ -112,6 +116,8 @@ def _fork(question: dict[str, Any], tests: socket.socket) -> int:
         log = os.open(question["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.dup2(log, 1)
         os.dup2(log, 2)
+        if question["host"]:
+            _enter(question["host"])
         os.environ.clear()
         os.environ.update(question["environ"])
         module, *arguments = question["command"]
@@ -124,6 +130,17 @@ def _fork(question: dict[str, Any], tests: socket.socket) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _enter(host: str) -> None:
+    """Go on in a network namespace that has a name."""
+    there = os.open(f"/run/netns/{host}", os.O_RDONLY)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.setns(there, 0):
+            raise OSError(ctypes.get_errno(), f"cannot enter {host}")
+    finally:
+        os.close(there)
 
 
 if __name__ == "__main__":

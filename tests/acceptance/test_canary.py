@@ -12,7 +12,7 @@ import pytest
 from tests.live import LiveCluster, app_spec, until
 from tests.traffic import Traffic
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx]
+pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside]
 
 APP = "/api/v1/apps/shop"
 HOST = "shop.localhost"

@@ -16,7 +16,7 @@ from cluster.engine.docker import DockerEngine
 from tests.live import LiveCluster, app_spec, call, kill_container, until
 from tests.traffic import Traffic
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx]
+pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside]
 
 
 @pytest.fixture(scope="module")

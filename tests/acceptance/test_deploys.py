@@ -10,7 +10,7 @@ import pytest
 from tests.live import LiveCluster, app_spec, until
 from tests.traffic import Traffic
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx]
+pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside]
 
 APP = "/api/v1/apps/shop"
 HOST = "shop.localhost"
@@ -34,7 +34,7 @@ def spec(image: str, **environment: str) -> dict[str, Any]:
     found["spec"]["environment"] = [
         {"name": name, "value": value} for name, value in environment.items()]
     found["termination"] = {"terminationGracePeriodSeconds": 5, "drainSeconds": 20}
-    found["deploy"] = {"minHealthySeconds": 1, "progressDeadlineSeconds": 6}
+    found["deploy"] = {"minHealthySeconds": 1, "progressDeadlineSeconds": 15}
     return found
 
 

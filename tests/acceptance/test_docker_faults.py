@@ -17,9 +17,9 @@ from cluster.engine.docker import DockerEngine
 from tests.docker_daemon import PrivateDaemon
 from tests.images import build_test_app
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.docker]
+pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.beside]
 
-TIMEOUT_S = 2.0
+TIMEOUT_S = 4.0
 DEADLINE_S = 60.0
 
 

@@ -15,7 +15,7 @@ from tests.docker_daemon import PrivateDaemon
 from tests.images import build_test_app
 from tests.live import LiveCluster, app_spec, call, until
 
-pytestmark = [pytest.mark.acceptance]
+pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
 
 @contextmanager
@@ -111,7 +111,7 @@ def test_docker_goes_away_and_comes_back(
         image = build_test_app(engine)
         engine.close()
         with LiveCluster(
-            tmp_path / "cluster", environ={"DOCKER_HOST": daemon.url, "DOCKER_TIMEOUT": "2"}
+            tmp_path / "cluster", environ={"DOCKER_HOST": daemon.url, "DOCKER_TIMEOUT": "4"}
         ) as cluster:
             cluster.write("POST", "/api/v1/apps/register", app_spec("shop", image))
             assert cluster.write(

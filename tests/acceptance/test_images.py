@@ -13,7 +13,7 @@ from tests.acceptance.test_deploys import DONE_S, over
 from tests.live import LiveCluster, app_spec, until
 from tests.registry import Registry, saved
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx]
+pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside]
 
 APP = "/api/v1/apps/shop"
 BYTES_PER_S = 400_000.0

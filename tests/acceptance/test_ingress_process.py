@@ -34,7 +34,7 @@ from tests.ingress_parts import (
     until,
 )
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.nginx]
+pytestmark = [pytest.mark.acceptance, pytest.mark.nginx, pytest.mark.beside]
 
 
 @pytest.fixture

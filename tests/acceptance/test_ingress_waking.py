@@ -16,7 +16,7 @@ from cluster.ingress.client import NginxIngress
 from cluster.ingress.local import LocalNginx
 from tests.ingress_parts import ask, one_route, replicas, running_nginx, table, until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.nginx]
+pytestmark = [pytest.mark.acceptance, pytest.mark.nginx, pytest.mark.beside]
 
 HOST = "shop.localhost"
 ASLEEP = replace(one_route(), wakes=True)

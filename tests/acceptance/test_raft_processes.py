@@ -15,7 +15,7 @@ from tests.live import until
 from tests.raft_logs import raft_addresses
 from tests.raft_process import RaftProcess, await_leader, await_same_state
 
-pytestmark = [pytest.mark.acceptance]
+pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
 LOADED_S = 1.0
 
@@ -93,7 +93,7 @@ def test_the_leader_is_killed_under_load(nodes: list[RaftProcess]) -> None:
 def test_a_torn_journal_is_cut_and_a_damaged_one_refused(nodes: list[RaftProcess]) -> None:
     """An unfinished last write costs nothing; a damaged middle is named with its remedy."""
     for number in range(20):
-        assert nodes[0].write(f"app-{number}")
+        until("it is written", lambda app=f"app-{number}": nodes[0].write(app), 30)  # type: ignore[misc]
     await_same_state(nodes)
     victim = nodes[1]
     victim.kill()

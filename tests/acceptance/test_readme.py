@@ -11,7 +11,7 @@ from tests.architecture.files import ROOT
 from tests.dev_run import DevRun
 from tests.pages import blocks, work_through
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx]
+pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside]
 
 
 @pytest.fixture

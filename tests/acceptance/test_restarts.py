@@ -11,7 +11,7 @@ import pytest
 from tests.docker_proxy import DockerProxy
 from tests.live import LiveCluster, app_spec, call, until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.docker]
+pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.beside]
 
 LOOP_S = 60.0
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.live import LiveCluster, app_spec, until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx]
+pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside]
 
 APP = "/api/v1/apps/shop"
 OVER_S = 60.0

@@ -12,7 +12,7 @@ import pytest
 
 from tests.live import LiveCluster, app_spec, call, until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.docker]
+pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.beside]
 
 WAIT_S = 60.0
 PLAIN = "pa55-never-to-be-seen"

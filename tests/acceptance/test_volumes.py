@@ -16,7 +16,7 @@ import pytest
 
 from tests.live import LiveCluster, app_spec, call, until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.docker]
+pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.beside]
 
 WAIT_S = 60.0
 MARK = "/data/mark"

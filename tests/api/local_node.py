@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -55,8 +56,9 @@ class LocalNode(Node):
             Path(marker).write_text("stopped")
 
 
-def main() -> int:
-    """Serve until a signal."""
+def main(argv: Sequence[str] = ()) -> int:
+    """Serve until a signal; takes no arguments."""
+    assert not argv
     ours = {name: value for name, value in os.environ.items()
             if name.startswith("ORCHESTRY_") or name == "CLUSTER_SECRET"}
     settings = config.load(ours)

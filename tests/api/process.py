@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+from tests.live import free_ports
+from tests.preloaded import Forked
 
 START_S = 60.0
 STOP_S = 15.0
@@ -22,9 +25,14 @@ ANSWER_S = 10.0
 class Process:
     """A running tests.api.local_node."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+    def __init__(self, process: Forked, port: int, log: Path) -> None:
         self.process = process
         self.port = port
+        self._log = log
+
+    def said(self) -> str:
+        """What it wrote."""
+        return self._log.read_text()
 
     def raw(self, data: bytes) -> bytes:
         """All that the server answers to these bytes until it closes or falls silent."""
@@ -62,18 +70,17 @@ def everything(peer: socket.socket) -> bytes:
 @contextmanager
 def serving(**environ: str) -> Iterator[Process]:
     """A local node with two applications on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.api.local_node"], stderr=subprocess.PIPE,
-        env={**os.environ, "ORCHESTRY_PORT": str(port), "APPS": "2", **environ},
-    )
-    try:
-        yield Process(process, port)
-    finally:
-        process.kill()
-        process.communicate(timeout=STOP_S)
+    (port,) = free_ports(1)
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        process = Forked(
+            ["tests.api.local_node"],
+            {**os.environ, "ORCHESTRY_PORT": str(port), "APPS": "2", **environ}, log)
+        try:
+            yield Process(process, port, log)
+        finally:
+            process.kill()
+            process.wait(STOP_S)
 
 
 @contextmanager
@@ -87,6 +94,6 @@ def ready(**environ: str) -> Iterator[Process]:
                     break
             except OSError:
                 assert time.monotonic() < deadline_s, f"no answer within {START_S} s"
-                assert node.process.poll() is None, node.process.communicate()[1]
+                assert node.process.poll() is None, node.said()
                 time.sleep(0.05)
         yield node

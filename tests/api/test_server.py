@@ -223,8 +223,7 @@ def test_kill_takes_the_worker_along() -> None:
 def test_controller_that_cannot_start_ends_the_process() -> None:
     """The reason is one line, the exit code 1, and no worker is started again."""
     with serving(FAIL="the data folder /x belongs to node b; set ORCHESTRY_DATA_DIR") as node:
-        _, err = node.process.communicate(timeout=START_S)
-        assert node.process.returncode == 1
-    lines = err.decode().strip().splitlines()
+        assert node.process.wait(START_S) == 1
+        lines = node.said().strip().splitlines()
     assert len(lines) == 1
     assert "the data folder /x belongs to node b" in json.loads(lines[0])["event"]

@@ -19,7 +19,7 @@ import requests
 
 from orchestry.cli import main as cli
 from orchestry.client import AsyncClient, Client, ClientError, InvalidRequest, NotReachable
-from tests.api.process import ANSWER_S, START_S, STOP_S, Process, everything, serving
+from tests.api.process import ANSWER_S, START_S, Process, everything, serving
 from tests.certificates import Pair, TestCa
 from tests.live import until
 
@@ -260,10 +260,10 @@ def test_files_that_cannot_be_used_stop_the_start(ca: TestCa, tmp_path: Path) ->
     good = ca.issue("good", "127.0.0.1")
     with serving(ORCHESTRY_TLS_CERT=good.cert,
                  ORCHESTRY_TLS_KEY=str(tmp_path / "missing")) as node:
-        _, errors = node.process.communicate(timeout=START_S)
-        assert node.process.wait(STOP_S) == 1
-    assert "/missing cannot be read: No such file" in errors.decode()
-    assert "Traceback" not in errors.decode()
+        assert node.process.wait(START_S) == 1
+        errors = node.said()
+    assert "/missing cannot be read: No such file" in errors
+    assert "Traceback" not in errors
 
 
 def test_clients_with_certificates_only(ca: TestCa, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.launcher import RESTLESS
-from tests.live import MODULE, LiveCluster, app_spec, call, until
+from tests.live import MODULE, ON_HOST, LiveCluster, app_spec, call, until
 
 SAME_S = 30.0
 ACTS_S = 10.0
@@ -43,6 +43,7 @@ class FaultCluster(LiveCluster):
     ) -> None:
         super().__init__(folder, engine="fake", ingress=False, environ=environ)
         self._broken = broken
+        self.forked = not broken  # what is broken has to be so before others import it
 
     def command(self, node: str) -> list[str]:
         """How one controller is started."""
@@ -234,7 +235,7 @@ class Hosts:
         """Whether a new connection from one host to another comes to stand."""
         code = f"import socket; socket.create_connection(('{self.address(other)}', {port}), 0.4)"
         done = subprocess.run(
-            ["ip", "netns", "exec", self.name(host), sys.executable, "-I", "-S", "-c", code],
+            [*ON_HOST, self.name(host), sys.executable, "-I", "-S", "-c", code],
             capture_output=True, check=False, timeout=20)
         return done.returncode == 0
 
@@ -249,8 +250,7 @@ class HostsCluster(FaultCluster):
 
     def command(self, node: str) -> list[str]:
         """How one controller is started on its host."""
-        inside = ["ip", "netns", "exec", self.hosts.name(self.host_of[node])]
-        return [*inside, *super().command(node)]
+        return [*ON_HOST, self.hosts.name(self.host_of[node]), *super().command(node)]
 
     def variables(self, node: str) -> dict[str, str]:
         """The environment of one controller."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +15,9 @@ import pytest
 from cluster.engine.base import Container
 from cluster.engine.docker import DockerEngine
 from tests.faults.clusters import Hosts, HostsCluster
-from tests.live import app_spec, call, until
+from tests.live import ON_HOST, LiveCluster, app_spec, call, until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.docker]
+pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.beside]
 
 
 class DockerHostsCluster(HostsCluster):
@@ -31,8 +30,7 @@ class DockerHostsCluster(HostsCluster):
 
     def command(self, node: str) -> list[str]:
         """How one controller is started on its host."""
-        return ["ip", "netns", "exec", self.hosts.name(self.host_of[node]),
-                sys.executable, "-m", "api.node"]
+        return [*ON_HOST, self.hosts.name(self.host_of[node]), *LiveCluster.command(self, node)]
 
     def cluster_id(self) -> str:
         """By the word of one controller."""

@@ -14,7 +14,7 @@ from tests.faults.verdicts import assert_sound, rounds
 from tests.faults.watch import EpochWatcher, by_others, overlaps
 from tests.live import call
 
-pytestmark = [pytest.mark.acceptance]
+pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
 LOADED_S = 1.5
 FAILOVER_S = 10.0
