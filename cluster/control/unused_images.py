@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from cluster.control.specs import spec_of_template
 from cluster.engine.base import StoredImage
-from cluster.state.images import pin_of
+from cluster.state.images import pin_of, templates_of
 from cluster.state.model import App, ClusterState
 from cluster.state.pins import PulledImage
 from cluster.state.rollouts import last_good
@@ -46,8 +46,10 @@ def needed(state: ClusterState, keep: int) -> Needed | None:
                 found.names.add(full_name(pin.ref))
                 continue
             spec = spec_of_template(app, template)
-            if spec is None:
+            if spec is None and template in templates_of(app):
                 return None
+            if spec is None:  # of a run that began long ago: its container holds it, or it ends
+                continue
             if template in now:
                 found.repositories.add(repository(spec.image))
             found.names.add(full_name(spec.image))

@@ -137,7 +137,7 @@ class PullOrder:
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """What a pull brought; `is_new` says that the image was not on this host before."""
+    """What a pull brought; `is_new` says that the image is known not to have been here before."""
 
     image: Image
     is_new: bool

@@ -76,7 +76,7 @@ class DockerImages:
         guard()
         repository, tag = docker.utils.parse_repository_tag(order.image)
         header = self._header(registry_of(order.image), order.login)
-        before = {one.id for one in self.stored()}
+        before = self._ids()
         watch = _Watch(order)
         try:
             with self._api.stream(
@@ -99,7 +99,14 @@ class DockerImages:
         found = self.look(order.image)
         if found is None:
             raise EngineError("image_missing", f"{order.image} was removed just after its pull")
-        return Pulled(found, found.id not in before)
+        return Pulled(found, before is not None and found.id not in before)
+
+    def _ids(self) -> set[str] | None:
+        """Of all that are here; None when that cannot be told, which keeps no pull waiting."""
+        try:
+            return {one.id for one in self.stored()}
+        except EngineError:
+            return None
 
     def remove(self, image_id: str) -> bool:
         """Remove it by its id, never by force: the daemon refuses what is still in use."""

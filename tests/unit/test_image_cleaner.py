@@ -281,6 +281,14 @@ def test_a_run_keeps_the_image_that_it_was_asked_for_with() -> None:
     assert A not in idle.ids
 
 
+def test_a_run_of_a_revision_that_is_forgotten_holds_nothing() -> None:
+    """Its container keeps its image, and without one it ends: others do not wait for that."""
+    found = app({9: B}, {8: True}, 9)
+    needs = needed(state_of(found, runs=(Run(1, "shop", "run", 1, 60, 0),)), 0)
+    assert needs is not None
+    assert needs.ids == {B}
+
+
 def test_an_app_that_leaves_keeps_its_images() -> None:
     """Its containers may have to be looked at until they are gone."""
     needs = needed(state_of(app({1: A, 2: B}, {1: True}, 2, deleting=True)), 0)
