@@ -11,7 +11,7 @@ import yaml
 
 from tests import killed_leaders, pages
 from tests.architecture.files import ROOT
-from tests.live import LiveCluster, app_spec
+from tests.live import LiveCluster
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
@@ -19,6 +19,10 @@ WRITES = 100
 GAP_S = 0.06
 KILL_EVERY_S = 1.5
 ALL_S = 120.0
+SPEC = {
+    "apiVersion": "v1", "kind": "App", "metadata": {"name": "my-app"},
+    "spec": {"image": "web:1", "ports": [{"containerPort": 80}]},
+}
 CLIENTS = {"blocking": killed_leaders.blocking, "asynchronous": killed_leaders.asynchronous}
 
 
@@ -34,7 +38,7 @@ def test_writes_and_a_stream_while_leaders_are_killed(kind: str, tmp_path: Path)
 
 def test_the_page_runs_as_written(tmp_path: Path) -> None:
     """Its blocks as one program, with only the addresses changed, print what it shows."""
-    (tmp_path / "app.yml").write_text(yaml.safe_dump(app_spec("my-app", "web:1")))
+    (tmp_path / "app.yml").write_text(yaml.safe_dump(SPEC))
     blocks = pages.blocks("docs/python-client.md")
     assert [block.language for block in blocks] == ["python"] * 5
     code = "\n".join(block.code for block in blocks)

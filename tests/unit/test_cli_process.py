@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import signal
@@ -15,7 +16,7 @@ import pytest
 
 from orchestry.cli.output import printable
 from tests.unit.stub_answers import APP, APPS, answer
-from tests.unit.stub_cluster import Says, Seen, StubNode, nodes
+from tests.unit.stub_cluster import Says, Seen, StubNode, error, nodes
 
 
 def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
@@ -72,6 +73,27 @@ def test_watch_prints_changes_until_interrupted() -> None:
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=30)
     assert [line[2] for line in lines] == ["HEALTHY", "2/3", "HEALTHY", "3/3"]
+    assert (process.returncode, rest, errors) == (0, "", "")
+
+
+def test_watch_gives_a_document_a_line() -> None:
+    """With --json: one for each change, also when the cluster is lost and found."""
+    healthy = iter([2, 2, None, 3])
+
+    def changing(_: Seen) -> Says:
+        count = next(healthy, 3)
+        if count is None:
+            return error(503, "DOCKER_ERROR", "no engine")
+        return Says(200, {**APP, "replicas": {"desired": 3, "healthy": count}})
+
+    with nodes(changing) as (stub,), \
+            start("status", "web", "--watch", "--json", "-u", stub.url) as process:
+        assert process.stdout is not None
+        found = [json.loads(process.stdout.readline()) for _ in range(3)]
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=30)
+    assert [one.get("code") or one["replicas"]["healthy"] for one in found] == [
+        2, "DOCKER_ERROR", 3]
     assert (process.returncode, rest, errors) == (0, "", "")
 
 
