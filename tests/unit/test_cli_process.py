@@ -18,6 +18,8 @@ from orchestry.cli.output import printable
 from tests.unit.stub_answers import APP, APPS, answer
 from tests.unit.stub_cluster import Says, Seen, StubNode, error, nodes
 
+PROGRAM = "import sys; sys.argv = ['orchestry']; from orchestry.cli import main; sys.exit(main())"
+
 
 def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
     """The command in its own process."""
@@ -135,13 +137,60 @@ def in_terminal(*arguments: str, typed: str = "") -> tuple[int, str]:
     return process.wait(60), shown.decode()
 
 
-def test_completion_knows_the_apps(node: StubNode) -> None:
-    """The shell completes names of apps from the cluster."""
-    environment = {**os.environ, "_ORCHESTRY_COMPLETE": "bash_complete",
-                   "COMP_WORDS": "orchestry up w", "COMP_CWORD": "2"}
-    done = subprocess.run([sys.executable, "-m", "orchestry.cli"], env=environment, text=True,
+NAMES = {
+    "/api/v1/apps": {"apps": [{"name": "web"}, {"name": "plain"}, {"name": "we ird"}]},
+    "/api/v1/jobs": {"jobs": [{"name": "weekly"}]},
+    "/api/v1/secrets": {"secrets": [{"name": "db"}]},
+    "/api/v1/registries": {"registries": [{"host": "registry.example:5000"}]},
+    "/api/v1/volumes": {"volumes": [{"name": "left", "orphaned": True},
+                                    {"name": "used", "orphaned": False}]},
+    "/api/v1/releases": {"releases": [{"name": "front"}]},
+    "/api/v1/tokens": {"tokens": [{"id": "t1"}]},
+    "/cluster/members": {"members": [{"node_id": "c1"}, {"node_id": "c2"}]},
+}
+
+
+@pytest.mark.parametrize(("words", "last", "found"), [
+    ("up", "w", "web,we ird"), ("status", "", "web,plain,we ird"), ("deploys", "p", "plain"),
+    ("run", "p", "plain"), ("logs", "pl", "plain"), ("jobs trigger", "", "weekly"),
+    ("jobs history", "x", ""), ("secret rm", "", "db"), ("secret set", "d", "db"),
+    ("registry logout", "", "registry.example:5000"), ("volumes rm", "", "left"),
+    ("volumes list --app", "p", "plain"), ("chart upgrade", "", "front"),
+    ("chart uninstall", "f", "front"), ("token revoke", "", "t1"),
+    ("cluster remove", "", "c1,c2"), ("cluster transfer --to", "c2", "c2"),
+    ("jobs", "tr", "trigger"), ("cluster config", "un", "unset"), ("", "regi", "register,registry"),
+    ("jobs list", "--j", "--json"),
+])
+def test_completion_knows_the_names(words: str, last: str, found: str) -> None:
+    """A real shell, with the script of ours, completes commands, options, and names of things."""
+    with nodes(lambda seen: Says(200, NAMES[seen.path])) as (stub,):
+        script = f"""
+            orchestry() {{ '{sys.executable}' -m orchestry.cli "$@"; }}
+            env() {{ while [[ $1 == *=* ]]; do local -x "$1"; shift; done; "$@"; }}
+            eval "$(_ORCHESTRY_COMPLETE=bash_source orchestry)"
+            COMP_WORDS=(orchestry {words} '{last}') COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+            _orchestry_completion orchestry
+            IFS=,; echo "${{COMPREPLY[*]}}"
+        """
+        done = subprocess.run(
+            ["bash", "-euc", script], text=True, capture_output=True, timeout=60, check=True,
+            env={**os.environ, "ORCHESTRY_URL": stub.url})
+    assert (done.stdout.strip(), done.stderr) == (found, "")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_there_for_each_shell(shell: str) -> None:
+    """The line of the page prints a script for it; zsh and fish get the help with each name."""
+    environment = {**os.environ, "_ORCHESTRY_COMPLETE": f"{shell}_source"}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, text=True,
                           capture_output=True, timeout=60, check=False)
-    assert done.stdout == "plain,web\n"
+    assert f"_ORCHESTRY_COMPLETE={shell}_complete" in done.stdout
+    environment = {**os.environ, "_ORCHESTRY_COMPLETE": f"{shell}_complete",
+                   "COMP_WORDS": "orchestry job", "COMP_CWORD": "job" if shell == "fish" else "1"}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, text=True,
+                          capture_output=True, timeout=60, check=False)
+    assert "jobs" in done.stdout
+    assert ("List jobs and their runs" in done.stdout) is (shell != "bash")
 
 
 def test_start_up_is_quick() -> None:
