@@ -210,5 +210,6 @@ def schema_of(case: Case, document: dict[str, Any]) -> dict[str, Any]:
     (operation,) = (
         operation for item in document["paths"].values() for operation in item.values()
         if operation["operationId"] == wanted)
-    (good,) = (one for status, one in operation["responses"].items() if status in ("200", "201", "202"))
+    (good,) = (one for status, one in operation["responses"].items()
+               if status in ("200", "201", "202"))
     return {**good["content"]["application/json"]["schema"], "components": document["components"]}

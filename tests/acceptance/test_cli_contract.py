@@ -74,6 +74,7 @@ def run(
         timeout=WAIT_S, check=False)
 
 
+@pytest.mark.timeout(600)
 def test_every_command_prints_one_document_that_fits_its_schema(
     cluster: LiveCluster, test_app_image: str, tmp_path: Path
 ) -> None:

@@ -52,6 +52,6 @@ def test_the_page_runs_as_written(tmp_path: Path) -> None:
             env={"PYTHONPATH": str(ROOT)}, text=True, capture_output=True, timeout=ALL_S,
             check=False)
     assert done.returncode == 0, done.stderr
-    shown = "".join(block.output for block in blocks).splitlines()
+    wanted = "".join(block.output for block in blocks).splitlines()
     assert [pages.shape(line) for line in done.stdout.splitlines()] == [
-        pages.shape(line) for line in shown]
+        pages.shape(line) for line in wanted]
