@@ -14,6 +14,7 @@ from cluster.control.actions import NoRecorder, Recorder
 from cluster.control.fleet import Fleet
 from cluster.control.lease_keeper import LeaseKeeper
 from cluster.control.loop import Effect, Fenced, Loop, Turn
+from cluster.control.specs import Reader
 from cluster.control.workers import PULL, Workers
 from cluster.state.commands import Command, Stamp
 from orchestry.errors import OrchestryError
@@ -72,6 +73,7 @@ class Driver:
         self._recorder = recorder or NoRecorder()
         self._epoch = 0
         self._aside_until_s = float("-inf")
+        self._specs = Reader()
         self._trouble: dict[str, _Trouble] = {}
         self._proposals: dict[str, tuple[Ticket, float]] = {}
         self.timings = {loop.name: Timing() for loop in self._loops}
@@ -87,6 +89,7 @@ class Driver:
         if lease is None:
             if self._epoch:
                 self._leave()
+            self._specs.step(self._log.state())  # who may lead next has them parsed
             return
         if self._clock.monotonic_s() < self._aside_until_s:
             return
@@ -94,6 +97,11 @@ class Driver:
             self._leave()
             self._epoch = lease.epoch
             logger.info("acting under epoch %s", lease.epoch)
+        while not self._specs.step(self._log.state()):
+            self.keeper.step()
+            now = self.keeper.acting()
+            if now is None or now.epoch != lease.epoch:
+                return
         for loop in self._loops:
             self._run(loop, lease)
             self.keeper.step()  # with thousands of apps a loop takes its time

@@ -1,15 +1,23 @@
-"""spec_for: the spec of a stored app, which a newer version may have written; pure."""
+"""The specs of stored apps, which a newer version may have written; pure.
+
+Parsing one takes about a millisecond, the next look at it nothing.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from typing import Final
 
-from cluster.state.model import App
+from cluster.config.keys import spec_defaults
+from cluster.state.model import App, ClusterState
 from orchestry.errors import OrchestryError
 from orchestry.policy import policy_of
 from orchestry.spec.model import AppSpec, Defaults
 from orchestry.spec.parse import DEFAULTS, STORED_SPECS_MAX, spec_of
+
+CHARACTERS_AT_ONCE: Final = 16_384
+"""Of documents; parsing so much takes a small part of a lease."""
 
 
 def spec_for(app: App, defaults: Defaults = DEFAULTS) -> AppSpec | None:
@@ -53,3 +61,58 @@ def old_specs(app: App, defaults: Defaults = DEFAULTS) -> dict[int, AppSpec]:
 def _spec(document: str, scaling: str, defaults: Defaults) -> AppSpec:
     return replace(
         spec_of(document, defaults), scaling=policy_of(document, scaling, defaults))
+
+
+_Asked = tuple[str, str, bool]
+"""Whatever else changes of an app, its specs stay parsed."""
+
+
+class Reader:
+    """Parses what nobody has parsed yet, little at a time, so that no loop has to.
+
+    With thousands of apps a loop that met them all for the first time would take longer than
+    a lease lasts.
+    """
+
+    def __init__(self) -> None:
+        self._apps: object = None
+        self._defaults = DEFAULTS
+        self._known: dict[str, _Asked] = {}
+        self._left: list[str] = []
+
+    def step(self, state: ClusterState) -> bool:
+        """Parse some; True when all specs of the state are parsed."""
+        self._look(state)
+        characters = 0
+        while self._left and characters < CHARACTERS_AT_ONCE:
+            app = state.apps[self._left.pop()]
+            characters += self._read(app)
+            self._known[app.name] = _asked(app)
+        return not self._left
+
+    def _look(self, state: ClusterState) -> None:
+        """Find what is new since the last look."""
+        defaults = spec_defaults(state.config)
+        if defaults != self._defaults:
+            self._apps, self._defaults = None, defaults
+            self._known.clear()
+        if state.apps is self._apps:
+            return
+        self._apps = state.apps
+        known = self._known
+        self._left = [name for name, app in state.apps.items() if known.get(name) != _asked(app)]
+        if len(known) > len(state.apps):
+            self._known = {name: known[name] for name in state.apps if name in known}
+
+    def _read(self, app: App) -> int:
+        """Parse what loops ask for of an app; how many characters that may have been."""
+        for defaults in {DEFAULTS, self._defaults}:
+            spec_for(app, defaults)
+            old_specs(app, defaults)
+        old = {place[0] for place in app.rollout.old} if app.rollout is not None else ()
+        return len(app.document) + sum(
+            len(one.document) for one in app.revisions if one.template in old)
+
+
+def _asked(app: App) -> _Asked:
+    return app.document, app.scaling, app.rollout is not None

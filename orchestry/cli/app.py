@@ -45,7 +45,9 @@ HOMES: Final[dict[str, tuple[str, str]]] = {
     "list": ("show", "List the registered apps."),
     "spec": ("show", "Print an app's spec as YAML."),
     "health": ("health", "Show the health of every replica of an app."),
-    "logs": ("history", "Print the last log lines of an app's replicas, oldest first."),
+    "logs": (
+        "history",
+        "Print the last log lines of an app's replicas, or of a job's runs, oldest first."),
     "events": ("history", "Print what happened, oldest first."),
     "cluster": ("cluster", "Look at the controllers, and change who is one."),
     "token": ("access", "Make, list and revoke the tokens by which the cluster knows its users."),

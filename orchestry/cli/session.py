@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 DEFAULT_URLS = tuple(f"http://127.0.0.1:{port}" for port in (8001, 8002, 8003, 8000))
 COMPLETION_S = 2.0
 """Who presses Tab waits no longer, whatever the cluster does."""
+
+Completer = Callable[[click.Context, click.Parameter, str], list[str]]
 
 class UsageError(Exception):
     """The command line asks for something that makes no sense."""
@@ -212,17 +214,18 @@ def perform(session: Session, work: Callable[[Session], int | None]) -> int:
         session.close()
 
 
-def app_names(
-    context: click.Context, parameter: click.Parameter, incomplete: str
-) -> list[str]:
-    """Names of apps for shell completion; none when the cluster does not answer."""
-    session = Session(context.find_object(Options) or Options())
-    try:
-        with session.hasty() as client:
-            apps = client.list_apps()["apps"]
-        return [app["name"] for app in apps if app["name"].startswith(incomplete)]
-    except (OrchestryError, CommandError, UsageError, KeyError, TypeError):
-        return []
+def names_of(read: Callable[[Client], Iterable[str]]) -> Completer:
+    """Names for shell completion; none when the cluster does not answer."""
+    def names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+        session = Session(context.find_object(Options) or Options())
+        try:
+            with session.hasty() as client:
+                return [name for name in read(client) if name.startswith(incomplete)]
+        except (OrchestryError, CommandError, UsageError, KeyError, TypeError):
+            return []
+
+    return names
 
 
+app_names = names_of(lambda client: [app["name"] for app in client.list_apps()["apps"]])
 app_argument = click.argument("name", metavar="NAME", shell_complete=app_names)

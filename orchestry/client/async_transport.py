@@ -48,9 +48,8 @@ _UNSENDABLE = (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolE
 
 
 def _session(
-    user_agent: str, limits: httpx.Limits, context: ssl.SSLContext | None
+    user_agent: str, limits: httpx.Limits, verify: ssl.SSLContext
 ) -> httpx.AsyncClient:
-    verify = True if context is None else context
     # A transport of one's own would turn the proxies of the environment off.
     proxied = {"http", "https", "all"} & set(getproxies())
     transport = None if proxied else httpx.AsyncHTTPTransport(
@@ -68,7 +67,8 @@ class AsyncTransport:
 
     def __init__(self, known: Known[httpx.Response], user_agent: str, trusted: Trust) -> None:
         self._known = known
-        context = trusted.context()
+        # Without it httpx brings its own CAs instead of those of the system.
+        context = trusted.context() or ssl.create_default_context()
         self._calls = _session(user_agent, httpx.Limits(
             max_connections=CONNECTIONS_MAX, max_keepalive_connections=KEPT_MAX), context)
         # A stream holds its connection, and must not take it from the calls.

@@ -6,16 +6,15 @@ from collections.abc import Generator, Sequence
 from types import TracebackType
 from typing import Self
 
-import requests
-
 from orchestry.client.basis import TIMEOUT_S
 from orchestry.client.calls import Calls, event_source, log_source, metric_source
+from orchestry.client.connections import Response
 from orchestry.client.exchange import Answer, Request
 from orchestry.client.transport import Transport
 from orchestry.client.trust import Trust
 
 
-class Client(Calls[Answer, requests.Response]):
+class Client(Calls[Answer, Response]):
     """A cluster, reached through any of its controllers.
 
     `timeout` bounds each call in seconds, with all its tries; a call that waits has its own

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from urllib.parse import urlsplit
 
-import requests
-
+from orchestry.client.connections import FAULTS, Pool
 from orchestry.client.errors import NotReachable, RateLimited, from_answer
 from orchestry.client.trust import Trust
 
@@ -36,15 +38,16 @@ def lines(url: str, token: str | None, trust: Trust) -> Iterator[bytes]:
 
 def _lines(url: str, token: str | None, trust: Trust) -> Iterator[bytes]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
+    parts = urlsplit(url)
     try:
-        with requests.get(
-            url, headers=headers, stream=True, timeout=TIMEOUT_S, verify=trust.ca or True,
-            cert=trust.cert,
-        ) as answer:
-            if answer.status_code != 200:
-                raise from_answer(answer.status_code, answer.json(), answer.headers)
+        connection = Pool(trust).taken(f"{parts.scheme}://{parts.netloc}", TIMEOUT_S)
+        with closing(connection):
+            answer = connection.ask("GET", parts.path, headers, None, TIMEOUT_S)
+            if answer.status != 200:
+                body = json.loads(b"".join(answer.pieces()))
+                raise from_answer(answer.status, body, answer.headers)
             rest = b""
-            for chunk in answer.iter_content(64 * 1024):
+            for chunk in answer.pieces():
                 *whole, rest = (rest + chunk).split(b"\n")
                 for line in whole:
                     yield line + b"\n"
@@ -53,5 +56,5 @@ def _lines(url: str, token: str | None, trust: Trust) -> Iterator[bytes]:
                         "NOT_REACHABLE", "The answer is no backup", f"{url} sent a huge line")
             if rest:
                 yield rest
-    except (requests.RequestException, ValueError) as error:
+    except (*FAULTS, ValueError) as error:
         raise NotReachable("NOT_REACHABLE", "The connection broke", str(error)) from None

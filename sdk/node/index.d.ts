@@ -1,4 +1,4 @@
-import type * as Once from './src/runs';
+import type { Operations } from './src/operations';
 
 /** Client for Orchestry clusters. All times that calls take are seconds. */
 declare class Orchestry {
@@ -40,15 +40,6 @@ declare class Orchestry {
     Promise<Orchestry.Steered>;
   listDeployments(appName: string): Promise<Orchestry.Deployments>;
   getDeployment(appName: string, deployment: number): Promise<Orchestry.DeploymentDetail>;
-  runApp(appName: string, command: string[], options?: Once.Options): Promise<Once.Requested>;
-  listRuns(appName: string): Promise<Once.Runs>;
-  getRun(appName: string, run: number): Promise<Once.Run>;
-  listJobs(): Promise<{ jobs: Once.Job[]; total: number }>;
-  getJob(name: string): Promise<Once.Job>;
-  triggerJob(name: string, options?: Once.Write): Promise<Once.Requested>;
-  suspendJob(name: string, options?: Once.Write): Promise<Once.Steered>;
-  resumeJob(name: string, options?: Once.Write): Promise<Once.Steered>;
-  cancelRun(appName: string, run: number, options?: Once.Write): Promise<Once.Requested>;
 
   getAppMetrics(appName: string, options?: Orchestry.MetricsOptions):
     Promise<Orchestry.AppMetrics>;
@@ -83,14 +74,6 @@ declare class Orchestry {
     Promise<{ message: string; name: string; used_by: number }>;
   rotateSecret(name: string, options?: Orchestry.WriteOptions):
     Promise<{ message: string; name: string; key: string }>;
-  setRegistryLogin(
-    host: string, username: string, password: string, options?: Orchestry.WriteOptions,
-  ): Promise<{ message: string; host: string; version: number }>;
-  listRegistries(): Promise<{ registries: Orchestry.Registry[]; total: number }>;
-  deleteRegistryLogin(host: string, options?: Orchestry.WriteOptions):
-    Promise<Orchestry.RegistryChanged>;
-  rotateRegistryLogin(host: string, options?: Orchestry.WriteOptions):
-    Promise<Orchestry.RegistryChanged>;
 
   listVolumes(options?: { app?: string; sizes?: boolean }):
     Promise<{ volumes: Orchestry.Volume[]; total: number }>;
@@ -106,6 +89,8 @@ declare class Orchestry {
   clusterLeader(): Promise<Orchestry.Leader>;
   clusterHealth(): Promise<Orchestry.ClusterHealth>;
 }
+
+interface Orchestry extends Operations {}
 
 declare namespace Orchestry {
   interface Json { [key: string]: unknown }
@@ -203,10 +188,6 @@ declare namespace Orchestry {
   type Deployment = import('./src/deploys.js').Deployment;
   type DeploymentDetail = import('./src/deploys.js').DeploymentDetail;
   type Deployments = import('./src/deploys.js').Deployments;
-  interface RegistryChanged { message: string; host: string }
-  interface Registry {
-    host: string; username: string | null; version: number; key: string; updated_at: string;
-  }
   type Pulling = import('./src/deploys.js').Pulling;
   /** Null where nothing was measured. */
   interface Load {

@@ -32,9 +32,9 @@ def cluster(
     tmp_path_factory: pytest.TempPathFactory, docker_socket: str
 ) -> Iterator[LiveCluster]:
     """One cluster for the tests of this file."""
-    with LiveCluster(
-        tmp_path_factory.mktemp("cluster"), environ={"DOCKER_HOST": docker_socket}
-    ) as live:
+    with LiveCluster(tmp_path_factory.mktemp("cluster"), environ={
+        "DOCKER_HOST": docker_socket, "ORCHESTRY_SECRETS_KEY": "ab" * 32,
+    }) as live:
         yield live
 
 
@@ -54,15 +54,27 @@ def spec_file(folder: Path, name: str, image: str) -> Path:
     return file
 
 
+def job_file(folder: Path, image: str) -> Path:
+    """A job that is due in a year."""
+    file = folder / "nightly.yml"
+    file.write_text(yaml.safe_dump({
+        "apiVersion": "v1", "kind": "Job", "metadata": {"name": "nightly"},
+        "spec": {"image": image, "command": ["/app", "once", "0", "0"]},
+        "job": {"schedule": "0 3 1 1 *"},
+    }))
+    return file
+
+
 def run(
-    arguments: list[str], env: Mapping[str, str]
+    arguments: list[str], env: Mapping[str, str], typed: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """The program, in pipes."""
     return subprocess.run(
-        [*PROGRAM, *arguments], cwd=ROOT, env=env, text=True, capture_output=True,
+        [*PROGRAM, *arguments], cwd=ROOT, env=env, text=True, capture_output=True, input=typed,
         timeout=WAIT_S, check=False)
 
 
+@pytest.mark.timeout(600)
 def test_every_command_prints_one_document_that_fits_its_schema(
     cluster: LiveCluster, test_app_image: str, tmp_path: Path
 ) -> None:
@@ -74,6 +86,7 @@ def test_every_command_prints_one_document_that_fits_its_schema(
     changed["spec"]["environment"] = [{"name": "CHANGED", "value": "yes"}]
     words["changed"] = str(tmp_path / "changed.yml")
     Path(words["changed"]).write_text(yaml.safe_dump(changed))
+    words["job"] = str(job_file(tmp_path, test_app_image))
     for case in CASES:
         if "{other}" in case.line:
             leader = until("a leader", cluster.leader, WAIT_S)
@@ -82,7 +95,7 @@ def test_every_command_prints_one_document_that_fits_its_schema(
         if line[:2] == ["config", "set"]:
             line += ["--url", cluster.url(cluster.ids[0])]
         end = line.index("--") if "--" in line else len(line)
-        done = run([*line[:end], "--json", *line[end:]], env)
+        done = run([*line[:end], "--json", *line[end:]], env, case.typed)
         assert done.returncode == case.code, (line, done.stdout, done.stderr)
         found = json.loads(done.stdout)
         validator = jsonschema_rs.validator_for(schema_of(case, document))

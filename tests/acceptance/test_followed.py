@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import threading
@@ -22,7 +21,6 @@ from tests.live import LiveCluster, app_spec, until
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside]
 
 WAIT_S = 30.0
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -157,16 +155,3 @@ def test_events_and_measurements_are_followed_over_lost_controllers(
         assert ids == list(range(1, len(ids) + 1))
         until("the same on the command line", lambda: len(shown.lines) >= len(ids), WAIT_S)
         assert [json.loads(text)["id"] for text in shown.lines][:len(ids)] == ids
-
-
-def test_the_page_of_the_python_client_runs(cluster: LiveCluster) -> None:
-    """The programs of docs/cli.md, with only the addresses changed."""
-    blocks = BLOCK.findall((ROOT / "docs" / "cli.md").read_text())
-    assert len(blocks) == 3
-    code = "\n".join(blocks)
-    for node, port in zip(cluster.alive(), (8001, 8002), strict=False):
-        code = code.replace(f"http://127.0.0.1:{port}", cluster.url(node))
-    done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True,
-                          timeout=WAIT_S, check=False)
-    assert done.returncode == 0, done.stderr
-    assert re.fullmatch(r"\d+\n1 .*\nhealthy \d+\n1\n", done.stdout)

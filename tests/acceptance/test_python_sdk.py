@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests import killed_leaders
+from tests import killed_leaders, pages
+from tests.architecture.files import ROOT
 from tests.live import LiveCluster
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
@@ -15,6 +19,10 @@ WRITES = 100
 GAP_S = 0.06
 KILL_EVERY_S = 1.5
 ALL_S = 120.0
+SPEC = {
+    "apiVersion": "v1", "kind": "App", "metadata": {"name": "my-app"},
+    "spec": {"image": "web:1", "ports": [{"containerPort": 80}]},
+}
 CLIENTS = {"blocking": killed_leaders.blocking, "asynchronous": killed_leaders.asynchronous}
 
 
@@ -26,3 +34,24 @@ def test_writes_and_a_stream_while_leaders_are_killed(kind: str, tmp_path: Path)
             found = CLIENTS[kind](killed_leaders.urls(cluster), WRITES, GAP_S, ALL_S)
         assert killed
         killed_leaders.judge(cluster, found, WRITES)
+
+
+def test_the_page_runs_as_written(tmp_path: Path) -> None:
+    """Its blocks as one program, with only the addresses changed, print what it shows."""
+    (tmp_path / "app.yml").write_text(yaml.safe_dump(SPEC))
+    blocks = pages.blocks("docs/python-client.md")
+    assert [block.language for block in blocks] == ["python"] * 5
+    code = "\n".join(block.code for block in blocks)
+    with LiveCluster(tmp_path / "cluster", engine="fake", ingress=False) as cluster:
+        follower, leader = sorted(cluster.alive(), key=lambda node: node == cluster.leader())[-2:]
+        for shown, node in (("127.0.0.1:8001", follower), ("127.0.0.1:8002", leader),
+                            ("localhost:8000", follower)):
+            code = code.replace(f"http://{shown}", cluster.url(node))
+        done = subprocess.run(
+            [sys.executable, "-W", "error::DeprecationWarning", "-c", code], cwd=tmp_path,
+            env={"PYTHONPATH": str(ROOT)}, text=True, capture_output=True, timeout=ALL_S,
+            check=False)
+    assert done.returncode == 0, done.stderr
+    wanted = "".join(block.output for block in blocks).splitlines()
+    assert [pages.shape(line) for line in done.stdout.splitlines()] == [
+        pages.shape(line) for line in wanted]

@@ -221,7 +221,7 @@ def test_flags_beat_the_environment(
 @pytest.mark.parametrize("arguments", [
     ["up"], ["scale", "web", "101"], ["scale", "web", "three"], ["list", "--status", "odd"],
     ["nonsense"], ["up", "web", "--nonsense"], ["dev", "--nodes", "0"],
-    ["status", "--watch", "--json"], ["delete", "web"], ["register"], ["register", "-", "-"],
+    ["delete", "web"], ["register"], ["register", "-", "-"],
     ["up", ".."], ["cluster", "nonsense"], ["logs", "web", "-n", "-1"],
 ])
 def test_wrong_usage(node: StubNode, capsys: Captured, arguments: list[str]) -> None:

@@ -24,6 +24,7 @@ LINES = (
     "autoscale web", "autoscale web --max 9", "autoscale web --explain", "cluster status",
     "cluster leader", "cluster health", "scale web 5 --no-wait", "down web --quiet", "list nobody",
     "status nobody", "up --replicas many web", "delete web", "autoscale web --help",
+    "deploys web", "revisions web",
 )
 # One process for all of them; ages of things are not the same tomorrow.
 CODE = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import signal
@@ -15,7 +16,9 @@ import pytest
 
 from orchestry.cli.output import printable
 from tests.unit.stub_answers import APP, APPS, answer
-from tests.unit.stub_cluster import Says, Seen, StubNode, nodes
+from tests.unit.stub_cluster import Says, Seen, StubNode, error, nodes
+
+PROGRAM = "import sys; sys.argv = ['orchestry']; from orchestry.cli import main; sys.exit(main())"
 
 
 def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
@@ -75,6 +78,27 @@ def test_watch_prints_changes_until_interrupted() -> None:
     assert (process.returncode, rest, errors) == (0, "", "")
 
 
+def test_watch_gives_a_document_a_line() -> None:
+    """With --json: one for each change, also when the cluster is lost and found."""
+    healthy = iter([2, 2, None, 3])
+
+    def changing(_: Seen) -> Says:
+        count = next(healthy, 3)
+        if count is None:
+            return error(503, "DOCKER_ERROR", "no engine")
+        return Says(200, {**APP, "replicas": {"desired": 3, "healthy": count}})
+
+    with nodes(changing) as (stub,), \
+            start("status", "web", "--watch", "--json", "-u", stub.url) as process:
+        assert process.stdout is not None
+        found = [json.loads(process.stdout.readline()) for _ in range(3)]
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=30)
+    assert [one.get("code") or one["replicas"]["healthy"] for one in found] == [
+        2, "DOCKER_ERROR", 3]
+    assert (process.returncode, rest, errors) == (0, "", "")
+
+
 def test_colours_and_questions_in_a_terminal() -> None:
     """A terminal gets colours within its width, unless they are unwanted, and is asked."""
     with nodes(answer) as (stub,):
@@ -113,13 +137,60 @@ def in_terminal(*arguments: str, typed: str = "") -> tuple[int, str]:
     return process.wait(60), shown.decode()
 
 
-def test_completion_knows_the_apps(node: StubNode) -> None:
-    """The shell completes names of apps from the cluster."""
-    environment = {**os.environ, "_ORCHESTRY_COMPLETE": "bash_complete",
-                   "COMP_WORDS": "orchestry up w", "COMP_CWORD": "2"}
-    done = subprocess.run([sys.executable, "-m", "orchestry.cli"], env=environment, text=True,
+NAMES = {
+    "/api/v1/apps": {"apps": [{"name": "web"}, {"name": "plain"}, {"name": "we ird"}]},
+    "/api/v1/jobs": {"jobs": [{"name": "weekly"}]},
+    "/api/v1/secrets": {"secrets": [{"name": "db"}]},
+    "/api/v1/registries": {"registries": [{"host": "registry.example:5000"}]},
+    "/api/v1/volumes": {"volumes": [{"name": "left", "orphaned": True},
+                                    {"name": "used", "orphaned": False}]},
+    "/api/v1/releases": {"releases": [{"name": "front"}]},
+    "/api/v1/tokens": {"tokens": [{"id": "t1"}]},
+    "/cluster/members": {"members": [{"node_id": "c1"}, {"node_id": "c2"}]},
+}
+
+
+@pytest.mark.parametrize(("words", "last", "found"), [
+    ("up", "w", "web,we ird"), ("status", "", "web,plain,we ird"), ("deploys", "p", "plain"),
+    ("run", "p", "plain"), ("logs", "pl", "plain"), ("jobs trigger", "", "weekly"),
+    ("jobs history", "x", ""), ("secret rm", "", "db"), ("secret set", "d", "db"),
+    ("registry logout", "", "registry.example:5000"), ("volumes rm", "", "left"),
+    ("volumes list --app", "p", "plain"), ("chart upgrade", "", "front"),
+    ("chart uninstall", "f", "front"), ("token revoke", "", "t1"),
+    ("cluster remove", "", "c1,c2"), ("cluster transfer --to", "c2", "c2"),
+    ("jobs", "tr", "trigger"), ("cluster config", "un", "unset"), ("", "regi", "register,registry"),
+    ("jobs list", "--j", "--json"),
+])
+def test_completion_knows_the_names(words: str, last: str, found: str) -> None:
+    """A real shell, with the script of ours, completes commands, options, and names of things."""
+    with nodes(lambda seen: Says(200, NAMES[seen.path])) as (stub,):
+        script = f"""
+            orchestry() {{ '{sys.executable}' -m orchestry.cli "$@"; }}
+            env() {{ while [[ $1 == *=* ]]; do local -x "$1"; shift; done; "$@"; }}
+            eval "$(_ORCHESTRY_COMPLETE=bash_source orchestry)"
+            COMP_WORDS=(orchestry {words} '{last}') COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+            _orchestry_completion orchestry
+            IFS=,; echo "${{COMPREPLY[*]}}"
+        """
+        done = subprocess.run(
+            ["bash", "-euc", script], text=True, capture_output=True, timeout=60, check=True,
+            env={**os.environ, "ORCHESTRY_URL": stub.url})
+    assert (done.stdout.strip(), done.stderr) == (found, "")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_there_for_each_shell(shell: str) -> None:
+    """The line of the page prints a script for it; zsh and fish get the help with each name."""
+    environment = {**os.environ, "_ORCHESTRY_COMPLETE": f"{shell}_source"}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, text=True,
                           capture_output=True, timeout=60, check=False)
-    assert done.stdout == "plain,web\n"
+    assert f"_ORCHESTRY_COMPLETE={shell}_complete" in done.stdout
+    environment = {**os.environ, "_ORCHESTRY_COMPLETE": f"{shell}_complete",
+                   "COMP_WORDS": "orchestry job", "COMP_CWORD": "job" if shell == "fish" else "1"}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, text=True,
+                          capture_output=True, timeout=60, check=False)
+    assert "jobs" in done.stdout
+    assert ("List jobs and their runs" in done.stdout) is (shell != "bash")
 
 
 def test_start_up_is_quick() -> None:

@@ -13,8 +13,10 @@ import pytest
 
 import orchestry
 from orchestry import client as sdk
+from tests.architecture.files import ROOT
 from tests.unit.stub_cluster import Says, Seen, nodes
 from tests.unit.test_client_streams import close, event, in_turn, stream
+from tests.unit.test_node_client import camel_case
 
 # As the language has them, for the two kinds of a context manager.
 ENTERING = {"__enter__": "__aenter__", "__exit__": "__aexit__"}
@@ -122,3 +124,14 @@ def test_without_its_library_everything_else_works() -> None:
     assert done.stdout.splitlines() == ["Client", advice, advice]
     with pytest.raises(AttributeError):
         _ = sdk.Nothing
+
+
+def test_the_pages_of_both_languages_name_every_call() -> None:
+    """A call that no page names is one that nobody finds."""
+    names = [name for name in dir(orchestry.Client)
+             if not name.startswith("_") and name not in ("close", "urls")]
+    python = (ROOT / "docs" / "python-client.md").read_text()
+    node = (ROOT / "sdk" / "node" / "README.md").read_text()
+    assert [name for name in names if f"`{name}(" not in python] == []
+    assert [name for name in names if name != "gap_s"
+            and f"`{camel_case(name)}(" not in node] == []

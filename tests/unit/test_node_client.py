@@ -57,15 +57,27 @@ def camel_case(name: str) -> str:
 
 
 def test_calls_and_types_have_the_names_of_the_contract() -> None:
-    """What the Python client calls `start_app` is `startApp` here; the types name no others."""
+    """What the Python client calls `start_app` is `startApp` here; neither has more, nor the types.
+
+    Only the pace of many calls is the caller's own business in Node.
+    """
     code = ("console.log(JSON.stringify(Object.getOwnPropertyNames("
             "require('./index.js').prototype)))")
     printed = subprocess.run(["node", "-e", code], cwd=SDK, text=True, capture_output=True,
                              timeout=RUN_S, check=True).stdout
-    names = set(json.loads(printed)) - {"constructor", "urls"}
-    declared = re.findall(r"^  (\w+)\(", (SDK / "index.d.ts").read_text().partition("\n}\n")[0],
-                          re.MULTILINE)
-    assert set(declared) - {"constructor"} == names
-    streams = {"streamEvents", "streamLogs", "streamMetrics"}
-    assert names - streams <= {camel_case(name) for name in dir(orchestry.Client)}
-    assert {camel_case(name) for name in CONTRACT} | streams <= names
+    names = set(json.loads(printed)) - {"constructor"}
+    types = [(SDK / "index.d.ts").read_text().partition("\n}\n")[0],
+             (SDK / "src" / "operations.d.ts").read_text().partition("interface Operations {")[2]]
+    declared = {name for text in types for name in re.findall(r"^  (\w+)\(", text, re.MULTILINE)}
+    assert declared - {"constructor"} == names - {"urls"}
+    python = {name for name in dir(orchestry.Client) if not name.startswith("_")} - {"gap_s"}
+    assert {camel_case(name) for name in python} == names
+    assert set(CONTRACT) | {"stream_events", "stream_logs", "stream_metrics"} <= python
+
+
+def test_every_call_is_made_in_the_table_of_its_test() -> None:
+    """With its method, path, query and body; streams have a file of their own."""
+    table = (SDK / "test" / "client.test.js").read_text().partition("const CALLS = [")[2]
+    made = set(re.findall(r"^  \['(\w+)', \[", table.partition("\n];\n")[0], re.MULTILINE))
+    python = {name for name in dir(orchestry.Client) if not name.startswith(("_", "stream_"))}
+    assert made == {camel_case(name) for name in python} - {"gapS", "close", "urls"}

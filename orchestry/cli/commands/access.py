@@ -10,7 +10,7 @@ from orchestry.access import ROLES
 from orchestry.audit import Judge
 from orchestry.cli.commands.history import since_option
 from orchestry.cli.output import printable
-from orchestry.cli.session import Command, CommandError, Session
+from orchestry.cli.session import Command, CommandError, Session, names_of
 
 PAGE = 1000
 
@@ -60,7 +60,8 @@ def _day(text: str | None) -> str:
 
 
 @click.command(cls=Command)
-@click.argument("token_id", metavar="ID")
+@click.argument("token_id", metavar="ID", shell_complete=names_of(
+    lambda client: [one["id"] for one in client.list_tokens()["tokens"]]))
 def revoke(session: Session, token_id: str) -> None:
     """Make the token with this ID useless."""
     answer = session.client.revoke_token(token_id)

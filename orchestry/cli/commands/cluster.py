@@ -12,7 +12,7 @@ from orchestry.cli.commands.config import config
 from orchestry.cli.commands.drill import drill
 from orchestry.cli.commands.verify import verify
 from orchestry.cli.output import printable
-from orchestry.cli.session import Command, Session
+from orchestry.cli.session import Command, Session, names_of
 
 
 @click.command(cls=Command)
@@ -85,6 +85,10 @@ def _state(row: dict[str, Any]) -> str:
     return "follower"
 
 
+_controllers = names_of(
+    lambda client: [one["node_id"] for one in client.cluster_members()["members"]])
+
+
 @click.command(cls=Command)
 @click.argument("node_id")
 @click.argument("raft_address")
@@ -104,7 +108,7 @@ def add(session: Session, node_id: str, raft_address: str) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("node_id")
+@click.argument("node_id", shell_complete=_controllers)
 def remove(session: Session, node_id: str) -> None:
     """Remove controller NODE_ID from the cluster; its process may be stopped afterwards."""
     answer = session.client.remove_member(node_id)
@@ -116,7 +120,8 @@ def remove(session: Session, node_id: str) -> None:
 
 
 @click.command(cls=Command)
-@click.option("--to", metavar="NODE_ID", help="The next leader; by default the best prepared.")
+@click.option("--to", metavar="NODE_ID", shell_complete=_controllers,
+              help="The next leader; by default the best prepared.")
 def transfer(session: Session, to: str | None) -> None:
     """Hand leadership over to another controller."""
     answer = session.client.transfer_leadership(to)

@@ -78,10 +78,12 @@ def deploys(session: Session, *, name: str) -> None:
         return
     found = answer["deployments"]
     session.out.table(
-        ("DEPLOYMENT", "KIND", "PHASE", "AVAILABLE", "STARTED", *RECEIPT_COLUMNS, "REASON"),
+        ("ID", "KIND", "PHASE", "READY", "AGE", *RECEIPT_COLUMNS),
         [(one["id"], one["kind"], one["phase"], f"{one['available']}/{one['wanted']}",
-          age(one["started_at"]), *receipt_cells(one.get("receipt")), one["reason"] or "-")
-         for one in found])
+          age(one["started_at"]), *receipt_cells(one.get("receipt"))) for one in found])
+    for one in found:
+        if one["reason"]:  # too long for a column beside so many
+            session.out.result(printable(f"{one['id']}: {one['reason']}"))
     if found and found[0]["ended_at"] is None:
         if found[0].get("canary"):
             session.out.result(f"{name}{canary_text(found[0]['canary'])}")

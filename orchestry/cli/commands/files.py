@@ -14,7 +14,8 @@ from orchestry.cli.session import Command, CommandError, Session, UsageError
 from orchestry.errors import OrchestryError
 
 NOT_REACHABLE = 3
-files_argument = click.argument("file", nargs=-1, required=True, metavar="FILE...")
+files_argument = click.argument(
+    "file", nargs=-1, required=True, metavar="FILE...", type=click.Path(allow_dash=True))
 
 
 @click.command(cls=Command)

@@ -13,12 +13,14 @@ from click.exceptions import Exit
 
 from orchestry.cli import INTERRUPTED
 from orchestry.cli.output import age, printable
-from orchestry.cli.session import Command, Session, UsageError, app_argument
+from orchestry.cli.session import Command, Session, UsageError, app_argument, names_of
 from orchestry.cli.waiting import pause_s
 
 QUICK_S, QUICK_LOOKS, CALM_S = 0.4, 10, 1.5
 LINES_MAX = 10_000
 WAITING = ("waiting", "running")
+_job = click.argument("name", metavar="NAME", shell_complete=names_of(
+    lambda client: [one["name"] for one in client.list_jobs()["jobs"]]))
 
 
 @click.command(cls=Command)
@@ -154,14 +156,14 @@ def list_jobs(session: Session) -> None:
 
 
 @click.command(cls=Command)
-@app_argument
+@_job
 def history(session: Session, *, name: str) -> None:
     """Show the runs of a job, newest first."""
     _list(session, session.client.list_runs(name))
 
 
 @click.command(cls=Command)
-@app_argument
+@_job
 @click.option("--detach", "-d", is_flag=True, help="Do not wait for its end.")
 def trigger(session: Session, *, name: str, detach: bool) -> int:
     """Run a job now, print what it writes, and end with its exit code."""
@@ -173,14 +175,14 @@ def trigger(session: Session, *, name: str, detach: bool) -> int:
 
 
 @click.command(cls=Command)
-@app_argument
+@_job
 def suspend(session: Session, *, name: str) -> None:
     """Begin nothing by the schedule of a job any more."""
     _say(session, session.client.suspend_job(name), f"{name}: suspended")
 
 
 @click.command(cls=Command)
-@app_argument
+@_job
 def resume(session: Session, *, name: str) -> None:
     """Go on with the schedule of a job, from now on."""
     _say(session, session.client.resume_job(name), f"{name}: resumed")

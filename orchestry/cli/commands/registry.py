@@ -8,11 +8,14 @@ import click
 
 from orchestry.cli.commands.secret import asked, lines
 from orchestry.cli.output import printable
-from orchestry.cli.session import Command, Session
+from orchestry.cli.session import Command, Session, names_of
+
+_host = click.argument("host", shell_complete=names_of(
+    lambda client: [one["host"] for one in client.list_registries()["registries"]]))
 
 
 @click.command(cls=Command)
-@click.argument("host")
+@_host
 @click.option("--username", metavar="NAME", required=True, help="Name of the account.")
 def login(session: Session, *, host: str, username: str) -> None:
     """Pull images of the registry HOST with a login from now on.
@@ -41,7 +44,7 @@ def list_(session: Session) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("host")
+@_host
 def logout(session: Session, *, host: str) -> None:
     """Forget the login of the registry HOST; images that are on the host stay there."""
     answer = session.client.delete_registry_login(host)

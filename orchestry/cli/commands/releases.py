@@ -13,14 +13,15 @@ import click
 
 from orchestry.cli.commands.chart import inputs, layers_of, lint, render, work
 from orchestry.cli.output import age, printable
-from orchestry.cli.session import Command, CommandError, Session, UsageError
+from orchestry.cli.session import Command, CommandError, Session, UsageError, names_of
 from orchestry.cli.waiting import patiently, pause_s
 
 POLL_S = 1.0
 LINES_MAX = 200
 _MARKS = {"created": "+", "updated": "~", "removed": "-", "unchanged": "="}
 
-_release = click.argument("name", metavar="NAME")
+_release = click.argument("name", metavar="NAME", shell_complete=names_of(
+    lambda client: [one["name"] for one in client.list_releases()["releases"]]))
 _dry_run = click.option("--dry-run", is_flag=True, help="Show what would change, change nothing.")
 _keep_data = click.option("--keep-data", is_flag=True, help="Keep volumes of apps that go.")
 _wait = click.option("--wait/--no-wait", default=True, show_default=True,

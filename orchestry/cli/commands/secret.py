@@ -7,13 +7,15 @@ import sys
 import click
 
 from orchestry.cli.output import printable
-from orchestry.cli.session import Command, CommandError, Session, UsageError
+from orchestry.cli.session import Command, CommandError, Session, UsageError, names_of
 
 INPUT_CHARACTERS_MAX = 1024**2
+_name = click.argument("name", shell_complete=names_of(
+    lambda client: [one["name"] for one in client.list_secrets()["secrets"]]))
 
 
 @click.command("set", cls=Command)
-@click.argument("name")
+@_name
 @click.argument("fields", metavar="[FIELD]...", nargs=-1)
 def set_(session: Session, *, name: str, fields: tuple[str, ...]) -> None:
     """Set the secret NAME: one value, or one for each FIELD.
@@ -76,7 +78,7 @@ def list_(session: Session) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("name")
+@_name
 @click.option("--force", "-f", is_flag=True, help="Also while apps use it.")
 def rm(session: Session, *, name: str, force: bool) -> None:
     """Remove the secret NAME with all its versions."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestry.cli.output import age, printable, replicas, table
-from orchestry.cli.session import Command, Session, UsageError, app_argument, app_names
+from orchestry.cli.output import age, explain, printable, replicas, table
+from orchestry.cli.session import Command, Session, app_argument, app_names
 from orchestry.cli.waiting import pause_s, problem, pulled
 from orchestry.errors import OrchestryError
 
@@ -23,11 +23,12 @@ STATUSES = ("registered", "starting", "running", "updating", "stopping", "stoppe
 @click.command(cls=Command)
 @click.argument("name", metavar="[NAME]", required=False, shell_complete=app_names)
 @click.option("--watch", "-w", is_flag=True,
-              help="Show it again on every change, until Ctrl-C.")
+              help="Show it again on every change, until Ctrl-C; with --json a document a line.")
 def status(session: Session, *, name: str | None, watch: bool) -> None:
     """Show how the apps are, or one app with its containers."""
     if watch and session.out.as_json:
-        raise UsageError("--watch shows a table again and again; leave out --json")
+        _watch_documents(session, name)
+        return
     if watch:
         _watch(session, name)
         return
@@ -83,6 +84,23 @@ def _watch(session: Session, name: str | None) -> None:
             for looks in itertools.count():
                 time.sleep(pause_s(session, WATCH_PERIOD_S, looks))
                 live.update(_view_or_error(session, name), refresh=True)
+    except KeyboardInterrupt:
+        return
+
+
+def _watch_documents(session: Session, name: str | None) -> None:
+    """A line for each change; a lost cluster is one, too, and not fatal."""
+    found, shown = _read(session, name), None
+    try:
+        for looks in itertools.count():
+            if found != shown:
+                session.out.document_line(found)
+                shown = found
+            time.sleep(pause_s(session, WATCH_PERIOD_S, looks))
+            try:
+                found = _read(session, name)
+            except OrchestryError as error:
+                found = explain(error)[1]
     except KeyboardInterrupt:
         return
 

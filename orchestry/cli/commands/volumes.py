@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from orchestry.cli.output import printable
-from orchestry.cli.session import Command, Session, UsageError
+from orchestry.cli.session import Command, Session, UsageError, app_names, names_of
 
 
 @click.command("list", cls=Command)
-@click.option("--app", "-a", "app_name", metavar="NAME", help="Only those of one app.")
+@click.option("--app", "-a", "app_name", metavar="NAME", shell_complete=app_names,
+              help="Only those of one app.")
 @click.option("--sizes", is_flag=True, help="Also their sizes; takes long with many files.")
 def list_(session: Session, *, app_name: str | None, sizes: bool) -> None:
     """List the volumes of apps, also those that deleted apps left behind."""
@@ -37,7 +38,8 @@ def _status(row: dict[str, Any]) -> str:
 
 
 @click.command(cls=Command)
-@click.argument("name")
+@click.argument("name", shell_complete=names_of(lambda client: [
+    one["name"] for one in client.list_volumes()["volumes"] if one["orphaned"]]))
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def rm(session: Session, *, name: str, yes: bool) -> int:
     """Remove the volume NAME of an app that is deleted, with all that is in it.

@@ -2,6 +2,8 @@
 
 const { version } = require('../package.json');
 const { invalid } = require('./errors.js');
+const { operations } = require('./operations.js');
+const { app, part, secret } = require('./paths.js');
 const streams = require('./streams.js');
 const { READ_TIMEOUT_S, Transport, encoded } = require('./transport.js');
 
@@ -27,6 +29,14 @@ const DEGRADED = [503];
 class Orchestry {
   #transport;
   #timeoutS;
+
+  static {
+    const calls = operations(
+      (client, ...rest) => client.#read(...rest), (client, ...rest) => client.#write(...rest));
+    for (const [name, value] of Object.entries(calls)) {
+      Object.defineProperty(this.prototype, name, { value, writable: true, configurable: true });
+    }
+  }
 
   /**
    * @param {string | string[]} url one controller, a load balancer, or all controllers
@@ -161,28 +171,6 @@ class Orchestry {
     return this.#read(app(appName, `/deployments/${Number(deployment)}`));
   }
 
-  // Runs and jobs: the calls of these names in the Python client
-
-  async runApp(appName, command, { timeout, idempotencyKey: key } = {}) {
-    return this.#write('POST', app(appName, '/run'), { command, timeout_s: timeout }, { key });
-  }
-  async listRuns(appName) { return this.#read(app(appName, '/runs')); }
-  async getRun(appName, run) { return this.#read(app(appName, `/runs/${Number(run)}`)); }
-  async cancelRun(appName, run, { idempotencyKey: key } = {}) {
-    return this.#write('POST', app(appName, `/runs/${Number(run)}/cancel`), undefined, { key });
-  }
-  async listJobs() { return this.#read('/api/v1/jobs'); }
-  async getJob(name) { return this.#read(job(name)); }
-  async triggerJob(name, { idempotencyKey: key } = {}) {
-    return this.#write('POST', job(name, '/trigger'), undefined, { key });
-  }
-  async suspendJob(name, { idempotencyKey: key } = {}) {
-    return this.#write('POST', job(name, '/suspend'), undefined, { key });
-  }
-  async resumeJob(name, { idempotencyKey: key } = {}) {
-    return this.#write('POST', job(name, '/resume'), undefined, { key });
-  }
-
   // Measurements, events, logs
 
   /** Current measurements and the last `history` points, means over `interval` if given. */
@@ -284,19 +272,6 @@ class Orchestry {
     return this.#write('POST', secret(name, '/rotate'), undefined, { key: idempotencyKey });
   }
 
-  // Logins of registries such as `registry.example:5000`; no password is read back
-
-  async setRegistryLogin(host, username, password, { idempotencyKey: key } = {}) {
-    return this.#write('PUT', registry(host), { username, password }, { key });
-  }
-  async listRegistries() { return this.#read('/api/v1/registries'); }
-  async deleteRegistryLogin(host, { idempotencyKey: key } = {}) {
-    return this.#write('DELETE', registry(host), undefined, { key });
-  }
-  async rotateRegistryLogin(host, { idempotencyKey: key } = {}) {
-    return this.#write('POST', registry(host, '/rotate'), undefined, { key });
-  }
-
   // Volumes
 
   /** All volumes, also those of deleted apps, or those of one app; `sizes` may take long. */
@@ -367,32 +342,6 @@ class Orchestry {
       budgetS: waitS ? waitS + Math.max(this.#timeoutS, WAIT_MARGIN_S) : this.#timeoutS,
       readTimeoutS: waitS ? waitS + WAIT_MARGIN_S : Math.min(READ_TIMEOUT_S, this.#timeoutS),
     };
-  }
-}
-
-function app(name, rest = '') {
-  return `/api/v1/apps/${part(name, 'app_name', 'give the name of an app')}${rest}`;
-}
-
-function job(name, rest = '') {
-  return `/api/v1/jobs/${part(name, 'app_name', 'give the name of a job')}${rest}`;
-}
-
-function secret(name, rest = '') {
-  return `/api/v1/secrets/${part(name, 'secret_name', 'give the name of a secret')}${rest}`;
-}
-
-function registry(host, rest = '') {
-  return `/api/v1/registries/${part(host, 'registry_host', 'give the host of a registry')}${rest}`;
-}
-
-function part(name, field, wanted) {
-  // "." and ".." would change the path; every other name is for the cluster to judge.
-  if (typeof name !== 'string' || ['', '.', '..'].includes(name)) throw invalid(field, wanted);
-  try {
-    return encodeURIComponent(name);
-  } catch {
-    throw invalid(field, 'is no well-formed text');
   }
 }
 

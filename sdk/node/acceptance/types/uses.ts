@@ -8,6 +8,8 @@ export async function uses(signal: AbortSignal): Promise<string> {
   const started = await client.startApp('web', { replicas: 3, wait: false });
   const scaled: number = (await client.scaleApp('web', 4, { idempotencyKey: 'k' })).scaling_time;
   const { apps } = await client.listApps({ status: 'running' });
+  const token: string | null = (await client.createToken('ci', 'viewer', { apps: 'web' })).token;
+  if (token === null) await client.runApp('web', ['ls'], { timeout: 5 });
   const counts: number = (await client.listApps({ format: 'summary' })).total;
   for await (const event of client.streamEvents({ sinceId: 4, signal })) {
     const app: string | null = event.app_name;
@@ -33,6 +35,8 @@ export function told(error: unknown): string {
 client.scaleApp('web', '4').catch(told);
 // @ts-expect-error there is no such status
 client.listApps({ status: 'sleeping' }).catch(told);
+// @ts-expect-error a drill names the term
+client.beginDrill('leader-kill', {}).catch(told);
 // @ts-expect-error there is no such call
 client.explode();
 
