@@ -16,7 +16,7 @@ from immutables import Map
 from cluster.state import commands as c
 from cluster.state.model import GENERATION, App, ClusterState, next_generation
 from cluster.state.model_runs import Run
-from cluster.state.step import Refusal, Step, tell, wanted_app, with_app
+from cluster.state.step import Refusal, Step, noted, tell, wanted_app, with_app
 from orchestry.errors import Code
 
 WAITING_MAX = 100
@@ -140,7 +140,15 @@ def prepare(state: ClusterState, command: c.PrepareRevision, stamp: c.Stamp) -> 
         next_id(state), app.name, "pre", app.made_from, command.timeout_s, stamp.at_ms,
         revision=app.revision)
     state = added(state, run, stamp, f"begins for revision {app.revision}")
+    app = _noted(app, stamp, f"its pre-deploy job (run {run.id}) begins")
     return with_app(state, replace(app, pre=run.id)), (("run", run.id),)
+
+
+def _noted(app: App, stamp: c.Stamp, text: str) -> App:
+    """The app, whose deployment tells of its job."""
+    rollout = app.rollout
+    return app if rollout is None else replace(
+        app, rollout=replace(rollout, notes=noted(rollout, stamp, text)))
 
 
 def unprepared(app: App) -> bool:
@@ -184,6 +192,7 @@ def end_run(state: ClusterState, command: c.EndRun, stamp: c.Stamp) -> Step:
     state = trimmed(_with(_told(state, over, stamp), over))
     app = state.apps.get(run.app)
     if run.kind == "pre" and good and app is not None and app.pre == run.id:
+        app = _noted(app, stamp, f"its pre-deploy job (run {run.id}) succeeded")
         state = with_app(state, replace(app, prepared=app.made_from))
     if over.kind == "job" and over.phase in ("failed", "timed_out") and over.retries:
         app = state.apps.get(run.app)
@@ -211,7 +220,7 @@ def _told(state: ClusterState, over: Run, stamp: c.Stamp) -> ClusterState:
         return state
     again = before is not None and before.phase == over.phase
     why = f": {over.reason}" if over.reason and not good else ""
-    left = f"; it is tried again, {over.retries} times at most" if over.retries and (
+    left = f"; attempts left: {over.retries}" if over.retries and (
         over.phase in ("failed", "timed_out")) else ""
     if again and left:
         return state

@@ -74,7 +74,7 @@ def test_failures_are_all_told_and_their_lines_once() -> None:
     assert [one.type for one in told] == ["error"] * 4
     lines = [dict(one.details).get("lines") for one in told]
     assert lines == [("no such table",), None, None, None]
-    assert told[0].message.endswith("; it is tried again, 2 times at most")
+    assert told[0].message.endswith("; attempts left: 2")
     assert all(run.lines == ("no such table",) for run in shop.state.runs.values())
 
 
