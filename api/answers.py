@@ -193,6 +193,7 @@ class AppStatus(Answer):
     """One application."""
 
     name: str
+    kind: Literal["App", "Job"]
     status: Status
     replicas: ReplicaCounts
     metrics: Measured
@@ -213,6 +214,7 @@ class AppRow(Answer):
     """One application in a list."""
 
     name: str
+    kind: Literal["App", "Job"]
     status: Status
     replicas: ReplicaCounts
     image: str

@@ -9,6 +9,7 @@ from api.times import rfc3339
 from cluster.control.judge import Record
 from cluster.state.exits import Attempts, Exit
 from cluster.state.images import pin_of
+from cluster.state.jobs import is_job
 from cluster.state.model import App, EventRecord, Replica
 from cluster.state.replicas import name_of_slot, replica_name
 from cluster.state.status import app_status, count, finished_replicas, healthy_replicas
@@ -26,6 +27,7 @@ def app(app: App, measured: Mapping[str, Any] | None = None) -> dict[str, Any]:
     attempts = {one.place: one for one in app.attempts}
     return {
         "name": app.name,
+        "kind": "Job" if is_job(app.document) else "App",
         "status": app_status(app),
         "replicas": {**_replicas(app), "healthy": _healthy(app)},
         "metrics": UNKNOWN if measured is None else measured,
@@ -91,6 +93,7 @@ def listing(apps: Iterable[App], *, summary: bool = False) -> dict[str, Any]:
 def _row(app: App) -> dict[str, Any]:
     return {
         "name": app.name,
+        "kind": "Job" if is_job(app.document) else "App",
         "status": app_status(app),
         "replicas": {**_replicas(app), "healthy": _healthy(app)},
         "image": spec_of(app.document).image,

@@ -73,7 +73,8 @@ class Code(Enum):
         "Try again in a second; see `GET /cluster/status`.",
     )
     NOT_FOUND = ErrorKind(
-        "NOT_FOUND", 404, False, "No such endpoint", "See `GET /docs`.",
+        "NOT_FOUND", 404, False, "Not found",
+        "Look at what there is; `GET /docs` has all endpoints.",
     )
     METHOD_NOT_ALLOWED = ErrorKind(
         "METHOD_NOT_ALLOWED", 405, False, "Method not allowed", "See the `Allow` header.",
@@ -92,7 +93,8 @@ class Code(Enum):
         "FORBIDDEN", 403, False, "Not allowed", "Ask an administrator of the cluster.",
     )
     CONFLICT = ErrorKind(
-        "CONFLICT", 409, False, "A precondition failed", "Read the current state and try again.",
+        "CONFLICT", 409, False, "The present state does not allow it",
+        "Do as the details say, or read the present state and try again.",
     )
     INTERNAL_ERROR = ErrorKind(
         "INTERNAL_ERROR", 500, True, "Internal error",

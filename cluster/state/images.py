@@ -7,8 +7,7 @@ from dataclasses import replace
 from cluster.state import commands as c
 from cluster.state.model import App, ClusterState
 from cluster.state.pins import Pin, PulledImage
-from cluster.state.rollouts import noted
-from cluster.state.step import Step, with_app
+from cluster.state.step import Step, noted, with_app
 
 PULLED_MAX = 10_000
 NAMES_MAX = 8

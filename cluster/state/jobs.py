@@ -13,7 +13,7 @@ from functools import lru_cache
 from cluster.state import commands as c
 from cluster.state.model import App, ClusterState
 from cluster.state.model_runs import Run
-from cluster.state.runs import added, cancelled, no_room
+from cluster.state.runs import added, cancelled, next_id, no_room
 from cluster.state.step import Refusal, Step, tell, wanted_app, with_app
 from orchestry.errors import Code
 
@@ -100,16 +100,32 @@ def fire_job(state: ClusterState, command: c.FireJob, stamp: c.Stamp) -> Step:
         for run in state.runs.values())
     full = no_room(state)
     if full is not None or (busy and command.policy == "Forbid"):
-        why = full.details if full is not None else "the one before still runs"
-        return tell(state, stamp, "error", app.name, f"Job skipped: {why}",
-                    due_ms=command.due_ms), ()
+        return _skipped(state, app, command.due_ms, stamp, full), ()
     if command.policy == "Replace":
         state = cancelled(state, lambda run: run.app == app.name and run.kind == "job")
     run = replace(
         _run(state, app, stamp, command.timeout_s, command.retries), due_ms=command.due_ms)
-    return added(state, run, stamp, "is due"), (("run", run.id),)
+    return added(state, run, stamp), (("run", run.id),)
+
+
+def _skipped(
+    state: ClusterState, app: App, due_ms: int, stamp: c.Stamp, full: Refusal | None
+) -> ClusterState:
+    """The state with the event that nothing was begun; of what blocks it told once.
+
+    A job that is due each minute while one run takes a day is no thousand events.
+    """
+    blocking = max((run.id for run in state.runs.values()
+                    if run.app == app.name and run.kind == "job" and not run.is_over), default=0)
+    if any(event.app == app.name and dict(event.details).get("blocked_by") == blocking
+           for event in state.events):
+        return state
+    why = full.details if full is not None else f"run {blocking}, the one before, still runs"
+    return tell(
+        state, stamp, "error", app.name, f"Job skipped: {why}; it is told once",
+        due_ms=due_ms, blocked_by=blocking)
 
 
 def _run(state: ClusterState, app: App, stamp: c.Stamp, timeout_s: int, retries: int) -> Run:
-    return Run(state.next_event_id, app.name, "job", app.made_from, timeout_s, stamp.at_ms,
+    return Run(next_id(state), app.name, "job", app.made_from, timeout_s, stamp.at_ms,
                revision=app.revision, retries=retries)

@@ -109,6 +109,7 @@ FIELDS: Mapping[tuple[str, str], int] = {
     ("App", "pulling"): FIRST,
     ("ReportApp", "pulling"): FIRST,
     ("ClusterState", "releases"): FIRST,
+    ("ClusterState", "last_run_id"): FIRST,
     ("ClusterState", "runs"): FIRST,
     ("ClusterState", "pulled"): FIRST,
     ("Restore", "releases"): FIRST,

@@ -42,7 +42,7 @@ def change_members(state: ClusterState, command: c.ChangeMembers, stamp: c.Stamp
         lead = state.leadership
         state = replace(
             state, leadership=replace(lead, epoch=lead.epoch + GENERATION),
-            next_event_id=next_generation(state.next_event_id))
+            next_event_id=next_generation(max(state.next_event_id, state.last_run_id)))
     state = replace(state, members=members, members_index=state.index)
     return _levelled(state, stamp), (("members_index", state.index),)
 

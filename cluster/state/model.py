@@ -292,6 +292,7 @@ class ClusterState:
     volume_removals: Map[str, VolumeRemoval] = field(default_factory=Map)
     runs: Map[str, Run] = field(default_factory=Map)
     pulled: Map[str, PulledImage] = field(default_factory=Map)
+    last_run_id: int = 0
 
 
 def owners_of(apps: Map[str, App]) -> Map[str, str]:

@@ -13,7 +13,7 @@ Ending = Literal["", "timed_out", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One container that runs once; `id` is that of the event that it began with.
+    """One container that runs once; `id` is unique, and grows.
 
     `run` was asked for by a user, `pre` prepares a revision of an app, `job` is one of a job.
     `app` is the app or the job that it belongs to, `template` the revision whose containers it is

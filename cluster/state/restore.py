@@ -76,7 +76,8 @@ def _install(
         tokens=merged(state.tokens, restore.tokens),
         releases=Map({release.name: release for release in restore.releases}),
         secrets=merged_secrets(state.secrets, restore.secrets),
-        next_event_id=next_generation(max(command.next_event_id, state.next_event_id)),
+        next_event_id=next_generation(max(
+            command.next_event_id, state.next_event_id, state.last_run_id)),
         leadership=replace(lead, epoch=max(lead.epoch, command.epoch) + GENERATION),
     )
     return tell(

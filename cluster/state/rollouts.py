@@ -28,17 +28,23 @@ from cluster.state.model import (
 from cluster.state.register import register
 from cluster.state.runs import cancelled, unprepared
 from cluster.state.secret_uses import newest_change
-from cluster.state.step import Refusal, Step, tell, wanted_app, with_app
+from cluster.state.step import (
+    TEXT_MAX,
+    Refusal,
+    Step,
+    noted,
+    tell,
+    wanted_app,
+    with_app,
+)
 from orchestry.errors import Code
 
 REVISIONS_MAX = 10
 REVISIONS_CHARACTERS_MAX = 512 * 1024
 DEPLOYMENTS_MAX = 10
-NOTES_MAX = 60
 NOTES_KEPT = 20
 """Of a rollout that is over."""
 LINES_MAX = 20
-TEXT_MAX = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,12 +384,6 @@ def _closed(app: App, phase: RolloutPhase, stamp: c.Stamp) -> App:
 def _kept(app: App, rollout: Rollout) -> tuple[Rollout, ...]:
     over = replace(rollout, notes=rollout.notes[-NOTES_KEPT:])
     return (*app.deployments, over)[-DEPLOYMENTS_MAX:]
-
-
-def noted(rollout: Rollout, stamp: c.Stamp, *texts: str) -> tuple[RolloutNote, ...]:
-    """Its notes, and these."""
-    more = (RolloutNote(stamp.at_ms, text[:TEXT_MAX]) for text in texts)
-    return (*rollout.notes, *more)[-NOTES_MAX:]
 
 
 def _value(app: App, change: str, deployment: int) -> tuple[tuple[str, Any], ...]:

@@ -14,13 +14,15 @@ from dataclasses import replace
 from immutables import Map
 
 from cluster.state import commands as c
-from cluster.state.model import App, ClusterState
+from cluster.state.model import GENERATION, App, ClusterState, next_generation
 from cluster.state.model_runs import Run
-from cluster.state.step import Refusal, Step, tell, wanted_app, with_app
+from cluster.state.step import Refusal, Step, noted, tell, wanted_app, with_app
 from orchestry.errors import Code
 
 WAITING_MAX = 100
 """Runs that are not over, of the whole cluster."""
+AHEAD_MAX = GENERATION // 2
+"""How far ids of runs get ahead of those of events before the latter leap."""
 KEPT_PER_APP = 10
 KEPT_MAX = 300
 """Runs that are over."""
@@ -62,7 +64,7 @@ def request_run(state: ClusterState, command: c.RequestRun, stamp: c.Stamp) -> S
             Code.VALIDATION_ERROR, f"command must have at most {COMMAND_CHARACTERS_MAX} characters "
             f"in all, not {size}")
     run = Run(
-        state.next_event_id, app.name, "run", app.made_from, command.timeout_s, stamp.at_ms,
+        next_id(state), app.name, "run", app.made_from, command.timeout_s, stamp.at_ms,
         command.command, app.revision)
     return added(state, run, stamp, "requested"), (("run", run.id),)
 
@@ -76,11 +78,23 @@ def no_room(state: ClusterState) -> Refusal | None:
         "or cancel some")
 
 
-def added(state: ClusterState, run: Run, stamp: c.Stamp, what: str) -> ClusterState:
-    """The state with another run, and the event that it begins with."""
-    kind = {"run": "Run", "pre": "Pre-deploy job", "job": "Run"}[run.kind]
-    state = tell(state, stamp, "config", run.app, f"{kind} {run.id} {what}", run=run.id)
-    return _with(state, run)
+def next_id(state: ClusterState) -> int:
+    """The id of the next run, which no restore and no rescue gives again."""
+    return max(state.next_event_id, state.last_run_id + 1)
+
+
+def added(state: ClusterState, run: Run, stamp: c.Stamp, what: str = "") -> ClusterState:
+    """The state with another run, and the event that somebody asked for it.
+
+    What the clock begins is told of by its end alone. Since ids of events leap where ids could
+    be given twice, those of runs stay near them.
+    """
+    if what:
+        kind = "Pre-deploy job" if run.kind == "pre" else "Run"
+        state = tell(state, stamp, "config", run.app, f"{kind} {run.id} {what}", run=run.id)
+    if run.id - state.next_event_id >= AHEAD_MAX:
+        state = replace(state, next_event_id=next_generation(run.id))
+    return _with(replace(state, last_run_id=run.id), run)
 
 
 def cancel_run(state: ClusterState, command: c.CancelRun, stamp: c.Stamp) -> Step:
@@ -123,10 +137,18 @@ def prepare(state: ClusterState, command: c.PrepareRevision, stamp: c.Stamp) -> 
     ):
         return state, ()
     run = Run(
-        state.next_event_id, app.name, "pre", app.made_from, command.timeout_s, stamp.at_ms,
+        next_id(state), app.name, "pre", app.made_from, command.timeout_s, stamp.at_ms,
         revision=app.revision)
     state = added(state, run, stamp, f"begins for revision {app.revision}")
+    app = _noted(app, stamp, f"its pre-deploy job (run {run.id}) begins")
     return with_app(state, replace(app, pre=run.id)), (("run", run.id),)
+
+
+def _noted(app: App, stamp: c.Stamp, text: str) -> App:
+    """The app, whose deployment tells of its job."""
+    rollout = app.rollout
+    return app if rollout is None else replace(
+        app, rollout=replace(rollout, notes=noted(rollout, stamp, text)))
 
 
 def unprepared(app: App) -> bool:
@@ -167,25 +189,46 @@ def end_run(state: ClusterState, command: c.EndRun, stamp: c.Stamp) -> Step:
         started_at_ms=command.started_at_ms or run.started_at_ms,
         ended_at_ms=command.ended_at_ms or stamp.at_ms)
     good = over.phase == "succeeded"
-    why = f": {over.reason}" if over.reason and not good else ""
-    kind = "Pre-deploy job" if run.kind == "pre" else "Run"
-    state = tell(
-        state, stamp, "config" if good or over.phase == "cancelled" else "error", run.app,
-        f"{kind} {run.id} {_SAID[over.phase]}{why}", run=run.id, exit_code=over.exit_code,
-        **({} if good else {"lines": over.lines}))
-    state = trimmed(_with(state, over))
+    state = trimmed(_with(_told(state, over, stamp), over))
     app = state.apps.get(run.app)
     if run.kind == "pre" and good and app is not None and app.pre == run.id:
+        app = _noted(app, stamp, f"its pre-deploy job (run {run.id}) succeeded")
         state = with_app(state, replace(app, prepared=app.made_from))
     if over.kind == "job" and over.phase in ("failed", "timed_out") and over.retries:
         app = state.apps.get(run.app)
         if app is not None and not app.deleting:
             again = replace(
-                run, id=state.next_event_id, phase="waiting", ending="", container_id="",
+                run, id=next_id(state), phase="waiting", ending="", container_id="",
                 container_name="", started_at_ms=0, requested_at_ms=stamp.at_ms,
                 attempt=run.attempt + 1, retries=run.retries - 1)
-            state = added(state, again, stamp, f"is attempt {again.attempt} of run {run.id}")
+            state = added(state, again, stamp, "" if again.due_ms else (
+                f"is attempt {again.attempt} of run {run.id}"))
     return state, ()
+
+
+def _told(state: ClusterState, over: Run, stamp: c.Stamp) -> ClusterState:
+    """The state with the event that a run has ended.
+
+    Runs by the clock come again and again: success is told of when it is the first after
+    something else, of failures in a row once for each due time, and with the lines of the first;
+    each run has its own.
+    """
+    good = over.phase == "succeeded"
+    before = max((run for run in of_app(state, over.app) if run.is_over and run.due_ms),
+                 key=lambda run: run.id, default=None) if over.due_ms else None
+    if good and before is not None and before.phase == "succeeded":
+        return state
+    again = before is not None and before.phase == over.phase
+    why = f": {over.reason}" if over.reason and not good else ""
+    left = f"; attempts left: {over.retries}" if over.retries and (
+        over.phase in ("failed", "timed_out")) else ""
+    if again and left:
+        return state
+    kind = "Pre-deploy job" if over.kind == "pre" else "Run"
+    return tell(
+        state, stamp, "config" if good or over.phase == "cancelled" else "error", over.app,
+        f"{kind} {over.id} {_SAID[over.phase]}{why}{left}", run=over.id,
+        exit_code=over.exit_code, **({} if good or again else {"lines": over.lines}))
 
 
 # -- parts -----------------------------------------------------------------------------

@@ -6,11 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cluster.state import commands as c
-from cluster.state.model import App, ClusterState, EventRecord, Replica, Rollout
+from cluster.state.model import App, ClusterState, EventRecord, Replica, Rollout, RolloutNote
 from orchestry.errors import Code
 
 RECENT_EVENTS_MAX = 512
 REPLICAS_MAX = 100
+NOTES_MAX = 60
+"""Of one rollout."""
+TEXT_MAX = 500
 STOPPING = "stopping"
 
 
@@ -81,6 +84,12 @@ def leaving(app: App, *, above: int) -> tuple[Replica, ...]:
         replace(r, health="unhealthy", last_error=STOPPING) if r.slot > above else r
         for r in app.reports
     )
+
+
+def noted(rollout: Rollout, stamp: c.Stamp, *texts: str) -> tuple[RolloutNote, ...]:
+    """Its notes, and these."""
+    more = (RolloutNote(stamp.at_ms, text[:TEXT_MAX]) for text in texts)
+    return (*rollout.notes, *more)[-NOTES_MAX:]
 
 
 def overtaken(app: App) -> Rollout | None:

@@ -198,6 +198,7 @@ def unsupported(spec: AppSpec) -> tuple[Problem, ...]:
         if variable.source == "sdk" and variable.key == "instance.ip":
             found.append(Problem(
                 f"spec.environment[{i}].key",
-                "instance.ip is not carried out by this version: use another key",
+                "instance.ip is not carried out by this version, since a container gets its "
+                "address when its environment is fixed already: its own host name leads to it",
             ))
     return tuple(found)

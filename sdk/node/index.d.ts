@@ -211,6 +211,7 @@ declare namespace Orchestry {
   }
   interface AppStatus {
     name: string;
+    kind: 'App' | 'Job';
     status: Status;
     replicas: Replicas;
     metrics: Load;
@@ -226,8 +227,8 @@ declare namespace Orchestry {
   interface AppCounts { total: number; running: number; stopped: number; error: number }
   interface AppList extends AppCounts {
     apps: {
-      name: string; status: Status; replicas: Replicas; image: string; created_at: string;
-      revision: number;
+      name: string; kind: 'App' | 'Job'; status: Status; replicas: Replicas; image: string;
+      created_at: string; revision: number;
     }[];
   }
   interface Current extends Load { healthy_replicas: number; total_replicas: number }

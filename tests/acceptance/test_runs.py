@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 
 from tests.live import LiveCluster, app_spec, until
@@ -84,6 +85,28 @@ def test_a_command_its_output_and_its_code(cluster: LiveCluster) -> None:
     assert "/nothing" in missing.stderr
 
 
+def test_its_log_is_followed_to_its_end(cluster: LiveCluster) -> None:
+    """By its number, while it writes; afterwards, too, and when its container is gone."""
+    number = run(cluster, "/app", "once", "3", "3000", "hello")
+    followed = orchestry(cluster, "logs", "shop", "--run", str(number), "-f")
+    assert (followed.returncode, followed.stdout) == (0, f"shop-run-{number} | hello\n"), (
+        followed.stderr)
+    assert f"Run {number} of shop: failed: exited with code 3" in followed.stderr
+    assert shown(cluster, number)["status"] == "failed"
+    again = orchestry(cluster, "logs", "shop", "--run", str(number), "-f")
+    assert again.stdout == followed.stdout
+    (container,) = [one["id"] for one in cluster.write("GET", "/cluster/containers")[1][
+        "containers"] if f".run{number}." in one["name"]]
+    client = docker.APIClient(version="auto")
+    try:
+        client.remove_container(container, force=True)
+    finally:
+        client.close()
+    kept = orchestry(cluster, "logs", "shop", "--run", str(number))
+    assert kept.stdout == followed.stdout
+    assert "its container is gone; these are its last lines" in kept.stderr
+
+
 def test_limits_and_cancels(cluster: LiveCluster) -> None:
     """What takes too long is stopped, and so is what was cancelled."""
     late = run(cluster, "/app", "once", "0", "60000", timeout_s=2)
@@ -143,6 +166,9 @@ def test_a_deployment_begins_with_its_job(cluster: LiveCluster, test_app_image: 
     after = cluster.write("GET", APP)[1]["containers"]
     assert [one["id"] for one in after] == [one["id"] for one in before]
     runs = cluster.write("GET", f"{APP}/runs")[1]["runs"]
+    failed = next(one["id"] for one in runs if one["kind"] == "pre")
+    said = orchestry(cluster, "logs", "shop", "--run", str(failed))
+    assert said.stdout == f"shop-run-{failed} | no such table\n"
     assert [(one["status"], one["last_lines"]) for one in runs if one["kind"] == "pre"] == [
         ("failed", ["no such table"]), ("succeeded", ["migrated"])]
 

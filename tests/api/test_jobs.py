@@ -157,3 +157,11 @@ def test_a_schedule_is_held_and_goes_on(nightly: tuple[Node, FlaskClient]) -> No
     assert client.post(f"{PATH}/resume").get_json()["suspended"] is False
     assert fire(node, 2_000)[0] is None
     assert node.log.state().apps["nightly"].due_ms > 2_000
+
+
+def test_a_job_is_told_from_an_app(nightly: tuple[Node, FlaskClient]) -> None:
+    """In its status and in the list: its replicas mean nothing."""
+    _, client = nightly
+    rows = client.get("/api/v1/apps").get_json()["apps"]
+    assert {row["name"]: row["kind"] for row in rows} == {"nightly": "Job", "shop": "App"}
+    assert client.get("/api/v1/apps/nightly").get_json()["kind"] == "Job"

@@ -106,7 +106,8 @@ def test_a_deployment_that_is_not_done_is_a_failure(
     over = {**DEPLOYMENT, "phase": phase, "reason": "web-1: status 500"}
     assert run(monkeypatch, over, *arguments, "--wait") == 1
     said = capsys.readouterr().err
-    assert f"Deployment 9 of web is {phase}: web-1: status 500" in said
+    how = {"failed": "has failed", "superseded": "was superseded"}[phase]
+    assert f"Deployment 9 of web {how}: web-1: status 500" in said
     assert "`orchestry deploys web`" in said
 
 

@@ -183,3 +183,21 @@ def test_a_job_has_secret_files_and_no_volumes_of_replicas() -> None:
     with pytest.raises(SpecError) as refused:
         parse_app(job(volumes=[volume | {"perReplica": True}]))
     assert "spec.volumes must not have perReplica in a Job" in str(refused.value.problems[0])
+
+
+def test_a_deployment_tells_of_its_job() -> None:
+    """When it begins and when it has succeeded, among the steps of the rollout."""
+    leader = Leader()
+    made = json.loads(spec())
+    begin(leader, json.dumps(made), 1)
+    live(leader, 5)
+    made["deploy"]["pre"] = {"command": ["migrate"]}
+    made["spec"]["image"] = "shop:2"
+    text = json.dumps(made)
+    leader.do(c.UpdateApp("shop", text, "other", 1))
+    live(leader, 10)
+    app = leader.log.state().apps["shop"]
+    notes = [note.text for note in (app.rollout or app.deployments[-1]).notes]
+    run = the_run(leader.log.state())
+    assert f"its pre-deploy job (run {run.id}) begins" in notes
+    assert f"its pre-deploy job (run {run.id}) succeeded" in notes

@@ -226,7 +226,8 @@ def follow(session: Session, name: str, deployment: int, timeout_s: int) -> str:
         raise Exit(INTERRUPTED) from None
     if found["phase"] != "done":
         why = f": {found['reason']}" if found["reason"] else ""
-        raise CommandError(f"Deployment {deployment} of {name} is {found['phase']}{why}",
+        how = "has failed" if found["phase"] == "failed" else f"was {found['phase']}"
+        raise CommandError(f"Deployment {deployment} of {name} {how}{why}",
                            f"See `orchestry deploys {name}` and `orchestry events {name}`.")
     return "done"
 

@@ -144,6 +144,8 @@ def _view(answer: dict[str, Any]) -> RenderableType:
         parts.append(printable(f"Waits: {pulled(answer)}"))
     if problem(answer):
         parts.append(printable(f"Problem: {problem(answer)}"))
+    if answer.get("kind") == "Job":
+        parts.append(printable(f"A job: its runs are in `orchestry jobs history {answer['name']}`"))
     containers = answer.get("containers") or []
     if containers:
         parts += ["", table(
@@ -178,7 +180,8 @@ def _apps_table(answer: dict[str, Any]) -> RenderableType:
         return "No apps. Register one with `orchestry register FILE`."
     return table(
         ["NAME", "STATUS", "REPLICAS", "IMAGE", "AGE"],
-        [[app["name"], app["status"], replicas(app), app.get("image", "-"),
+        [[app["name"], app["status"], "job" if app.get("kind") == "Job" else replicas(app),
+          app.get("image", "-"),
           age(app.get("created_at"))] for app in answer["apps"]],
     )
 
