@@ -90,7 +90,7 @@ def test_a_tag_means_one_image_and_a_bad_one_stops_nothing(
 
     registry.put(name, "latest", content, b"another")
     assert cluster.write("POST", f"{APP}/scale", {"replicas": 4})[0] == 200
-    assert len(images_of(client, cluster)) == 4
+    until("any controller shows four", lambda: len(app(cluster)["containers"]) == 4, DONE_S)
     assert len(set(images_of(client, cluster))) == 1
     before = {one["id"] for one in app(cluster)["containers"]}
 
