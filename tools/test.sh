@@ -28,7 +28,11 @@ if ! tools/dockerd.sh status >/dev/null 2>&1; then
     # A stack of a run that was cut off came up again with the daemon, and costs half the machine.
     docker ps -aq --filter name=^orchestry-test- | xargs -r docker rm -fv >/dev/null
 fi
+typed=$(mktemp)
+mypy=
 finish() {
+    [ -z "$mypy" ] || kill "$mypy" 2>/dev/null
+    rm -f "$typed"
     [ "$docker_started" = no ] || tools/dockerd.sh stop
 }
 trap finish EXIT
@@ -40,16 +44,15 @@ step "import rules" $bin/lint-imports
 step "tests side by side" $bin/pytest -q --durations 20 -n 3 tests --ignore tests/acceptance \
     --ignore tests/faults
 # It keeps one core busy for a minute, while these tests mostly wait.
-typed=$(mktemp)
 $bin/mypy >"$typed" 2>&1 &
 mypy=$!
 step "acceptance tests side by side" $bin/pytest -q --durations 20 -n 3 --dist loadfile \
     --no-loadscope-reorder -m "beside and not long" tests/acceptance tests/faults
 types() {
-    wait $mypy
+    wait "$mypy"
     set -- $?
+    mypy=
     cat "$typed"
-    rm "$typed"
     return "$1"
 }
 step "mypy" types

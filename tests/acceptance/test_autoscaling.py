@@ -123,6 +123,7 @@ def _what_every_node_tells(cluster: LiveCluster, app: str) -> None:
     assert f'orchestry_app_cpu_ratio{{app="{app}"}}' in str(text)
 
 
+@pytest.mark.beside
 def test_an_idle_app_sleeps_and_the_first_request_waits_for_it(
     cluster: LiveCluster, test_app_image: str
 ) -> None:
@@ -158,6 +159,7 @@ def test_latency_that_replicas_do_not_cure_ends_the_steps(
     assert load.failures() == {}
 
 
+@pytest.mark.beside
 def test_a_policy_survives_the_leader_and_holds_at_once(
     cluster: LiveCluster, test_app_image: str
 ) -> None:

@@ -114,8 +114,9 @@ def test_docker_goes_away_and_comes_back(
             tmp_path / "cluster", environ={"DOCKER_HOST": daemon.url, "DOCKER_TIMEOUT": "4"}
         ) as cluster:
             cluster.write("POST", "/api/v1/apps/register", app_spec("shop", image))
-            assert cluster.write(
-                "POST", "/api/v1/apps/shop/start", {"replicas": 2})[1]["status"] == "running"
+            cluster.write("POST", "/api/v1/apps/shop/start", {"replicas": 2, "wait": False})
+            until("it runs", lambda: (found := cluster.status("shop"))
+                  and found["status"] == "running", 60)
             leader = str(cluster.leader())
             daemon.freeze()
             problem = until("the status says it", lambda: cluster.status("shop")["problem"], 20)

@@ -15,7 +15,7 @@ import pytest
 from tests.live import LiveCluster, call, until
 from tests.redis_server import RedisServer, redis_server
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 BACK_S = 30.0
 LOAD_S = 3.0
 TRIES = 5

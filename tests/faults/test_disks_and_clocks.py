@@ -20,11 +20,12 @@ from tests.faults.recorder import Recorder
 from tests.faults.verdicts import assert_sound
 from tests.live import app_spec, call, until
 
-pytestmark = [pytest.mark.acceptance]
+pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
 SYNC_MS = 150
 STALL_MS = 2500
 JUMP_S = 3600
+CUT_APPS = 6
 
 
 class WorldlyCluster(FaultCluster):
@@ -115,7 +116,6 @@ def test_wall_clocks_jump(cluster: WorldlyCluster) -> None:
     assert dated != sorted(dated, reverse=True)  # the jump was real: the order is by id
 
 
-@pytest.mark.beside
 @pytest.mark.parametrize(("file", "damage"), [
     ("journal", "garbage"), ("journal", "flipped"), ("journal", "empty"),
     ("snapshot", "garbage"), ("node.json", "garbage"), ("node.json", "empty"),
@@ -159,11 +159,10 @@ def test_damaged_file(tmp_path: Path, file: str, damage: str) -> None:
         until("all apps", lambda: set(cluster.apps(victim)) == apps, 10)
 
 
-@pytest.mark.beside
 def test_a_journal_cut_at_every_byte(tmp_path: Path) -> None:
     """What is left is a true beginning of what was there, or is refused; never anything else."""
     with FaultCluster(tmp_path / "cluster") as cluster:
-        for number in range(12):
+        for number in range(CUT_APPS):
             assert cluster.write(
                 "POST", "/api/v1/apps/register", app_spec(f"app-{number}", "x:1"))[0] == 201
         before = cluster.same_state()["apps"]
@@ -172,7 +171,7 @@ def test_a_journal_cut_at_every_byte(tmp_path: Path) -> None:
         path = tmp_path / "cluster" / victim / "journal"
         whole = path.read_bytes()
         lengths = cut_everywhere(whole, tmp_path / "cut")
-        assert len(lengths) > 12
+        assert len(lengths) > CUT_APPS
         # A real controller with such a journal, at some of the places, is as the others soon.
         for size in sorted(random.sample(range(len(whole) // 4, len(whole)), 3)):
             path.write_bytes(whole[:size])

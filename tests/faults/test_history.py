@@ -131,6 +131,7 @@ def same_everywhere(cluster: FaultCluster, server: Postgres, least: int) -> int:
     return changes
 
 
+@pytest.mark.beside
 def test_postgres_dies_under_load_and_no_event_is_lost(tmp_path: Path) -> None:
     """kill -9 of PostgreSQL, again and again; the API does not notice, /health does."""
     with postgres(tmp_path / "postgres") as server:

@@ -16,7 +16,7 @@ from tests.faults.recorder import Recorder
 from tests.faults.verdicts import assert_sound, rounds
 from tests.faults.watch import EpochWatcher, LeaderClaims, by_others, overlaps
 
-pytestmark = [pytest.mark.acceptance]
+pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
 CLAIM_S = 1.0
 CUT_S = 2.5
