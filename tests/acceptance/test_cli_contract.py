@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -164,6 +165,26 @@ def test_a_watch_survives_the_loss_of_its_controller(
         screen.interrupt()
         assert screen.end(WAIT_S) == 0
         cluster.boot(lost)
+        cluster.wait_ready()
+
+
+def test_a_leader_that_hangs_is_passed_by(cluster: LiveCluster, tmp_path: Path) -> None:
+    """Reads and writes go on through the others; asked alone it is said not to answer."""
+    leader = until("a leader", cluster.leader, WAIT_S)
+    env = environ(cluster, tmp_path / "home")
+    hanging_first = ",".join(sorted(env["ORCHESTRY_URL"].split(","),
+                                    key=lambda url: url != cluster.url(leader)))
+    group = cluster.processes[leader].pid
+    os.killpg(group, signal.SIGSTOP)
+    try:
+        for line in ("list", "cluster config set scaling.default_cooldown=99", "cluster status"):
+            done = run(line.split(), {**env, "ORCHESTRY_URL": hanging_first})
+            assert (done.returncode, done.stderr) == (0, ""), (line, done.stderr)
+        done = run(["list", "--url", cluster.url(leader)], env)
+        assert done.returncode == 3
+        assert f"{cluster.url(leader)} did not answer in time" in done.stderr
+    finally:
+        os.killpg(group, signal.SIGCONT)
         cluster.wait_ready()
 
 

@@ -9,12 +9,29 @@ from orchestry.cli.app import app
 from tests.api.support import make
 from tests.cli_outputs import CASES, ELSEWHERE, Case, commands, schema_of
 
+CONTRACT = """
+dev node register apply validate init up down delete scale autoscale status list info top
+deploys rollback pause resume promote restart spec logs events metrics health
+config.set config.use config.list secret.set secret.list secret.rm
+cluster.status cluster.leader cluster.health cluster.transfer cluster.add cluster.remove
+cluster.backup cluster.restore cluster.verify cluster.recover cluster.drill
+token.create token.list token.revoke audit
+chart.render chart.install chart.upgrade chart.rollback chart.uninstall chart.lint
+"""
+"""The commands that were promised and are there."""
+
 
 def name_of(case: Case) -> str:
     """The command of a line."""
     words = case.arguments
     return next(
         name for count in (3, 2, 1) if (name := " ".join(words[:count])) in set(commands(app)))
+
+
+def test_every_promised_command_is_there() -> None:
+    """Under its name, and with a line below."""
+    promised = {name.replace(".", " ") for name in CONTRACT.split()}
+    assert promised <= set(commands(app))
 
 
 def test_every_command_has_a_line() -> None:

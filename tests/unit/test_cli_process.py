@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from orchestry.cli.output import printable
-from tests.unit.stub_answers import APP, APPS, answer
+from tests.live import until
+from tests.unit.stub_answers import APP, APPS, SPEC, answer
 from tests.unit.stub_cluster import Says, Seen, StubNode, error, nodes
 
 PROGRAM = "import sys; sys.argv = ['orchestry']; from orchestry.cli import main; sys.exit(main())"
@@ -56,6 +57,25 @@ def test_interrupted_wait_says_how_to_go_on() -> None:
     assert output == ""
     assert "the operation goes on" in errors
     assert "orchestry status web --watch" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("line", [
+    "list", "status --watch", "top", "events -f", "logs web", "run web -- ls", "info",
+    "cluster verify", "secret list", "jobs trigger web", "apply -",
+])
+def test_interrupted_while_the_cluster_hangs(line: str) -> None:
+    """Ctrl-C ends a command that waits for an answer, with 130 and without a stack trace."""
+    with nodes(lambda _: Says(200, {}, delay_s=30)) as (stub,), \
+            start("-u", stub.url, *line.split(), stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(SPEC))
+        process.stdin.close()
+        process.stdin = None
+        until("it asks", lambda: stub.seen, 60)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output) == (130, "")
     assert "Traceback" not in errors
 
 
