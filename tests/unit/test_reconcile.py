@@ -189,6 +189,41 @@ def test_a_replica_is_stopped_when_its_requests_are_answered(forced: bool) -> No
     assert not leader.engine.exists(last.id)
 
 
+def test_a_replica_without_requests_is_stopped_as_soon_as_that_is_known() -> None:
+    """A look that came too early to tell does not put off the next one."""
+    leader = Leader(longest_s=0.0)
+    spec = document("shop").replace('"drainSeconds": 0', '"drainSeconds": 30')
+    leader.do(c.RegisterApp("shop", spec, 1), c.StartApp("shop", 4))
+    leader.run(5)
+    for replicas in (3, 2, 1):
+        gone = next(c for c in leader.engine.containers() if c.slot == replicas + 1)
+        leader.do(c.ScaleApp("shop", replicas, 60))
+        leader.run(0.2)
+        assert leader.engine.exists(gone.id)
+        leader.run(0.3)
+        assert not leader.engine.exists(gone.id)
+
+
+def test_a_look_from_before_a_start_does_not_begin_it_again() -> None:
+    """The list was made while the container was only created, and came after it was started."""
+    leader = Leader()
+    start(leader, "shop", 1)
+    leader.run(5)
+    fleet, state = leader.parts.fleet, leader.log.state()
+    (container,) = leader.engine.containers()
+    record = fleet.records[container.id]
+    fleet.begin_observation()
+    fleet.started(container)
+    fleet.observe([replace(container, phase="created", ip="")],
+                  asked_s=leader.clock.now_s, state=state)
+    assert fleet.containers == {container.id: container}
+    assert fleet.records == {container.id: record}
+    fleet.begin_observation()
+    created = replace(container, phase="created", ip="")
+    fleet.observe([created], asked_s=leader.clock.now_s, state=state)
+    assert fleet.containers == {container.id: created}
+
+
 def test_a_request_that_never_ends_holds_its_replica_for_the_drain_time_only() -> None:
     """Thirty seconds by default."""
     leader = Leader()
