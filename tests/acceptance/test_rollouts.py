@@ -1,6 +1,6 @@
 """Update after update under a steady load, and one that crashes: no request fails.
 
-    UPDATES=20 RATE=500 .venv/bin/pytest -s -m long tests/acceptance/test_rollouts.py
+    make rollouts UPDATES=20 RATE=500
 
 What counts as failed is said in `tests/steady.py`.
 """
@@ -192,19 +192,18 @@ def test_updates_with_scale_in_beside_fail_no_request(
     cluster: LiveCluster, test_app_image: str
 ) -> None:
     """Three replicas are taken away in the middle of each update, and come back after it."""
-    def scale(replicas: int) -> None:
+    def scale(replicas: int, *, wait: bool) -> None:
         status, body = cluster.write(
-            "POST", f"{APP}/scale", {"replicas": replicas, "wait": False})
+            "POST", f"{APP}/scale", {"replicas": replicas, "wait": wait})
         assert status == 200, body
 
     def scale_in(number: int) -> None:
         reach(cluster, number, "the first old one leaves")
-        scale(FEWER)
+        scale(FEWER, wait=False)
 
-    told = updates(cluster, test_app_image, "updates with scale-in", scale_in,
-                   lambda: scale(REPLICAS))
-    until("all are back", lambda: cluster.status("shop")["status"] == "running", DONE_S)
-    judge(cluster, told)
+    judge(cluster, updates(
+        cluster, test_app_image, "updates with scale-in", scale_in,
+        lambda: scale(REPLICAS, wait=True)))
 
 
 class Healthy:
