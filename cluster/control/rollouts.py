@@ -207,9 +207,10 @@ class Rollouts:
         there = {one.place for one in seen}
         done = [Seen(*one.place, finished=True) for one in self._fleet.attempts.of_app(app.name)
                 if one.over == "finished" and one.place not in there]
+        runs = {one.place for one in seen if not one.ended}
         return done + [
             Seen(template, slot) for name, template, slot in sorted(self._fleet.starting)
-            if name == app.name and (template, slot) not in there
+            if name == app.name and (template, slot) not in runs
         ]
 
     def _look(self, container: Container, spec: AppSpec, now_s: float) -> Seen:

@@ -260,3 +260,33 @@ def test_a_start_on_its_way_counts_when_another_update_takes_its_place() -> None
     assert converged(app)
     assert {one.revision for one in leader.engine.containers()} == {app.made_from}
     assert most == 4
+
+
+def test_a_restart_on_its_way_counts_although_what_it_replaces_has_ended() -> None:
+    """It may run any moment, also where its place is no longer wanted."""
+    leader = Leader()
+    leader.engine.behaviours["crashing:1"] = ImageBehaviour(crash_after_s=0.3)
+    leader.do(c.RegisterApp("shop", document("shop", minHealthySeconds=1), 1),
+              c.StartApp("shop", 3))
+    leader.run(10)
+    leader.do(update("shop", "crashing:1", minHealthySeconds=1))
+
+    def again() -> list[str]:
+        ended = {one.slot for one in leader.engine.containers() if one.phase == "exited"}
+        return [key for key in leader.parts.workers._jobs if key.startswith("start:shop:")
+                and int(key.split(":")[2]) in ended]
+
+    while not again():
+        leader.run(0.05)
+    jobs = leader.parts.workers._jobs
+    (key,) = again()
+    jobs[key] = replace(jobs[key], due_s=leader.clock.now_s + 0.3)
+    leader.do(update("shop", "shop:3", minHealthySeconds=0))
+    most = 0
+    for _ in range(600):
+        leader.run(0.05)
+        most = max(most, sum(one.phase == "running" for one in leader.engine.containers()))
+    app = leader.log.state().apps["shop"]
+    assert converged(app)
+    assert {one.revision for one in leader.engine.containers()} == {app.made_from}
+    assert most == 4
