@@ -4,7 +4,7 @@ BIN := .venv/bin
 DATA ?= .orchestry
 SEEDS ?= 5000
 
-.PHONY: help up test check bench soak long faults contract fuzz images secrets requirements clean
+.PHONY: help up test check bench soak long faults rollouts contract fuzz images secrets requirements clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -60,6 +60,12 @@ requirements: ## compile the pinned requirements again (needs uv)
 faults: ## long rounds of faults on real processes: make faults ROUNDS=50
 	@tools/bootstrap.sh test
 	FAULT_ROUNDS=$(or $(ROUNDS),50) $(BIN)/pytest -q -s --timeout 0 tests/faults
+
+rollouts: ## updates under load, for long: make rollouts UPDATES=20 RATE=500
+	@tools/bootstrap.sh test
+	@tools/dockerd.sh status >/dev/null 2>&1 || tools/dockerd.sh start
+	UPDATES=$(or $(UPDATES),20) RATE=$(or $(RATE),500) $(BIN)/pytest -q -s -m long \
+	  tests/acceptance/test_rollouts.py
 
 contract: ## the API against its description, for long: make contract CASES=200
 	@tools/bootstrap.sh test

@@ -19,6 +19,7 @@ from bench import (
     ingress,
     load,
     streams,
+    swarm,
     usage,
     writes,
 )
@@ -26,13 +27,16 @@ from bench.report import Figure, show
 
 PARTS = ("failover", "handover", "containers", "throughput", "idle", "ingress",
          "autoscaling", "usage", "streams", "writes", "saturation")
+BY_NAME = ("swarm",)
+"""What changes the daemon for a while, and is left out unless it is asked for."""
 IDLE_S = 60
 
 
 def main() -> int:
     """Run the parts that are asked for."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", default=PARTS, help=f"of {', '.join(PARTS)}")
+    known = (*PARTS, *BY_NAME)
+    parser.add_argument("parts", nargs="*", default=PARTS, help=f"of {', '.join(known)}")
     parser.add_argument("--trials", type=int, default=30, help="leader kills (default 30)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of the rest (default 5)")
     parser.add_argument("--saturation-s", type=int, default=600, help="seconds (default 600)")
@@ -40,9 +44,9 @@ def main() -> int:
                         help=f"writes of each client while leaders die (default {writes.COUNT})")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
-    unknown = set(options.parts) - set(PARTS)
+    unknown = set(options.parts) - set(known)
     if unknown:
-        parser.error(f"unknown part {unknown.pop()!r}; choose of {', '.join(PARTS)}")
+        parser.error(f"unknown part {unknown.pop()!r}; choose of {', '.join(known)}")
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="orchestry-bench-") as name:
         folder = Path(name)
@@ -57,6 +61,7 @@ def main() -> int:
             "autoscaling": lambda: autoscaling.measure(folder, rounds),
             "usage": lambda: usage.measure(rounds),
             "streams": lambda: streams.measure(folder),
+            "swarm": lambda: swarm.measure(folder, rounds),
             "writes": lambda: writes.measure(folder, options.writes),
             "saturation": lambda: load.saturation(folder, options.saturation_s),
         }

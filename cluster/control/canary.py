@@ -97,7 +97,7 @@ def advance(
     notes = [f"{place_name(app, place)} leaves: {why}" for place, why in sorted(leaves.items())]
 
     count = canaries(app.replicas, step.weight)
-    there = {one.place for one in seen} | set(old) | {(template, slot) for slot in new}
+    there = rolling.taken_places(seen, {*old, *((template, slot) for slot in new)})
     room = app.replicas + count - len(there)
     for place in _more_old(app, old, canaries(app.replicas, 100 - at.weight))[:max(0, room)]:
         room -= place not in there

@@ -119,8 +119,12 @@ class Fleet:
         self._observe_runs(seen)
         found = {c.id: c for c in seen if c.id not in self._gone and not c.run}
         for container_id in self._started:
-            if container_id in self.containers:
-                found.setdefault(container_id, self.containers[container_id])
+            before = found.get(container_id)
+            # One that was only created then was looked at before it was started.
+            if container_id in self.containers and (
+                before is None or before.phase == "created"
+            ):
+                found[container_id] = self.containers[container_id]
         changed = found != self.containers
         self.containers = found
         if self.observed_from_s is None:

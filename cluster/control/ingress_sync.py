@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 CHECK_S = 1.0
 RETRY_S = 0.5
+LOOK_GAP_S = 0.05
 SETTLED_S = 0.25
 """An ingress's workers sum up their counters each 0.2 s."""
 
@@ -51,6 +52,13 @@ class _Held:
     looked_s: float = float("-inf")
     busy: frozenset[str] = frozenset()
     """Peers with requests in flight at `looked_s`."""
+
+    def next_look_s(self) -> float:
+        """When to look for requests in flight: as soon as they can be known, and then again."""
+        looked_s = self.looked_s
+        return max(looked_s + LOOK_GAP_S, SETTLED_S + min(
+            looked_s if looked_s >= since_s + SETTLED_S else since_s
+            for since_s in self.out_since_s.values()))
 
 
 @dataclass
@@ -142,7 +150,7 @@ class IngressSync:
             one: held.out_since_s.get(one, turn.now_s)
             for one in draining if peers is not None and one not in peers
         }
-        if not held.out_since_s or turn.now_s < held.looked_s + SETTLED_S:
+        if not held.out_since_s or turn.now_s < held.next_look_s():
             return
         asked_s = turn.now_s
 

@@ -7,7 +7,7 @@ out, so that a successor goes on from it. Nothing is remembered but what is in t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -23,6 +23,7 @@ class Seen:
     `healthy_s` is for how long its checks have proved it healthy, None when it is not.
     `serves` says that every ingress sends it requests; `leaves` that it is on its way out;
     `finished` that it ended well and is not wanted again: it serves nobody, and is not missing.
+    `ended` says that it runs no more, whether its container is removed already or not.
     """
 
     template: int
@@ -31,6 +32,7 @@ class Seen:
     serves: bool = True
     leaves: bool = False
     finished: bool = False
+    ended: bool = False
 
     @property
     def place(self) -> Place:
@@ -102,7 +104,8 @@ def advance(
         f"{place_name(app, place)} leaves: {why}" for place, why in sorted(leaving.items())]
 
     own = {(template, slot) for slot in range(1, wanted + 1)}
-    there = {one.place for one in seen} | set(old) | {(template, slot) for slot in new}
+    there = taken_places(seen, {*old, *((template, slot) for slot in new)},
+                         also_ended=limits.exclusive)
     others = there - own
     room = wanted + (limits.surge if moves else 0) - len(there)
     taken = {slot for _, slot in others} if limits.exclusive else set()
@@ -165,6 +168,13 @@ def split(app: App, rollout: Rollout) -> tuple[list[int], list[Place]]:
     new = [slot for slot in rollout.new if slot <= app.replicas]
     above = [(app.made_from, slot) for slot in rollout.new if slot > app.replicas]
     return new, sorted({*rollout.old, *above})
+
+
+def taken_places(
+    seen: Iterable[Seen], wanted: Collection[Place], *, also_ended: bool = False
+) -> set[Place]:
+    """The wanted places, and those of what runs still; `also_ended` those of its remains too."""
+    return {*wanted, *(one.place for one in seen if also_ended or not one.ended)}
 
 
 def to_leave(

@@ -207,9 +207,10 @@ class Rollouts:
         there = {one.place for one in seen}
         done = [Seen(*one.place, finished=True) for one in self._fleet.attempts.of_app(app.name)
                 if one.over == "finished" and one.place not in there]
+        runs = {one.place for one in seen if not one.ended}
         return done + [
             Seen(template, slot) for name, template, slot in sorted(self._fleet.starting)
-            if name == app.name and (template, slot) not in there
+            if name == app.name and (template, slot) not in runs
         ]
 
     def _look(self, container: Container, spec: AppSpec, now_s: float) -> Seen:
@@ -226,6 +227,7 @@ class Rollouts:
             serves=spec.type != "http" or self._serves(container.id),
             leaves=container.id in self._fleet.draining
             or container.id in self._fleet.to_replace,
+            ended=container.phase == "exited",
             finished=container.phase == "exited"
             and self._fleet.attempts.of(slot_of(container)).over == "finished",
         )

@@ -3,7 +3,7 @@
  * GET /health            200 until GET /sick, then 500 until GET /heal
  * GET /id                the host name          GET /env   the environment, one a line
  * GET /headers           the request's header lines, as received
- * POST /body             the length of the body that came
+ * POST /body             the length of the body that came; /echo, at most 1 MiB of it, the body
  * POST /say              writes the body, at most 1 MiB, to standard output; ?stream=2 to error
  * GET /exit?code=N       the process ends with this code
  * GET /needed            what the file NEEDS had when the process began
@@ -192,7 +192,7 @@ static void echo_messages(struct conn *c, const char *key)
     base64(digest, sizeof digest, accept);
     int length = snprintf(answer, sizeof answer,
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Accept: %s\r\n\r\n", accept);
+        "Sec-WebSocket-Accept: %s\r\nX-Replica: %.60s\r\n\r\n", accept, host);
     int ok = payload && !send_all(c->fd, answer, (size_t)length);
     while (ok && !take(c, (char *)head, 2)) {
         size_t bytes = head[1] & 127, width = bytes == 126 ? 2 : bytes == 127 ? 8 : 0;
@@ -228,6 +228,7 @@ static size_t answer_body(const char *path, const char *head, size_t received, c
         return (size_t)snprintf(body, BODY_BYTES, "%s\n", host);
     if (!strcmp(path, "/body"))
         return (size_t)snprintf(body, BODY_BYTES, "%zu\n", received);
+    if (!strcmp(path, "/echo")) return received;
     if (!strcmp(path, "/needed"))
         return (size_t)snprintf(body, BODY_BYTES, "%s", needed);
     if (!strcmp(path, "/headers"))
@@ -256,8 +257,8 @@ static int serve(struct conn *c, const char *head, char *body)
     size_t received = 0;
     if (header(head, "Content-Length", value, sizeof value)) {
         received = (size_t)atoll(value);
-        int say = !strcmp(path, "/say");
-        if ((say && received > BODY_BYTES) || take(c, say ? body : NULL, received))
+        int say = !strcmp(path, "/say"), kept = say || !strcmp(path, "/echo");
+        if ((kept && received > BODY_BYTES) || take(c, kept ? body : NULL, received))
             return -1;
         if (say) {
             FILE *to = query(target, "stream", 1) == 2 ? stderr : stdout;

@@ -8,6 +8,7 @@ FOUND: dict[str, dict[int, str]] = {
     "test_images": {},
     "test_image_cleaner": {},
     "test_rollouts": {},
+    "test_rollout_points": {},
     "test_volumes": {},
     "test_canaries": {},
     "test_runs": {},

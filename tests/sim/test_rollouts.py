@@ -52,8 +52,8 @@ class Watch:
             self.look()
 
     def look(self) -> None:
-        """Enough serve, and not too many are there."""
-        there = [o for o in self.world.ours() if o.app == "shop"]
+        """Enough serve, and not too many run."""
+        there = [o for o in self.world.ours() if o.app == "shop" and o.phase == "running"]
         serving = self.world.serving("shop")
         least, most = min(self.wanted) - self.unavailable, max(self.wanted) + self.surge
         assert len(serving) >= least, f"{len(serving)} of {least} serve: {there}"

@@ -189,6 +189,41 @@ def test_a_replica_is_stopped_when_its_requests_are_answered(forced: bool) -> No
     assert not leader.engine.exists(last.id)
 
 
+def test_a_replica_without_requests_is_stopped_as_soon_as_that_is_known() -> None:
+    """A look that came too early to tell does not put off the next one."""
+    leader = Leader(longest_s=0.0)
+    spec = document("shop").replace('"drainSeconds": 0', '"drainSeconds": 30')
+    leader.do(c.RegisterApp("shop", spec, 1), c.StartApp("shop", 4))
+    leader.run(5)
+    for replicas in (3, 2, 1):
+        gone = next(c for c in leader.engine.containers() if c.slot == replicas + 1)
+        leader.do(c.ScaleApp("shop", replicas, 60))
+        leader.run(0.2)
+        assert leader.engine.exists(gone.id)
+        leader.run(0.3)
+        assert not leader.engine.exists(gone.id)
+
+
+def test_a_look_from_before_a_start_does_not_begin_it_again() -> None:
+    """The list was made while the container was only created, and came after it was started."""
+    leader = Leader()
+    start(leader, "shop", 1)
+    leader.run(5)
+    fleet, state = leader.parts.fleet, leader.log.state()
+    (container,) = leader.engine.containers()
+    record = fleet.records[container.id]
+    fleet.begin_observation()
+    fleet.started(container)
+    fleet.observe([replace(container, phase="created", ip="")],
+                  asked_s=leader.clock.now_s, state=state)
+    assert fleet.containers == {container.id: container}
+    assert fleet.records == {container.id: record}
+    fleet.begin_observation()
+    created = replace(container, phase="created", ip="")
+    fleet.observe([created], asked_s=leader.clock.now_s, state=state)
+    assert fleet.containers == {container.id: created}
+
+
 def test_a_request_that_never_ends_holds_its_replica_for_the_drain_time_only() -> None:
     """Thirty seconds by default."""
     leader = Leader()
@@ -221,6 +256,36 @@ def test_a_start_on_its_way_counts_when_another_update_takes_its_place() -> None
     for _ in range(600):
         leader.run(0.05)
         most = max(most, len(leader.engine.containers()))
+    app = leader.log.state().apps["shop"]
+    assert converged(app)
+    assert {one.revision for one in leader.engine.containers()} == {app.made_from}
+    assert most == 4
+
+
+def test_a_restart_on_its_way_counts_although_what_it_replaces_has_ended() -> None:
+    """It may run any moment, also where its place is no longer wanted."""
+    leader = Leader()
+    leader.engine.behaviours["crashing:1"] = ImageBehaviour(crash_after_s=0.3)
+    leader.do(c.RegisterApp("shop", document("shop", minHealthySeconds=1), 1),
+              c.StartApp("shop", 3))
+    leader.run(10)
+    leader.do(update("shop", "crashing:1", minHealthySeconds=1))
+
+    def again() -> list[str]:
+        ended = {one.slot for one in leader.engine.containers() if one.phase == "exited"}
+        return [key for key in leader.parts.workers._jobs if key.startswith("start:shop:")
+                and int(key.split(":")[2]) in ended]
+
+    while not again():
+        leader.run(0.05)
+    jobs = leader.parts.workers._jobs
+    (key,) = again()
+    jobs[key] = replace(jobs[key], due_s=leader.clock.now_s + 0.3)
+    leader.do(update("shop", "shop:3", minHealthySeconds=0))
+    most = 0
+    for _ in range(600):
+        leader.run(0.05)
+        most = max(most, sum(one.phase == "running" for one in leader.engine.containers()))
     app = leader.log.state().apps["shop"]
     assert converged(app)
     assert {one.revision for one in leader.engine.containers()} == {app.made_from}

@@ -67,6 +67,10 @@ def wants(*places: int) -> tuple[Place, ...]:
         replace(AT_FIRST, new=(1,), old=wants(2, 3), available=1), old(2, 3) + new(1), ROLLING,
         ((1, 2), wants(2, 3), 1), id="room again"),
     pytest.param(
+        replace(AT_FIRST, new=(1,), old=wants(2, 3), available=1),
+        [Seen(OLD, 1, ended=True), *old(2, 3), *new(1)], ROLLING,
+        ((1, 2), wants(2, 3), 1), id="room as soon as it has ended"),
+    pytest.param(
         replace(AT_FIRST, new=(1,)), old(1, 3) + new(1, healthy_s=None), ROLLING,
         ((1,), wants(1, 2, 3), 0), id="an old one that died comes back"),
     pytest.param(
@@ -78,6 +82,10 @@ def wants(*places: int) -> tuple[Place, ...]:
     pytest.param(
         replace(AT_FIRST, old=wants(2, 3)), old(1, 2, 3), Limits(0, 1, exclusive=True),
         ((), wants(2, 3), 0), id="own volumes: not free yet"),
+    pytest.param(
+        replace(AT_FIRST, old=wants(2, 3)), [Seen(OLD, 1, ended=True), *old(2, 3)],
+        Limits(0, 1, exclusive=True), ((), wants(2, 3), 0),
+        id="own volumes: not before it is removed"),
     pytest.param(
         replace(AT_FIRST, old=wants(2, 3)), old(2, 3), Limits(0, 1, exclusive=True),
         ((1,), wants(2, 3), 0), id="own volumes: taken again"),
