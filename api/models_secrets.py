@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from api.models import Body, Flag, WriteQuery
 from cluster.sealing import plain
@@ -70,15 +70,21 @@ class SecretBody(Body):
     values: dict[str, Value] | None = Field(
         None, description="Its values by field", min_length=1, max_length=FIELDS_MAX)
 
+    @field_validator("values")
+    @classmethod
+    def _named(cls, values: dict[str, str] | None) -> dict[str, str] | None:
+        """Raises ValueError, which has no value in it either."""
+        if any(re.fullmatch(FIELD_PATTERN, name) is None for name in values or ()):
+            raise ValueError(
+                "must have names of 1-64 characters of A-Z, a-z, 0-9, ., _ and -, with a letter or "
+                "a digit at both ends")
+        return values
+
     @model_validator(mode="after")
     def _fits(self) -> SecretBody:
         """Raises ValueError, which never has a value in it."""
         if len(self.model_fields_set) != 1 or (self.value is None and self.values is None):
             raise ValueError(_ONE_OF)
-        for name in self.values or ():
-            if re.fullmatch(FIELD_PATTERN, name) is None:
-                raise ValueError(
-                    "names of fields must be 1-64 characters of A-Z, a-z, 0-9, ., _ and -")
         if len(plain(self.fields)) > VALUES_BYTES_MAX:
             raise ValueError(f"all values together must be at most {VALUES_BYTES_MAX} bytes")
         return self
