@@ -63,6 +63,7 @@ TABLE: dict[tuple[str, str], Right] = {
     ("GET", f"{_APP}/health"): Right("viewer", "app"),
     ("GET", f"{_APP}/metrics"): Right("viewer", "app"),
     ("GET", f"{_APP}/metrics/stream"): Right("viewer", "app"),
+    ("GET", f"{_APP}/deployments/<deployment_id>/stream"): Right("viewer", "app"),
     ("GET", f"{_APP}/events"): Right("viewer", "app"),
     ("GET", f"{_APP}/logs"): Right("viewer", "app"),
     ("GET", f"{_APP}/volumes"): Right("viewer", "app"),

@@ -41,7 +41,7 @@ _POLICY = (
     r"must be a known time zone|must have a (minute|hour|day|month|weekday) from"
 )
 STATE_OR_RULE = {
-    "get_app_logs": ("container|follow", "is no container of application|needs a WebSocket"),
+    "get_app_logs": ("container|follow", "names no replica of application|needs a WebSocket"),
     "system_metrics": ("node", "is none of"),
     "transfer_leadership": ("to", "is not a member"),
     "add_member": (
@@ -49,8 +49,8 @@ STATE_OR_RULE = {
     **dict.fromkeys(("update_scaling_policy", "compat_policy"), (".*", _POLICY)),
     "update_config": (".*", _CONFIG),
     # Schemathesis upgrades nothing, and asks for no events: tests/api/test_streams.py does.
-    **dict.fromkeys(("stream_events", "stream_metrics", "stream_logs"), (
-        "Accept|container", "is a stream|is no container of application")),
+    **dict.fromkeys(("stream_events", "stream_metrics", "stream_logs", "stream_deployment"), (
+        "Accept|container", "is a stream|names no replica of application")),
     "simulate_scaling": (
         ".*", _POLICY + "|must be after the one before|There is no measurement to run"),
     # What is in a part hangs together: numbers, specs as text, policies.

@@ -23,6 +23,7 @@ from cluster.state.commands import (
     SteerRollout,
     UpdateApp,
 )
+from cluster.state.model import App, Rollout
 from cluster.state.template import template_key
 from orchestry.errors import Code, OrchestryError
 from orchestry.spec import parse
@@ -199,11 +200,16 @@ def deployments(path: AppPath, query: ReadQuery) -> Response:
 def deployment(path: DeploymentPath, query: ReadQuery) -> Response:
     """One deployment, with each replica and why it is not healthy."""
     app = app_of(read(query), path.app_name)
+    return answer(views_deploys.detail(app, deployment_of(app, path.deployment_id)))
+
+
+def deployment_of(app: App, number: int) -> Rollout:
+    """One that is known; raises NOT_FOUND."""
     for one in views_deploys.deployments(app):
-        if one.id == path.deployment_id:
-            return answer(views_deploys.detail(app, one))
+        if one.id == number:
+            return one
     raise OrchestryError(
-        Code.NOT_FOUND, f"Application '{app.name}' has no deployment {path.deployment_id}; "
+        Code.NOT_FOUND, f"Application '{app.name}' has no deployment {number}; "
         f"GET /api/v1/apps/{app.name}/deployments lists those that are known")
 
 

@@ -10,6 +10,8 @@ from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.here import app_of, here, read
 from api.models import AppPath, EventsStreamQuery, MetricsStreamQuery
+from api.models_deploys import DeploymentPath
+from api.routes.deploys import deployment_of
 from api.streams.accept import accept
 from cluster.history.base import Wanted
 
@@ -40,6 +42,21 @@ def metrics(path: AppPath, query: MetricsStreamQuery) -> Response:
     """Each measurement of an application, beginning with the last one."""
     app_of(read(query), path.app_name)
     return accept(here().streams.metrics.feed(path.app_name))
+
+
+@blueprint.get(
+    "/apps/<app_name>/deployments/<deployment_id>/stream", operation_id="stream_deployment",
+    responses=describe.STREAM,
+)
+@checked
+def deployment(path: DeploymentPath, query: MetricsStreamQuery) -> Response:
+    """How a deployment goes, with each replica, each time that it is another way.
+
+    Each message is as the answer of `GET .../deployments/{deployment_id}`; the stream ends with
+    the deployment. One that is paused or has failed is not over.
+    """
+    deployment_of(app_of(read(query), path.app_name), path.deployment_id)
+    return accept(here().streams.deployments.feed(path.app_name, path.deployment_id))
 
 
 def _last_event_id() -> int | None:

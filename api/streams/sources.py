@@ -8,6 +8,7 @@ from typing import Any
 
 from api.controller import Controller
 from api.replica_logs import LogReader
+from api.streams.deployments import Deployments
 from api.streams.events import Events
 from api.streams.hub import Hub, descriptors
 from api.streams.logs import Logs
@@ -23,6 +24,7 @@ class Streams:
     events: Events
     metrics: Metrics
     logs: Logs
+    deployments: Deployments
 
 
 def make_streams(
@@ -37,4 +39,5 @@ def make_streams(
     return Streams(
         hub, events, Metrics(hub, latest, controller.log.state),
         Logs(hub, source, reader, controller.clock, controller.log.state),
+        Deployments(hub, controller.log.state),
     )

@@ -8,7 +8,13 @@ from typing import Any, Self
 
 from orchestry.client.async_transport import AsyncTransport, Stream
 from orchestry.client.basis import TIMEOUT_S
-from orchestry.client.calls import Calls, event_source, log_source, metric_source
+from orchestry.client.calls import (
+    Calls,
+    deployment_source,
+    event_source,
+    log_source,
+    metric_source,
+)
 from orchestry.client.exchange import Answer, Request
 from orchestry.client.trust import Trust
 
@@ -68,6 +74,13 @@ class AsyncClient(Calls[Coroutine[Any, Any, Answer], Stream]):
         """
         source = log_source(app_name, tail, container, level, since)
         return self._transport.follow(source, self._timeout_s)
+
+    def stream_deployment(
+        self, app_name: str, deployment_id: int
+    ) -> AsyncGenerator[Answer, None]:
+        """How a deployment goes, with each replica, until it is over; one that is held is not."""
+        return self._transport.follow(
+            deployment_source(app_name, deployment_id), self._timeout_s)
 
     def stream_metrics(self, app_name: str) -> AsyncGenerator[Answer, None]:
         """Each measurement, beginning with the last, until the app is removed."""

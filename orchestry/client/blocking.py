@@ -7,7 +7,13 @@ from types import TracebackType
 from typing import Self
 
 from orchestry.client.basis import TIMEOUT_S
-from orchestry.client.calls import Calls, event_source, log_source, metric_source
+from orchestry.client.calls import (
+    Calls,
+    deployment_source,
+    event_source,
+    log_source,
+    metric_source,
+)
 from orchestry.client.connections import Response
 from orchestry.client.exchange import Answer, Request
 from orchestry.client.transport import Transport
@@ -71,6 +77,13 @@ class Client(Calls[Answer, Response]):
         """
         source = log_source(app_name, tail, container, level, since)
         return self._transport.follow(source, self._timeout_s)
+
+    def stream_deployment(
+        self, app_name: str, deployment_id: int
+    ) -> Generator[Answer, None, None]:
+        """How a deployment goes, with each replica, until it is over; one that is held is not."""
+        return self._transport.follow(
+            deployment_source(app_name, deployment_id), self._timeout_s)
 
     def stream_metrics(self, app_name: str) -> Generator[Answer, None, None]:
         """Each measurement, beginning with the last, until the app is removed."""

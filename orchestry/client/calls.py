@@ -356,6 +356,11 @@ def event_source(since_id: int | None, app: str | None, type: str | None) -> str
     return streams.Events(given(app=app, type=type), since_id)
 
 
+def deployment_source(app_name: str, deployment_id: int) -> streams.Measurements:
+    """How a deployment goes: what is newer replaces what was before, as of measurements."""
+    return streams.Measurements(app_path(app_name, f"/deployments/{deployment_id}/stream"))
+
+
 def metric_source(app_name: str) -> streams.Measurements:
     """The measurements of an app."""
     return streams.Measurements(app_path(app_name, "/metrics/stream"))

@@ -51,6 +51,9 @@ declare class Orchestry {
   /** Lines as they are written, until the app is removed; goes on at another controller. */
   streamLogs(appName: string, options?: Orchestry.LogsOptions & Orchestry.StreamOptions):
     AsyncGenerator<Orchestry.LogEntry, void, undefined>;
+  /** How a deployment goes, with each replica, until it is over; one that is held is not. */
+  streamDeployment(appName: string, deployment: number, options?: Orchestry.StreamOptions):
+    AsyncGenerator<Orchestry.DeploymentDetail, void, undefined>;
   /** Each measurement, beginning with the last, until the app is removed. */
   streamMetrics(appName: string, options?: Orchestry.StreamOptions):
     AsyncGenerator<Orchestry.Measured, void, undefined>;

@@ -24,6 +24,7 @@ SDK = {
     "run_app", "list_runs", "get_run", "cancel_run",
     "list_jobs", "get_job", "trigger_job", "suspend_job", "resume_job",
     "get_config", "update_config", "stream_logs", "stream_metrics", "stream_events",
+    "stream_deployment",
 }
 """Methods of the SDKs with a call of their own: the operations carry the same names."""
 WRITES = {"post", "put", "delete"}

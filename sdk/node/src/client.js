@@ -207,6 +207,13 @@ class Orchestry {
     return streams.follow(this.#transport, source, { timeoutS: this.#timeoutS, signal });
   }
 
+  /** How a deployment goes, with each replica, until it is over; one that is held is not. */
+  streamDeployment(appName, deployment, { signal } = {}) {
+    const source = new streams.Measurements(
+      app(appName, `/deployments/${Number(deployment)}/stream`));
+    return streams.follow(this.#transport, source, { timeoutS: this.#timeoutS, signal });
+  }
+
   /** Each measurement, beginning with the last, until the app is removed. */
   streamMetrics(appName, { signal } = {}) {
     const source = new streams.Measurements(app(appName, '/metrics/stream'));
