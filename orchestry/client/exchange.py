@@ -244,8 +244,10 @@ class Known(Generic[S]):
 
     def opened(self, carried: Carried[S]) -> tuple[str, S]:
         """The controller and its open stream; raises ClientError when there is none."""
-        if carried.reply.stream is None:
-            self.answer(replace(carried, reply=replace(carried.reply, body=None)))
+        reply = carried.reply
+        if reply.stream is None:  # what looks like success is none without a stream
+            self.answer(carried if reply.status >= 400 else replace(
+                carried, reply=replace(reply, body=None)))
         assert carried.reply.stream is not None
         return carried.call.node, carried.reply.stream
 

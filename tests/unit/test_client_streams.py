@@ -98,9 +98,10 @@ def test_from_now_on_has_an_id(connect: Connect) -> None:
 
 def test_a_stream_that_cannot_begin_raises_what_the_cluster_said(connect: Connect) -> None:
     """Errors before a stream are those of any call; a node without its engine is passed over."""
-    with nodes(in_turn(error(404, "APP_NOT_FOUND"))) as (node,), \
-            connect(node.url) as client, pytest.raises(sdk.NotFound):
+    with nodes(in_turn(error(404, "APP_NOT_FOUND", "no such app"))) as (node,), \
+            connect(node.url) as client, pytest.raises(sdk.NotFound) as missing:
         next(client.stream_metrics("web"))
+    assert (missing.value.code, missing.value.details) == ("APP_NOT_FOUND", "no such app")
     with nodes(in_turn(error(500, "DOCKER_ERROR", "away")),
                in_turn(stream(data(line(1, "hello")), close(1000)))) as (first, second), \
             connect([first.url, second.url]) as client:

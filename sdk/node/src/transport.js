@@ -91,7 +91,10 @@ class Transport {
    */
   async open(request) {
     const { call, reply } = await this.#carryOut({ ...request, method: 'GET', stream: true });
-    if (!reply.stream) this.#answer(request, call, { ...reply, body: null });
+    // What looks like success is none without a stream.
+    if (!reply.stream) {
+      this.#answer(request, call, reply.status >= 400 ? reply : { ...reply, body: null });
+    }
     return { node: call.node, headers: reply.headers, stream: reply.stream };
   }
 

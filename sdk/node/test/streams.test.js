@@ -75,7 +75,11 @@ test('"from now on" has an id, so that nothing is lost before the first event', 
 
 test('a stream that cannot begin throws what the cluster said', () => against(
   [() => error(404, 'APP_NOT_FOUND')],
-  (client) => assert.rejects(collected(client.streamMetrics('web')), Orchestry.NotFound)));
+  (client) => assert.rejects(collected(client.streamMetrics('web')), (thrown) => {
+    assert.ok(thrown instanceof Orchestry.NotFound);
+    assert.equal(thrown.code, 'APP_NOT_FOUND');
+    return true;
+  })));
 
 test('a node without its engine hands the stream on to the next', () => against(
   [() => error(500, 'DOCKER_ERROR', 'away'),
