@@ -213,11 +213,7 @@ declare namespace Orchestry {
     next_attempt_at: string | null; last_exit: Exit | null;
   }
   interface AppStatus {
-    name: string;
-    kind: 'App' | 'Job';
-    status: Status;
-    replicas: Replicas;
-    metrics: Load;
+    name: string; kind: 'App' | 'Job'; status: Status; replicas: Replicas; metrics: Load;
     created_at: string; updated_at: string; last_scaled_at: string | null;
     containers: Container[]; revision: number; image: string;
     pinned: string | null; pulling: Pulling | null;
@@ -236,9 +232,7 @@ declare namespace Orchestry {
   }
   interface Current extends Load { healthy_replicas: number; total_replicas: number }
   interface AppMetrics {
-    app_name: string;
-    timestamp: string;
-    current: Current;
+    app_name: string; timestamp: string; current: Current;
     history: (Partial<Load> & { timestamp: string })[];
   }
   interface Measured extends Current { app_name: string }

@@ -188,36 +188,29 @@ class Orchestry {
     return this.#read('/api/v1/events', { app: appName, type, since, limit, before });
   }
 
-  /**
-   * The last `tail` lines of an app's replicas, or of one `container`, which may be that of a
-   * run; `level` leaves out what is less bad.
-   */
+  /** The last `tail` lines of an app, or of one `container`; `level` leaves out what is less bad. */
   async getAppLogs(appName, { container, tail, since, level } = {}) {
     return this.#read(app(appName, '/logs'), { container, tail, since, level });
   }
 
   /**
-   * Lines as they are written, by whichever replicas come and go, until the app is removed;
-   * `tail` or `since` also brings lines from before. With the `container` of a run they end
-   * with it. Goes on at another controller.
+   * Lines as they are written, by whichever replicas come and go, until the app is removed, or
+   * the run of `container` is over; `tail` or `since` also brings lines from before.
    */
   streamLogs(appName, { container, tail, level, since, signal } = {}) {
-    const source = new streams.LogLines(
-      app(appName, '/logs/stream'), { container, tail, level, since });
-    return streams.follow(this.#transport, source, { timeoutS: this.#timeoutS, signal });
+    const asked = { container, tail, level, since };
+    return this.#follow(new streams.LogLines(app(appName, '/logs/stream'), asked), signal);
   }
 
   /** How a deployment goes, with each replica, until it is over; one that is held is not. */
-  streamDeployment(appName, deployment, { signal } = {}) {
-    const source = new streams.Measurements(
-      app(appName, `/deployments/${Number(deployment)}/stream`));
-    return streams.follow(this.#transport, source, { timeoutS: this.#timeoutS, signal });
+  streamDeployment(appName, id, { signal } = {}) {
+    const path = app(appName, `/deployments/${Number(id)}/stream`);
+    return this.#follow(new streams.Measurements(path), signal);
   }
 
   /** Each measurement, beginning with the last, until the app is removed. */
   streamMetrics(appName, { signal } = {}) {
-    const source = new streams.Measurements(app(appName, '/metrics/stream'));
-    return streams.follow(this.#transport, source, { timeoutS: this.#timeoutS, signal });
+    return this.#follow(new streams.Measurements(app(appName, '/metrics/stream')), signal);
   }
 
   /**
@@ -229,7 +222,10 @@ class Orchestry {
       const { events } = await this.#read('/api/v1/events', { limit: 1 }, [], signal);
       return events[0]?.id ?? 0;
     };
-    const source = new streams.Events({ app: appName, type }, sinceId, newest);
+    return this.#follow(new streams.Events({ app: appName, type }, sinceId, newest), signal);
+  }
+
+  #follow(source, signal) {
     return streams.follow(this.#transport, source, { timeoutS: this.#timeoutS, signal });
   }
 
