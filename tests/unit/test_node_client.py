@@ -72,8 +72,8 @@ def test_calls_and_types_have_the_names_of_the_contract() -> None:
     assert declared - {"constructor"} == names - {"urls"}
     python = {name for name in dir(orchestry.Client) if not name.startswith("_")} - {"gap_s"}
     assert {camel_case(name) for name in python} == names
-    assert set(CONTRACT) | {"stream_deployment", "stream_events", "stream_logs", "stream_metrics"} <= (
-        python)
+    streams = {"stream_deployment", "stream_events", "stream_logs", "stream_metrics"}
+    assert set(CONTRACT) | streams <= python
 
 
 def test_every_call_is_made_in_the_table_of_its_test() -> None:
