@@ -227,8 +227,9 @@ def test_steady_load_does_not_oscillate(
     policy = replace(policy, min_replicas=max(1, policy.min_replicas))
     current = min(max(current, policy.min_replicas), policy.max_replicas)
     cpu, memory = load["cpu"], load["memory"]
-    first, moves = current, set()
-    for _ in range(60):
+    first, moves, seen = current, set(), set[int]()
+    while current not in seen:  # from there on all comes again
+        seen.add(current)
         spread = {**total, "cpu": cpu * first / current, "memory": memory * first / current}
         decision = look(policy, current, load=spread)
         moves.add(decision.direction)
