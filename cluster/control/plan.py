@@ -148,8 +148,9 @@ def request(
         environment=tuple(
             (variable.name, secrets[variable.key, field_of(variable)]
              if variable.source == "secret" else _value(variable, app, spec, name, template))
-            for variable in spec.environment
+            for variable in spec.environment if not _is_address(variable)
         ),
+        address_in=tuple(one.name for one in spec.environment if _is_address(one)),
         files=tuple((one.name, secrets[one.key, field_of(one)]) for one in spec.secret_files),
         cpu_millicores=spec.resources.cpu_millicores, memory_bytes=spec.resources.memory_bytes,
         mounts=tuple(
@@ -165,6 +166,11 @@ def request(
         labels=spec.labels, stop_grace_s=spec.termination.grace_period_s,
         pinned=pinned, run=run.id if run is not None else 0,
     )
+
+
+def _is_address(variable: EnvVar) -> bool:
+    """Whether only the engine knows the value."""
+    return variable.source == "sdk" and variable.key == "instance.ip"
 
 
 def _value(variable: EnvVar, app: App, spec: AppSpec, name: str, template: int) -> str:

@@ -58,6 +58,7 @@ class RunRequest:
     `image` is the name that the owner gave, `pinned` the one image that it stands for, by
     digest or id; without one the name is used.
     `run` is not 0 for a container that runs once, and is then all of its identity within the app.
+    `address_in` names further variables, whose value is the container's own address.
     """
 
     cluster_id: str
@@ -83,6 +84,7 @@ class RunRequest:
     stop_grace_s: int = 30
     pinned: str = ""
     run: int = 0
+    address_in: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ from cluster.engine.docker_format import (
 from cluster.engine.docker_hanging import Hanging
 from cluster.engine.docker_images import DockerImages
 from cluster.engine.docker_log_api import LogFollow, gone, last_lines
-from cluster.engine.docker_network import ClusterNetworks
+from cluster.engine.docker_network import ClusterNetworks, is_about_addresses, must_be_possible
 from cluster.engine.docker_usage import UsageReader
 from cluster.engine.docker_volumes import DockerVolumes
 
@@ -261,16 +261,23 @@ class DockerEngine:
     def _create_and_start(self, request: RunRequest, name: str, guard: Guard) -> Container:
         self._volumes.ensure(request, guard)
         guard()
-        config = container_config(request, self.network_id(request.cluster_id))
+        network_id = self.network_id(request.cluster_id)
+        address = self._networks.some_address(network_id) if request.address_in else ""
+        config = container_config(request, network_id, address)
         created = self._api.call("create_container_from_config", config, name)
         container_id = created["Id"]
         with self._lock:
             self._owned.add(container_id)
-        if request.files:
-            self._start_with_files(container_id, request, name, guard)
-        else:
-            guard()
-            self._start(container_id)
+        try:
+            if request.files:
+                self._start_with_files(container_id, request, name, guard)
+            else:
+                guard()
+                self._start(container_id)
+        except ApiRefusal as error:
+            if address and is_about_addresses(error):
+                self._api.remove_container(container_id)  # its environment tells the address
+            raise
         return self._inspected(container_id)
 
     def _start_with_files(
@@ -293,6 +300,8 @@ class DockerEngine:
             return self._settle(request, name, guard)
         if error.status == 404 and "network" in text:
             self._networks.forget(request.cluster_id)
+        elif request.address_in and is_about_addresses(error):
+            must_be_possible(error)
         elif "no such container" not in text and "marked for removal" not in text:
             raise error  # those two: somebody removed it between create and start
         return None

@@ -105,9 +105,10 @@ def _capability(name: str) -> str:
     return name.upper().removeprefix("CAP_")
 
 
-def container_config(request: RunRequest, network_id: str) -> dict[str, Any]:
+def container_config(request: RunRequest, network_id: str, address: str = "") -> dict[str, Any]:
     """The body of `POST /containers/create` (Docker Engine API).
 
+    Without `address` Docker chooses one, at the start, when the environment is fixed already.
     No init process: with one, a command that does not exist is no error at start but an
     exit code later.
     """
@@ -132,7 +133,8 @@ def container_config(request: RunRequest, network_id: str) -> dict[str, Any]:
     }
     config: dict[str, Any] = {
         "Image": request.pinned or request.image,
-        "Env": [f"{name}={value}" for name, value in request.environment],
+        "Env": [f"{name}={value}" for name, value in request.environment]
+        + [f"{name}={address}" for name in request.address_in],
         "Labels": {
             **dict(request.labels), **identity_labels(request), LABEL_EPOCH: str(request.epoch),
             **({LABEL_FILES: str(len(request.files))} if request.files else {}),
@@ -140,6 +142,9 @@ def container_config(request: RunRequest, network_id: str) -> dict[str, Any]:
         "StopTimeout": request.stop_grace_s,
         "HostConfig": host,
     }
+    if address:
+        config["NetworkingConfig"] = {"EndpointsConfig": {
+            network_id: {"IPAMConfig": {"IPv4Address": address}}}}
     if request.command:
         config["Entrypoint"] = list(request.command)
     if request.args:

@@ -194,11 +194,4 @@ def unsupported(spec: AppSpec) -> tuple[Problem, ...]:
         found.append(Problem(
             "deploy.strategy", "canary runs old and new replicas beside one another, which "
             "volumes with perReplica do not allow: use rolling or recreate"))
-    for i, variable in enumerate(spec.environment):
-        if variable.source == "sdk" and variable.key == "instance.ip":
-            found.append(Problem(
-                f"spec.environment[{i}].key",
-                "instance.ip is not carried out by this version, since a container gets its "
-                "address when its environment is fixed already: its own host name leads to it",
-            ))
     return tuple(found)

@@ -12,6 +12,7 @@ from docker.errors import NotFound
 from cluster.control.loop import Fenced
 from cluster.engine.base import EngineError, EngineEvent, Mount
 from cluster.engine.docker import DockerEngine
+from cluster.engine.docker_network import ClusterNetworks
 from tests.contract.engine_hosts import DEADLINE_S, DockerHost, Listener, request_for, until
 
 
@@ -72,6 +73,59 @@ def test_foreign_network_of_our_name_is_refused(
         with pytest.raises(EngineError, match="DOCKER_NETWORK") as caught:
             engine.run(request_for(docker_host))
         assert caught.value.fault == "rejected"
+    finally:
+        engine.close()
+        docker_host.client.remove_network(name)
+
+
+@pytest.mark.docker
+def test_a_replica_knows_its_address(
+    docker_host: DockerHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable holds the address that the replica has, also when the first choice was taken."""
+    asked = replace(request_for(docker_host), address_in=("ME", "SELF"), environment=(("A", "1"),))
+    first = docker_host.engine.run(asked)
+    assert first.ip
+    assert {f"ME={first.ip}", f"SELF={first.ip}", "A=1"} <= set(
+        docker_host.inspect(first)["Config"]["Env"])
+
+    choices = [first.ip, first.ip]
+    some_address = ClusterNetworks.some_address
+    monkeypatch.setattr(ClusterNetworks, "some_address", lambda self, network: (
+        choices.pop() if choices else some_address(self, network)))
+    second = docker_host.engine.run(replace(asked, slot=1))
+    assert not choices
+    assert second.ip not in ("", first.ip)
+    assert f"ME={second.ip}" in docker_host.inspect(second)["Config"]["Env"]
+    assert {one.slot for one in docker_host.engine.observe(docker_host.cluster_id)} == {0, 1}
+    named = [one["Name"] for one in docker_host.client.networks()]
+    assert not [one for one in named if one.endswith("-range")]
+
+
+@pytest.mark.docker
+def test_the_range_of_a_network_is_found_again_after_a_death(docker_host: DockerHost) -> None:
+    """Who dies while a range is asked for leaves a network, which keeps nobody from the next."""
+    left = f"orchestry-{docker_host.cluster_id[:8]}-range"
+    docker_host.client.create_network(
+        left, labels={"orchestry.cluster": docker_host.cluster_id})
+    started = docker_host.engine.run(replace(request_for(docker_host), address_in=("ME",)))
+    assert f"ME={started.ip}" in docker_host.inspect(started)["Config"]["Env"]
+    assert not docker_host.client.networks(names=[left])
+
+
+@pytest.mark.docker
+def test_an_address_is_refused_where_docker_promises_none(
+    docker_host: DockerHost, docker_socket: str
+) -> None:
+    """A shared network without a subnet: the reason says what to do, and nothing is left."""
+    name = f"orchestry-test-{uuid.uuid4().hex[:8]}"
+    docker_host.client.create_network(name, labels={"orchestry.shared": "true"})
+    engine = DockerEngine(name, base_url=docker_socket, timeout_s=DEADLINE_S)
+    try:
+        with pytest.raises(EngineError, match="--subnet") as caught:
+            engine.run(replace(request_for(docker_host), address_in=("ME",)))
+        assert caught.value.fault == "rejected"
+        assert not engine.observe(docker_host.cluster_id)
     finally:
         engine.close()
         docker_host.client.remove_network(name)

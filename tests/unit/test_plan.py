@@ -130,11 +130,13 @@ def test_request_resolves_what_the_cluster_knows() -> None:
             EnvVar("MODE", "fast"),
             EnvVar("ME", source="sdk", key="instance.id"),
             EnvVar("PORT", source="sdk", key="instance.port"),
+            EnvVar("IP", source="sdk", key="instance.ip"),
         ),
         volumes=(Volume("data", "/data"), Volume("own", "/own", per_replica=True)),
     )
     order = request(APP, spec, 2, cluster_id="c1", epoch=9)
     assert order.environment == (("MODE", "fast"), ("ME", "shop-2"), ("PORT", "8080"))
+    assert order.address_in == ("IP",)
     assert [mount.volume for mount in order.mounts] == [
         "orchestry-shop-data", "orchestry-shop-own-2",
     ]
