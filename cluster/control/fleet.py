@@ -33,6 +33,11 @@ class Problem:
     text: str
 
 
+def _problem(error: EngineError) -> Problem:
+    code = "INSUFFICIENT_RESOURCES" if error.fault == "no_resources" else "DOCKER_ERROR"
+    return Problem(code, error.reason)
+
+
 class Fleet:
     """The leader's view; see the module's text."""
 
@@ -57,6 +62,8 @@ class Fleet:
         self.problems: dict[str, Problem] = {}
         self.image_problems: dict[str, Problem] = {}
         self.pulling: dict[str, Pulling] = {}
+        self.cleaning: frozenset[str] = frozenset()
+        """Ids of images that may be leaving the host just now."""
         self.frozen: set[tuple[str, int]] = set()
         self.to_replace: set[str] = set()
         self.suspects: dict[str, float] = {}
@@ -284,8 +291,7 @@ class Fleet:
 
     def engine_failed(self, error: EngineError, app: str) -> None:
         """An engine call for `app` failed for a reason that its owner should read."""
-        code = "INSUFFICIENT_RESOURCES" if error.fault == "no_resources" else "DOCKER_ERROR"
-        problem = Problem(code, error.reason)
+        problem = _problem(error)
         if self.problems.get(app) != problem:
             self.problems[app] = problem
             self.tell("error", app, f"The engine failed: {error.reason}", fault=error.fault)
@@ -295,7 +301,7 @@ class Fleet:
         """These apps wait for an image that cannot be had, and no others do."""
         found = {}
         for app, error in errors.items():
-            found[app] = Problem("DOCKER_ERROR", error.reason)
+            found[app] = _problem(error)
             if self.image_problems.get(app) != found[app]:
                 self.tell("error", app, f"No image: {error.reason}", fault=error.fault)
         if found != self.image_problems:

@@ -16,7 +16,7 @@ from cluster.clock import Clock
 from cluster.config.effective import Configured
 from cluster.control.fleet import Fleet
 from cluster.control.loop import Effect, Fenced, Turn
-from cluster.control.unused_images import needed, unused
+from cluster.control.unused_images import in_doubt, needed, unused
 from cluster.control.workers import Outcome, Workers
 from cluster.engine.base import Engine, EngineError, StoredImage
 from cluster.state.commands import ForgetPulled
@@ -112,6 +112,8 @@ class ImageCleaner:
             return found
 
         def done(outcome: Outcome) -> None:
+            if gone is self._gone:
+                self._fleet.cleaning = frozenset()
             if outcome.error is None:
                 if gone is self._gone:  # of this lease; the next one finds it by looking
                     self._passed(outcome.value, pulled)
@@ -122,6 +124,7 @@ class ImageCleaner:
 
         if self._workers.start("image", KEY, job, done):
             self._due_s = turn.now_s + EVERY_S
+            self._fleet.cleaning = frozenset() if needs is None else in_doubt(pulled, needs)
 
     def _passed(self, found: _Pass, pulled: Mapping[str, PulledImage]) -> None:
         now_s = self._clock.monotonic_s()

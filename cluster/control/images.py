@@ -62,6 +62,12 @@ class _Work:
     failures: int = 0
     not_before_s: float = 0.0
     error: EngineError | None = None
+    is_told: bool = False
+    """That it is pulled was said."""
+    anew: bool = False
+    """A new run waits for it, which does not end by what failed before."""
+    doubt: frozenset[str] = frozenset()
+    """What might leave the host while it was looked for."""
     pull_at_ms: int = 0
     login: int = 0
     progress: PullProgress = field(default_factory=PullProgress)
@@ -164,7 +170,7 @@ class Images:
         for key in wanted:
             work = self._works.setdefault(key, _Work())
             if key in anew:
-                work.failures, work.not_before_s, work.error = 0, 0.0, None
+                work.failures, work.not_before_s, work.anew = 0, 0.0, True
         # What has failed waits for what has not: a registry that hangs takes no place for long.
         for key in sorted(wanted, key=lambda key: self._works[key].failures):
             work, asking = self._works[key], wanted[key]
@@ -254,17 +260,18 @@ class Images:
             else:
                 self._found(work, outcome.value)
 
+        work.doubt = self._fleet.cleaning
         work.busy = self._workers.start(
             "image", f"image:{need.policy}:{need.name}",
             lambda: self._engine.image(need.name), done)
 
     def _pull(self, turn: Turn, work: _Work, asking: list[Need], config: Config) -> None:
-        need, first, brought = asking[0], work.failures == 0, self._brought
+        need, brought = asking[0], self._brought
         try:
             login = registry_login(registry_of(need.name), turn.state.secrets, self._keyring)
         except Unresolved as error:
-            self._failed(work, EngineError("unauthorized", error.reason))
-            return
+            self._failed(work, EngineError("registry_down", error.reason))
+            return  # another leader may have the key
         order = PullOrder(
             need.name, login, idle_s=config.pull_idle_timeout_s, whole_s=config.pull_timeout_s)
 
@@ -286,10 +293,12 @@ class Images:
                 brought[found.image.id, full_name(need.name)] = found.is_new
             self._pulled(work, need, outcome, self._clock.monotonic_s() - turn.now_s)
 
+        work.doubt = self._fleet.cleaning
         work.busy = self._workers.start("pull", f"{PULL}{need.name}", job, done)
         if work.busy:
             work.pull_at_ms, work.progress = turn.now_ms, PullProgress()
-            if first:
+            if not work.is_told:
+                work.is_told = True
                 self._say(asking, f"Pulling image {need.name}", need.name)
 
     def _pulled(self, work: _Work, need: Need, outcome: Outcome, took_s: float) -> None:
@@ -313,7 +322,10 @@ class Images:
             self._found(work, outcome.value.image)
 
     def _found(self, work: _Work, image: Image) -> None:
-        work.phase, work.image, work.error = "done", image, None
+        if image.id in work.doubt or image.id in self._fleet.cleaning:
+            work.phase = "look"  # again, when it is known whether it stays
+            return
+        work.phase, work.image, work.error, work.anew = "done", image, None, False
         work.done_s = self._clock.monotonic_s()
 
     def _failed(self, work: _Work, error: Exception, pin: Pin | None = None) -> None:
@@ -325,7 +337,7 @@ class Images:
                 f"{error.reason}; revision {pin.template} is pinned to it: a restart of the "
                 f"application takes what {pin.image} is now"))
         work.failures += 1
-        work.error = error
+        work.error, work.anew = error, False
         work.not_before_s = self._clock.monotonic_s() + retry_delay_s(work.failures)
         logger.warning("an image cannot be had: %s", error.reason)
 
@@ -353,6 +365,7 @@ class Images:
             for need in asking:
                 if work.error is not None:
                     faults[need.app.name] = work.error
+                if work.error is not None and not work.anew:
                     self._faults[need.app.name, need.template] = work.error
                 if work.pull_at_ms:
                     pulling[need.app.name] = Pulling(

@@ -227,7 +227,7 @@ class Rollouts:
             serves=spec.type != "http" or self._serves(container.id),
             leaves=container.id in self._fleet.draining
             or container.id in self._fleet.to_replace,
-            ended=container.phase == "exited",
+            ended=container.phase == "exited" and not container.still_runs,
             finished=container.phase == "exited"
             and self._fleet.attempts.of(slot_of(container)).over == "finished",
         )

@@ -66,6 +66,14 @@ def kept(app: App, keep: int) -> set[int]:
     return found if good is None else found | {good.template}
 
 
+def in_doubt(pulled: Mapping[str, PulledImage], needs: Needed) -> frozenset[str]:
+    """The ids of all that might go, whatever the host says."""
+    return frozenset(
+        one.id for one in pulled.values()
+        if one.id not in needs.ids and not needs.names & set(one.names)
+        and not needs.repositories & {repository(name) for name in one.names})
+
+
 def unused(
     pulled: Mapping[str, PulledImage], stored: Collection[StoredImage], needs: Needed
 ) -> list[StoredImage]:

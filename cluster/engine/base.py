@@ -294,8 +294,8 @@ class Engine(Protocol):
         """Fetch an image from its registry.
 
         `guard` is called before it and at each sign of progress; when it raises, the pull
-        ends. Raises `image_missing`, `unauthorized` or `registry_down` with what to do about
-        it, never with the password; `timeout` by the order's limits.
+        ends. Raises `image_missing`, `unauthorized`, `registry_down` or `no_resources` with what
+        to do about it, never with the password; `timeout` by the order's limits.
         """
 
     def stored_images(self) -> Sequence[StoredImage]:

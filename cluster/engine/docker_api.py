@@ -230,13 +230,19 @@ def _wait_for_ever(response: requests.Response) -> None:
 def _refusal(status: int, message: str) -> ApiRefusal:
     text = message.lower()
     fault: Fault = "rejected"
-    if any(sign in text for sign in _NO_RESOURCES):
+    if lacks_resources(message):
         fault = "no_resources"
     elif status == 404 and "no such image" in text:
         fault = "image_missing"
     elif status == 503 or "shutting down" in text:
         fault = "unavailable"
     return ApiRefusal(fault, short(message), status)
+
+
+def lacks_resources(message: str) -> bool:
+    """Whether the host has too little of something, by what the daemon says."""
+    text = message.lower()
+    return any(sign in text for sign in _NO_RESOURCES)
 
 
 def _message(response: requests.Response) -> str:

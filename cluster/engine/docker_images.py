@@ -27,7 +27,7 @@ from cluster.engine.base import (
     no_guard,
     tell_nobody,
 )
-from cluster.engine.docker_api import ApiRefusal, DockerApi, short
+from cluster.engine.docker_api import ApiRefusal, DockerApi, lacks_resources, short
 from orchestry.admission import registry_of
 
 HUB = "docker.io"
@@ -194,11 +194,14 @@ class _Watch:
 
 
 def refusal(order: PullOrder, said: str) -> EngineError:
-    """What the owner of an app reads when a registry says no."""
+    """What the owner of an app reads when a pull is refused, by a registry or by this host."""
     image, registry = order.image, registry_of(order.image)
     text = said.lower()
     fault: Fault
-    if any(sign in text for sign in _REFUSED):
+    if lacks_resources(said):
+        fault, words = "no_resources", (
+            f"image {image} does not fit on this host: make room on its disk; it is tried again")
+    elif any(sign in text for sign in _REFUSED):
         fault, words = "unauthorized", (
             f"registry {registry} does not give out {image}: check its name, or give the cluster "
             f"a login with `orchestry registry login {registry}`")

@@ -33,6 +33,11 @@ def pin_of(app: App, template: int) -> Pin | None:
     return next((pin for pin in app.pins if pin.template == template), None)
 
 
+def has_made_none(app: App) -> bool:
+    """True when its template has no replica: none starts before its image is known."""
+    return not app.reached and not app.reports and pin_of(app, app.made_from) is None
+
+
 def templates_of(app: App) -> set[int]:
     """All templates that replicas have, or may have again after a rollback."""
     found = {app.made_from, *(one.template for one in app.revisions)}

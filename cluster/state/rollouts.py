@@ -13,6 +13,7 @@ from typing import Any
 
 from cluster.state import commands as c
 from cluster.state.config import settled_addresses
+from cluster.state.images import has_made_none
 from cluster.state.jobs import is_job, not_for_jobs
 from cluster.state.model import (
     App,
@@ -318,7 +319,7 @@ def _places(app: App) -> tuple[Place, ...]:
     """All replicas that are wanted now."""
     if not app.running:
         return ()
-    if app.rollout is None and unprepared(app):
+    if app.rollout is None and (unprepared(app) or has_made_none(app)):
         return ()  # none of them was allowed to start
     if app.rollout is None:
         return tuple((app.made_from, slot) for slot in range(1, app.replicas + 1))

@@ -133,8 +133,10 @@ def test_who_uses_a_secret() -> None:
         sealed(), c.RegisterApp("shop", using(), 1), c.RegisterApp("other", document("other"), 1),
         c.StartApp("shop", 1))
     assert users(state) == {"db": ["shop"]}
-    plain = document("shop")
-    state, _ = run(c.UpdateApp("shop", plain, key_of(plain), 1), state=state)
+    plain, template = document("shop"), state.apps["shop"].made_from
+    state, _ = run(
+        c.PinImage("shop", template, "shop:1", "sha256:1", "sha256:1"),
+        c.UpdateApp("shop", plain, key_of(plain), 1), state=state)
     assert users(state) == {"db": ["shop"]}
     refused, applied = run(c.DeleteSecret("db"), state=state)
     assert applied.rejected is Code.CONFLICT
