@@ -168,8 +168,9 @@ def node_url(text: str) -> str:
     plain = parts.path in ("", "/") and not parts.query and not parts.fragment
     if parts.scheme not in ("http", "https") or not parts.hostname or not plain \
             or parts.username is not None or port == 0:
+        shown = re.sub(r"//.*@", "//...@", text)  # a password may be there
         raise ValueError(
-            f"{text!r} is no controller address; give one like http://127.0.0.1:8001"
+            f"{shown!r} is no controller address; give one like http://127.0.0.1:8001"
         )
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}:{port or (443 if parts.scheme == 'https' else 80)}"
