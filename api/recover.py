@@ -21,6 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rescue = Rescue(options.data_dir)
     except (ConsensusError, OSError) as error:
         print(f"orchestry cluster recover: {error}", file=sys.stderr)  # noqa: T201
+        if options.json:
+            print(json.dumps(  # noqa: T201
+                {"error": str(error), "details": None, "code": "FAILED"}, indent=2))
         return 1
     try:
         known = rescue.known

@@ -64,6 +64,7 @@ class Output:
         self.as_json = as_json
         self.quiet = quiet
         self.color = color and not os.environ.get("NO_COLOR")
+        self._follows = False
 
     def document(self, value: object) -> None:
         """The JSON document of JSON mode."""
@@ -75,6 +76,7 @@ class Output:
 
     def document_line(self, value: object) -> None:
         """One of the JSON documents of a command that follows something, at once."""
+        self._follows = True
         self.line_now(json.dumps(value, ensure_ascii=False))
 
     def line_now(self, text: str) -> None:
@@ -115,7 +117,8 @@ class Output:
     ) -> None:
         """Say on standard error what went wrong and what to do; in JSON mode also as JSON."""
         if self.as_json:
-            self.document({"error": message, "details": details, "code": code})
+            say = self.document_line if self._follows else self.document
+            say({"error": message, "details": details, "code": code})
         self.complain(message, next_step, details)
 
     def complain(self, message: str, next_step: str, details: object = None) -> None:

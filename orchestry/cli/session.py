@@ -138,9 +138,14 @@ class Session:
 
         return Client(url, token=self.token, ca=self.ca, cert=self.cert)
 
+    @property
+    def asked(self) -> bool:
+        """Whether the cluster may have been asked anything."""
+        return "client" in self.__dict__
+
     def close(self) -> None:
         """Close the client, if there is one."""
-        if "client" in self.__dict__:
+        if self.asked:
             self.client.close()
 
 
@@ -210,6 +215,14 @@ def perform(session: Session, work: Callable[[Session], int | None]) -> int:
         out.failure(f"{error.filename or 'Input or output'}: {error.strerror or error}",
                     "Check the path and its permissions.", code="FAILED")
         return 1
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        if not session.asked:
+            raise
+        out.failure(
+            "The answer is not as this version of the command expects",
+            "Check that --url names a controller, and compare versions with `orchestry info`.",
+            code="UNREADABLE_ANSWER", details=f"{type(error).__name__}: {error}")
+        return 1
     finally:
         session.close()
 
@@ -217,7 +230,7 @@ def perform(session: Session, work: Callable[[Session], int | None]) -> int:
 def names_of(read: Callable[[Client], Iterable[str]]) -> Completer:
     """Names for shell completion; none when the cluster does not answer."""
     def names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-        session = Session(context.find_object(Options) or Options())
+        session = Session(_typed(context.find_root()).merged(_typed(context)))
         try:
             with session.hasty() as client:
                 return [name for name in read(client) if name.startswith(incomplete)]
@@ -225,6 +238,12 @@ def names_of(read: Callable[[Client], Iterable[str]]) -> Completer:
             return []
 
     return names
+
+
+def _typed(context: click.Context) -> Options:
+    """The options on a command line that is completed, before which no callback runs."""
+    return Options(**{part.name: context.params[part.name] for part in fields(Options)
+                      if context.params.get(part.name)})
 
 
 app_names = names_of(lambda client: [app["name"] for app in client.list_apps()["apps"]])

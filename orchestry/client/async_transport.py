@@ -40,6 +40,8 @@ from orchestry.client.trust import Trust
 Stream = httpx.Response
 CONNECTIONS_MAX = 100
 KEPT_MAX = 20
+# The library's own limits tell better what happened.
+SLACK_S = 0.2
 
 # The request itself did not reach a controller.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
@@ -133,7 +135,10 @@ class AsyncTransport:
 
     async def _attempt(self, step: Exchange) -> Reply[httpx.Response] | Lost:
         try:
-            return await self._exchange(step)
+            async with asyncio.timeout(step.left_s + SLACK_S):
+                return await self._exchange(step)
+        except TimeoutError:
+            return Lost(True, f"{step.node} did not answer in time")
         except _UNSENDABLE as error:
             raise InvalidRequest("VALIDATION_ERROR", "The request cannot be sent",
                                  str(error)) from None
@@ -143,10 +148,11 @@ class AsyncTransport:
     async def _exchange(self, step: Exchange) -> Reply[httpx.Response]:
         asked, body = step.request, Body(step)
         session = self._streams if asked.stream else self._calls
+        silence_s = asked.read_timeout_s if asked.stream else min(asked.read_timeout_s, step.left_s)
         request = session.build_request(
             asked.method, step.node + asked.path, params=asked.query, headers=step.headers(),
             content=asked.body, timeout=httpx.Timeout(
-                min(asked.read_timeout_s, step.left_s), pool=step.left_s,
+                silence_s, pool=step.left_s,
                 connect=min(CONNECT_TIMEOUT_S, step.left_s)),
         )
         response = await session.send(request, stream=True, follow_redirects=False)

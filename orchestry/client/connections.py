@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
+import http
+import io
+import math
 import os
 import selectors
+import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
-from typing import cast
+from typing import Any, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from orchestry.client.keep_alive import probes
@@ -23,35 +28,101 @@ FAULTS = (OSError, HTTPException)
 """What goes wrong between us and a controller."""
 
 
+class _Wire:
+    """A socket as `http.client` uses it, with a limit of time for all of an exchange, too."""
+
+    def __init__(self, wire: socket.socket) -> None:
+        self.wire = wire
+        self.silence_s = self.until_s = math.inf
+
+    def wait(self) -> None:
+        """Let the next step take what is left; raises TimeoutError."""
+        left_s = min(self.silence_s, self.until_s - time.monotonic())
+        if left_s <= 0:
+            raise TimeoutError("timed out")
+        self.wire.settimeout(left_s)
+
+    def sendall(self, data: bytes) -> None:
+        """Send all of it."""
+        self.wait()
+        self.wire.sendall(data)
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        """What to read an answer from."""
+        return io.BufferedReader(_Reading(self))
+
+    def close(self) -> None:
+        """Close it, once nobody reads from it."""
+        self.wire.close()
+
+
+class _Reading(io.RawIOBase):
+    """The bytes of a wire."""
+
+    def __init__(self, wire: _Wire) -> None:
+        self._wire = wire
+        self._raw = wire.wire.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """Some bytes; none at the end."""
+        self._wire.wait()
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        """Read no more."""
+        self._raw.close()
+        super().close()
+
+
 class Connection:
     """One connection, for one request after the other."""
 
     def __init__(self, made: HTTPConnection, prefix: str, headers: Mapping[str, str]) -> None:
+        self._wire = _Wire(made.sock)
+        made.sock = cast(socket.socket, self._wire)
         self._made = made
         self._prefix = prefix
         self._headers = headers
+        self._read: HTTPResponse | None = None
+        self.whole = True
 
     def ask(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None,
-        timeout_s: float,
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None, *,
+        silence_s: float, left_s: float = math.inf,
     ) -> Response:
         """Send a request and read the head of its answer; raises FAULTS.
 
         Raises:
             ValueError: the request cannot be sent, and nothing of it was.
         """
-        self._made.sock.settimeout(timeout_s)
-        self._made.request(method, self._prefix + target, body, {**self._headers, **headers})
-        return Response(self, self._made.getresponse())
+        self._wire.silence_s, self._wire.until_s = silence_s, time.monotonic() + left_s
+        try:
+            self._made.request(method, self._prefix + target, body, {**self._headers, **headers})
+        except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            self.whole = False  # who has read enough may have answered before it closed
+        self._read = self._made.getresponse()
+        if self._read.status < http.HTTPStatus.OK:
+            raise HTTPException(f"status {self._read.status} is no answer")
+        return Response(self, self._read)
+
+    def go_on(self) -> None:
+        """The answer is a stream, which only silence ends."""
+        self._wire.until_s = math.inf
 
     def is_quiet(self) -> bool:
         """Nothing has come since the last answer, as the end of the connection would."""
         with selectors.DefaultSelector() as selector:
-            selector.register(self._made.sock, selectors.EVENT_READ)
+            selector.register(self._wire.wire, selectors.EVENT_READ)
             return not selector.select(0)
 
     def close(self) -> None:
-        """Close it."""
+        """Close it, and an answer that is being read."""
+        if self._read is not None:
+            self._read.close()
         self._made.close()
 
 
@@ -61,6 +132,7 @@ class Response:
     def __init__(self, connection: Connection, read: HTTPResponse) -> None:
         self._connection = connection
         self._read = read
+        self.go_on = connection.go_on
         self.status = read.status
         self.headers = cast(Mapping[str, str], read.headers)
 
@@ -74,11 +146,10 @@ class Response:
     def may_be_kept(self) -> bool:
         """Whether the connection serves for another request; the body was read to its end."""
         self._read.close()
-        return not self._read.will_close
+        return not self._read.will_close and self._connection.whole
 
     def close(self) -> None:
         """Close the connection, too."""
-        self._read.close()
         self._connection.close()
 
 
@@ -91,14 +162,15 @@ class Pool:
     def __init__(self, trust: Trust) -> None:
         self._context = trust.context()
         self._lock = threading.Lock()
-        self._kept: dict[str, list[Connection]] = {}
+        # A process that forks must not share connections with its child.
+        self._kept: dict[tuple[int, str], list[Connection]] = {}
         self._closed = False
 
     def taken(self, node: str, timeout_s: float) -> Connection:
         """A kept one, or a new one, for which nothing was sent yet; raises FAULTS."""
         while True:
             with self._lock:
-                kept = self._kept.get(node)
+                kept = self._kept.get((os.getpid(), node))
                 found = kept.pop() if kept else None
             if found is None:
                 return self._connected(node, timeout_s)
@@ -109,7 +181,7 @@ class Pool:
     def give(self, node: str, connection: Connection) -> None:
         """Keep it for the next request."""
         with self._lock:
-            kept = self._kept.setdefault(node, [])
+            kept = self._kept.setdefault((os.getpid(), node), [])
             if not self._closed and len(kept) < KEPT_MAX:
                 kept.append(connection)
                 return
@@ -143,8 +215,10 @@ class Pool:
             made.connect()
             for option in probes():
                 made.sock.setsockopt(*option)
-        except BaseException:
+        except BaseException as error:
             made.close()
+            if isinstance(error, UnicodeError):
+                raise OSError("that is no name of a host") from None
             raise
         through = proxy is not None and not secure
         return Connection(made, node if through else "", login if through else {})
@@ -160,10 +234,14 @@ def _proxy(node: SplitResult) -> SplitResult | None:
     found = proxies.get(node.scheme) or proxies.get("all")
     if not found or proxy_bypass(node.netloc):
         return None
-    proxy = urlsplit(found if "://" in found else f"http://{found}")
+    try:
+        proxy = urlsplit(found if "://" in found else f"http://{found}")
+        port = proxy.port
+    except ValueError:  # whose text may have the login
+        raise OSError("the proxy of the environment is no address") from None
     if proxy.scheme != "http" or not proxy.hostname:
         raise OSError(f"the proxy {proxy.scheme}://{proxy.hostname} is none with http://")
-    return proxy._replace(netloc=proxy.netloc if proxy.port else f"{proxy.netloc}:80")
+    return proxy._replace(netloc=proxy.netloc if port else f"{proxy.netloc}:80")
 
 
 def _login(proxy: SplitResult | None) -> dict[str, str]:

@@ -35,6 +35,9 @@ class ClientError(OrchestryError):
         self.status = status
         self.request_id = request_id
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.code, self.message, self.details), self.__dict__
+
 
 class ApiError(ClientError):
     """The cluster answered with an error, and asking again would not help."""

@@ -12,7 +12,7 @@ import re
 import time
 import uuid
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -52,7 +52,7 @@ class Request:
     method: str
     path: str
     query: Mapping[str, str]
-    body: bytes | None = None
+    body: bytes | None = field(default=None, repr=False)  # it may have secrets
     budget_s: float = 30.0
     read_timeout_s: float = READ_TIMEOUT_S
     idempotency_key: str | None = None
@@ -74,7 +74,7 @@ class Exchange:
 
     request: Request
     node: str
-    token: str | None
+    token: str | None = field(repr=False)
     left_s: float
 
     def headers(self) -> dict[str, str]:
@@ -168,8 +168,9 @@ def node_url(text: str) -> str:
     plain = parts.path in ("", "/") and not parts.query and not parts.fragment
     if parts.scheme not in ("http", "https") or not parts.hostname or not plain \
             or parts.username is not None or port == 0:
+        shown = re.sub(r"//.*@", "//...@", text)  # a password may be there
         raise ValueError(
-            f"{text!r} is no controller address; give one like http://127.0.0.1:8001"
+            f"{shown!r} is no controller address; give one like http://127.0.0.1:8001"
         )
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}:{port or (443 if parts.scheme == 'https' else 80)}"

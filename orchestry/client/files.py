@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from urllib.parse import urlsplit
 
-from orchestry.client.connections import FAULTS, Pool
+from orchestry.client.connections import FAULTS, Pool, Response
 from orchestry.client.errors import NotReachable, RateLimited, from_answer
 from orchestry.client.trust import Trust
 
 TIMEOUT_S = 30.0
 LINE_BYTES_MAX = 16 * 1024**2
+ERROR_BYTES_MAX = 64 * 1024
 
 
 def lines(url: str, token: str | None, trust: Trust) -> Iterator[bytes]:
@@ -42,10 +43,9 @@ def _lines(url: str, token: str | None, trust: Trust) -> Iterator[bytes]:
     try:
         connection = Pool(trust).taken(f"{parts.scheme}://{parts.netloc}", TIMEOUT_S)
         with closing(connection):
-            answer = connection.ask("GET", parts.path, headers, None, TIMEOUT_S)
+            answer = connection.ask("GET", parts.path, headers, None, silence_s=TIMEOUT_S)
             if answer.status != 200:
-                body = json.loads(b"".join(answer.pieces()))
-                raise from_answer(answer.status, body, answer.headers)
+                raise from_answer(answer.status, _error(answer), answer.headers)
             rest = b""
             for chunk in answer.pieces():
                 *whole, rest = (rest + chunk).split(b"\n")
@@ -58,3 +58,17 @@ def _lines(url: str, token: str | None, trust: Trust) -> Iterator[bytes]:
                 yield rest
     except (*FAULTS, ValueError) as error:
         raise NotReachable("NOT_REACHABLE", "The connection broke", str(error)) from None
+
+
+def _error(answer: Response) -> dict[str, object]:
+    """The body of an error; an empty one when it is not a controller's."""
+    content = b""
+    for piece in answer.pieces():
+        content += piece
+        if len(content) > ERROR_BYTES_MAX:
+            return {}
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

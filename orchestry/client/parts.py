@@ -11,19 +11,23 @@ from orchestry.client.errors import InvalidRequest
 
 def app_path(name: str, rest: str = "") -> str:
     """The path of an app, or of a part of it."""
-    # "." and ".." would change the path; every other name is for the cluster to judge.
-    if name in ("", ".", ".."):
-        raise InvalidRequest("VALIDATION_ERROR", "Request validation failed",
-                             [{"field": "app_name", "message": "give the name of an app"}])
-    return f"/api/v1/apps/{quote(name, safe='')}{rest}"
+    return f"/api/v1/apps/{path_part('app_name', name, 'give the name of an app')}{rest}"
 
 
-def path_part(field: str, text: str) -> str:
+def path_part(field: str, text: str, wanted: str = "give the id") -> str:
     """An id as a part of a path."""
+    # "." and ".." would change the path; every other name is for the cluster to judge.
     if text in ("", ".", ".."):
-        raise InvalidRequest("VALIDATION_ERROR", "Request validation failed",
-                             [{"field": field, "message": "give the id"}])
-    return quote(text, safe="")
+        raise _invalid(field, wanted)
+    try:
+        return quote(text, safe="")
+    except UnicodeEncodeError:
+        raise _invalid(field, "is no well-formed text") from None
+
+
+def _invalid(field: str, message: str) -> InvalidRequest:
+    return InvalidRequest("VALIDATION_ERROR", "Request validation failed",
+                          [{"field": field, "message": message}])
 
 
 def given(**query: str | int | None) -> dict[str, str]:

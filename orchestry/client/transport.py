@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import time
 from collections.abc import Generator
@@ -27,6 +28,8 @@ from orchestry.client.exchange import (
 )
 from orchestry.client.streams import Following, Source
 from orchestry.client.trust import Trust
+
+_REFUSAL = re.compile(r"ALERT_.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)")
 
 
 class Transport:
@@ -117,8 +120,9 @@ class Transport:
         response = connection.ask(
             request.method, request.path + query,
             {"User-Agent": self._user_agent, **step.headers()}, request.body,
-            min(request.read_timeout_s, step.left_s))
+            silence_s=request.read_timeout_s, left_s=step.left_s)
         if step.streams(response.status, response.headers):
+            response.go_on()
             return Reply(response.status, response.headers, None, response)
         for piece in response.pieces():
             if not body.add(piece):
@@ -136,7 +140,7 @@ def _unsendable(error: Exception) -> InvalidRequest:
 
 def _is_refusal(error: Exception) -> bool:
     """Of our certificate: with TLS 1.3 that comes only now, and before the request is read."""
-    return isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
+    return isinstance(error, ssl.SSLError) and _REFUSAL.search(error.reason or "") is not None
 
 
 def _reason(node: str, error: Exception) -> str:

@@ -363,3 +363,15 @@ def test_version(capsys: Captured) -> None:
     """The version is one line."""
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == "orchestry 1.0.0\n"
+
+
+@pytest.mark.parametrize("line", [
+    "list", "status web", "events -f", "up web --no-wait", "audit", "secret list", "run web -- ls",
+])
+@pytest.mark.parametrize("answer", [{}, {"apps": 1, "events": [7]}])
+def test_an_answer_of_something_else(line: str, answer: Any, capsys: Captured) -> None:
+    """What is no controller, or one of another age, is no stack trace."""
+    with nodes(lambda _: Says(200, answer)) as (stub,):
+        words = line.split()
+        assert main(["-u", stub.url, *words]) == 1
+        assert "Next: Check that --url names a controller" in capsys.readouterr().err

@@ -49,6 +49,16 @@ def test_json_of_followed_logs_is_one_document_a_line() -> None:
     assert [json.loads(text) for text in shown] == wanted
 
 
+def test_json_of_what_was_followed_ends_with_a_line_too() -> None:
+    """Also when it fails after some lines."""
+    answers = iter([Says(200, {"events": [EVENT]}), error(403, "FORBIDDEN")])
+    with nodes(lambda _: next(answers)) as (stub,), \
+            start("events", "-f", "--json", "-u", stub.url) as process:
+        output, _ = process.communicate(timeout=30)
+    assert process.returncode == 6
+    assert [json.loads(text).get("code") for text in output.splitlines()] == [None, "FORBIDDEN"]
+
+
 @pytest.mark.parametrize(("past", "asked"), [([EVENT], "since_id=7"), ([], "since_id=0")])
 def test_events_are_followed_after_those_of_the_past(past: list[Any], asked: str) -> None:
     """The stream begins after the last event that was printed, so none is missing."""

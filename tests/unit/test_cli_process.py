@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from api import recover
 from orchestry.cli.output import printable
 from tests.live import until
 from tests.unit.stub_answers import APP, APPS, SPEC, answer
@@ -196,6 +197,27 @@ def test_completion_knows_the_names(words: str, last: str, found: str) -> None:
             ["bash", "-euc", script], text=True, capture_output=True, timeout=60, check=True,
             env={**os.environ, "ORCHESTRY_URL": stub.url})
     assert (done.stdout.strip(), done.stderr) == (found, "")
+
+
+@pytest.mark.parametrize("words", ["--url {} status", "status -u {}"])
+def test_completion_asks_the_cluster_of_the_line(words: str) -> None:
+    """Not the one of the environment."""
+    with nodes(lambda seen: Says(200, NAMES[seen.path])) as (stub,):
+        line = f"orchestry {words.format(stub.url)} p"
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM], text=True, capture_output=True, timeout=60, check=True,
+            env={**os.environ, "ORCHESTRY_URL": "http://127.0.0.1:9",
+                 "_ORCHESTRY_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": "4"})
+    assert done.stdout == "plain,plain\n"
+
+
+def test_recovery_says_in_json_too_what_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is another program, to which the same holds."""
+    assert recover.main(["--data-dir", str(tmp_path / "none"), "--json"]) == 1
+    output, errors = capsys.readouterr()
+    assert json.loads(output)["error"] in errors
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -326,6 +326,13 @@ def test_malformed_addresses_are_refused(connect: Connect, url: str) -> None:
         connect(url)
 
 
+def test_a_password_in_an_address_is_not_repeated(connect: Connect) -> None:
+    """The text goes to terminals and logs."""
+    with pytest.raises(ValueError, match=r"//\.\.\.@host:1") as told:
+        connect("http://me:open-sesame@host:1")
+    assert "sesame" not in str(told.value)
+
+
 def test_other_malformed_arguments_are_refused(connect: Connect) -> None:
     """Nothing malformed is sent."""
     with pytest.raises(ValueError, match="between 1 and"):
