@@ -112,7 +112,7 @@ class CanaryAt(Answer):
     waits_for: Literal["replicas", "time", "promotion", "measurements"] | None
 
 
-class Measured(Answer):
+class Traffic(Answer):
     """Requests at the ingresses in so many seconds; `failed` were answered with a 5xx."""
 
     seconds: float
@@ -129,9 +129,9 @@ class Receipt(Answer):
     `complete`: all three are there, and were measured by one leader.
     """
 
-    before: Measured | None = Field(description="In the minute before")
-    during: Measured | None = Field(description="While it was under way, once it is over")
-    after: Measured | None = Field(description="In the minute after")
+    before: Traffic | None = Field(description="In the minute before")
+    during: Traffic | None = Field(description="While it was under way, once it is over")
+    after: Traffic | None = Field(description="In the minute after")
     complete: bool
 
 

@@ -6,7 +6,7 @@ from api.answers import Answer, Count, Time
 
 
 class Volume(Answer):
-    """One volume; `orphaned` when its application is deleted, `removing` when it is on its way out.
+    """One volume; `orphaned` when its application is deleted, `removing` while it goes.
 
     `used_by` are the names of the containers that mount it. `size_bytes` is null unless it was
     asked for and could be told.

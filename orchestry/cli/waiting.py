@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from click.exceptions import Exit
 
@@ -25,20 +25,21 @@ CALM_PERIOD_S = 4.0
 LIMITED_MAX_S = 3700
 """More than an hour, after which every limit of requests begins anew."""
 
-Answer = dict[str, Any]
+Answer = Mapping[str, Any]
+A = TypeVar("A", bound=Answer)
 
 
-class _Work(threading.Thread):
+class _Work(threading.Thread, Generic[A]):
     """A waiting call in the background; the controller judges when it is done.
 
     A daemon: a user who interrupts the wait does not wait for the answer either.
     """
 
-    def __init__(self, call: Callable[[], Answer]) -> None:
+    def __init__(self, call: Callable[[], A]) -> None:
         super().__init__(daemon=True)
         self._call = call
         self.done = threading.Event()
-        self.answer: Answer | None = None
+        self.answer: A | None = None
         self.error: Exception | None = None
 
     def run(self) -> None:
@@ -49,14 +50,14 @@ class _Work(threading.Thread):
         finally:
             self.done.set()
 
-    def result(self) -> Answer:
+    def result(self) -> A:
         if self.error is not None:
             raise self.error
         assert self.answer is not None
         return self.answer
 
 
-def follow(session: Session, name: str, call: Callable[[], Answer], *, leaving: bool) -> Answer:
+def follow(session: Session, name: str, call: Callable[[], A], *, leaving: bool) -> A:
     """Carry out a waiting call while its progress is shown.
 
     `leaving` says that replicas go away rather than come.
@@ -91,7 +92,7 @@ def pause_s(session: Session, period_s: float, looks: int) -> float:
         period_s if looks < CALM_AFTER else max(period_s, CALM_PERIOD_S))
 
 
-def patiently(session: Session, call: Callable[[], Answer]) -> Answer:
+def patiently(session: Session, call: Callable[[], A]) -> A:
     """Carry out one of many calls; a limit of requests is waited out."""
     from orchestry.client import RateLimited
 

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from http.cookiejar import DefaultCookiePolicy
+from typing import Any
 from urllib.request import getproxies
 
 try:
@@ -86,7 +87,7 @@ class AsyncTransport:
         """Carry out one call; raises ClientError."""
         return self._known.answer(await self._carry_out(request))
 
-    async def follow(self, source: Source, timeout_s: float) -> AsyncGenerator[Answer, None]:
+    async def follow(self, source: Source, timeout_s: float) -> AsyncGenerator[Any, None]:
         """All new messages of a source, until the cluster ends it.
 
         Nothing is read ahead: a slow caller slows the controller down, which drops it at some

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from orchestry.client.async_transport import AsyncTransport, Stream
+from orchestry.client.async_transport import AsyncTransport
 from orchestry.client.basis import TIMEOUT_S
 from orchestry.client.calls import (
     Calls,
@@ -18,8 +18,15 @@ from orchestry.client.calls import (
 from orchestry.client.exchange import Answer, Request
 from orchestry.client.trust import Trust
 
+if TYPE_CHECKING:
+    from orchestry.client import answers
+    from orchestry.client.async_calls import AsyncCalls
+else:
+    # The types of answers are for type checkers alone.
+    AsyncCalls = Calls
 
-class AsyncClient(Calls[Coroutine[Any, Any, Answer], Stream]):
+
+class AsyncClient(AsyncCalls):
     """A cluster, as `orchestry.Client`, for asyncio: `pip install 'orchestry[async]'`.
 
     It has the same methods; answers are awaited, streams are asynchronous generators, and it
@@ -55,7 +62,7 @@ class AsyncClient(Calls[Coroutine[Any, Any, Answer], Stream]):
 
     def stream_events(
         self, since_id: int | None = None, app: str | None = None, type: str | None = None
-    ) -> AsyncGenerator[Answer, None]:
+    ) -> AsyncGenerator[answers.Event, None]:
         """Events after `since_id`, or from now on, without a gap or a double.
 
         When its controller is lost a stream goes on at another one; it raises when none
@@ -66,7 +73,7 @@ class AsyncClient(Calls[Coroutine[Any, Any, Answer], Stream]):
     def stream_logs(
         self, app_name: str, tail: int | None = None, container: str | None = None,
         level: str | None = None, since: str | None = None,
-    ) -> AsyncGenerator[Answer, None]:
+    ) -> AsyncGenerator[answers.LogEntry, None]:
         """Lines as they are written, until the app is removed; `tail` and `since` add older ones.
 
         With the `container` of a run they end with it. When its controller is lost the last
@@ -77,12 +84,12 @@ class AsyncClient(Calls[Coroutine[Any, Any, Answer], Stream]):
 
     def stream_deployment(
         self, app_name: str, deployment_id: int
-    ) -> AsyncGenerator[Answer, None]:
+    ) -> AsyncGenerator[answers.DeploymentDetail, None]:
         """How a deployment goes, with each replica, until it is over; one that is held is not."""
         return self._transport.follow(
             deployment_source(app_name, deployment_id), self._timeout_s)
 
-    def stream_metrics(self, app_name: str) -> AsyncGenerator[Answer, None]:
+    def stream_metrics(self, app_name: str) -> AsyncGenerator[answers.AppMeasured, None]:
         """Each measurement, beginning with the last, until the app is removed."""
         return self._transport.follow(metric_source(app_name), self._timeout_s)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from orchestry.client.basis import TIMEOUT_S
 from orchestry.client.calls import (
@@ -14,18 +14,25 @@ from orchestry.client.calls import (
     log_source,
     metric_source,
 )
-from orchestry.client.connections import Response
 from orchestry.client.exchange import Answer, Request
 from orchestry.client.transport import Transport
 from orchestry.client.trust import Trust
 
+if TYPE_CHECKING:
+    from orchestry.client import answers
+    from orchestry.client.blocking_calls import BlockingCalls
+else:
+    # The types of answers are for type checkers alone.
+    BlockingCalls = Calls
 
-class Client(Calls[Answer, Response]):
+
+class Client(BlockingCalls):
     """A cluster, reached through any of its controllers.
 
     `timeout` bounds each call in seconds, with all its tries; a call that waits has its own
-    `timeout` on top. Answers are the JSON objects of the REST API. Errors are
-    `orchestry.client.ClientError` and its kinds. Threads may share a client.
+    `timeout` on top. Answers are the JSON objects of the REST API, with the types of
+    `orchestry.client.answers`. Errors are `orchestry.client.ClientError` and its kinds. Threads
+    may share a client.
 
     `ca` is a file in PEM with the CAs of the controllers, else those of the system hold; `cert`
     are the files of a certificate and its key, where controllers ask for one.
@@ -58,7 +65,7 @@ class Client(Calls[Answer, Response]):
 
     def stream_events(
         self, since_id: int | None = None, app: str | None = None, type: str | None = None
-    ) -> Generator[Answer, None, None]:
+    ) -> Generator[answers.Event, None, None]:
         """Events after `since_id`, or from now on, without a gap or a double.
 
         When its controller is lost a stream goes on at another one; it raises when none
@@ -69,7 +76,7 @@ class Client(Calls[Answer, Response]):
     def stream_logs(
         self, app_name: str, tail: int | None = None, container: str | None = None,
         level: str | None = None, since: str | None = None,
-    ) -> Generator[Answer, None, None]:
+    ) -> Generator[answers.LogEntry, None, None]:
         """Lines as they are written, until the app is removed; `tail` and `since` add older ones.
 
         With the `container` of a run they end with it. When its controller is lost the last
@@ -80,12 +87,12 @@ class Client(Calls[Answer, Response]):
 
     def stream_deployment(
         self, app_name: str, deployment_id: int
-    ) -> Generator[Answer, None, None]:
+    ) -> Generator[answers.DeploymentDetail, None, None]:
         """How a deployment goes, with each replica, until it is over; one that is held is not."""
         return self._transport.follow(
             deployment_source(app_name, deployment_id), self._timeout_s)
 
-    def stream_metrics(self, app_name: str) -> Generator[Answer, None, None]:
+    def stream_metrics(self, app_name: str) -> Generator[answers.AppMeasured, None, None]:
         """Each measurement, beginning with the last, until the app is removed."""
         return self._transport.follow(metric_source(app_name), self._timeout_s)
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Generator
 from contextlib import closing
 from http.client import InvalidURL
+from typing import Any
 from urllib.parse import urlencode
 
 from orchestry.client import trust
@@ -48,7 +49,7 @@ class Transport:
         """Carry out one call; raises ClientError."""
         return self._known.answer(self._carry_out(request))
 
-    def follow(self, source: Source, timeout_s: float) -> Generator[Answer, None, None]:
+    def follow(self, source: Source, timeout_s: float) -> Generator[Any, None, None]:
         """All new messages of a source, until the cluster ends it.
 
         Nothing is read ahead: a slow caller slows the controller down, which drops it at some

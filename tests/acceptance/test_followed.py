@@ -10,11 +10,11 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import orchestry
+from orchestry.client.answers import Event
 from tests.architecture.files import ROOT
 from tests.live import LiveCluster, app_spec, until
 
@@ -120,7 +120,7 @@ def test_events_and_measurements_are_followed_over_lost_controllers(
     """Ids without a gap or a double, in Python and on the command line; measurements go on."""
     spec = {**app_spec("brief", "none:1"), "scaling": {"mode": "manual"}}
     assert cluster.write("POST", "/api/v1/apps/register", spec)[0] == 201
-    events: list[dict[str, Any]] = []
+    events: list[Event] = []
     victim, urls = victim_first(cluster)
     client = orchestry.Client(urls)
 

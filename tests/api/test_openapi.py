@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import jsonschema_rs
 import pytest
+from pydantic import BaseModel
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
+import api
 from orchestry.errors import Code
 from orchestry.spec import schema
 from tests.api.support import SPEC, make
@@ -140,6 +145,20 @@ def test_objects_are_open_for_later_keys_and_bodies_are_not(document: dict[str, 
                 False, name == "SampleBody"), name
         else:
             assert "additionalProperties" not in value, name
+
+
+def test_every_model_has_a_name_of_its_own(document: dict[str, Any]) -> None:
+    """Of two with one name the document would describe only one, for both."""
+    names = [
+        model.__name__
+        for module in iter_modules(api.__path__) if module.name.startswith(("answers", "models"))
+        for model in vars(import_module(f"api.{module.name}")).values()
+        if inspect.isclass(model) and issubclass(model, BaseModel)
+        and model.__module__ == f"api.{module.name}"]
+    assert [name for name in names if names.count(name) > 1] == []
+    assert set(names) > {"AppStatus", "Traffic"}
+    during = document["components"]["schemas"]["Receipt"]["properties"]["during"]["anyOf"][0]
+    assert during == {"$ref": "#/components/schemas/Traffic"}
 
 
 def test_every_code_is_listed(document: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from tests.architecture.files import PACKAGES, name, sources
 
 FILE_LINES_MAX = 400
-SUFFIXES = (".py", ".lua", ".sh", ".c", ".js", ".mjs", ".ts", ".mts", ".cts")
+SUFFIXES = (".py", ".pyi", ".lua", ".sh", ".c", ".js", ".mjs", ".ts", ".mts", ".cts")
 FUNCTION_LINES_MAX = 70
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

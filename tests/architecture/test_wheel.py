@@ -27,7 +27,7 @@ def test_wheel_holds_every_module_and_its_data(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         held = set(archive.namelist())
-    suffixes = (".py", ".typed", ".lua", ".yaml", ".cgi", ".sh", ".html", ".js", ".css", "")
+    suffixes = (".py", ".pyi", ".typed", ".lua", ".yaml", ".cgi", ".sh", ".html", ".js", ".css", "")
     needed = {
         str(path.relative_to(ROOT)) for path in sources(*suffixes, folders=PACKAGES)
         if path.is_file()

@@ -165,7 +165,7 @@ NAMES = {
     "/api/v1/registries": {"registries": [{"host": "registry.example:5000"}]},
     "/api/v1/volumes": {"volumes": [{"name": "left", "orphaned": True},
                                     {"name": "used", "orphaned": False}]},
-    "/api/v1/releases": {"releases": [{"name": "front"}]},
+    "/api/v1/releases": {"releases": [{"release": "front"}]},
     "/api/v1/tokens": {"tokens": [{"id": "t1"}]},
     "/cluster/members": {"members": [{"node_id": "c1"}, {"node_id": "c2"}]},
 }

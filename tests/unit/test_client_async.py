@@ -45,7 +45,7 @@ def test_calls_are_awaited_and_streams_are_asynchronous() -> None:
     async def look() -> None:
         with nodes(in_turn(Says(200, {"ok": 1}))) as (node,):
             async with orchestry.AsyncClient(node.url) as client:
-                pending = client.list_apps()
+                pending: Any = client.list_apps()
                 assert asyncio.iscoroutine(pending)
                 assert await pending == {"ok": 1}
                 for found in (client.stream_events(), client.stream_logs("web"),
@@ -61,11 +61,11 @@ def test_many_calls_wait_at_the_same_time() -> None:
     def slow(seen: Seen) -> Says:
         return Says(200, {"path": seen.path}, delay_s=0.2)
 
-    async def look() -> list[dict[str, Any]]:
+    async def look() -> list[Any]:
         with nodes(slow) as (node,):
             async with orchestry.AsyncClient(node.url) as client:
-                return await asyncio.gather(
-                    *(client.get_app_status(f"app-{number}") for number in range(150)))
+                return list(await asyncio.gather(
+                    *(client.get_app_status(f"app-{number}") for number in range(150))))
 
     found = asyncio.run(look())
     assert [one["path"] for one in found] == [f"/api/v1/apps/app-{n}" for n in range(150)]
@@ -82,7 +82,8 @@ def test_a_cancelled_call_ends_at_once_and_the_client_goes_on() -> None:
                 with pytest.raises(TimeoutError):
                     async with asyncio.timeout(0.3):
                         await client.start_app("web")
-                assert await client.list_apps() == {"ok": 1}
+                answer: Any = await client.list_apps()
+                assert answer == {"ok": 1}
                 assert [seen.method for seen in node.seen] == ["POST", "GET"]
 
     asyncio.run(look())

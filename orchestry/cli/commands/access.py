@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -96,7 +97,7 @@ def audit(session: Session, *, action: str | None, since: str | None, limit: int
     return 0
 
 
-def _who(row: dict[str, Any]) -> str:
+def _who(row: Mapping[str, Any]) -> str:
     return f"{row['name']} ({row['token']})" if row["token"] else "-"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -75,7 +76,7 @@ def members(session: Session) -> None:
     ])
 
 
-def _state(row: dict[str, Any]) -> str:
+def _state(row: Mapping[str, Any]) -> str:
     if row["is_leader"]:
         return "leader"
     if row["refused"]:

@@ -49,7 +49,7 @@ def apply(
 
     The files are YAML or JSON and may hold several documents; `-` is standard input.
     """
-    def work(document: Any) -> dict[str, Any]:
+    def work(document: Any) -> Mapping[str, Any]:
         planned = session.client.update_app(document, dry_run=True)
         show = session.out.result if dry_run else session.out.progress
         if not session.out.as_json:
@@ -57,7 +57,7 @@ def apply(
                 show(line)
         if dry_run:
             return planned
-        answer = session.client.update_app(document)
+        answer = {**session.client.update_app(document)}
         name = answer["app_name"]
         if not session.out.as_json:
             session.out.result(f"{name}: {answer['status']}, revision {answer['revision']}")
@@ -169,8 +169,9 @@ def _steered(session: Session, answer: Mapping[str, Any]) -> None:
 
 
 def _done(
-    session: Session, answer: dict[str, Any], said: str, *, wait: bool, timeout_s: int
+    session: Session, made: Mapping[str, Any], said: str, *, wait: bool, timeout_s: int
 ) -> None:
+    answer = {**made}
     name = answer["app_name"]
     if not session.out.as_json:
         session.out.result(f"{name}: {said}, revision {answer['revision']}")

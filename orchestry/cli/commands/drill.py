@@ -7,7 +7,7 @@ import secrets
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,11 +103,11 @@ def _plan(session: Session, fault: str, seconds: int) -> Plan:
             f"No drill: the cluster has {status['cluster_size']} controllers, fewer than "
             f"{MEMBERS_MIN}", "Add one with `orchestry cluster add`.")
     session.client.probe_drill()
-    urls = {node["node_id"]: node["api_url"] for node in status["nodes"]}
+    urls = {node["node_id"]: node["api_url"] or "" for node in status["nodes"]}
     return Plan(fault, str(status["leader_id"]), int(status["term"]), seconds, urls)
 
 
-def _ailing(status: dict[str, Any]) -> str:
+def _ailing(status: Mapping[str, Any]) -> str:
     """What is wrong with a cluster, "" when all is well."""
     down = [str(node["node_id"]) for node in status.get("nodes") or []
             if not node.get("is_healthy")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def register(session: Session, file: tuple[str, ...]) -> int:
     The files are YAML or JSON and may hold several documents; `-` is standard input.
     """
 
-    def work(document: Any) -> dict[str, Any]:
+    def work(document: Any) -> Mapping[str, Any]:
         answer = session.client.register_app(document)
         if not session.out.as_json:
             session.out.result(f"{answer['app_name']}: registered")
@@ -41,7 +41,7 @@ def validate(session: Session, file: tuple[str, ...]) -> int:
     """Check the files without a cluster; every fault is told at once."""
     from orchestry.spec.parse import parse_app
 
-    def work(document: Any) -> dict[str, Any]:
+    def work(document: Any) -> Mapping[str, Any]:
         spec = parse_app(document)
         if not session.out.as_json:
             session.out.result(f"{spec.name}: valid")
@@ -51,7 +51,7 @@ def validate(session: Session, file: tuple[str, ...]) -> int:
 
 
 def each(
-    session: Session, paths: tuple[str, ...], work: Callable[[Any], dict[str, Any]]
+    session: Session, paths: tuple[str, ...], work: Callable[[Any], Mapping[str, Any]]
 ) -> int:
     """Work on every document of every file; a bad one does not stop the others.
 

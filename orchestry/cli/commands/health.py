@@ -17,7 +17,7 @@ from orchestry.cli.session import Command, Session, app_argument
 def health(session: Session, *, name: str, check: bool) -> None:
     """Show the health of every replica of an app."""
     client = session.client
-    answer = client.check_health(name) if check else client.get_health(name)
+    answer: Mapping[str, Any] = client.check_health(name) if check else client.get_health(name)
     if session.out.as_json:
         session.out.document(answer)
         return

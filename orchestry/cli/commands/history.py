@@ -75,7 +75,7 @@ def _tell_end(session: Session, name: str, run_id: int) -> None:
     session.out.progress(f"Run {run_id} of {name}: {run['status'].replace('_', ' ')}{why}")
 
 
-def _follow_logs(session: Session, lines: Iterator[dict[str, Any]]) -> bool:
+def _follow_logs(session: Session, lines: Iterator[Mapping[str, Any]]) -> bool:
     """Print what comes; False when the user has seen enough."""
     painter = None if session.out.as_json else _Painter(session, ())
     try:
@@ -118,7 +118,7 @@ def events(
 
 
 def _follow_events(
-    session: Session, past: Sequence[dict[str, Any]], name: str | None, kind: str | None,
+    session: Session, past: Sequence[Mapping[str, Any]], name: str | None, kind: str | None,
     since: str | None,
 ) -> None:
     # Without any event yet each one is new, unless the time was limited.
@@ -135,7 +135,7 @@ def _follow_events(
         return
 
 
-def _event_row(event: dict[str, Any], name: str | None) -> list[str]:
+def _event_row(event: Mapping[str, Any], name: str | None) -> list[str]:
     time_text = str(event["timestamp"]).partition(".")[0].rstrip("Z") + "Z"
     return [time_text, event["type"], event.get("app_name") or name or "-", event["message"]]
 

@@ -112,14 +112,14 @@ class _Reader:
     def __init__(self, session: Session, name: str) -> None:
         self._session = session
         self._name = name
-        self._last = ""
+        self._last: str | None = None
         self._at_last: list[tuple[str, str]] = []
         self.printed = False
 
     def read(self, container: str) -> None:
         """Print what came since the last look; no container yet, or no more, is nothing."""
         answer = self._session.client.get_app_logs(
-            self._name, container=container, tail=LINES_MAX, since=self._last or None)
+            self._name, container=container, tail=LINES_MAX, since=self._last)
         if self.printed and answer.get("unavailable"):
             return  # its container is gone: what was kept of it was printed already
         known = list(self._at_last)

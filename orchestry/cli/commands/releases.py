@@ -21,7 +21,7 @@ LINES_MAX = 200
 _MARKS = {"created": "+", "updated": "~", "removed": "-", "unchanged": "="}
 
 _release = click.argument("name", metavar="NAME", shell_complete=names_of(
-    lambda client: [one["name"] for one in client.list_releases()["releases"]]))
+    lambda client: [one["release"] for one in client.list_releases()["releases"]]))
 _dry_run = click.option("--dry-run", is_flag=True, help="Show what would change, change nothing.")
 _keep_data = click.option("--keep-data", is_flag=True, help="Keep volumes of apps that go.")
 _wait = click.option("--wait/--no-wait", default=True, show_default=True,
@@ -70,7 +70,7 @@ def upgrade(
     """
     layers = layers_of(files, sets)
     if reuse_values:
-        layers.insert(0, dict(session.client.get_release(name)["values"]))
+        layers.insert(0, dict(session.client.get_release(name)["values"] or {}))
     return _apply(session, name, chart, layers, None if or_install else "upgrade",
                   dry_run=dry_run, keep_data=keep_data, wait=wait, timeout_s=timeout)
 

@@ -87,7 +87,7 @@ def autoscale(
 def _policy(session: Session, name: str, changes: Mapping[str, Any]) -> None:
     client = session.client
     if changes:
-        answer = client.update_scaling_policy(name, changes)
+        answer: Mapping[str, Any] = client.update_scaling_policy(name, changes)
         before, policy = answer["previous_policy"], answer["new_policy"]
     else:
         answer = client.get_scaling_policy(name)
@@ -135,7 +135,8 @@ def _simulate(
     if session.out.as_json:
         session.out.document(answer)
         return
-    rounds, summary = answer["rounds"], answer["summary"]
+    rounds: Sequence[Mapping[str, Any]] = answer["rounds"]
+    summary = answer["summary"]
     moves = [one for one in rounds if one["would_be"] != one["from_replicas"]]
     rows = moves[:ROWS_SHOWN_MAX]
     if rows:
@@ -211,7 +212,7 @@ def metrics(
     if name is None:
         if draw or interval:
             raise UsageError("--plot and --interval need the NAME of an app")
-        answer = session.client.system_metrics()
+        answer: Mapping[str, Any] = session.client.system_metrics()
     else:
         answer = session.client.get_app_metrics(name, history=history, interval=interval)
     if session.out.as_json:
@@ -289,7 +290,7 @@ def top(session: Session, *, name: str | None, once: bool) -> None:
         return
 
 
-def _top_answer(session: Session, name: str | None) -> dict[str, Any]:
+def _top_answer(session: Session, name: str | None) -> Mapping[str, Any]:
     client = session.client
     if name is not None:
         return client.get_app_metrics(name, history=0)

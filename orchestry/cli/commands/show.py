@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -65,7 +66,7 @@ def spec(session: Session, *, name: str, resolved: bool) -> None:
     session.out.result(yaml.safe_dump(answer, sort_keys=False, allow_unicode=True).rstrip())
 
 
-def _read(session: Session, name: str | None) -> dict[str, Any]:
+def _read(session: Session, name: str | None) -> Mapping[str, Any]:
     client = session.client
     return client.list_apps() if name is None else client.get_app_status(name)
 
@@ -127,7 +128,7 @@ def _view_or_error(session: Session, name: str | None) -> RenderableType:
         return printable(error)
 
 
-def _view(answer: dict[str, Any]) -> RenderableType:
+def _view(answer: Mapping[str, Any]) -> RenderableType:
     from rich.console import Group
 
     if "apps" in answer:
@@ -163,7 +164,7 @@ def _view(answer: dict[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
-def _failed_row(one: dict[str, Any]) -> list[object]:
+def _failed_row(one: Mapping[str, Any]) -> list[object]:
     how = one.get("last_exit") or {}
     code, due = how.get("exit_code"), one.get("next_attempt_at")
     words = [str(how.get("reason", "-")).replace("_", " ")]
@@ -175,7 +176,7 @@ def _failed_row(one: dict[str, Any]) -> list[object]:
     ]
 
 
-def _apps_table(answer: dict[str, Any]) -> RenderableType:
+def _apps_table(answer: Mapping[str, Any]) -> RenderableType:
     if not answer["apps"]:
         return "No apps. Register one with `orchestry register FILE`."
     return table(

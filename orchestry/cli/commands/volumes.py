@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -29,7 +30,7 @@ def list_(session: Session, *, app_name: str | None, sizes: bool) -> None:
     ])
 
 
-def _status(row: dict[str, Any]) -> str:
+def _status(row: Mapping[str, Any]) -> str:
     if row["removing"]:
         return "removing"
     if row["orphaned"]:

@@ -10,6 +10,7 @@ import pytest
 from orchestry.cli import main
 from tests.architecture.files import ROOT
 from tests.unit.chart.test_engine import write
+from tests.unit.stub_cluster import Says, Seen, error, nodes
 
 APPS = {
     "Chart__yaml": "apiVersion: v1\nname: web\nversion: 1.0.0\nkind: app\n",
@@ -69,6 +70,22 @@ def test_lint_tells_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[
     body = json.loads(capsys.readouterr().out)
     assert body["code"] == "INVALID_CHART"
     assert body["details"][0]["field"] == "app.yaml: metadata.name"
+
+
+def test_values_that_one_may_not_know_are_not_reused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who may not change a release is told so, after an answer without its values."""
+    def says(seen: Seen) -> Says:
+        if seen.method == "GET":
+            return Says(200, {"release": "web", "values": None})
+        return error(403, "FORBIDDEN", "The token does not suffice")
+
+    chart = str(write(tmp_path / "chart", **APPS))
+    with nodes(says) as (node,):
+        monkeypatch.setenv("ORCHESTRY_URL", node.url)
+        assert main(["chart", "upgrade", "web", chart, "--reuse-values"]) != 0
+    assert "The token does not suffice" in capsys.readouterr().err
 
 
 def test_wrong_inputs_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,146 @@
+"""What users' type checkers learn of the Python client: each answer has a type of its own."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import runpy
+import subprocess
+import sys
+import typing
+from pathlib import Path
+
+import pytest
+
+import orchestry
+from orchestry.client import answers
+from orchestry.client.calls import Calls
+from tests.architecture.files import ROOT
+
+CLIENT = ROOT / "orchestry" / "client"
+STUBS = {"blocking_calls.pyi": "answers.", "async_calls.pyi": "Coroutine[Any, Any, answers."}
+MYPY_S = 240
+# A comment says what is wrong in a line; the others are right.
+PROGRAM = """
+import asyncio
+from contextlib import aclosing
+import orchestry
+import yaml
+from orchestry.client.answers import AppList, AppMeasured, AppSpec, AppStatus, AppTotals, Event
+
+client = orchestry.Client("http://localhost:8000")
+with open('app.yml') as f:
+    spec = yaml.safe_load(f)
+client.register_app(spec)
+client.start_app("my-app", replicas=3)
+status = client.get_app_status("my-app")
+print(f"App is {status['status']} with {status['replicas']['current']} replicas")
+known: AppStatus = status
+counted: int = status["replicas"]["healthy"]
+cpu: float | None = status["metrics"]["cpu_percent"]
+apps: AppList = client.list_apps("running")
+names: list[str] = [app["name"] for app in apps["apps"]]
+totals: AppTotals = client.list_apps(format="summary")
+wanted: AppSpec = client.get_app_spec("my-app")
+image: str = client.update_app(wanted)["status"] + wanted["spec"]["image"]
+for event in client.stream_events(since_id=0):
+    seen: Event = event
+    at: str = event["timestamp"]
+client.stream_events().close()
+measured: AppMeasured = next(client.stream_metrics("my-app"))
+if (receipt := client.get_deployment("my-app", 1)["receipt"]) and receipt["during"]:
+    failed: int = receipt["during"]["failed"]
+print(status["colour"])  # typeddict-item
+print(totals["apps"])  # typeddict-item
+wrong: str = client.scale_app("my-app", 2)["current_replicas"]  # assignment
+if status["status"] == "sleeping":  # comparison-overlap
+    pass
+client.scale_app("my-app", "2")  # arg-type
+client.scale_app("my-app", 2, why="")  # call-arg
+client.list_apps(format=1)  # call-overload
+client.get_app_status("my-app").current  # attr-defined
+client.explode()  # attr-defined
+
+
+async def look() -> None:
+    async with orchestry.AsyncClient("http://localhost:8000") as other:
+        found, listed = await asyncio.gather(other.get_app_status("a"), other.list_apps())
+        healthy: int = found["replicas"]["healthy"]
+        rows: list[str] = [app["image"] for app in listed["apps"]]
+        async with aclosing(other.stream_logs("my-app", tail=10)) as lines:
+            async for line in lines:
+                text: str = line["message"]
+                number: int = line["message"]  # assignment
+        (await other.list_apps(format="summary"))["apps"]  # typeddict-item
+        other.get_app_status("a")["replicas"]  # index
+        healthy = (await other.get_run("my-app", 1))["status"]  # assignment
+        await other.start_app()  # call-arg
+"""
+
+
+def test_generated_types_are_current() -> None:
+    """They equal what tools/gen_answers.py writes from the models of the API."""
+    made = runpy.run_path(str(ROOT / "tools" / "gen_answers.py"))["files"]()
+    assert len(made) > 10
+    stale = [str(path) for path, text in made.items() if path.read_text() != text]
+    assert stale == [], "run `python tools/gen_answers.py`"
+    assert {path for path in made if path.parent.name == "answers"} == set(
+        (CLIENT / "answers").glob("*.py"))
+
+
+def test_a_type_checker_finds_what_is_wrong_and_nothing_else(tmp_path: Path) -> None:
+    """A user's program, with the calls of both clients, under `mypy --strict`."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--follow-imports=silent",
+         "--cache-dir", tmp_path / "cache", "program.py"],
+        cwd=tmp_path, env={"MYPYPATH": str(ROOT)}, capture_output=True, text=True,
+        timeout=MYPY_S, check=False)
+    found = re.findall(r"^program\.py:(\d+): error: .*\[([\w-]+)\]$", done.stdout, re.MULTILINE)
+    wanted = [
+        (str(number), line.partition("  # ")[2])
+        for number, line in enumerate(PROGRAM.splitlines(), 1) if "  # " in line]
+    assert found == wanted, done.stdout + done.stderr
+    assert len(wanted) > 10
+
+
+@pytest.mark.parametrize("stub", STUBS)
+def test_no_call_answers_with_just_anything(stub: str) -> None:
+    """Each has a typed dictionary that exists; so have the streams."""
+    calls = {name for name, function in inspect.getmembers(Calls, inspect.isfunction)
+             if not name.startswith("_") and name != "gap_s"}
+    functions = [
+        node for node in ast.walk(ast.parse((CLIENT / stub).read_text()))
+        if isinstance(node, ast.FunctionDef)]
+    assert {function.name for function in functions} == calls
+    for function in functions:
+        assert function.returns is not None
+        answer = ast.unparse(function.returns)
+        assert answer.startswith(STUBS[stub]), function.name
+        for name in re.findall(r"answers\.(\w+)", answer):
+            assert typing.is_typeddict(getattr(answers, name)), name
+    for kind in (orchestry.Client, orchestry.AsyncClient):
+        for name, method in inspect.getmembers(kind, inspect.isfunction):
+            if name.startswith("stream_"):
+                streamed = re.search(r"\[answers\.(\w+), ", method.__annotations__["return"])
+                assert streamed is not None, name
+                assert typing.is_typeddict(getattr(answers, streamed[1])), name
+
+
+def test_types_say_all_that_they_refer_to() -> None:
+    """Every annotation of every type resolves."""
+    assert len(answers.__all__) > 100
+    for name in answers.__all__:
+        assert typing.get_type_hints(getattr(answers, name)), name
+
+
+def test_a_program_that_runs_does_not_load_the_types() -> None:
+    """They are for type checkers, and cost no start-up time."""
+    code = (
+        "import sys, orchestry; from orchestry.cli import main\n"
+        "orchestry.Client('http://127.0.0.1:1'); orchestry.AsyncClient\n"
+        "print([name for name in sys.modules if name.startswith('orchestry.client.answers')])")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True,
+                          timeout=60, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,123 @@
+"""What the calls of the clients answer, by the OpenAPI document: for the generators of types."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any, NamedTuple
+
+import api
+from api.answers import Answer
+from orchestry.client.calls import Calls
+from orchestry.client.exchange import Request
+from tests.api.support import make
+
+Schema = dict[str, Any]
+ROOT = Path(__file__).parents[1]
+# An answer whose parts depend on a parameter: which one is left out of the other answer.
+WITHOUT = {"AppTotals": ("AppList", "apps")}
+STREAMS = {"stream_events": "Event", "stream_logs": "LogEntry", "stream_metrics": "AppMeasured",
+           "stream_deployment": "DeploymentDetail"}
+# Arguments with which each call is made once, by their annotations.
+SAMPLES: dict[str, Any] = {
+    "str": "x", "int": 1, "Mapping[str, Any]": {"metadata": {"name": "x"}}, "Sequence[str]": ["x"],
+    "str | Mapping[str, str]": "x", "Sequence[Mapping[str, Any]]": [],
+}
+
+
+class Types(NamedTuple):
+    """`calls` is method -> name of its answer; `homes` is module -> names of the schemas in it."""
+
+    calls: dict[str, str]
+    schemas: dict[str, Schema]
+    homes: dict[str, list[str]]
+
+
+class _Recorded(Calls[Request, None]):
+    def _send(self, request: Request) -> Request:
+        return request
+
+
+def answer_types() -> Types:
+    """The answers of all calls and streams, with all that they are made of."""
+    document = make()[2].get("/openapi.json").get_json()
+    schemas: dict[str, Schema] = document["components"]["schemas"]
+    for name, (whole, part) in WITHOUT.items():
+        properties = schemas[whole]["properties"]
+        schemas[name] = schemas[whole] | {
+            "description": f"As `{whole}`, without `{part}`.",
+            "properties": {key: properties[key] for key in properties if key != part}}
+        schemas[whole]["required"].insert(0, part)
+    now = schemas["MeasuredNow"]
+    schemas["AppMeasured"] = now | {
+        "description": "What was measured last, as it is streamed.",
+        "required": ["app_name", *now["required"]],
+        "properties": {"app_name": {"type": "string"}, **now["properties"]}}
+    calls = dict(_answers(document["paths"])) | STREAMS
+    wanted: set[str] = set(WITHOUT)
+    for name in calls.values():
+        _reach(name, schemas, wanted)
+    homes = _homes()
+    found: dict[str, list[str]] = {}
+    for name in sorted(wanted, key=list(homes).index):
+        found.setdefault(homes[name], []).append(name)
+    return Types(calls, schemas, found)
+
+
+def parts_of(schema: Schema) -> Iterator[str]:
+    """The names that a schema refers to."""
+    for found in re.findall(r"'\$ref': '#/components/schemas/(\w+)'", repr(schema)):
+        yield str(found)
+
+
+def sentence(schema: Schema) -> str:
+    """The first line of a description."""
+    return str(schema.get("description", "")).partition("\n")[0]
+
+
+def _reach(name: str, schemas: Mapping[str, Schema], found: set[str]) -> None:
+    if name not in found:
+        found.add(name)
+        for part in parts_of(schemas[name]):
+            _reach(part, schemas, found)
+
+
+def _answers(paths: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(method, name of its answer) of all calls that are answered once, by what they send."""
+    routes = sorted(
+        ((re.sub(r"{\w+}", "[^/]+", path), method.upper(), operation)
+         for path, item in paths.items() for method, operation in item.items()),
+        key=lambda route: route[0].count("[^/]+"))
+    client = _Recorded("http://127.0.0.1:1")
+    for name, function in inspect.getmembers(Calls, inspect.isfunction):
+        if name.startswith("_") or function.__annotations__["return"] != "R":
+            continue
+        needed = {
+            key: SAMPLES[parameter.annotation]
+            for key, parameter in inspect.signature(function).parameters.items()
+            if key != "self" and parameter.default is inspect.Parameter.empty}
+        request: Request = getattr(client, name)(**needed)
+        operation = next(
+            operation for path, method, operation in routes
+            if method == request.method and re.fullmatch(path, request.path))
+        (good,) = (one for status, one in operation["responses"].items() if "200" <= status < "300")
+        yield name, good["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+
+
+def _homes() -> dict[str, str]:
+    """Name of a model -> the module that it belongs to, in the order of the source."""
+    homes: dict[str, str] = {}
+    for module in iter_modules(api.__path__):
+        if module.name.partition("_")[0] != "answers":
+            continue
+        home = module.name.partition("_")[2] or "apps"
+        for name, model in vars(import_module(f"api.{module.name}")).items():
+            if inspect.isclass(model) and issubclass(model, Answer) \
+                    and model.__module__ == f"api.{module.name}":
+                assert name not in homes, f"two answers have the name {name}"
+                homes[name] = home
+    return homes | {"AppTotals": "apps", "AppMeasured": "scaling", "AppSpec": "spec"}

@@ -1,0 +1,169 @@
+"""Write the types of the Python client's answers, and of its calls, from the API's models."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import subprocess
+import sysconfig
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from orchestry.client.calls import Calls
+from tools.answers import ROOT, STREAMS, Schema, Types, answer_types, parts_of, sentence
+
+HOME = ROOT / "orchestry" / "client"
+RUFF = Path(sysconfig.get_path("scripts")) / "ruff"
+MADE = """\
+\"\"\"{}
+
+Written by tools/gen_answers.py; do not edit.
+\"\"\"
+
+from __future__ import annotations
+"""
+SIMPLE = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None",
+          "object": "dict[str, Any]"}
+# What a stream is read from.
+HANDLES = {"Response": """\
+from orchestry.client.calls import Calls
+from orchestry.client.connections import Response""", "Stream": """\
+from orchestry.client.async_transport import Stream
+from orchestry.client.calls import Calls"""}
+# The one call with two answers.
+LISTS = """
+    @overload
+    def list_apps(
+        self, status: str | None = None, format: Literal["json"] | None = None
+    ) -> {0}: ...
+    @overload
+    def list_apps(
+        self, status: str | None = None, *, format: Literal["summary"]
+    ) -> {1}: ...
+    @overload
+    def list_apps(
+        self, status: str | None = None, format: str | None = None
+    ) -> {2}: ...
+"""
+
+
+def files() -> dict[Path, str]:
+    """Path -> text of all that is written."""
+    types = answer_types()
+    answers = HOME / "answers"
+    made = {answers / f"{home}.py": _module(home, types) for home in types.homes}
+    made[answers / "__init__.py"] = _package(types)
+    made[HOME / "blocking_calls.pyi"] = _calls(
+        types, "BlockingCalls", "Client", "Response", "answers.{}")
+    made[HOME / "async_calls.pyi"] = _calls(
+        types, "AsyncCalls", "AsyncClient", "Stream", "Coroutine[Any, Any, answers.{}]")
+    return {path: _formatted(path, text) for path, text in made.items()}
+
+
+def _module(home: str, types: Types) -> str:
+    """The types of one module of the API."""
+    body = "".join(
+        text for name in types.homes[home] for text in _classes(name, types.schemas[name]))
+    words = _used(body, ("Any", "Literal", "NotRequired", "TypedDict"))
+    elsewhere: dict[str, list[str]] = {}
+    for part in {part for name in types.homes[home] for part in parts_of(types.schemas[name])}:
+        elsewhere.setdefault(_home_of(part, types), []).append(part)
+    imports = [f"from typing import {words}\n\n"] + [
+        f"from orchestry.client.answers.{other} import {', '.join(sorted(names))}\n"
+        for other, names in sorted(elsewhere.items()) if other != home]
+    return MADE.format(f"Answers about {home}.") + "\n" + "".join(imports) + body
+
+
+def _home_of(name: str, types: Types) -> str:
+    return next(home for home, names in types.homes.items() if name in names)
+
+
+def _classes(name: str, schema: Schema) -> Iterator[str]:
+    """A TypedDict, after those of the objects in it that have no name of their own."""
+    lines = []
+    for key, part in schema["properties"].items():
+        nested: dict[str, Schema] = {}
+        annotation = _typed(part, name + key[0].upper() + key[1:], nested)
+        for inner, its in nested.items():
+            yield from _classes(inner, its)
+        if key not in schema.get("required", ()):
+            annotation = f"NotRequired[{annotation}]"
+        lines.append(f"    {key}: {annotation}\n")
+    told = sentence(schema) or "A part of a spec."
+    yield f'\n\nclass {name}(TypedDict):\n    """{told}"""\n\n{"".join(lines)}'
+
+
+def _typed(schema: Schema, name: str, nested: dict[str, Schema]) -> str:
+    """A schema as an annotation; an object without a name gets this one, and into `nested`."""
+    if "$ref" in schema:
+        return str(schema["$ref"].rpartition("/")[2])
+    if "const" in schema or "enum" in schema:
+        values = schema.get("enum", [schema.get("const")])
+        return f"Literal[{', '.join(map(json.dumps, values))}]"
+    if "anyOf" in schema:
+        return " | ".join(dict.fromkeys(_typed(one, name, nested) for one in schema["anyOf"]))
+    kind = schema.get("type")
+    if kind == "array":
+        items = schema.get("items") or {"anyOf": schema.get("prefixItems") or [{}]}
+        return f"list[{_typed(items, name, nested)}]"
+    if "properties" in schema:
+        nested[name] = schema
+        return name
+    if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
+        return f"dict[str, {_typed(schema['additionalProperties'], name, nested)}]"
+    return "Any" if kind is None else SIMPLE[kind]
+
+
+def _package(types: Types) -> str:
+    """All names in one place."""
+    imports = "".join(
+        f"from orchestry.client.answers.{home} import {', '.join(sorted(names, key=str.lower))}\n"
+        for home, names in sorted(types.homes.items()))
+    names = sorted(name for names in types.homes.values() for name in names)
+    return (MADE.format("What calls answer: `from orchestry.client.answers import AppStatus`.")
+            + "\n" + imports + f"\n__all__ = {names!r}\n")
+
+
+def _calls(types: Types, name: str, client: str, stream: str, answer: str) -> str:
+    """The calls of one client with their answers; how they are made is in `Calls`."""
+    body = "".join(
+        LISTS.format(answer.format("AppList"), answer.format("AppTotals"),
+                     answer.format("AppList | answers.AppTotals"))
+        if call == "list_apps" else
+        f"    def {call}{_parameters(call)} -> {answer.format(types.calls[call])}: ...\n"
+        for call in types.calls if call not in STREAMS)
+    return MADE.format(f"The calls of `{client}`, with the types of their answers.") + f"""
+from abc import ABCMeta
+from collections.abc import {_used(body, ("Coroutine", "Mapping", "Sequence"))}
+from typing import {_used(f"Any {body}", ("Any", "Literal", "overload"))}
+
+from orchestry.client import answers
+{HANDLES[stream]}
+
+class {name}(Calls[Any, {stream}], metaclass=ABCMeta):
+{body}"""
+
+
+def _parameters(call: str) -> str:
+    """As they are in `Calls`, with their defaults."""
+    signature = inspect.signature(getattr(Calls, call))
+    told = str(signature.replace(return_annotation=inspect.Signature.empty))
+    return re.sub(r": '([^']+)'", r": \1", told)
+
+
+def _used(text: str, names: Iterable[str]) -> str:
+    return ", ".join(sorted(set(names) & set(re.findall(r"\w+", text))))
+
+
+def _formatted(path: Path, text: str) -> str:
+    done = subprocess.run(
+        [RUFF, "format", "--line-length", "100", "--stdin-filename", path, "-"], input=text,
+        capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout
+
+
+if __name__ == "__main__":
+    for one, content in files().items():
+        one.parent.mkdir(exist_ok=True)
+        one.write_text(content)
