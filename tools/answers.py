@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -37,6 +37,15 @@ class Types(NamedTuple):
     homes: dict[str, list[str]]
 
 
+class Language(NamedTuple):
+    """How types are written: of words, of lists and of keys, and the simple ones by kind."""
+
+    words: Callable[[list[str]], str]
+    array: Callable[[str], str]
+    record: Callable[[str], str]
+    simple: Mapping[str | None, str]
+
+
 class _Recorded(Calls[Request, None]):
     def _send(self, request: Request) -> Request:
         return request
@@ -52,6 +61,7 @@ def answer_types() -> Types:
             "description": f"As `{whole}`, without `{part}`.",
             "properties": {key: properties[key] for key in properties if key != part}}
         schemas[whole]["required"].insert(0, part)
+    schemas["SystemMetrics"]["required"].append("nodes")  # clients ask for those of all nodes
     now = schemas["MeasuredNow"]
     schemas["AppMeasured"] = now | {
         "description": "What was measured last, as it is streamed.",
@@ -66,6 +76,47 @@ def answer_types() -> Types:
     for name in sorted(wanted, key=list(homes).index):
         found.setdefault(homes[name], []).append(name)
     return Types(calls, schemas, found)
+
+
+def typed(schema: Schema, name: str, nested: dict[str, Schema], language: Language) -> str:
+    """A schema as a type; an object without a name gets this one, and into `nested`."""
+    if "$ref" in schema:
+        return str(schema["$ref"].rpartition("/")[2])
+    if "const" in schema or "enum" in schema:
+        return language.words(schema.get("enum", [schema.get("const")]))
+    if "anyOf" in schema:
+        return " | ".join(dict.fromkeys(
+            typed(one, name, nested, language) for one in schema["anyOf"]))
+    kind = schema.get("type")
+    if kind == "array":
+        items = schema.get("items") or {"anyOf": schema.get("prefixItems") or [{}]}
+        return language.array(typed(items, name, nested, language))
+    if "properties" in schema:
+        nested[name] = schema
+        return name
+    more = schema.get("additionalProperties")
+    if kind == "object" and isinstance(more, dict):
+        return language.record(typed(more, name, nested, language))
+    return language.simple[kind]
+
+
+def fields_of(
+    name: str, schema: Schema, nested: dict[str, Schema], language: Language
+) -> Iterator[tuple[str, str, bool]]:
+    """(key, its type, whether it is always there) of an object."""
+    for key, part in schema["properties"].items():
+        inner = name + key[0].upper() + key[1:]
+        yield key, typed(part, inner, nested, language), key in schema.get("required", ())
+
+
+def imports_of(home: str, types: Types) -> dict[str, list[str]]:
+    """Other module -> what this one has from there."""
+    found: dict[str, list[str]] = {}
+    parts = {part for name in types.homes[home] for part in parts_of(types.schemas[name])}
+    for other, names in sorted(types.homes.items()):
+        if other != home and parts & set(names):
+            found[other] = sorted(parts & set(names), key=str.lower)
+    return found
 
 
 def parts_of(schema: Schema) -> Iterator[str]:

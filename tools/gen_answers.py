@@ -11,7 +11,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from orchestry.client.calls import Calls
-from tools.answers import ROOT, STREAMS, Schema, Types, answer_types, parts_of, sentence
+from tools.answers import (
+    ROOT,
+    STREAMS,
+    Language,
+    Schema,
+    Types,
+    answer_types,
+    fields_of,
+    imports_of,
+    sentence,
+)
 
 HOME = ROOT / "orchestry" / "client"
 RUFF = Path(sysconfig.get_path("scripts")) / "ruff"
@@ -23,8 +33,11 @@ Written by tools/gen_answers.py; do not edit.
 
 from __future__ import annotations
 """
-SIMPLE = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None",
-          "object": "dict[str, Any]"}
+PYTHON = Language(
+    lambda words: f"Literal[{', '.join(map(json.dumps, words))}]", "list[{}]".format,
+    "dict[str, {}]".format,
+    {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None",
+     "object": "dict[str, Any]", None: "Any"})
 # What a stream is read from.
 HANDLES = {"Response": """\
 from orchestry.client.calls import Calls
@@ -66,53 +79,22 @@ def _module(home: str, types: Types) -> str:
     body = "".join(
         text for name in types.homes[home] for text in _classes(name, types.schemas[name]))
     words = _used(body, ("Any", "Literal", "NotRequired", "TypedDict"))
-    elsewhere: dict[str, list[str]] = {}
-    for part in {part for name in types.homes[home] for part in parts_of(types.schemas[name])}:
-        elsewhere.setdefault(_home_of(part, types), []).append(part)
     imports = [f"from typing import {words}\n\n"] + [
-        f"from orchestry.client.answers.{other} import {', '.join(sorted(names))}\n"
-        for other, names in sorted(elsewhere.items()) if other != home]
+        f"from orchestry.client.answers.{other} import {', '.join(names)}\n"
+        for other, names in imports_of(home, types).items()]
     return MADE.format(f"Answers about {home}.") + "\n" + "".join(imports) + body
-
-
-def _home_of(name: str, types: Types) -> str:
-    return next(home for home, names in types.homes.items() if name in names)
 
 
 def _classes(name: str, schema: Schema) -> Iterator[str]:
     """A TypedDict, after those of the objects in it that have no name of their own."""
-    lines = []
-    for key, part in schema["properties"].items():
-        nested: dict[str, Schema] = {}
-        annotation = _typed(part, name + key[0].upper() + key[1:], nested)
-        for inner, its in nested.items():
-            yield from _classes(inner, its)
-        if key not in schema.get("required", ()):
-            annotation = f"NotRequired[{annotation}]"
-        lines.append(f"    {key}: {annotation}\n")
+    nested: dict[str, Schema] = {}
+    lines = [
+        f"    {key}: {kind if always else f'NotRequired[{kind}]'}\n"
+        for key, kind, always in fields_of(name, schema, nested, PYTHON)]
+    for inner, its in nested.items():
+        yield from _classes(inner, its)
     told = sentence(schema) or "A part of a spec."
     yield f'\n\nclass {name}(TypedDict):\n    """{told}"""\n\n{"".join(lines)}'
-
-
-def _typed(schema: Schema, name: str, nested: dict[str, Schema]) -> str:
-    """A schema as an annotation; an object without a name gets this one, and into `nested`."""
-    if "$ref" in schema:
-        return str(schema["$ref"].rpartition("/")[2])
-    if "const" in schema or "enum" in schema:
-        values = schema.get("enum", [schema.get("const")])
-        return f"Literal[{', '.join(map(json.dumps, values))}]"
-    if "anyOf" in schema:
-        return " | ".join(dict.fromkeys(_typed(one, name, nested) for one in schema["anyOf"]))
-    kind = schema.get("type")
-    if kind == "array":
-        items = schema.get("items") or {"anyOf": schema.get("prefixItems") or [{}]}
-        return f"list[{_typed(items, name, nested)}]"
-    if "properties" in schema:
-        nested[name] = schema
-        return name
-    if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
-        return f"dict[str, {_typed(schema['additionalProperties'], name, nested)}]"
-    return "Any" if kind is None else SIMPLE[kind]
 
 
 def _package(types: Types) -> str:

@@ -1,3 +1,4 @@
+import answers = require('./src/answers/index');
 import type { Operations } from './src/operations';
 
 /** Client for Orchestry clusters. All times that calls take are seconds. */
@@ -13,89 +14,88 @@ declare class Orchestry {
   /** Close the kept connections; they do not keep the process alive either. */
   close(): void;
 
-  registerApp(spec: Orchestry.AppSpec, options?: Orchestry.WriteOptions):
-    Promise<Orchestry.Registered>;
-  startApp(appName: string, options?: Orchestry.StartOptions): Promise<Orchestry.Started>;
-  stopApp(appName: string, options?: Orchestry.StopOptions): Promise<Orchestry.Stopped>;
+  registerApp(spec: Orchestry.AppSpec | answers.AppSpec, options?: Orchestry.WriteOptions):
+    Promise<answers.Registered>;
+  startApp(appName: string, options?: Orchestry.StartOptions): Promise<answers.Started>;
+  stopApp(appName: string, options?: Orchestry.StopOptions): Promise<answers.Stopped>;
   scaleApp(appName: string, replicas: number, options?: Orchestry.WaitOptions):
-    Promise<Orchestry.Scaled>;
-  removeApp(appName: string, options?: Orchestry.RemoveOptions): Promise<Orchestry.Removed>;
-  getAppStatus(appName: string): Promise<Orchestry.AppStatus>;
-  listApps(options: Orchestry.ListOptions & { format: 'summary' }): Promise<Orchestry.AppCounts>;
-  listApps(options?: Orchestry.ListOptions): Promise<Orchestry.AppList>;
-  getAppSpec(appName: string, options?: { resolved?: boolean }): Promise<Orchestry.AppSpec>;
+    Promise<answers.Scaled>;
+  removeApp(appName: string, options?: Orchestry.RemoveOptions): Promise<answers.Removed>;
+  getAppStatus(appName: string): Promise<answers.AppStatus>;
+  listApps(options: Orchestry.ListOptions & { format: 'summary' }): Promise<answers.AppTotals>;
+  listApps(options?: Orchestry.ListOptions): Promise<answers.AppList>;
+  getAppSpec(appName: string, options?: { resolved?: boolean }): Promise<answers.AppSpec>;
 
   /** Give the app of this name this spec, or register it. */
-  updateApp(spec: Orchestry.AppSpec, options?: Orchestry.WriteOptions & { dryRun?: boolean }):
-    Promise<Orchestry.Updated>;
-  listRevisions(appName: string): Promise<Orchestry.Revisions>;
+  updateApp(
+    spec: Orchestry.AppSpec | answers.AppSpec,
+    options?: Orchestry.WriteOptions & { dryRun?: boolean },
+  ): Promise<answers.Updated>;
+  listRevisions(appName: string): Promise<answers.Revisions>;
   /** By default to the last revision that was healthy. */
   rollbackApp(appName: string, options?: Orchestry.WriteOptions & { revision?: number }):
-    Promise<Orchestry.Revised>;
-  restartApp(appName: string, options?: Orchestry.WriteOptions): Promise<Orchestry.Revised>;
-  pauseApp(appName: string, options?: Orchestry.WriteOptions): Promise<Orchestry.Steered>;
-  resumeApp(appName: string, options?: Orchestry.WriteOptions): Promise<Orchestry.Steered>;
+    Promise<answers.Revised>;
+  restartApp(appName: string, options?: Orchestry.WriteOptions): Promise<answers.Revised>;
+  pauseApp(appName: string, options?: Orchestry.WriteOptions): Promise<answers.Steered>;
+  resumeApp(appName: string, options?: Orchestry.WriteOptions): Promise<answers.Steered>;
   /** A canary goes on to its next step, with `all` to the end. */
   promoteApp(appName: string, options?: Orchestry.WriteOptions & { all?: boolean }):
-    Promise<Orchestry.Steered>;
-  listDeployments(appName: string): Promise<Orchestry.Deployments>;
-  getDeployment(appName: string, deployment: number): Promise<Orchestry.DeploymentDetail>;
+    Promise<answers.Steered>;
+  listDeployments(appName: string): Promise<answers.Deployments>;
+  getDeployment(appName: string, deployment: number): Promise<answers.DeploymentDetail>;
 
-  getAppMetrics(appName: string, options?: Orchestry.MetricsOptions):
-    Promise<Orchestry.AppMetrics>;
-  getAppEvents(appName: string, options?: Orchestry.EventsOptions): Promise<Orchestry.AppEvents>;
-  getEvents(options?: Orchestry.EventsOptions & { app?: string }):
-    Promise<Orchestry.ClusterEvents>;
-  getAppLogs(appName: string, options?: Orchestry.LogsOptions): Promise<Orchestry.AppLogs>;
+  getAppMetrics(appName: string, options?: Orchestry.MetricsOptions): Promise<answers.AppMetrics>;
+  getAppEvents(appName: string, options?: Orchestry.EventsOptions): Promise<answers.AppEvents>;
+  getEvents(options?: Orchestry.EventsOptions & { app?: string }): Promise<answers.Events>;
+  getAppLogs(appName: string, options?: Orchestry.LogsOptions): Promise<answers.Logs>;
 
   /** Lines as they are written, until the app is removed; goes on at another controller. */
   streamLogs(appName: string, options?: Orchestry.LogsOptions & Orchestry.StreamOptions):
-    AsyncGenerator<Orchestry.LogEntry, void, undefined>;
+    AsyncGenerator<answers.LogEntry, void, undefined>;
   /** How a deployment goes, with each replica, until it is over; one that is held is not. */
   streamDeployment(appName: string, deployment: number, options?: Orchestry.StreamOptions):
-    AsyncGenerator<Orchestry.DeploymentDetail, void, undefined>;
+    AsyncGenerator<answers.DeploymentDetail, void, undefined>;
   /** Each measurement, beginning with the last, until the app is removed. */
   streamMetrics(appName: string, options?: Orchestry.StreamOptions):
-    AsyncGenerator<Orchestry.Measured, void, undefined>;
+    AsyncGenerator<answers.AppMeasured, void, undefined>;
   /** Events after `sinceId`, or from now on, without a gap or a double. */
   streamEvents(options?: Orchestry.StreamEventsOptions):
-    AsyncGenerator<Orchestry.StreamedEvent, void, undefined>;
+    AsyncGenerator<answers.Event, void, undefined>;
 
-  getScalingPolicy(appName: string): Promise<Orchestry.ScalingPolicy>;
+  getScalingPolicy(appName: string): Promise<answers.ScalingPolicy>;
   updateScalingPolicy(
     appName: string, policy: Orchestry.PolicyChanges, options?: Orchestry.WriteOptions,
-  ): Promise<Orchestry.PolicyUpdated>;
-  getHealth(appName: string): Promise<Orchestry.AppHealth>;
-  checkHealth(appName: string): Promise<Orchestry.HealthChecked>;
+  ): Promise<answers.PolicyUpdated>;
+  getHealth(appName: string): Promise<answers.AppHealth>;
+  checkHealth(appName: string): Promise<answers.HealthChecked>;
 
   setSecret(
     name: string, values: string | Record<string, string>, options?: Orchestry.WriteOptions,
-  ): Promise<Orchestry.SecretSet>;
-  listSecrets(): Promise<{ secrets: Orchestry.Secret[]; total: number }>;
-  getSecret(name: string): Promise<Orchestry.Secret>;
+  ): Promise<answers.SecretSet>;
+  listSecrets(): Promise<answers.Secrets>;
+  getSecret(name: string): Promise<answers.Secret>;
   deleteSecret(name: string, options?: Orchestry.WriteOptions & { force?: boolean }):
-    Promise<{ message: string; name: string; used_by: number }>;
-  rotateSecret(name: string, options?: Orchestry.WriteOptions):
-    Promise<{ message: string; name: string; key: string }>;
+    Promise<answers.SecretRemoved>;
+  rotateSecret(name: string, options?: Orchestry.WriteOptions): Promise<answers.SecretRotated>;
 
-  listVolumes(options?: { app?: string; sizes?: boolean }):
-    Promise<{ volumes: Orchestry.Volume[]; total: number }>;
-  removeVolume(name: string, options?: Orchestry.WriteOptions):
-    Promise<{ message: string; name: string; app: string }>;
+  listVolumes(options?: { app?: string; sizes?: boolean }): Promise<answers.Volumes>;
+  removeVolume(name: string, options?: Orchestry.WriteOptions): Promise<answers.VolumeRemoved>;
 
-  systemHealth(): Promise<Orchestry.SystemHealth>;
-  systemMetrics(): Promise<Orchestry.SystemMetrics>;
-  getConfig(): Promise<Orchestry.Config>;
+  systemHealth(): Promise<answers.SystemHealth>;
+  systemMetrics(): Promise<answers.SystemMetrics>;
+  getConfig(): Promise<answers.Configuration>;
   updateConfig(changes: Orchestry.Json, options?: Orchestry.WriteOptions):
-    Promise<Orchestry.Json>;
-  clusterStatus(): Promise<Orchestry.ClusterStatus>;
-  clusterLeader(): Promise<Orchestry.Leader>;
-  clusterHealth(): Promise<Orchestry.ClusterHealth>;
+    Promise<answers.ConfigurationUpdated>;
+  clusterStatus(): Promise<answers.ClusterStatus>;
+  clusterLeader(): Promise<answers.Leader>;
+  clusterHealth(): Promise<answers.ClusterHealth>;
 }
 
 interface Orchestry extends Operations {}
 
 declare namespace Orchestry {
+  /** The types of all answers by name, as `Orchestry.Answers.AppStatus`. */
+  export import Answers = answers;
   interface Json { [key: string]: unknown }
 
   interface Options {
@@ -152,197 +152,9 @@ declare namespace Orchestry {
     spec: { type?: string; image: string; [key: string]: unknown };
     [key: string]: unknown;
   }
-  interface Registered { message: string; app_name: string; status: 'registered' }
-  interface Started { message: string; app_name: string; replicas: number; status: Status }
-  interface Stopped { message: string; app_name: string; status: Status }
-  interface Scaled {
-    message: string; app_name: string; previous_replicas: number; current_replicas: number;
-    /** Seconds. */
-    scaling_time: number;
-  }
-  interface Removed {
-    message: string; app_name: string; containers_removed: number; volumes_removed: number;
-  }
-  interface Plan {
-    changes: { field: string; before: unknown; after: unknown }[];
-    rolls: boolean; start: string[]; stop: string[]; keep: string[];
-  }
-  interface Updated {
-    message: string; app_name: string; status: 'created' | 'updated' | 'unchanged';
-    revision: number;
-    deployment: number | null;
-    dry_run: boolean;
-    /** Only of a dry run. */
-    plan: Plan | null;
-  }
-  interface Revised { message: string; app_name: string; revision: number; deployment: number }
-  interface Steered { message: string; app_name: string; deployment: number; phase: Phase }
-  type Phase = import('./src/deploys.js').Phase;
-  interface Revisions {
-    app_name: string;
-    revisions: {
-      revision: number; current: boolean; healthy: boolean; cause: string; created_at: string;
-      image: string | null; pinned: string | null; template: number; spec: AppSpec;
-    }[];
-    total: number;
-  }
-  type CanaryAt = import('./src/deploys.js').CanaryAt;
-  type Receipt = import('./src/deploys.js').Receipt;
-  type Deployment = import('./src/deploys.js').Deployment;
-  type DeploymentDetail = import('./src/deploys.js').DeploymentDetail;
-  type Deployments = import('./src/deploys.js').Deployments;
-  type Pulling = import('./src/deploys.js').Pulling;
-  /** Null where nothing was measured. */
-  interface Load {
-    cpu_percent: number | null;
-    memory_percent: number | null;
-    rps: number | null;
-    latency_p95_ms: number | null;
-    active_connections: number | null;
-  }
-  interface Replicas { current: number; desired: number; healthy: number }
-  interface Container {
-    id: string; name: string; ip: string; port: number; status: string; health: string;
-    started_at: string | null; restarts: number; next_attempt_at: string | null;
-    state: 'created' | 'running' | 'exited' | 'waiting' | 'crash_loop' | 'finished' | 'failed';
-  }
-  interface Exit { reason: string; exit_code: number | null; signal: string | null; at: string }
-  interface ReplicaRestarts {
-    name: string; slot: number; revision: number; failures: number; failures_in_a_row: number;
-    oom_kills: number; crash_loop: boolean; over: 'finished' | 'failed' | null;
-    next_attempt_at: string | null; last_exit: Exit | null;
-  }
-  interface AppStatus {
-    name: string; kind: 'App' | 'Job'; status: Status; replicas: Replicas; metrics: Load;
-    created_at: string; updated_at: string; last_scaled_at: string | null;
-    containers: Container[]; revision: number; image: string;
-    pinned: string | null; pulling: Pulling | null;
-    problem: { code: string; message: string } | null;
-    /** What is under way. */
-    deployment:
-      { id: number; kind: string; phase: Phase; wanted: number; available: number } | null;
-    restarts: { failures: number; oom_kills: number; replicas: ReplicaRestarts[] };
-  }
-  interface AppCounts { total: number; running: number; stopped: number; error: number }
-  interface AppList extends AppCounts {
-    apps: {
-      name: string; kind: 'App' | 'Job'; status: Status; replicas: Replicas; image: string;
-      created_at: string; revision: number;
-    }[];
-  }
-  interface Current extends Load { healthy_replicas: number; total_replicas: number }
-  interface AppMetrics {
-    app_name: string; timestamp: string; current: Current;
-    history: (Partial<Load> & { timestamp: string })[];
-  }
-  interface Measured extends Current { app_name: string }
-  interface AppEvent {
-    id: number;
-    type: EventType;
-    message: string;
-    timestamp: string;
-    details: Json;
-  }
-  interface StreamedEvent extends AppEvent { app_name: string | null }
-  interface AppEvents { app_name: string; events: AppEvent[]; total: number; has_more: boolean }
-  interface ClusterEvents { events: StreamedEvent[]; total: number; has_more: boolean }
-  interface LogEntry {
-    timestamp: string;
-    container: string;
-    level: Level;
-    message: string;
-    stream: 'stdout' | 'stderr';
-    truncated: boolean;
-  }
-  interface AppLogs {
-    app_name: string;
-    logs: LogEntry[];
-    total_lines: number;
-    has_more: boolean;
-    unavailable: { container: string; reason: string }[];
-  }
-  interface Policy {
-    min_replicas: number; max_replicas: number;
-    target_rps_per_replica: number; max_p95_latency_ms: number;
-    max_cpu_percent: number; max_memory_percent: number;
-    scale_out_threshold_pct: number; scale_in_threshold_pct: number;
-    window_seconds: number; cooldown_seconds: number;
-  }
-  type PolicyChanges = Partial<Policy> & { mode?: 'auto' | 'manual'; [key: string]: unknown };
-  interface ScalingPolicy {
-    app_name: string;
-    mode: string;
-    policy: Policy;
-    last_scaling_event: {
-      timestamp: string; action: string; from_replicas: number; to_replicas: number;
-      reason: string;
-    } | null;
-  }
-  interface PolicyUpdated {
-    message: string; app_name: string; previous_policy: Partial<Policy>;
-    new_policy: Partial<Policy>;
-  }
-  interface AppHealth {
-    app_name: string;
-    overall_health: string;
-    healthy_replicas: number;
-    total_replicas: number;
-    containers: {
-      id: string; name: string; health: string; last_check: string | null;
-      consecutive_failures: number | null; response_time_ms: number | null;
-      last_error: string | null;
-    }[];
-    health_check_config: Json;
-  }
-  interface HealthChecked {
-    message: string; app_name: string; containers_checked: number; healthy: number;
-    unhealthy: number;
-  }
-  interface SystemHealth {
-    status: string;
-    timestamp: string;
-    version: string;
-    uptime_seconds: number;
-    components: Record<string, { status: string; [key: string]: unknown }>;
-    applications: AppCounts;
-  }
-  interface SystemMetrics { timestamp: string; system: Json; applications: Json[]; network: Json }
-  interface Secret {
-    name: string; version: number; fields: string[]; key: string; used_by: string[];
-    created_at: string; updated_at: string;
-  }
-  interface Volume {
-    name: string; app: string; in_use: boolean; used_by: string[]; orphaned: boolean;
-    removing: boolean; created_at: string; size_bytes: number | null;
-  }
-  interface SecretSet { message: string; name: string; version: number; apps_restarted: number }
-  interface Config { version: string; [group: string]: unknown }
-  interface Lease {
-    leader_id: string; term: number; acquired_at: number; expires_at: number;
-    renewed_at: number; hostname: string; api_url: string;
-  }
-  /** Times of the cluster are Unix seconds. */
-  interface ClusterStatus {
-    node_id: string;
-    hostname: string;
-    state: string;
-    term: number;
-    is_leader: boolean;
-    leader_id: string | null;
-    cluster_size: number;
-    nodes: {
-      node_id: string; hostname: string | null; state: string; is_healthy: boolean;
-      last_heartbeat: number | null; [key: string]: unknown;
-    }[];
-    lease: Lease | null;
-  }
-  interface Leader {
-    leader_id: string; hostname: string; api_url: string; term: number;
-    lease_expires_at: number | null;
-  }
-  interface ClusterHealth {
-    status: string; clustering: 'enabled' | 'disabled'; [key: string]: unknown;
-  }
+  /** Keys of a policy; the others stay. */
+  type PolicyChanges =
+    Partial<answers.Policy> & { mode?: 'auto' | 'manual'; [key: string]: unknown };
 
   /** Base of every error of a call. */
   class ClientError extends Error {

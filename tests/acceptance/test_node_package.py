@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
 SDK = ROOT / "sdk" / "node"
 BLOCK = re.compile(r"^```javascript\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+TYPED_BLOCK = re.compile(r"^```typescript\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SEED_URL = "http://localhost:8000"
 # Exact, so that the check means the same on each machine.
 TYPESCRIPT = ("typescript@5.9.3", "@types/node@18.19.130")
@@ -64,7 +65,8 @@ def test_the_package_holds_what_it_needs_and_no_more(installed: Path) -> None:
     """Code, types, page and license; no tests; nothing else was installed."""
     package = installed / "node_modules" / "orchestry-client"
     held = {str(path.relative_to(package)) for path in package.rglob("*") if path.is_file()}
-    modules = {f"src/{path.name}" for path in (SDK / "src").iterdir()}
+    modules = {
+        str(path.relative_to(SDK)) for path in (SDK / "src").rglob("*") if path.is_file()}
     assert held == modules | {
         "index.js", "index.mjs", "index.d.ts", "index.d.mts", "package.json", "README.md",
         "LICENSE"}
@@ -114,5 +116,7 @@ def test_the_types_are_right(installed: Path) -> None:
     (typed / "package.json").write_text(json.dumps({"type": "module"}))
     for source in sources:
         (typed / source.name).write_text(source.read_text())
+    (shown,) = TYPED_BLOCK.findall((SDK / "README.md").read_text())
+    (typed / "page.ts").write_text(shown)
     run(installed, "node_modules/.bin/tsc", "--noEmit", "--strict", "--target", "es2022",
-        "--module", "node16", *(f"typed/{source.name}" for source in sources))
+        "--module", "node16", "typed/page.ts", *(f"typed/{source.name}" for source in sources))

@@ -10,7 +10,7 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FRAGMENT = re.compile(r"[a-z0-9-]+\.(added|changed|fixed|removed)\.md")
 BLOCK = re.compile(r"^```(\w*)", re.MULTILINE)
 NAMED_TEST = re.compile(r"`(tests/[a-z0-9_/]+(?:\.py)?)(?:::([a-z0-9_]+))?`")
-LANGUAGES = {"javascript", "shell", "python", "yaml", "text", "json", ""}
+LANGUAGES = {"javascript", "typescript", "shell", "python", "yaml", "text", "json", ""}
 
 
 def test_links_lead_somewhere() -> None:

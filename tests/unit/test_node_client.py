@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import subprocess
 
 import pytest
 
 import orchestry
 from tests.architecture.files import ROOT
+from tools.answers import answer_types
 
 CONTRACT = (
     "register_app", "start_app", "stop_app", "scale_app", "remove_app", "get_app_status",
@@ -74,6 +76,26 @@ def test_calls_and_types_have_the_names_of_the_contract() -> None:
     assert {camel_case(name) for name in python} == names
     streams = {"stream_deployment", "stream_events", "stream_logs", "stream_metrics"}
     assert set(CONTRACT) | streams <= python
+
+
+DECLARED = re.compile(
+    r"^  (\w+)\((?:(?!^  \w).)*?\):\s*(?:Promise|AsyncGenerator)<([^;]*?)(?:, void, undefined)?>;$",
+    re.MULTILINE | re.DOTALL)
+
+
+def test_types_of_answers_are_current_and_each_call_has_its_own() -> None:
+    """They equal what the generator writes from the models of the API, as do those of Python."""
+    made = runpy.run_path(str(ROOT / "tools" / "gen_node_answers.py"))["files"]()
+    stale = [str(path) for path, text in made.items() if path.read_text() != text]
+    assert stale == [], "run `python tools/gen_node_answers.py`"
+    assert set(made) == set((SDK / "src" / "answers").iterdir())
+    declared = [
+        found for file in (SDK / "index.d.ts", SDK / "src" / "operations.d.ts")
+        for found in DECLARED.findall(file.read_text())]
+    wanted = {
+        (camel_case(name), f"answers.{answer}") for name, answer in answer_types().calls.items()}
+    assert set(declared) == wanted | {("listApps", "answers.AppTotals")}
+    assert len(declared) == len(wanted) + 1
 
 
 def test_every_call_is_made_in_the_table_of_its_test() -> None:

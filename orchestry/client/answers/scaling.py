@@ -363,7 +363,7 @@ class SystemMetrics(TypedDict):
     system: Host
     applications: list[AppUsage]
     network: Network
-    nodes: NotRequired[list[HostOfNode]]
+    nodes: list[HostOfNode]
 
 
 class AppMeasured(TypedDict):

@@ -2,6 +2,10 @@ import Orchestry = require('orchestry-client');
 
 const client: Orchestry = new Orchestry('http://127.0.0.1:8001');
 
+export function told(status: Orchestry.Answers.AppStatus): string {
+  return `${status.kind} ${status.name}`;
+}
+
 export async function replicas(name: string): Promise<number> {
   try {
     return (await client.getAppStatus(name)).replicas.current;
@@ -10,3 +14,6 @@ export async function replicas(name: string): Promise<number> {
     throw error;
   }
 }
+
+// @ts-expect-error an answer has no such key
+client.getHealth('web').then((health) => health.colour, () => '');

@@ -1,4 +1,6 @@
-import Orchestry, { NotFound, RateLimited } from 'orchestry-client';
+import Orchestry, {
+  type AppStatus, type DeploymentDetail, NotFound, RateLimited,
+} from 'orchestry-client';
 
 const client = new Orchestry(['http://127.0.0.1:8001', 'http://127.0.0.1:8002'], {
   token: 'secret', timeout: 20,
@@ -25,6 +27,21 @@ export async function uses(signal: AbortSignal): Promise<string> {
   return `${started.status} ${scaled} ${apps.map((app) => app.name)} ${counts}`;
 }
 
+export async function read(): Promise<string> {
+  const status: AppStatus = await client.getAppStatus('web');
+  const deployment: DeploymentDetail = await client.getDeployment('web', 1);
+  const failed: number | undefined = deployment.receipt?.during?.failed;
+  const spec = await client.getAppSpec('web');
+  await client.updateApp(spec, { dryRun: true });
+  await client.simulateScaling('web', {}, {
+    samples: (await client.getAppMetrics('web', { history: 9 })).history,
+  });
+  const { tokens } = await client.listTokens();
+  const { releases } = await client.listReleases();
+  return `${status.status} ${failed ?? 0} ${spec.spec.image} ${tokens[0]?.role} ${
+    releases.map((one) => one.chart_version)}`;
+}
+
 export function told(error: unknown): string {
   if (error instanceof RateLimited) return `${error.retryAfterS ?? 0 + 1}`;
   if (error instanceof NotFound || error instanceof Orchestry.Conflict) return error.code;
@@ -42,3 +59,13 @@ client.explode();
 
 const policy: Orchestry.PolicyChanges = { max_replicas: 3 };
 client.updateScalingPolicy('web', policy).catch(told);
+
+// @ts-expect-error an answer has no such key
+client.getAppStatus('web').then((status) => status.colour, told);
+// @ts-expect-error it is a number
+const revision: Promise<string> = client.restartApp('web').then((made) => made.revision);
+export { revision };
+// @ts-expect-error the counts alone have no list
+client.listApps({ format: 'summary' }).then((counts) => counts.apps, told);
+// @ts-expect-error there is no such status
+client.getAppStatus('web').then((status) => status.status === 'sleeping', told);
