@@ -160,19 +160,19 @@ def test_a_process_that_forks_shares_no_connection() -> None:
         number = connection.getpeername()[1]
         while True:
             asked(connection)
-            body = b'{"number": %d}' % number
+            body = b'{"total": %d}' % number
             connection.sendall(
                 b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
     with server(serve) as url, Client(url) as client:
-        first = client.list_apps()["number"]
+        first = client.list_apps()["total"]
         ends = os.pipe()
         if (child := os.fork()) == 0:
-            os.write(ends[1], str(client.list_apps()["number"]).encode())
+            os.write(ends[1], str(client.list_apps()["total"]).encode())
             os._exit(0)
         os.waitpid(child, 0)
         other = int(os.read(ends[0], 100))
-        assert client.list_apps()["number"] == first != other
+        assert client.list_apps()["total"] == first != other
         for end in ends:
             os.close(end)
 
