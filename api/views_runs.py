@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from api.times import rfc3339
+from cluster.control.runs import AT_ONCE_MAX
 from cluster.state.images import pin_of
 from cluster.state.model import App, ClusterState, Run
 from cluster.state.runs import of_app, run_name
 from orchestry.spec.model import AppSpec
 
 
-def run(one: Run, app: App) -> dict[str, Any]:
-    """One run of an app or a job."""
+def run(one: Run, app: App, *, running: int = 0) -> dict[str, Any]:
+    """One run of an app or a job, while so many are `running` in the cluster."""
     return {
         "id": one.id, "app_name": one.app, "kind": one.kind, "status": one.phase,
         "stopping": bool(one.ending), "command": list(one.command) or None,
@@ -20,17 +21,24 @@ def run(one: Run, app: App) -> dict[str, Any]:
         "requested_at": rfc3339(one.requested_at_ms), "started_at": rfc3339(one.started_at_ms),
         "ended_at": rfc3339(one.ended_at_ms), "exit_code": one.exit_code,
         "due_at": rfc3339(one.due_ms), "attempt": one.attempt,
-        "reason": one.reason or _waits_for(one, app), "last_lines": list(one.lines),
+        "reason": one.reason or _waits_for(one, app, running), "last_lines": list(one.lines),
     }
 
 
-def _waits_for(one: Run, app: App) -> str | None:
-    """Why a run has not begun, if it is for its image."""
+def running(state: ClusterState) -> int:
+    """How many runs have a container."""
+    return sum(one.phase == "running" for one in state.runs.values())
+
+
+def _waits_for(one: Run, app: App, running: int) -> str | None:
+    """Why a run has not begun, if it is for its image or for its turn."""
     if one.phase != "waiting":
         return None
     if app.pulling is not None:
         return f"image {app.pulling.image} is being pulled"
-    return None if pin_of(app, one.template) is not None else app.problem or None
+    if pin_of(app, one.template) is None and app.problem:
+        return app.problem
+    return f"it waits for its turn: {running} others run" if running >= AT_ONCE_MAX else None
 
 
 def job(state: ClusterState, app: App, spec: AppSpec) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from cluster.sealing import SealError
 from cluster.state.commands import DeleteSecret
 from cluster.state.model import Secret
 from cluster.state.registries import host_of, secret_name
-from orchestry.admission import is_registry_allowed
+from orchestry.admission import is_registry_allowed, registry_of
 from orchestry.errors import Code, OrchestryError
 
 blueprint = Blueprint(
@@ -47,6 +47,11 @@ def put(
     No answer, event, log or backup has the password in it.
     """
     host = path.registry_host
+    known = registry_of(f"{host}/any")
+    if known != host:
+        raise OrchestryError(Code.VALIDATION_ERROR, [{
+            "field": "registry_host",
+            "message": f"images of {host} are those of {known}: log in to {known}"}])
     if not is_registry_allowed(host, config_of(here().controller.log.state()).images):
         raise OrchestryError(Code.VALIDATION_ERROR, [{
             "field": "registry_host", "message": f"no image of {host} is among those that this "

@@ -54,7 +54,8 @@ def list_runs(path: AppPath, query: ReadQuery) -> Response:
     """The runs of an application that wait or run, and the last ones that are over."""
     state = read(query)
     app = app_of(state, path.app_name)
-    found = [views_runs.run(one, app) for one in of_app(state, app.name)]
+    running = views_runs.running(state)
+    found = [views_runs.run(one, app, running=running) for one in of_app(state, app.name)]
     return answer({"app_name": app.name, "runs": found, "total": len(found)})
 
 
@@ -65,7 +66,8 @@ def get_run(path: RunPath, query: ReadQuery) -> Response:
     """One run; what it wrote is under `GET .../logs?container=` the name of its container."""
     state = read(query)
     app = app_of(state, path.app_name)
-    return answer(views_runs.run(run_of(state, app.name, path.run_id), app))
+    return answer(views_runs.run(
+        run_of(state, app.name, path.run_id), app, running=views_runs.running(state)))
 
 
 @blueprint.post(

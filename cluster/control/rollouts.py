@@ -182,12 +182,13 @@ class Rollouts:
         return True
 
     def _prepares(self, turn: Turn, case: _Case, waits: Held) -> None:
-        """No replica is replaced before the pre-deploy job is done; that waits for the image.
+        """No replica is replaced before the pre-deploy job is done; that waits for the image,
+        and for the end of the one before, which may hang.
 
         Old ones follow the number of replicas meanwhile.
         """
         app, rollout = case.app, case.rollout
-        if waits.phase == "due" and not self._has_image(app):
+        if waits.phase == "due":
             if rollout.phase == "running" and not rollout.overdue:
                 self._watch(turn, case)
         else:
@@ -255,6 +256,7 @@ class Rollouts:
         if turn.now_s - watched.since_s < deploy.progress_deadline_s and not hopeless:
             return
         late = case.late()
+        stuck = self._has_image(app) and held(app, case.spec, turn.state.runs) is not None
         if not watched.asked:
             watched.asked = True
             self._ask(turn, case, watched, late)
@@ -262,7 +264,7 @@ class Rollouts:
             return
         self._fail(
             turn, case, backoff.problem(app.name, mine)[0] if hopeless else (
-                self._reason(app, late, deploy.progress_deadline_s)), watched.lines)
+                self._reason(app, late, deploy.progress_deadline_s, stuck=stuck)), watched.lines)
 
     def _fail(
         self, turn: Turn, case: _Case, reason: str, lines: tuple[str, ...] = ()
@@ -280,7 +282,9 @@ class Rollouts:
         if late is None or not self._last_lines.ask(late, case.spec, turn.state.secrets, done):
             watched.lines = ()
 
-    def _reason(self, app: App, late: Container | None, deadline_s: int) -> str:
+    def _reason(
+        self, app: App, late: Container | None, deadline_s: int, *, stuck: bool
+    ) -> str:
         text = f"no progress in {deadline_s} s"
         problem = self._fleet.problem(app.name)
         if problem is not None:
@@ -288,6 +292,8 @@ class Rollouts:
         pulling = self._fleet.pulling.get(app.name)
         if pulling is not None:
             return f"{text}: image {pulling.image} is still being pulled"
+        if stuck:
+            return f"{text}: the pre-deploy job of the deployment before has not ended"
         if late is None:
             return text
         record = self._fleet.records.get(late.id)

@@ -105,6 +105,16 @@ def test_hosts_that_images_can_have(keyed: tuple[Node, FlaskClient], host: str) 
     assert client.put(f"/api/v1/registries/{host}", json=BODY).status_code == 200
 
 
+@pytest.mark.parametrize("host", ["index.docker.io", "registry-1.docker.io"])
+def test_another_name_of_the_hub_is_told_the_right_one(
+    keyed: tuple[Node, FlaskClient], host: str
+) -> None:
+    """Under it a login would never be used."""
+    answer = keyed[1].put(f"/api/v1/registries/{host}", json=BODY)
+    assert answer.status_code == 400
+    assert "log in to docker.io" in json.dumps(answer.get_json())
+
+
 def test_a_registry_must_be_one_of_those_that_are_allowed(keyed: tuple[Node, FlaskClient]) -> None:
     """What `limits.images` has no image of needs no login."""
     _, client = keyed

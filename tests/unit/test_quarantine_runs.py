@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from api import views_runs
 from cluster.control.quarantine import TRIAL_FIRST_S
 from cluster.control.run_plan import START_MAX_S
 from cluster.control.runs import AT_ONCE_MAX
@@ -15,8 +16,9 @@ from cluster.engine.fake_parts import ImageBehaviour
 from cluster.state import commands as c
 from cluster.state.model import Run
 from cluster.state.status import converged
+from tests.unit.test_held_rollouts import held, with_pre
 from tests.unit.test_reconcile import Leader
-from tests.unit.test_restarts import begin, live, shop, spec, told
+from tests.unit.test_restarts import begin, live, shop, spec, told, update
 
 TIMEOUT = EngineError("timeout", "Docker did not answer within 10 s")
 
@@ -54,6 +56,24 @@ def calls_of(leader: Leader, monkeypatch: pytest.MonkeyPatch, verb: str, app: st
     return asked
 
 
+def test_a_deployment_does_not_wait_for_ever_for_the_job_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that cannot be stopped ends the time of the next deployment, which says why."""
+    leader = held(ImageBehaviour(run_s=None))
+    assert calls_of(leader, monkeypatch, "stop", "shop") == []
+    update(leader, with_pre("shop:3", progressDeadlineSeconds=20))
+    live(leader, 15)
+    rollout = shop(leader).rollout
+    assert rollout is not None
+    assert rollout.phase == "running"
+    live(leader, 15)
+    rollout = shop(leader).rollout
+    assert rollout is not None
+    assert (rollout.phase, rollout.reason) == (
+        "failed", "no progress in 20 s: the pre-deploy job of the deployment before has not ended")
+
+
 def test_runs_that_cannot_be_started_are_tried_ever_more_seldom(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -88,6 +108,21 @@ def test_a_start_that_never_answers_is_no_failure_of_the_command(
     run = run_of(leader, "shop")
     assert (run.phase, run.reason) == (
         "lost", f"nobody knows whether it was started: {TIMEOUT.reason}")
+
+
+def test_a_run_that_waits_for_its_turn_says_so() -> None:
+    """Others have all places."""
+    leader = two_apps()
+    for _ in range(AT_ONCE_MAX):
+        leader.do(c.RequestRun("shop", ("work",), 60))
+    live(leader, 5)
+    leader.do(c.RequestRun("other", ("work",), 60))
+    live(leader, 5)
+    state = leader.log.state()
+    found = views_runs.run(
+        run_of(leader, "other"), state.apps["other"], running=views_runs.running(state))
+    assert (found["status"], found["reason"]) == (
+        "waiting", f"it waits for its turn: {AT_ONCE_MAX} others run")
 
 
 def test_runs_that_cannot_be_stopped_take_nobodys_turn(monkeypatch: pytest.MonkeyPatch) -> None:
