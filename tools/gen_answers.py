@@ -25,13 +25,12 @@ from tools.answers import (
 
 HOME = ROOT / "orchestry" / "client"
 RUFF = Path(sysconfig.get_path("scripts")) / "ruff"
+# Without annotations of the future, in which TypedDict does not find NotRequired.
 MADE = """\
 \"\"\"{}
 
 Written by tools/gen_answers.py; do not edit.
 \"\"\"
-
-from __future__ import annotations
 """
 PYTHON = Language(
     lambda words: f"Literal[{', '.join(map(json.dumps, words))}]", "list[{}]".format,

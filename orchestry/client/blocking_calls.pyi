@@ -3,8 +3,6 @@
 Written by tools/gen_answers.py; do not edit.
 """
 
-from __future__ import annotations
-
 from abc import ABCMeta
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, overload

@@ -129,10 +129,11 @@ def test_no_call_answers_with_just_anything(stub: str) -> None:
 
 
 def test_types_say_all_that_they_refer_to() -> None:
-    """Every annotation of every type resolves."""
+    """Every annotation of every type resolves, also for who validates by them at run time."""
     assert len(answers.__all__) > 100
     for name in answers.__all__:
         assert typing.get_type_hints(getattr(answers, name)), name
+    assert answers.Updated.__optional_keys__ == {"plan"}
 
 
 def test_a_program_that_runs_does_not_load_the_types() -> None:

@@ -3,8 +3,6 @@
 Written by tools/gen_answers.py; do not edit.
 """
 
-from __future__ import annotations
-
 from typing import Literal, NotRequired, TypedDict
 
 
