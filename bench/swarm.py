@@ -3,7 +3,8 @@
 The daemon becomes a swarm of one for the time of it: it is asked for by name only.
 Ours counts a replica when its health check has passed and the ingress sends it requests, and
 takes an old one out of the ingress before it stops; Swarm has no health check to wait for, no
-port to publish and no registry to ask, which is the fastest that it can be.
+port to publish and no registry to ask, which is the fastest that it can be. Both have a bridge
+network of their own.
 """
 
 from __future__ import annotations
@@ -79,7 +80,9 @@ def swarm(client: docker.DockerClient) -> Iterator[None]:
     bridge = {one.name for one in client.networks.list()} >= {GATEWAY}
     client.swarm.init(advertise_addr="127.0.0.1", listen_addr="127.0.0.1")
     try:
+        network = client.networks.create(SERVICE, driver="bridge", scope="swarm")
         yield
+        network.remove()
     finally:
         client.swarm.leave(force=True)
         if not bridge:
@@ -93,7 +96,7 @@ def service(client: docker.DockerClient, image: str, parallel: int) -> Iterator[
     found = client.services.create(
         # By its id, so that no registry is asked.
         client.images.get(image).id, name=SERVICE, env=["VERSION=0"],
-        mode=ServiceMode("replicated", REPLICAS), stop_grace_period=2 * 10**9,
+        mode=ServiceMode("replicated", REPLICAS), networks=[SERVICE], stop_grace_period=2 * 10**9,
         resources=Resources(cpu_limit=CPU_MILLICORES * 10**6, mem_limit=MEMORY_MIB * 1024**2),
         restart_policy=RestartPolicy("any"), endpoint_spec=EndpointSpec(mode="dnsrr"),
         update_config=UpdateConfig(parallelism=parallel, delay=0, order="start-first"))
