@@ -24,7 +24,7 @@ from tests.sim.test_rollouts import Watch, begin, deploy_of, image, repair
 
 REPLICAS = 3
 REACHED_S = 60.0
-UPDATES_MAX = 6
+UPDATES_MAX = 20
 """A point of a few milliseconds may pass unseen in an update."""
 
 
