@@ -42,16 +42,24 @@ def with_pre(value: str) -> str:
     return json.dumps(found)
 
 
-def test_what_never_had_an_image_is_not_started_by_an_update() -> None:
-    """Neither from what its name stands for here, nor before the job that prepares it."""
+@pytest.mark.parametrize("replicas", [3, 0])
+def test_what_never_had_an_image_is_not_started_by_an_update(replicas: int) -> None:
+    """Neither from what its name stands for here, nor before the job that prepares it.
+
+    One without replicas has all that it wants, before it wants more.
+    """
     leader = Leader()
     leader.engine.images.push(SHOP, "one")
     leader.engine.pull(PullOrder(SHOP))
     wanted = leader.engine.images.push(SHOP, "two")
     leader.engine.images.refuse[SHOP] = DOWN
     first, second = with_pre("1"), with_pre("2")
-    leader.do(c.RegisterApp("shop", first, 1, template_key=key_of(first)), c.StartApp("shop", 3))
+    leader.do(c.RegisterApp("shop", first, 1, template_key=key_of(first)),
+              c.StartApp("shop", replicas))
     leader.run(5)
+    if not replicas:
+        leader.do(c.ScaleApp("shop", 3, 1))
+        leader.run(5)
     leader.do(c.UpdateApp("shop", second, key_of(second), 1))
     leader.run(5)
     assert not leader.engine.containers()
