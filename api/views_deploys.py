@@ -24,7 +24,7 @@ def revisions(app: App) -> list[dict[str, Any]]:
     current = Revision(
         app.revision, app.document, app.made_from, app.revised_at_ms or app.created_at_ms,
         cause=app.cause or "registered",
-        healthy=app.rollout is None and (app.good or app.reached))
+        healthy=app.rollout is None and app.good)
     return [
         {
             "revision": one.revision, "current": one.revision == app.revision,

@@ -30,7 +30,7 @@ def held(app: App, spec: AppSpec, runs: Mapping[str, Run]) -> Held | None:
     """
     if spec.deploy.pre is None or app.prepared == app.made_from:
         return None
-    if not app.running or app.deleting or (app.rollout is None and app.reached):
+    if not app.running or app.deleting or (app.rollout is None and app.reached and app.good):
         return None
     if not app.pre:
         return Held("due")

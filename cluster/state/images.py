@@ -35,7 +35,8 @@ def pin_of(app: App, template: int) -> Pin | None:
 
 def has_made_none(app: App) -> bool:
     """True when its template has no replica: none starts before its image is known."""
-    return not app.reached and not app.reports and pin_of(app, app.made_from) is None
+    return pin_of(app, app.made_from) is None and not any(
+        one.revision == app.made_from for one in app.reports)
 
 
 def templates_of(app: App) -> set[int]:

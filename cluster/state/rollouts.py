@@ -284,7 +284,7 @@ def _prepared(app: App, template: int, kind: RolloutKind) -> int:
     """What counts as prepared: what ran already, and a restart of what was."""
     if kind == "rollback":
         return template
-    served = app.reached and app.rollout is None and not unprepared(app)
+    served = app.reached and app.good and app.rollout is None and not unprepared(app)
     again = kind == "restart" and (served or app.prepared == app.made_from)
     return template if again else app.prepared
 
@@ -319,9 +319,9 @@ def _places(app: App) -> tuple[Place, ...]:
     """All replicas that are wanted now."""
     if not app.running:
         return ()
-    if app.rollout is None and (unprepared(app) or has_made_none(app)):
-        return ()  # none of them was allowed to start
     if app.rollout is None:
+        if unprepared(app) or has_made_none(app):
+            return ()  # none of them was allowed to start
         return tuple((app.made_from, slot) for slot in range(1, app.replicas + 1))
     mine = ((app.made_from, slot) for slot in app.rollout.new)
     return tuple(sorted({*mine, *app.rollout.old}))
@@ -352,7 +352,8 @@ def last_good(app: App) -> Revision | None:
 
 
 def _is_good(app: App) -> bool:
-    return app.rollout is None and (app.good or (app.reached and app.replicas > 0))
+    served = app.reached and app.replicas > 0 and not has_made_none(app)  # of older versions
+    return app.rollout is None and (app.good or served)
 
 
 def _revisions(app: App) -> tuple[Revision, ...]:

@@ -13,6 +13,7 @@ from cluster.control.image_cleaner import KEY
 from cluster.engine.base import EngineError, PullOrder
 from cluster.engine.docker_format import EXIT_CODE_CUT_OFF
 from cluster.engine.docker_images import refusal
+from cluster.engine.fake_parts import ImageBehaviour
 from cluster.state import commands as c
 from cluster.state.status import converged
 from cluster.state.template import key_of
@@ -42,16 +43,24 @@ def with_pre(value: str) -> str:
     return json.dumps(found)
 
 
-def test_what_never_had_an_image_is_not_started_by_an_update() -> None:
-    """Neither from what its name stands for here, nor before the job that prepares it."""
+@pytest.mark.parametrize("replicas", [3, 0])
+def test_what_never_had_an_image_is_not_started_by_an_update(replicas: int) -> None:
+    """Neither from what its name stands for here, nor before the job that prepares it.
+
+    One without replicas has all that it wants, before it wants more.
+    """
     leader = Leader()
     leader.engine.images.push(SHOP, "one")
     leader.engine.pull(PullOrder(SHOP))
     wanted = leader.engine.images.push(SHOP, "two")
     leader.engine.images.refuse[SHOP] = DOWN
     first, second = with_pre("1"), with_pre("2")
-    leader.do(c.RegisterApp("shop", first, 1, template_key=key_of(first)), c.StartApp("shop", 3))
+    leader.do(c.RegisterApp("shop", first, 1, template_key=key_of(first)),
+              c.StartApp("shop", replicas))
     leader.run(5)
+    if not replicas:
+        leader.do(c.ScaleApp("shop", 3, 1))
+        leader.run(5)
     leader.do(c.UpdateApp("shop", second, key_of(second), 1))
     leader.run(5)
     assert not leader.engine.containers()
@@ -60,7 +69,23 @@ def test_what_never_had_an_image_is_not_started_by_an_update() -> None:
     leader.run(20)
     assert converged(app_of(leader))
     assert made_from(leader) == {wanted.id}
-    assert [one.kind for one in leader.log.state().runs.values()] == ["pre"]
+    assert [(one.kind, one.revision) for one in leader.log.state().runs.values()
+            if one.phase == "succeeded"] == [("pre", app_of(leader).revision)]
+
+
+def test_replicas_that_are_added_to_none_wait_for_the_job_as_well() -> None:
+    """An app that was started without any has had no healthy one."""
+    leader = Leader()
+    leader.engine.images.push(SHOP, "one")
+    leader.engine.behaviours[SHOP] = ImageBehaviour(run_s=30)
+    found = with_pre("1")
+    leader.do(c.RegisterApp("shop", found, 1, template_key=key_of(found)), c.StartApp("shop", 0))
+    leader.run(5)
+    leader.do(c.ScaleApp("shop", 3, 1))
+    leader.run(5)
+    assert [one.run > 0 for one in leader.engine.containers()] == [True]
+    leader.run(40)
+    assert converged(app_of(leader))
 
 
 def test_a_job_without_its_image_tells_so_once() -> None:
