@@ -265,7 +265,7 @@ class Known(Generic[S]):
         self.pace.note(found.headers)
         redirect_to = None
         if found.status == 307:
-            redirect_to = _redirect_target(found)
+            redirect_to = _redirect_target(call.node, found)
             if redirect_to not in self.members and self._token is not None:
                 yield from self._learn(call.node)
         details = (found.body or {}).get("details")
@@ -304,15 +304,22 @@ class Known(Generic[S]):
                 named.append(node_url(str(entry["api_url"])))
             except (TypeError, KeyError, ValueError):
                 continue
+        named = [one for one in named if not _exposes(node, one)]
         self.members = tuple(dict.fromkeys([*self.members, *named]))[:NODES_MAX]
 
 
-def _redirect_target(reply: Reply[S]) -> str | None:
+def _redirect_target(node: str, reply: Reply[S]) -> str | None:
     try:
-        return node_url("{0.scheme}://{0.netloc}".format(
+        found = node_url("{0.scheme}://{0.netloc}".format(
             urlsplit(reply.headers.get("Location", ""))))
     except ValueError:
         return None
+    return None if _exposes(node, found) else found
+
+
+def _exposes(node: str, named: str) -> bool:
+    """Whether going on from one address at the other would give TLS up."""
+    return node.startswith("https:") and not named.startswith("https:")
 
 
 def _given_up(
@@ -332,6 +339,12 @@ def _given_up(
             "CLUSTER_NOT_READY", "The leader could not be reached",
             f"the controllers name {named_leader}; if it runs, its CONTROLLER_API_URL must be "
             "an address that can be reached from here",
+        )
+    if isinstance(found, Reply) and found.status == 307:
+        return NoLeader(
+            "CLUSTER_NOT_READY", "The leader could not be reached",
+            f"{call.node} names {found.headers.get('Location', 'nothing')}, which is not followed "
+            "from there; CONTROLLER_API_URL must be an address like those that are given here",
         )
     return NotReachable(
         NOT_REACHABLE, "No controller could be reached",

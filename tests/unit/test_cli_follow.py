@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from api.models import EventsQuery
+from orchestry.cli.commands.history import EVENT_TYPES
 from tests.unit.stub_cluster import Says, Seen, error, nodes
 from tests.unit.test_cli_process import start
 from tests.unit.test_client_streams import close, data, event, line, stream
@@ -116,3 +118,9 @@ def test_the_end_of_a_run_ends_the_command() -> None:
         with start("logs", "web", "--run", "7", "-c", "web-1", "-u", stub.url) as process:
             process.communicate(timeout=60)
         assert process.returncode == 2
+
+
+def test_every_type_of_event_can_be_asked_for() -> None:
+    """The command knows those of the API."""
+    of_the_api, _ = get_args(EventsQuery.model_fields["type"].annotation)
+    assert get_args(of_the_api) == EVENT_TYPES

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
 import socket
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,11 +18,13 @@ from pathlib import Path
 import pytest
 
 from orchestry import Client
-from orchestry.client import InvalidRequest, NotFound, NotReachable, TimedOut, files
+from orchestry.client import InvalidRequest, NoLeader, NotFound, NotReachable, TimedOut, files
 from orchestry.client.exchange import Exchange, Request
 from orchestry.client.trust import Trust
+from tests.architecture.files import ROOT
 from tests.certificates import TestCa
 from tests.unit.both_clients import Connect
+from tests.unit.stub_cluster import Says, nodes
 
 ANSWER = b'{"apps": [], "total": 0}'
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(ANSWER) + ANSWER
@@ -152,6 +156,56 @@ def test_a_fault_of_tls_after_the_request_is_an_unknown_outcome(tmp_path: Path) 
     assert isinstance(told.value.details, dict)
     assert told.value.details["outcome"] == "unknown"
     assert len({re.search(b"Idempotency-Key: (.*)", key)[1] for key in keys}) == 1  # type: ignore[index]
+
+
+@contextmanager
+def downgrading(folder: Path, plain: str) -> Iterator[tuple[str, str]]:
+    """A controller with TLS whose leader has none; its address, and the file of its CA."""
+    ca = TestCa(folder)
+    pair = ca.issue("controller", "127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.cert, pair.key)
+    status = json.dumps({"lease": {"api_url": plain}, "nodes": [{"api_url": plain}]}).encode()
+
+    def redirect(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as secure:
+            while head := asked(secure):
+                secure.sendall(
+                    b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(status), status)
+                    if b"/cluster/status" in head else
+                    b"HTTP/1.1 307 There\r\nContent-Length: 2\r\nLocation: %s/x\r\n\r\n{}"
+                    % plain.encode())
+
+    with server(redirect) as url:
+        yield url.replace("http:", "https:"), ca.file
+
+
+def test_tls_is_never_given_up(connect: Connect, tmp_path: Path) -> None:
+    """Neither the token nor a secret goes on in clear, whatever a controller names."""
+    with nodes(lambda _: Says(200, {"done": True})) as (leader,), \
+            downgrading(tmp_path, leader.url) as (url, ca), \
+            connect(url, token=PASSWORD.replace(" ", "-"), ca=ca, timeout=0.5) as client:
+        with pytest.raises(NoLeader, match="is not followed"):
+            client.set_secret("db", PASSWORD)
+        assert (leader.seen, client.urls) == ([], (url,))
+
+
+def test_tls_is_never_given_up_by_the_node_client(tmp_path: Path) -> None:
+    """As by the others."""
+    code = """
+        const [, url, ca, home] = process.argv;
+        const Orchestry = require(home);
+        const client = new Orchestry(url, {
+          token: 'sesame', timeout: 0.5, ca: require('node:fs').readFileSync(ca) });
+        client.setSecret('db', 'open').catch((told) => console.log(
+          told instanceof Orchestry.NoLeader, told.message, client.urls.length));"""
+    with nodes(lambda _: Says(200, {"done": True})) as (leader,), \
+            downgrading(tmp_path, leader.url) as (url, ca):
+        done = subprocess.run(
+            ["node", "-e", code, url, ca, str(ROOT / "sdk" / "node")], text=True,
+            capture_output=True, timeout=60, check=True)
+        assert leader.seen == []
+    assert re.fullmatch("true .* is not followed .* 1\n", done.stdout), done.stdout
 
 
 def test_a_process_that_forks_shares_no_connection() -> None:

@@ -14,7 +14,7 @@ from orchestry.cli.session import Command, Session, UsageError, app_argument, ap
 _REPLICA_STYLES = ("cyan", "yellow", "green", "magenta", "blue")
 REPLICAS_KNOWN_MAX = 1000
 LEVELS = ("DEBUG", "INFO", "WARN", "ERROR")
-EVENT_TYPES = ("scaling", "health", "config", "error")
+EVENT_TYPES = ("scaling", "health", "config", "error", "cluster")
 since_option = click.option(
     "--since", metavar="TIME", help="Not older than this: 30m, 1h, 1d or an RFC 3339 time.")
 

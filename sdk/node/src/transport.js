@@ -189,6 +189,7 @@ class Transport {
     } catch {
       return null;
     }
+    if (exposes(node, target)) return null;
     if (!this.members.includes(target) && this.#token !== null) await this.#learn(node);
     return target;
   }
@@ -210,7 +211,7 @@ class Transport {
       } catch {
         return [];
       }
-    });
+    }).filter((url) => !exposes(node, url));
     this.members = [...new Set([...this.members, ...named])].slice(0, NODES_MAX);
   }
 
@@ -234,6 +235,11 @@ class Transport {
     this.#leader = node;
     if (/^\d+$/.test(index)) this.#indexFloor = Math.max(this.#indexFloor, Number(index));
   }
+}
+
+/** Whether going on from one address at the other would give TLS up. */
+function exposes(node, named) {
+  return node.startsWith('https:') && !named.startsWith('https:');
 }
 
 function checkedKey(key) {
@@ -265,6 +271,12 @@ function givenUp(why, call, request, { reply, reason, namedLeader }) {
       'CLUSTER_NOT_READY', 'The leader could not be reached',
       `the controllers name ${namedLeader}; if it runs, its CONTROLLER_API_URL must be an `
       + 'address that can be reached from here');
+  }
+  if (reply?.status === 307) {
+    return new NoLeader(
+      'CLUSTER_NOT_READY', 'The leader could not be reached',
+      `${call.node} names ${reply.headers.location}, which is not followed from there; `
+      + 'CONTROLLER_API_URL must be an address like those that are given here');
   }
   return new NotReachable(
     'NOT_REACHABLE', 'No controller could be reached',
