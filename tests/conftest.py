@@ -1,5 +1,7 @@
 """Fixtures for every test."""
 
+import signal
+
 import pytest
 from hypothesis import settings
 
@@ -11,6 +13,10 @@ pytest_plugins = ["tests.docker_daemon"]
 # How long an example takes is a matter of the machine, not of what it shows.
 settings.register_profile("orchestry", deadline=None, print_blob=True)
 settings.load_profile("orchestry")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As a shell gives it to what it runs in the background; commands under test would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SLOW = (
     "acceptance/test_schemathesis", "acceptance/test_backup", "acceptance/test_members",
