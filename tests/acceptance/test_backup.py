@@ -77,6 +77,7 @@ def test_a_backup_under_writes_is_one_moment_of_the_cluster(tmp_path: Path) -> N
             taken = cli("cluster", "backup", str(file), cluster=old)
             assert taken.returncode == 0, taken.stderr
             assert [found.name for found in tmp_path.glob("state.backup*")] == [file.name]
+            assert file.stat().st_mode & 0o777 == 0o600
             again = cli("cluster", "backup", str(file), cluster=old)
             assert again.returncode == 2
             assert "--force" in again.stderr

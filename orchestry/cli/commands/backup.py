@@ -18,6 +18,11 @@ from orchestry.cli.session import Command, CommandError, Session, UsageError
 from orchestry.cli.waiting import patiently
 
 
+def _mine(path: str, flags: int) -> int:
+    """Open a file that nobody else may read: variables of specs are in it."""
+    return os.open(path, flags, 0o600)
+
+
 @click.command(cls=Command)
 @click.argument("file", type=click.Path(dir_okay=False))
 @click.option("--force", "-f", is_flag=True, help="Replace an existing file.")
@@ -34,7 +39,7 @@ def backup(session: Session, *, file: str, force: bool) -> None:
     if path.exists() and not force:
         raise UsageError(f"{file} exists; give --force to replace it")
     try:
-        with part.open("wb") as target:
+        with part.open("wb", opener=_mine) as target:
             target.writelines(_download(session))
             target.flush()
             os.fsync(target.fileno())
