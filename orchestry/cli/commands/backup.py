@@ -39,7 +39,7 @@ def backup(session: Session, *, file: str, force: bool) -> None:
     if path.exists() and not force:
         raise UsageError(f"{file} exists; give --force to replace it")
     try:
-        with open(part, "wb", opener=_mine) as target:  # noqa: PTH123 - Path.open has no opener
+        with open(part, "wb", opener=_mine) as target:
             target.writelines(_download(session))
             target.flush()
             os.fsync(target.fileno())
