@@ -88,8 +88,11 @@ class PrivateDaemon:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
+        pool: list[str] = []
         if not self._number:
             self._make_bridge()
+            # At a second start a daemon with a pool would remove the docker0 of the host's own.
+            pool = ["--default-address-pool", f"base=10.213.{16 * self._number}.0/20,size=24"]
         # Left behind by kill(): a number that lives on as a zombie would be waited for.
         (self.folder / "pid").unlink(missing_ok=True)
         (self.folder / "exec" / "containerd" / "containerd.pid").unlink(missing_ok=True)
@@ -99,8 +102,7 @@ class PrivateDaemon:
                     "dockerd", "--data-root", f"{self.folder}/data",
                     "--exec-root", f"{self.folder}/exec", "--pidfile", f"{self.folder}/pid",
                     "--host", self.url, "--bridge", self._bridge, "--iptables=false",
-                    "--default-address-pool", f"base=10.213.{16 * self._number}.0/20,size=24",
-                    *self._options,
+                    *pool, *self._options,
                 ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )
