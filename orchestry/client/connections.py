@@ -166,6 +166,11 @@ class Pool:
         self._kept: dict[tuple[int, str], list[Connection]] = {}
         self._closed = False
 
+    def __del__(self) -> None:
+        """A client that nobody closes leaves nothing open, and Python does not warn of it."""
+        if hasattr(self, "_kept"):
+            self.close()
+
     def taken(self, node: str, timeout_s: float) -> Connection:
         """A kept one, or a new one, for which nothing was sent yet; raises FAULTS."""
         while True:

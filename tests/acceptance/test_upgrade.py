@@ -27,9 +27,11 @@ def change_policy(client: Client, writer: int, turn: int) -> None:
 def test_what_an_older_version_wrote_is_read_and_not_the_other_way(tmp_path: Path) -> None:
     """One controller goes on with the files of the version before, and that one not with its."""
     old, new = builds.older(tmp_path / "old"), builds.newer(tmp_path / "new")
-    with builds.MixedCluster(tmp_path / "cluster", old, size=1) as cluster:
+    with (
+        builds.MixedCluster(tmp_path / "cluster", old, size=1) as cluster,
+        Client(cluster.url(cluster.ids[0])) as client,
+    ):
         node = cluster.ids[0]
-        client = Client(cluster.url(node))
         client.register_app(app_spec("shop", "x:1"))
         until("it has announced itself", lambda: cluster.versions() == {node: builds.OLDER}, 20)
         before = cluster.levels().pop()
