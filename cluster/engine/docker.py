@@ -268,16 +268,11 @@ class DockerEngine:
         container_id = created["Id"]
         with self._lock:
             self._owned.add(container_id)
-        try:
-            if request.files:
-                self._start_with_files(container_id, request, name, guard)
-            else:
-                guard()
-                self._start(container_id)
-        except ApiRefusal as error:
-            if address and is_about_addresses(error):
-                self._api.remove_container(container_id)  # its environment tells the address
-            raise
+        if request.files:
+            self._start_with_files(container_id, request, name, guard)
+        else:
+            guard()
+            self._start(container_id)
         return self._inspected(container_id)
 
     def _start_with_files(
@@ -286,8 +281,9 @@ class DockerEngine:
         """Start it with its files; one that may be without them is removed, unless it is a run."""
         try:
             self._files.start(container_id, name, request, guard)
-        except EngineError:
-            if not request.run:  # that may have begun: observations tell
+        except EngineError as error:
+            # A run may have begun, which observations tell; none does at an address that is taken.
+            if not request.run or is_about_addresses(error):
                 self._api.remove_container(container_id)
             raise
 

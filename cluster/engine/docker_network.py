@@ -134,7 +134,7 @@ def _usable(labels: Mapping[str, str], cluster_id: str) -> bool:
     return labels.get(LABEL_CLUSTER) == cluster_id or labels.get(LABEL_SHARED) == "true"
 
 
-def is_about_addresses(error: ApiRefusal) -> bool:
+def is_about_addresses(error: EngineError) -> bool:
     """Whether a container did not start because of the address that was asked for."""
     return any(sign in error.reason.lower() for sign in (_TAKEN, _NEVER))
 
