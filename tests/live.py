@@ -316,7 +316,10 @@ class LiveCluster:
     def write(
         self, method: str, path: str, body: Any = None, *, timeout_s: float = 60.0,
     ) -> tuple[int, Any]:
-        """A write through whoever leads, following redirects and elections by hand."""
+        """A write through whoever leads, following redirects and elections by hand.
+
+        A read is asked again until it shows the last write: the first follower may be late.
+        """
         deadline_s = time.monotonic() + timeout_s
         headers = {"Idempotency-Key": os.urandom(8).hex(), **self.headers}
         while True:
@@ -333,7 +336,10 @@ class LiveCluster:
                         continue
                     if status == 503 and answer.get("code") == "CLUSTER_NOT_READY":
                         break
-                    self.index = int(got.get("X-Orchestry-Index", self.index))
+                    index = int(got.get("X-Orchestry-Index", self.index))
+                    if method == "GET" and index < self.index:
+                        break
+                    self.index = index
                     if status == 504 and "unknown" in str(answer.get("details")):
                         break  # repeated with the same key, as every client should
                     return status, answer

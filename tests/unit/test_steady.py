@@ -66,6 +66,7 @@ def server(answer: Answer, *, messages: int = 100) -> Iterator[int]:
 
     async def serve() -> None:
         listening = await asyncio.start_server(connected, "127.0.0.1", port)
+        listens.set()
         while not over.is_set():
             await asyncio.sleep(0.02)
         listening.close()
@@ -74,10 +75,11 @@ def server(answer: Answer, *, messages: int = 100) -> Iterator[int]:
             task.cancel()
         await asyncio.gather(*ends, return_exceptions=True)
 
-    over = threading.Event()
+    listens, over = threading.Event(), threading.Event()
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()
     try:
+        assert listens.wait(5)
         yield port
     finally:
         over.set()
