@@ -32,8 +32,8 @@ logger = logging.getLogger(__name__)
 CHECK_S = 1.0
 RETRY_S = 0.5
 LOOK_GAP_S = 0.05
-SETTLED_S = 0.25
-"""An ingress's workers sum up their counters each 0.2 s."""
+MARGIN_S = 0.05
+"""How much later than it says an ingress may have counted a request."""
 
 
 @dataclass
@@ -41,6 +41,8 @@ class _Held:
     """What one ingress is known to hold; `peers` is None while that is not known."""
 
     boot_id: str = ""
+    settled_s: float = MARGIN_S
+    """So long after it has a table, its counters tell of all that began under the one before."""
     version: int = 0
     peers: frozenset[str] | None = None
     weights: dict[str, int] = field(default_factory=dict)
@@ -56,8 +58,8 @@ class _Held:
     def next_look_s(self) -> float:
         """When to look for requests in flight: as soon as they can be known, and then again."""
         looked_s = self.looked_s
-        return max(looked_s + LOOK_GAP_S, SETTLED_S + min(
-            looked_s if looked_s >= since_s + SETTLED_S else since_s
+        return max(looked_s + LOOK_GAP_S, self.settled_s + min(
+            looked_s if looked_s >= since_s + self.settled_s else since_s
             for since_s in self.out_since_s.values()))
 
 
@@ -125,7 +127,7 @@ class IngressSync:
         """True when no ingress waits for an answer of a container that is out of them all."""
         return all(
             (out_s := held.out_since_s.get(container_id)) is not None
-            and held.looked_s >= out_s + SETTLED_S and container_id not in held.busy
+            and held.looked_s >= out_s + held.settled_s and container_id not in held.busy
             for held in self._held.values()
         )
 
@@ -216,6 +218,7 @@ class IngressSync:
                 return  # asked under an older lease
             if outcome.error is None:
                 held.boot_id, held.version = outcome.value.boot_id, table.version
+                held.settled_s = outcome.value.counted_after_s + MARGIN_S
                 held.peers, held.weights = peers, weights
                 self._answers(ingress, held)
             else:

@@ -85,11 +85,16 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class IngressState:
-    """What an ingress holds; `boot_id` changes when it has restarted and lost its table."""
+    """What an ingress holds; `boot_id` changes when it has restarted and lost its table.
+
+    A request that a worker has begun is in the counters `counted_after_s` later; 0.2 from an
+    ingress of a version that does not say.
+    """
 
     boot_id: str
     epoch: int
     version: int
+    counted_after_s: float = 0.2
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,7 +145,10 @@ def _state(answer: dict[str, Any]) -> IngressState:
     boot_id, epoch, version = answer.get("boot_id"), answer.get("epoch"), answer.get("version")
     if not (isinstance(boot_id, str) and isinstance(epoch, int) and isinstance(version, int)):
         raise IngressError("the ingress's state lacks boot_id, epoch or version")
-    return IngressState(boot_id, epoch, version)
+    after_s = answer.get("counted_after_s")
+    if not isinstance(after_s, int | float):
+        return IngressState(boot_id, epoch, version)
+    return IngressState(boot_id, epoch, version, float(after_s))
 
 
 def _stats(answer: dict[str, Any]) -> IngressStats:

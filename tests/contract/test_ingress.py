@@ -44,6 +44,7 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
 def test_a_fresh_ingress_holds_nothing(subject: Subject) -> None:
     """It has an identity and stands before every table."""
     state = subject.ingress.state()
+    assert 0 < state.counted_after_s <= 0.2
     assert state.boot_id
     assert (state.epoch, state.version) == (0, 0)
 

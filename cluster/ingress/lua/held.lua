@@ -7,7 +7,9 @@ local https = require "orchestry_ingress.https"
 local peers = require "orchestry_ingress.peers"
 local routes = require "orchestry_ingress.routes"
 
-local M = {}
+local M = {
+    FLUSH_S = 0.1,            -- counters of a worker reach the shared dictionary so late
+}
 
 local LOCK_TTL_S = 5          -- only a worker that died holds it longer
 local LOCK_WAIT_S = 2
@@ -39,12 +41,14 @@ function M.boot_id()
     return shared:get("boot_id")
 end
 
--- {boot_id, cluster_id, epoch, version, routes}; epoch and version are 0 with no table.
+-- {boot_id, cluster_id, epoch, version, routes, counted_after_s}; epoch and version are 0 with
+-- no table.
 function M.state()
     local serial = shared:get("serial")
     local state = serial and cjson.decode(shared:get("state" .. serial % 2))
         or { cluster_id = "", epoch = 0, version = 0, routes = 0 }
     state.boot_id = M.boot_id()
+    state.counted_after_s = M.FLUSH_S
     return state
 end
 

@@ -13,7 +13,6 @@ for power = 1, 15 do
 end
 local BUCKETS = #BOUNDS
 local FORGET_S = 600          -- a peer without traffic in flight that was in no report since
-local FLUSH_S = 0.2           -- counters of this worker reach the shared dictionary so late
 
 local counters = ngx.shared.orchestry_stats
 local known = ngx.shared.orchestry_peers
@@ -81,7 +80,7 @@ function M.flush()
 end
 
 function M.start()
-    assert(ngx.timer.every(FLUSH_S, M.flush))
+    assert(ngx.timer.every(held.FLUSH_S, M.flush))
 end
 
 -- A worker that died took its requests along: what it counted in flight is gone.
