@@ -165,6 +165,9 @@ def next_step(code: str, details: object) -> str:
     if code == "NOT_REACHABLE":
         return ("Start a cluster with `orchestry dev`, or name its controllers with --url "
                 "or ORCHESTRY_URL.")
+    if code == "NO_ANSWER":
+        return ("Look at the controllers that are named and at the network, restart those that "
+                "hang, or name others with --url.")
     if isinstance(details, Mapping) and details.get("outcome") == "unknown":
         return "See `orchestry status` for what was done, then repeat the command if it was not."
     remedies: dict[str, str] = {}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # `orchestry dev` listens on the first three, a load balancer before a cluster on the last.
 DEFAULT_URLS = tuple(f"http://127.0.0.1:{port}" for port in (8001, 8002, 8003, 8000))
-COMPLETION_S = 2.0
+COMPLETION_S = 0.7
 """Who presses Tab waits no longer, whatever the cluster does."""
 
 Completer = Callable[[click.Context, click.Parameter, str], list[str]]
@@ -114,7 +114,7 @@ class Session:
     @cached_property
     def client(self) -> Client:
         """The client, made on first use; raises UsageError for a malformed address."""
-        return self._made()
+        return self._telling(self._made())
 
     def _made(self, **options: Any) -> Client:
         from orchestry.client import Client
@@ -136,7 +136,12 @@ class Session:
         """A client of one controller alone, to be closed by the caller; ValueError if malformed."""
         from orchestry.client import Client
 
-        return Client(url, token=self.token, ca=self.ca, cert=self.cert)
+        return self._telling(Client(url, token=self.token, ca=self.ca, cert=self.cert))
+
+    def _telling(self, client: Client) -> Client:
+        """The client, which says when a controller takes long to answer."""
+        client._known.tell = self.out.progress  # for users of the command alone
+        return client
 
     @property
     def asked(self) -> bool:

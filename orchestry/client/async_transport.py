@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import ssl
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from http.cookiejar import DefaultCookiePolicy
@@ -33,6 +34,7 @@ from orchestry.client.exchange import (
     Reply,
     Request,
     last_cause,
+    late,
 )
 from orchestry.client.keep_alive import probes
 from orchestry.client.streams import Following, Source
@@ -135,28 +137,33 @@ class AsyncTransport:
                 found = await self._attempt(step)
 
     async def _attempt(self, step: Exchange) -> Reply[httpx.Response] | Lost:
+        begun_s = time.monotonic()
         try:
             async with asyncio.timeout(step.left_s + SLACK_S):
                 return await self._exchange(step)
         except TimeoutError:
-            return Lost(True, f"{step.node} did not answer in time")
+            return late(True, step.node, time.monotonic() - begun_s)
         except _UNSENDABLE as error:
             raise InvalidRequest("VALIDATION_ERROR", "The request cannot be sent",
                                  str(error)) from None
         except httpx.HTTPError as error:
-            return Lost(not isinstance(error, _NOT_SENT), _reason(step.node, error))
+            sent = not isinstance(error, _NOT_SENT)
+            if isinstance(error, httpx.TimeoutException):
+                return late(sent, step.node, time.monotonic() - begun_s)
+            return Lost(sent, _reason(step.node, error))
 
     async def _exchange(self, step: Exchange) -> Reply[httpx.Response]:
         asked, body = step.request, Body(step)
         session = self._streams if asked.stream else self._calls
         silence_s = asked.read_timeout_s if asked.stream else min(asked.read_timeout_s, step.left_s)
+        timeout = httpx.Timeout(
+            silence_s, pool=step.left_s, read=min(silence_s, step.silence_s),
+            connect=min(CONNECT_TIMEOUT_S, step.left_s, step.silence_s)).as_dict()
         request = session.build_request(
             asked.method, step.node + asked.path, params=asked.query, headers=step.headers(),
-            content=asked.body, timeout=httpx.Timeout(
-                silence_s, pool=step.left_s,
-                connect=min(CONNECT_TIMEOUT_S, step.left_s)),
-        )
+            content=asked.body, extensions={"timeout": timeout})
         response = await session.send(request, stream=True, follow_redirects=False)
+        timeout["read"] = silence_s  # the head was due sooner than its body is
         if step.streams(response.status_code, response.headers):
             return Reply(response.status_code, response.headers, None, response)
         async with aclosing(response):
@@ -167,8 +174,6 @@ class AsyncTransport:
 
 
 def _reason(node: str, error: Exception) -> str:
-    if isinstance(error, httpx.TimeoutException):
-        return f"{node} did not answer in time"
     cause: BaseException = error
     while (inner := cause.__cause__ or cause.__context__) is not None:
         cause = inner

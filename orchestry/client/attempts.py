@@ -12,6 +12,10 @@ BACKOFF_FIRST_S = 0.05
 BACKOFF_MAX_S = 1.0
 # How long a call goes on while no controller at all takes a connection, unless it says more.
 PATIENCE_S = 1.5
+# How long a controller may be silent before the next one is asked, if there is another one.
+HASTE_S = 2.0
+# How long at its second turn, if several were silent.
+TURN_S = 4.0
 # Controllers stop naming a dead leader after its election timeout; this many take 5 s or more.
 REDIRECTS_MAX = 10
 # A proxy before the controllers answers with these while it finds no controller.
@@ -27,6 +31,9 @@ class Call:
     `nodes` are the known controllers, `node` is where the last try went. `failing_since_s`
     is the time of the first of the last tries in a row without any answer.
     `maybe_done` says that a write may have been carried out although nobody confirmed it.
+    The present try began at `begun_s` and may be silent for `silence_s`; a `hasty` one is cut
+    short, since others may answer; `silent` are those that were cut short and have not had their
+    second turn, `cuts` is how often that was.
     """
 
     nodes: tuple[str, ...]
@@ -39,6 +46,12 @@ class Call:
     failing_since_s: float | None = None
     maybe_done: bool = False
     patience_s: float = PATIENCE_S
+    silence_max_s: float = 10.0
+    begun_s: float = 0.0
+    silence_s: float = 10.0
+    hasty: bool = False
+    silent: tuple[str, ...] = ()
+    cuts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +67,13 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """No answer; `sent` says that the request may have reached the controller."""
+    """No answer; `sent` says that the request may have reached the controller.
+
+    `silent` says that it was awaited in vain.
+    """
 
     sent: bool
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +96,25 @@ class GiveUp:
     why: Why
 
 
+def begun(call: Call, now_s: float) -> Call:
+    """The call as its next try begins.
+
+    A controller that hangs is passed by soon. When nobody else has answered each that was cut
+    short has another, longer turn, and one that is alone all of the silence that may be.
+    """
+    past_s = 0.0 if call.failing_since_s is None else now_s - call.failing_since_s
+    turn_s = min(TURN_S, call.silence_max_s)
+    others = [node for node in call.nodes if node != call.node]
+    hasty = bool(others) and call.node not in call.silent
+    if hasty:
+        silence_s = min(HASTE_S, call.silence_max_s / 2, (call.deadline_s - now_s) / 2)
+    elif any(node in call.silent for node in others):
+        silence_s = turn_s
+    else:
+        silence_s = max(call.silence_max_s - past_s, turn_s)
+    return replace(call, begun_s=now_s, silence_s=silence_s, hasty=hasty)
+
+
 def next_attempt(
     call: Call, outcome: Answered | Failed, *, now_s: float, jitter: float
 ) -> Return | Try | GiveUp:
@@ -88,7 +124,8 @@ def next_attempt(
     """
     if isinstance(outcome, Failed):
         return _after_failure(call, outcome, now_s, jitter)
-    call = replace(call, failures=0, failing_since_s=None)
+    silent = tuple(node for node in call.silent if node != call.node)
+    call = replace(call, failures=0, failing_since_s=None, silent=silent)
     if outcome.status == 307:
         return _after_redirect(call, outcome, now_s, jitter)
     if outcome.code == "CLUSTER_NOT_READY":
@@ -115,15 +152,23 @@ def next_attempt(
 def _after_failure(
     call: Call, outcome: Failed, now_s: float, jitter: float
 ) -> Try | GiveUp:
+    since_s = call.failing_since_s
+    if since_s is None:
+        since_s = call.begun_s if outcome.silent else now_s
+    silent = {node: None for node in call.silent if node != call.node}
+    cut = outcome.silent and call.hasty
+    if cut:
+        silent[call.node] = None
     call = replace(
         call,
         failures=call.failures + 1,
-        failing_since_s=now_s if call.failing_since_s is None else call.failing_since_s,
+        failing_since_s=since_s,
+        silent=tuple(silent),
+        cuts=call.cuts + cut,
         maybe_done=call.maybe_done or (call.write and outcome.sent),
     )
     rounds, within_round = divmod(call.failures, len(call.nodes))
-    assert call.failing_since_s is not None
-    if rounds and now_s - call.failing_since_s >= call.patience_s:
+    if rounds and now_s - since_s >= call.patience_s and not silent:
         return _give_up(call, "unreachable")
     # Every node is asked once without delay, since a survivor answers at once.
     delay_s = 0.0 if within_round else backoff_s(rounds, jitter)

@@ -33,11 +33,12 @@ class _Wire:
 
     def __init__(self, wire: socket.socket) -> None:
         self.wire = wire
-        self.silence_s = self.until_s = math.inf
+        self.silence_s = self.until_s = self.head_until_s = math.inf
 
     def wait(self) -> None:
         """Let the next step take what is left; raises TimeoutError."""
-        left_s = min(self.silence_s, self.until_s - time.monotonic())
+        left_s = min(
+            self.silence_s, min(self.until_s, self.head_until_s) - time.monotonic())
         if left_s <= 0:
             raise TimeoutError("timed out")
         self.wire.settimeout(left_s)
@@ -92,9 +93,9 @@ class Connection:
 
     def ask(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes | None, *,
-        silence_s: float, left_s: float = math.inf,
+        silence_s: float, left_s: float = math.inf, head_s: float = math.inf,
     ) -> Response:
-        """Send a request and read the head of its answer; raises FAULTS.
+        """Send a request and read the head of its answer, due in `head_s`; raises FAULTS.
 
         Raises:
             ValueError: the request cannot be sent, and nothing of it was.
@@ -104,7 +105,9 @@ class Connection:
             self._made.request(method, self._prefix + target, body, {**self._headers, **headers})
         except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
             self.whole = False  # who has read enough may have answered before it closed
+        self._wire.head_until_s = time.monotonic() + head_s
         self._read = self._made.getresponse()
+        self._wire.head_until_s = math.inf
         if self._read.status < http.HTTPStatus.OK:
             raise HTTPException(f"status {self._read.status} is no answer")
         return Response(self, self._read)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from orchestry.errors import OrchestryError
 
 NOT_REACHABLE = "NOT_REACHABLE"
+NO_ANSWER = "NO_ANSWER"
+"""Controllers take connections, and do not answer."""
 
 
 class ClientError(OrchestryError):
@@ -70,7 +72,7 @@ class TimedOut(ClientError):
 
 
 class NotReachable(ClientError):
-    """No controller could be reached; nothing was carried out."""
+    """No controller could be reached, or none answered a read; nothing was carried out."""
 
 
 class NoLeader(ClientError):

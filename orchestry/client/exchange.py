@@ -7,17 +7,19 @@ and is sent what came of it. So the client that blocks and the one that does not
 from __future__ import annotations
 
 import json
+import math
 import random
 import re
 import time
 import uuid
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
-from urllib.parse import urlsplit
 
 from orchestry.client import attempts
+from orchestry.client.addresses import exposes, node_url, redirect_target
 from orchestry.client.errors import (
+    NO_ANSWER,
     NOT_REACHABLE,
     ClientError,
     NoLeader,
@@ -33,6 +35,7 @@ READ_TIMEOUT_S = 10.0
 ANSWER_BYTES_MAX = 64 * 1024**2
 NODES_MAX = 64
 LEARN_TIMEOUT_S = 2.0
+PULSE_PATH = "/cluster/is-leader"
 SSE = "text/event-stream"
 _ERRNO = re.compile(r"\[Errno -?\d+\] ")
 
@@ -67,15 +70,24 @@ class Request:
         """True when the leader must carry it out."""
         return self.method != "GET"
 
+    @property
+    def waits(self) -> bool:
+        """True when a controller may take long to answer without anything being wrong."""
+        return self.read_timeout_s > READ_TIMEOUT_S and not self.stream
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """Send a request to one controller and follow no redirect; the token goes along or not."""
+    """Send a request to one controller and follow no redirect; the token goes along or not.
+
+    The head of the answer is due `silence_s` after the request was sent.
+    """
 
     request: Request
     node: str
     token: str | None = field(repr=False)
     left_s: float
+    silence_s: float = READ_TIMEOUT_S
 
     def headers(self) -> dict[str, str]:
         """What this request says beside its body."""
@@ -113,10 +125,14 @@ class Reply(Generic[S]):
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """No answer; `sent` says that the request may have reached the controller."""
+    """No answer; `sent` says that the request may have reached the controller.
+
+    `silent`: it was awaited in vain.
+    """
 
     sent: bool
     reason: str
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,24 +174,6 @@ class Body:
         return document if isinstance(document, dict) else None
 
 
-def node_url(text: str) -> str:
-    """A controller's address, normalised; raises ValueError with what would be right."""
-    parts = urlsplit(text.strip())
-    try:
-        port = parts.port
-    except ValueError:
-        port = 0
-    plain = parts.path in ("", "/") and not parts.query and not parts.fragment
-    if parts.scheme not in ("http", "https") or not parts.hostname or not plain \
-            or parts.username is not None or port == 0:
-        shown = re.sub(r"//.*@", "//...@", text)  # a password may be there
-        raise ValueError(
-            f"{shown!r} is no controller address; give one like http://127.0.0.1:8001"
-        )
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}:{port or (443 if parts.scheme == 'https' else 80)}"
-
-
 class Known(Generic[S]):
     """What a client knows of its cluster; threads may share it.
 
@@ -191,7 +189,9 @@ class Known(Generic[S]):
         self._preferred = self.members[0]
         self._leader: str | None = None
         self._index_floor = 0
+        self._heard_s: dict[str, float] = {}
         self.pace = Pace()
+        self.tell: Callable[[str], None] | None = None
 
     def carry_out(self, request: Request) -> Steps[S]:
         """Try a call until an answer is final; raises ClientError when none comes."""
@@ -201,13 +201,12 @@ class Known(Generic[S]):
         call = attempts.Call(
             self.members, request.start or start, request.write,
             time.monotonic() + request.budget_s, patience_s=request.patience_s,
+            silence_max_s=min(READ_TIMEOUT_S, request.read_timeout_s),
         )
         named_leader: str | None = None
         while True:
-            found = yield self._exchange(
-                self._with_floor(request, call), call.node,
-                max(0.05, call.deadline_s - time.monotonic()))
-            assert found is not None
+            call = attempts.begun(call, time.monotonic())
+            found = yield from self._try(request, call)
             outcome = yield from self._outcome(call, found)
             if isinstance(outcome, attempts.Answered) and outcome.redirect_to:
                 named_leader = outcome.redirect_to
@@ -219,8 +218,33 @@ class Known(Generic[S]):
                 return Carried(request, call, found)
             if isinstance(action, attempts.GiveUp):
                 raise _given_up(action, call, request, found, named_leader)
+            if isinstance(found, Lost) and found.silent and action.call.node != call.node:
+                self.told(f"{found.reason}; asking {action.call.node}.")
             call = replace(action.call, nodes=self.members)
             yield Pause(action.delay_s)
+
+    def told(self, text: str) -> None:
+        """Say something to whoever waits, if he listens."""
+        if self.tell is not None:
+            self.tell(text)
+
+    def _try(
+        self, request: Request, call: attempts.Call
+    ) -> Generator[Exchange | Pause, Reply[S] | Lost | None, Reply[S] | Lost]:
+        """One try; a controller that may take minutes to answer shows first that it is there."""
+        silence_s = call.silence_s
+        if request.waits:
+            if self._heard_s.get(call.node, -math.inf) < time.monotonic() - attempts.HASTE_S:
+                there = yield self._exchange(
+                    Request("GET", PULSE_PATH, {}), call.node, silence_s, silence_s)
+                if isinstance(there, Lost):
+                    return replace(there, sent=False)
+            silence_s = request.read_timeout_s
+        found = yield self._exchange(
+            self._with_floor(request, call), call.node,
+            max(0.05, call.deadline_s - time.monotonic()), silence_s)
+        assert found is not None
+        return found
 
     def answer(self, carried: Carried[S]) -> Answer:
         """The answer of a call; raises ClientError for a bad one."""
@@ -252,8 +276,11 @@ class Known(Generic[S]):
         assert carried.reply.stream is not None
         return carried.call.node, carried.reply.stream
 
-    def _exchange(self, request: Request, node: str, left_s: float) -> Exchange:
-        return Exchange(request, node, self._token if node in self.members else None, left_s)
+    def _exchange(
+        self, request: Request, node: str, left_s: float, silence_s: float
+    ) -> Exchange:
+        token = self._token if node in self.members else None
+        return Exchange(request, node, token, left_s, silence_s)
 
     def _outcome(
         self, call: attempts.Call, found: Reply[S] | Lost
@@ -261,11 +288,12 @@ class Known(Generic[S]):
         if isinstance(found, Lost):
             if call.node == self._leader:
                 self._leader = None
-            return attempts.Failed(found.sent)
+            return attempts.Failed(found.sent, found.silent)
+        self._heard_s[call.node] = time.monotonic()
         self.pace.note(found.headers)
         redirect_to = None
         if found.status == 307:
-            redirect_to = _redirect_target(call.node, found)
+            redirect_to = redirect_target(call.node, found.headers.get("Location", ""))
             if redirect_to not in self.members and self._token is not None:
                 yield from self._learn(call.node)
         details = (found.body or {}).get("details")
@@ -283,7 +311,8 @@ class Known(Generic[S]):
         After every node had its turn the floor goes: the cluster may have started afresh.
         """
         floor = max(self._index_floor, request.index_floor)
-        if request.write or not floor or call.tries > len(call.nodes) \
+        turns = call.tries - call.cuts
+        if request.write or not floor or turns > len(call.nodes) \
                 or not request.path.startswith("/api/"):
             return request
         return replace(request, query={**request.query, "min_index": str(floor)})
@@ -293,7 +322,7 @@ class Known(Generic[S]):
         if node not in self.members:
             return
         found = yield self._exchange(
-            Request("GET", "/cluster/status", {}), node, LEARN_TIMEOUT_S)
+            Request("GET", "/cluster/status", {}), node, LEARN_TIMEOUT_S, LEARN_TIMEOUT_S)
         if not isinstance(found, Reply):
             return
         body = found.body or {}
@@ -304,22 +333,8 @@ class Known(Generic[S]):
                 named.append(node_url(str(entry["api_url"])))
             except (TypeError, KeyError, ValueError):
                 continue
-        named = [one for one in named if not _exposes(node, one)]
+        named = [one for one in named if not exposes(node, one)]
         self.members = tuple(dict.fromkeys([*self.members, *named]))[:NODES_MAX]
-
-
-def _redirect_target(node: str, reply: Reply[S]) -> str | None:
-    try:
-        found = node_url("{0.scheme}://{0.netloc}".format(
-            urlsplit(reply.headers.get("Location", ""))))
-    except ValueError:
-        return None
-    return None if _exposes(node, found) else found
-
-
-def _exposes(node: str, named: str) -> bool:
-    """Whether going on from one address at the other would give TLS up."""
-    return node.startswith("https:") and not named.startswith("https:")
 
 
 def _given_up(
@@ -346,10 +361,18 @@ def _given_up(
             f"{call.node} names {found.headers.get('Location', 'nothing')}, which is not followed "
             "from there; CONTROLLER_API_URL must be an address like those that are given here",
         )
+    if isinstance(found, Lost) and found.silent:
+        return NotReachable(
+            NO_ANSWER, "No controller answered in time", f"tried {', '.join(call.nodes)}; {reason}")
     return NotReachable(
         NOT_REACHABLE, "No controller could be reached",
         f"tried {', '.join(call.nodes)}; {reason or 'a proxy answered without a controller'}",
     )
+
+
+def late(sent: bool, node: str, waited_s: float) -> Lost:
+    """A controller that was awaited for so long."""
+    return Lost(sent, f"{node} did not answer in time ({waited_s:.1f} s)", silent=sent)
 
 
 def last_cause(node: str, cause: object) -> str:

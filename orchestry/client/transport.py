@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import ssl
+import threading
 import time
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from http.client import InvalidURL
 from typing import Any
 from urllib.parse import urlencode
 
 from orchestry.client import trust
+from orchestry.client.attempts import HASTE_S
 from orchestry.client.connections import FAULTS, Connection, Pool, Response
 from orchestry.client.errors import InvalidRequest, NotFound
 from orchestry.client.exchange import (
@@ -26,6 +28,7 @@ from orchestry.client.exchange import (
     Reply,
     Request,
     last_cause,
+    late,
 )
 from orchestry.client.streams import Following, Source
 from orchestry.client.trust import Trust
@@ -96,10 +99,31 @@ class Transport:
                 found = self._attempt(step)
 
     def _attempt(self, step: Exchange) -> Reply[Response] | Lost:
+        with self._patience(step):
+            return self._tried(step)
+
+    @contextmanager
+    def _patience(self, step: Exchange) -> Iterator[None]:
+        """Tells who listens when a controller takes its time."""
+        if self._known.tell is None or step.request.waits or step.silence_s <= HASTE_S:
+            yield
+            return
+        timer = threading.Timer(HASTE_S, self._known.told, [
+            f"{step.node} does not answer; waiting for it up to {step.silence_s:.0f} s."])
+        timer.daemon = True
+        timer.start()
         try:
-            connection = self._pool.taken(step.node, min(CONNECT_TIMEOUT_S, step.left_s))
+            yield
+        finally:
+            timer.cancel()
+
+    def _tried(self, step: Exchange) -> Reply[Response] | Lost:
+        begun_s = time.monotonic()
+        try:
+            connection = self._pool.taken(
+                step.node, min(CONNECT_TIMEOUT_S, step.left_s, step.silence_s))
         except FAULTS as error:
-            return Lost(False, _reason(step.node, error))
+            return _lost(False, step.node, error, begun_s)
         used = False
         try:
             reply = self._exchange(connection, step)
@@ -108,7 +132,7 @@ class Transport:
         except InvalidURL as error:
             raise _unsendable(error) from None
         except FAULTS as error:
-            return Lost(not _is_refusal(error), _reason(step.node, error))
+            return _lost(not _is_refusal(error), step.node, error, begun_s)
         except ValueError as error:
             raise _unsendable(error) from None
         finally:
@@ -121,7 +145,7 @@ class Transport:
         response = connection.ask(
             request.method, request.path + query,
             {"User-Agent": self._user_agent, **step.headers()}, request.body,
-            silence_s=request.read_timeout_s, left_s=step.left_s)
+            silence_s=request.read_timeout_s, left_s=step.left_s, head_s=step.silence_s)
         if step.streams(response.status, response.headers):
             response.go_on()
             return Reply(response.status, response.headers, None, response)
@@ -144,7 +168,7 @@ def _is_refusal(error: Exception) -> bool:
     return isinstance(error, ssl.SSLError) and _REFUSAL.search(error.reason or "") is not None
 
 
-def _reason(node: str, error: Exception) -> str:
+def _lost(sent: bool, node: str, error: Exception, begun_s: float) -> Lost:
     if isinstance(error, TimeoutError):
-        return f"{node} did not answer in time"
-    return trust.reason(node, error) or last_cause(node, error)
+        return late(sent, node, time.monotonic() - begun_s)
+    return Lost(sent, trust.reason(node, error) or last_cause(node, error))

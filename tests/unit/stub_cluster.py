@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from orchestry.client.exchange import PULSE_PATH
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -41,11 +43,15 @@ Script = Callable[[Seen], Says]
 
 
 class StubNode:
-    """One controller: `script` answers each request, `seen` keeps them."""
+    """One controller: `script` answers each request, `seen` keeps them.
+
+    Whether it is there at all, which clients ask before they wait for long, is counted only.
+    """
 
     def __init__(self, script: Script) -> None:
         self.script = script
         self.seen: list[Seen] = []
+        self.pulses = 0
         self.released = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = False
@@ -69,8 +75,12 @@ class StubNode:
             def _serve(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 seen = Seen(self.command, self.path, dict(self.headers), body)
-                node.seen.append(seen)
-                says = node.script(seen)
+                if seen.path == PULSE_PATH:
+                    node.pulses += 1
+                    says = Says(200, {"is_leader": True})
+                else:
+                    node.seen.append(seen)
+                    says = node.script(seen)
                 self.close_connection = True
                 if says.delay_s:
                     node.released.wait(says.delay_s)

@@ -21,6 +21,7 @@ from orchestry.client.attempts import (
     GiveUp,
     Return,
     Try,
+    begun,
     next_attempt,
 )
 
@@ -117,8 +118,47 @@ def test_redirects_in_a_circle_end() -> None:
     assert waited_s > 3
 
 
+def outcome_at(does: str, allowed_s: float) -> tuple[Answered | Failed, float]:
+    """What comes of a try at such a controller, and after how long."""
+    if does == "hangs":
+        return Failed(sent=True, silent=True), allowed_s
+    return (Answered(200), 0.0) if does == "answers" else (REFUSED, 0.0)
+
+
+@pytest.mark.parametrize(("nodes", "tries", "ends_s"), TABLES["silences"])
+def test_controllers_that_hang_are_passed_by(
+    nodes: dict[str, str], tries: list[tuple[str, float]], ends_s: float
+) -> None:
+    """Each is asked briefly first; all silence together is bounded, whoever is silent."""
+    call: Call = replace(READ, nodes=tuple(nodes), node=next(iter(nodes)))
+    seen, now_s = [], 0.0
+    while True:
+        call = begun(call, now_s)
+        seen.append((call.node, round(call.silence_s, 3)))
+        outcome, took_s = outcome_at(nodes[call.node], call.silence_s)
+        now_s += took_s
+        action = next_attempt(call, outcome, now_s=now_s, jitter=0.5)
+        if not isinstance(action, Try):
+            break
+        call, now_s = action.call, now_s + action.delay_s
+    assert seen == [tuple(one) for one in tries]
+    assert now_s == pytest.approx(ends_s)
+    assert isinstance(action, Return) is ("answers" in nodes.values())
+
+
+def test_a_controller_that_was_cut_short_has_its_time_at_the_second_try() -> None:
+    """What takes long at the leader is not asked for again and again."""
+    first = begun(WRITE, 0.0)
+    action = next_attempt(first, Failed(sent=True, silent=True), now_s=2.0, jitter=0.5)
+    assert isinstance(action, Try)
+    action = next_attempt(
+        begun(action.call, 2.0), Answered(307, "NOT_LEADER", redirect_to=A), now_s=2.0, jitter=0.5)
+    assert isinstance(action, Try)
+    assert (action.call.node, begun(action.call, 2.0).silence_s) == (A, 10.0)
+
+
 OUTCOMES = st.one_of(
-    st.builds(Failed, sent=st.booleans()),
+    st.builds(Failed, sent=st.booleans(), silent=st.booleans()),
     st.builds(
         Answered,
         status=st.sampled_from([200, 307, 400, 404, 429, 500, 502, 503, 504]),
@@ -138,6 +178,8 @@ def test_every_call_ends_within_its_limits(
     """Whatever the cluster does, a call ends before its deadline and within its tries."""
     call, now_s = Call(members, members[0], write, deadline_s=30.0), 0.0
     for outcome in outcomes:
+        call = begun(call, now_s)
+        assert 0 < call.silence_s <= 10.0
         action = next_attempt(call, outcome, now_s=now_s, jitter=0.99)
         if not isinstance(action, Try):
             return

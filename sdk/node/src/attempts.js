@@ -5,9 +5,12 @@
  * The Python client decides by the same rules; both are tested with the same tables.
  *
  * A call: `{nodes, node, write, deadlineS, tries, redirects, failures, failingSinceS,
- * maybeDone, patienceS}`. `nodes` are the known controllers, `node` is where the last try went,
+ * maybeDone, patienceS, ...}`. `nodes` are the known controllers, `node` is where the last try went,
  * `failingSinceS` is the time of the first of the last tries in a row without any answer, and
- * `maybeDone` says that a write may have been carried out although nobody confirmed it.
+ * `maybeDone` says that a write may have been carried out although nobody confirmed it. The
+ * present try began at `begunS` and may be silent for `silenceS`; a `hasty` one is cut short,
+ * since others may answer; `silent` are those that were cut short and have not had their second
+ * turn, `cuts` is how often that was.
  */
 
 const TRIES_MAX = 100;
@@ -15,6 +18,10 @@ const BACKOFF_FIRST_S = 0.05;
 const BACKOFF_MAX_S = 1.0;
 /** How long a call goes on while no controller at all takes a connection, unless it says more. */
 const PATIENCE_S = 1.5;
+/** How long a controller may be silent before the next one is asked, if there is another one. */
+const HASTE_S = 2.0;
+/** How long at its second turn, if several were silent. */
+const TURN_S = 4.0;
 /** Controllers stop naming a dead leader after its election timeout; these many take 5 s. */
 const REDIRECTS_MAX = 10;
 /** A proxy before the controllers answers with these while it finds no controller. */
@@ -26,8 +33,28 @@ const NODE_STATUSES = new Set([500, 504]);
 function newCall(fields) {
   return {
     tries: 1, redirects: 0, failures: 0, failingSinceS: null, maybeDone: false,
-    patienceS: PATIENCE_S, ...fields,
+    patienceS: PATIENCE_S, silenceMaxS: 10, begunS: 0, silenceS: 10, hasty: false, silent: [],
+    cuts: 0, ...fields,
   };
+}
+
+/**
+ * The call as its next try begins. A controller that hangs is passed by soon. When nobody else
+ * has answered each that was cut short has another, longer turn, and one that is alone all of
+ * the silence that may be.
+ */
+function begun(call, nowS) {
+  const pastS = call.failingSinceS === null ? 0 : nowS - call.failingSinceS;
+  const turnS = Math.min(TURN_S, call.silenceMaxS);
+  const others = call.nodes.filter((node) => node !== call.node);
+  const hasty = others.length > 0 && !call.silent.includes(call.node);
+  let silenceS = Math.max(call.silenceMaxS - pastS, turnS);
+  if (hasty) {
+    silenceS = Math.min(HASTE_S, call.silenceMaxS / 2, (call.deadlineS - nowS) / 2);
+  } else if (others.some((node) => call.silent.includes(node))) {
+    silenceS = turnS;
+  }
+  return { ...call, begunS: nowS, silenceS, hasty };
 }
 
 /**
@@ -35,8 +62,8 @@ function newCall(fields) {
  *
  * @param {object} call
  * @param {object} outcome an answer `{status, code, redirectTo, retryAfterS, outcomeUnknown}`,
- *   whose `code` is null when a proxy gave it, or a failure `{sent}`: no answer, and whether
- *   the request may have reached the controller
+ *   whose `code` is null when a proxy gave it, or a failure `{sent, silent}`: no answer, whether
+ *   the request may have reached the controller, and whether it was awaited in vain
  * @param {number} nowS the same clock as `call.deadlineS`
  * @param {number} jitter random, in [0, 1)
  * @returns {{kind: 'return'} | {kind: 'try', call: object, delayS: number}
@@ -46,7 +73,8 @@ function nextAttempt(call, outcome, nowS, jitter) {
   if (outcome.sent !== undefined) return afterFailure(call, outcome, nowS, jitter);
   const { status, code } = outcome;
   const backoffS = backoff(call.tries, jitter);
-  call = { ...call, failures: 0, failingSinceS: null };
+  const silent = call.silent.filter((node) => node !== call.node);
+  call = { ...call, failures: 0, failingSinceS: null, silent };
   if (status === 307) return afterRedirect(call, outcome, nowS, jitter);
   if (code === 'CLUSTER_NOT_READY') return again(call, nextNode(call), backoffS, nowS, 'no_leader');
   if (code === 'NO_LEADER' && call.tries < call.nodes.length) {
@@ -73,14 +101,20 @@ function nextAttempt(call, outcome, nowS, jitter) {
 }
 
 function afterFailure(call, outcome, nowS, jitter) {
+  const silent = call.silent.filter((node) => node !== call.node);
+  const cut = Boolean(outcome.silent && call.hasty);
+  if (cut) silent.push(call.node);
   call = {
     ...call,
+    silent,
+    cuts: call.cuts + Number(cut),
     failures: call.failures + 1,
-    failingSinceS: call.failingSinceS ?? nowS,
+    failingSinceS: call.failingSinceS ?? (outcome.silent ? call.begunS : nowS),
     maybeDone: call.maybeDone || (call.write && outcome.sent),
   };
   const rounds = Math.floor(call.failures / call.nodes.length);
-  if (rounds && nowS - call.failingSinceS >= call.patienceS) return giveUp(call, 'unreachable');
+  const patient = nowS - call.failingSinceS < call.patienceS || silent.length > 0;
+  if (rounds && !patient) return giveUp(call, 'unreachable');
   // Every node is asked once without delay, since a survivor answers at once.
   const delayS = call.failures % call.nodes.length ? 0 : backoff(rounds, jitter);
   return again(call, nextNode(call), delayS, nowS, 'unreachable');
@@ -115,5 +149,6 @@ function backoff(round, jitter) {
 }
 
 module.exports = {
-  BACKOFF_MAX_S, PATIENCE_S, REDIRECTS_MAX, TRIES_MAX, backoff, newCall, nextAttempt, nextNode,
+  BACKOFF_MAX_S, HASTE_S, PATIENCE_S, REDIRECTS_MAX, TRIES_MAX, backoff, begun, newCall,
+  nextAttempt, nextNode,
 };

@@ -31,11 +31,13 @@ class Connections {
    * One exchange with one node, no redirect followed.
    *
    * @param {URL} url
-   * @param {object} options `{method, headers, body, silenceS, leftS, stream, signal}`:
-   *   `silenceS` bounds a pause of the node, `leftS` the whole; a stream has only the former
+   * @param {object} options `{method, headers, body, silenceS, leftS, headS, stream,
+   *   signal}`: `silenceS` bounds a pause of the node, `headS` the wait for the head of its answer
+   *   once the request was sent, `leftS` the whole; a stream has only the first two
    * @returns {Promise<{status: number, headers: object, text: string, stream?: object}>}
    *   `stream` is the open body of a stream that was accepted
-   * @throws {Error} with `sent`: whether the request may have reached the node
+   * @throws {Error} with `sent`: whether the request may have reached the node, and `silent`: whether
+   *   it was awaited in vain
    */
   exchange(url, options) {
     return new Promise((resolve, reject) => {
@@ -46,8 +48,11 @@ class Connections {
 
 class Exchange {
   #sent = false;
+  #silent = false;
+  #read = false;
   #timers = [];
   #connectTimer = null;
+  #headTimer = null;
   #stream = null;
   #request = null;
 
@@ -60,7 +65,7 @@ class Exchange {
   }
 
   begin() {
-    const { method, headers, body, silenceS, leftS, signal } = this.options;
+    const { method, headers, body, silenceS, leftS, headS, signal } = this.options;
     const library = this.url.protocol === 'https:' ? https : http;
     const request = library.request(this.url, { method, headers, agent: this.agent, signal });
     this.#request = request;
@@ -68,9 +73,10 @@ class Exchange {
     request.on('socket', (socket) => this.#connecting(socket));
     request.on('response', (response) => this.#answered(response));
     request.on('timeout', () => this.#late());
+    request.on('finish', () => { if (!this.#read) this.#headTimer = this.#after(headS); });
     request.setTimeout(Math.max(1, 1000 * Math.min(silenceS, leftS)));
     this.#after(leftS);
-    this.#connectTimer = this.#after(Math.min(CONNECT_TIMEOUT_S, leftS));
+    this.#connectTimer = this.#after(Math.min(CONNECT_TIMEOUT_S, leftS, headS));
     request.end(body);
   }
 
@@ -91,10 +97,15 @@ class Exchange {
 
   #late() {
     if (this.#stream) this.#stream.destroy(new Error('the stream was silent for too long'));
-    else this.#request.destroy(new Error('did not answer in time'));
+    else {
+      this.#silent = this.#sent;
+      this.#request.destroy(new Error('did not answer in time'));
+    }
   }
 
   #answered(response) {
+    this.#read = true;
+    clearTimeout(this.#headTimer);
     const { statusCode: status, headers } = response;
     if (this.options.stream && status === 200 && isStream(headers)) {
       this.#clear();
@@ -121,6 +132,7 @@ class Exchange {
   #failed(error) {
     this.#clear();
     error.sent = this.#sent;
+    error.silent = this.#silent;
     this.reject(error);
   }
 

@@ -5,7 +5,7 @@
 const { randomUUID } = require('node:crypto');
 const { setTimeout: sleep } = require('node:timers/promises');
 
-const { PATIENCE_S, newCall, nextAttempt } = require('./attempts.js');
+const { HASTE_S, PATIENCE_S, begun, newCall, nextAttempt } = require('./attempts.js');
 const {
   ClientError, InvalidRequest, NoLeader, NotReachable, TimedOut, fromAnswer, invalid, seconds,
 } = require('./errors.js');
@@ -13,6 +13,7 @@ const { ANSWER_BYTES_MAX, Connections, SSE, TooLarge } = require('./http.js');
 
 const READ_TIMEOUT_S = 10;
 const LEARN_TIMEOUT_S = 2;
+const PULSE_PATH = '/cluster/is-leader';
 const LEFT_MIN_S = 0.05;
 const NODES_MAX = 64;
 const UNKNOWN_CA = new Set([
@@ -54,6 +55,7 @@ class Transport {
   #preferred;
   #leader = null;
   #indexFloor = 0;
+  #heardS = new Map();
 
   constructor(urls, token, userAgent, tls = {}) {
     if (urls.length < 1 || urls.length > NODES_MAX) {
@@ -107,15 +109,18 @@ class Transport {
       write,
       deadlineS: nowS() + request.budgetS,
       patienceS: request.patienceS ?? PATIENCE_S,
+      silenceMaxS: Math.min(READ_TIMEOUT_S, request.readTimeoutS),
     });
     let namedLeader = null;
     for (;;) {
+      call = begun(call, nowS());
       const { reply, outcome, reason } = await this.#attempt(request, call);
       namedLeader = outcome.redirectTo ?? namedLeader;
       const action = nextAttempt(call, outcome, nowS(), Math.random());
       if (action.kind === 'return') return { call, reply };
       if (action.kind === 'giveUp') {
-        throw givenUp(action.why, call, request, { reply, reason, namedLeader });
+        const { silent } = outcome;
+        throw givenUp(action.why, call, request, { reply, reason, namedLeader, silent });
       }
       call = { ...action.call, nodes: this.members };
       if (action.delayS) {
@@ -127,15 +132,15 @@ class Transport {
   async #attempt(request, call) {
     let reply;
     try {
-      const leftS = Math.max(LEFT_MIN_S, call.deadlineS - nowS());
-      reply = await this.#exchange(this.#withFloor(request, call), call.node, leftS);
+      reply = await this.#tried(request, call);
     } catch (error) {
       if (request.signal?.aborted) throw error;
       if (error instanceof TooLarge) throw tooLarge(call.node);
       if (call.node === this.#leader) this.#leader = null;
-      const outcome = { sent: Boolean(error.sent) };
+      const outcome = { sent: Boolean(error.sent), silent: Boolean(error.silent) };
       return { reply: null, outcome, reason: `${call.node}: ${reasonOf(error)}` };
     }
+    this.#heardS.set(call.node, nowS());
     const redirectTo = reply.status === 307 ? await this.#redirectTarget(reply, call.node) : null;
     const outcome = {
       status: reply.status,
@@ -147,18 +152,41 @@ class Transport {
     return { reply, outcome, reason: '' };
   }
 
+  /** One try; a controller that may take minutes to answer shows first that it is there. */
+  async #tried(request, call) {
+    let { silenceS } = call;
+    if (request.readTimeoutS > READ_TIMEOUT_S && !request.stream) {
+      if ((this.#heardS.get(call.node) ?? -Infinity) < nowS() - HASTE_S) {
+        await this.#pulse(call.node, silenceS, request.signal);
+      }
+      silenceS = request.readTimeoutS;
+    }
+    const leftS = Math.max(LEFT_MIN_S, call.deadlineS - nowS());
+    return this.#exchange(this.#withFloor(request, call), call.node, leftS, silenceS);
+  }
+
+  async #pulse(node, silenceS, signal) {
+    const request = { method: 'GET', path: PULSE_PATH, readTimeoutS: silenceS, signal };
+    try {
+      await this.#exchange(request, node, silenceS, silenceS);
+    } catch (error) {
+      error.sent = false;
+      throw error;
+    }
+  }
+
   /**
    * Reads see what this client wrote, whichever controller answers. After every node had its
    * turn the floor goes: the cluster may have started afresh.
    */
   #withFloor(request, call) {
     const floor = Math.max(this.#indexFloor, request.indexFloor ?? 0);
-    if (call.write || !floor || call.tries > call.nodes.length
+    if (call.write || !floor || call.tries - call.cuts > call.nodes.length
       || !request.path.startsWith('/api/')) return request;
     return { ...request, query: { ...request.query, min_index: floor } };
   }
 
-  async #exchange(request, node, leftS) {
+  async #exchange(request, node, leftS, headS) {
     const url = new URL(node + request.path);
     for (const [name, value] of Object.entries(request.query ?? {})) {
       if (value !== undefined && value !== null) url.searchParams.set(name, String(value));
@@ -177,7 +205,7 @@ class Transport {
     }
     const reply = await this.#connections.exchange(url, {
       method: request.method, headers, body: request.body, silenceS: request.readTimeoutS, leftS,
-      stream: request.stream, signal: request.signal,
+      headS, stream: request.stream, signal: request.signal,
     });
     return { ...reply, body: objectOf(reply.text) };
   }
@@ -200,7 +228,7 @@ class Transport {
     let body;
     try {
       const request = { method: 'GET', path: '/cluster/status', readTimeoutS: LEARN_TIMEOUT_S };
-      ({ body } = await this.#exchange(request, node, LEARN_TIMEOUT_S));
+      ({ body } = await this.#exchange(request, node, LEARN_TIMEOUT_S, LEARN_TIMEOUT_S));
     } catch {
       return;
     }
@@ -257,7 +285,7 @@ function objectOf(text) {
   }
 }
 
-function givenUp(why, call, request, { reply, reason, namedLeader }) {
+function givenUp(why, call, request, { reply, reason, namedLeader, silent }) {
   if (why === 'unknown_outcome') {
     return new TimedOut('TIMEOUT', 'The outcome of the write is unknown', {
       outcome: 'unknown', idempotency_key: request.key, cause: reason,
@@ -277,6 +305,10 @@ function givenUp(why, call, request, { reply, reason, namedLeader }) {
       'CLUSTER_NOT_READY', 'The leader could not be reached',
       `${call.node} names ${reply.headers.location}, which is not followed from there; `
       + 'CONTROLLER_API_URL must be an address like those that are given here');
+  }
+  if (silent) {
+    return new NotReachable(
+      'NO_ANSWER', 'No controller answered in time', `tried ${call.nodes.join(', ')}; ${reason}`);
   }
   return new NotReachable(
     'NOT_REACHABLE', 'No controller could be reached',

@@ -6,7 +6,7 @@ const path = require('node:path');
 const { describe, test } = require('node:test');
 
 const {
-  PATIENCE_S, REDIRECTS_MAX, TRIES_MAX, newCall, nextAttempt,
+  PATIENCE_S, REDIRECTS_MAX, TRIES_MAX, begun, newCall, nextAttempt,
 } = require('../src/attempts.js');
 
 // The Python client decides by the same tables.
@@ -51,8 +51,31 @@ describe('the shared tables', () => {
       });
     }
   }
+  for (const [nodes, tries, endsS] of TABLES.silences) {
+    test(`silences: ${JSON.stringify(nodes)}`, () => {
+      const names = Object.keys(nodes);
+      let call = made({ nodes: names, node: names[0] });
+      const seen = [];
+      let nowS = 0;
+      for (;;) {
+        call = begun(call, nowS);
+        seen.push([call.node, Number(call.silenceS.toFixed(3))]);
+        const does = nodes[call.node];
+        if (does === 'hangs') nowS += call.silenceS;
+        const failed = { sent: does === 'hangs', silent: does === 'hangs' };
+        const outcome = does === 'answers' ? { status: 200, code: '' } : failed;
+        const action = nextAttempt(call, outcome, nowS, 0.5);
+        if (action.kind !== 'try') break;
+        call = action.call;
+        nowS += action.delayS;
+      }
+      assert.deepEqual(seen, tries);
+      assert.ok(Math.abs(nowS - endsS) < 0.001);
+    });
+  }
   test('are not empty', () => {
-    assert.ok(TABLES.final.length > 10 && TABLES.again.length > 10 && TABLES.ends.length > 5);
+    assert.ok(TABLES.final.length > 10 && TABLES.again.length > 10 && TABLES.ends.length > 5
+      && TABLES.silences.length > 3);
   });
 });
 

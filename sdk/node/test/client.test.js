@@ -1,6 +1,7 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const net = require('node:net');
 const { test } = require('node:test');
 
 const Orchestry = require('../index.js');
@@ -277,3 +278,32 @@ test('localhost is found whichever of its addresses a controller listens on', ()
     assert.deepEqual(await client.systemHealth(), { ok: 1 });
     client.close();
   }));
+
+test('a controller that hangs is passed by, and told when it is alone', async () => {
+  const silent = net.createServer();
+  await new Promise((resolve) => { silent.listen(0, '127.0.0.1', resolve); });
+  const url = `http://127.0.0.1:${silent.address().port}`;
+  const sockets = [];
+  silent.on('connection', (socket) => sockets.push(socket));
+  const [node] = await nodes(() => ({ body: { total: 1, current_replicas: 2 } }));
+  try {
+    for (const ask of [(one) => one.listApps(), (one) => one.scaleApp('web', 2)]) {
+      const client = new Orchestry([url, node.url]);
+      const begunMs = performance.now();
+      assert.equal((await ask(client)).total, 1);
+      assert.ok(performance.now() - begunMs < 3000);
+      client.close();
+    }
+    const alone = new Orchestry(url, { timeout: 1 });
+    const begunMs = performance.now();
+    await assert.rejects(alone.listApps(), (error) => (
+      error instanceof Orchestry.NotReachable && error.code === 'NO_ANSWER'
+      && String(error.details).includes(url)));
+    assert.ok(performance.now() - begunMs < 2500);
+    alone.close();
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    await new Promise((resolve) => { silent.close(resolve); });
+    await node.stop();
+  }
+});
