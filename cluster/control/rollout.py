@@ -128,10 +128,13 @@ def follow(
     """What is wanted while no new replica may start: old ones follow the number of replicas.
 
     Those that are added are of the template that serves best; where nothing runs, of the last
-    revision that was healthy. The highest slots leave first.
+    revision that was healthy. The highest slots leave first. A new one from before that is gone
+    cannot come again.
     """
     wanted, good = app.replicas, proved(app, rollout, seen, min_healthy_s=min_healthy_s)
     new, before = split(app, rollout)
+    there = {one.place for one in seen if not one.ended or one.finished}
+    new = [slot for slot in new if (app.made_from, slot) in there]
     template = _serving(app, [*before, *((app.made_from, slot) for slot in new)], good)
     before.sort(key=lambda place: (place[0] == template, -place[1]))
     leaving = to_leave(

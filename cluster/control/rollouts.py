@@ -135,7 +135,7 @@ class Rollouts:
     def _one(self, turn: Turn, app: App, spec: AppSpec, observed: Sequence[Container]) -> None:
         rollout, deploy = app.rollout, spec.deploy
         assert rollout is not None
-        waits = held(app, spec, turn.state.runs)
+        waits = held(app, turn.state.runs)
         seen = [self._look(one, spec, turn.now_s) for one in observed]
         seen += self._on_their_way(app, seen)
         if waits is not None:
@@ -256,7 +256,7 @@ class Rollouts:
         if turn.now_s - watched.since_s < deploy.progress_deadline_s and not hopeless:
             return
         late = case.late()
-        stuck = self._has_image(app) and held(app, case.spec, turn.state.runs) is not None
+        stuck = self._has_image(app) and held(app, turn.state.runs) is not None
         if not watched.asked:
             watched.asked = True
             self._ask(turn, case, watched, late)
