@@ -27,7 +27,7 @@ from cluster.state.model import (
     RolloutPhase,
 )
 from cluster.state.register import register
-from cluster.state.runs import cancelled, must_prepare
+from cluster.state.runs import LINES_MAX, cancelled, must_prepare
 from cluster.state.secret_uses import newest_change
 from cluster.state.step import (
     TEXT_MAX,
@@ -45,7 +45,6 @@ REVISIONS_CHARACTERS_MAX = 512 * 1024
 DEPLOYMENTS_MAX = 10
 NOTES_KEPT = 20
 """Of a rollout that is over."""
-LINES_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,7 +352,8 @@ def last_good(app: App) -> Revision | None:
 
 
 def _is_good(app: App) -> bool:
-    return app.rollout is None and app.good
+    served = app.reached and app.replicas > 0 and not app.template_key  # of older versions
+    return app.rollout is None and (app.good or served)
 
 
 def _revisions(app: App) -> tuple[Revision, ...]:
