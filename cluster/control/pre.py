@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cluster.state.model import App, Run
-from orchestry.spec.model import AppSpec
+from cluster.state.runs import must_prepare
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +22,9 @@ class Held:
     lines: tuple[str, ...] = ()
 
 
-def held(app: App, spec: AppSpec, runs: Mapping[str, Run]) -> Held | None:
-    """None when its replicas may start.
-
-    An app whose replicas were healthy already, and that no rollout replaces, was given the
-    command afterwards: it is for the next revision.
-    """
-    if spec.deploy.pre is None or app.prepared == app.made_from:
-        return None
-    if not app.running or app.deleting or (app.rollout is None and app.reached and app.good):
+def held(app: App, runs: Mapping[str, Run]) -> Held | None:
+    """None when its replicas may start."""
+    if not must_prepare(app):
         return None
     if not app.pre:
         return Held("due")

@@ -155,7 +155,7 @@ class Reconciler:
             return
         if app.name in fleet.deciding:
             return
-        waits = held(app, spec, turn.state.runs) if app.rollout is None else None
+        waits = None if action.template else held(app, turn.state.runs)
         if waits is not None:
             if waits.phase == "failed":
                 fleet.blocked(app.name, waits.reason)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 
 from cluster.state.model import App, Canary, Place, Rollout
 from cluster.state.replicas import name_of_slot
+from cluster.state.step import REPLICAS_MAX
 from orchestry.spec.model import AppSpec
 
 
@@ -87,7 +88,7 @@ def advance(
 
     Old replicas leave while at least `replicas - unavailable` others serve; new ones begin
     while there are at most `replicas + surge` with all that are still there. A rollout that
-    is paused or has failed only follows the number of replicas.
+    is paused only follows the number of replicas.
     """
     template, wanted = app.made_from, app.replicas
     moves = rollout.phase == "running"
@@ -128,10 +129,13 @@ def follow(
     """What is wanted while no new replica may start: old ones follow the number of replicas.
 
     Those that are added are of the template that serves best; where nothing runs, of the last
-    revision that was healthy. The highest slots leave first.
+    revision that was healthy. The highest slots leave first. A new one from before that is gone
+    cannot come again.
     """
     wanted, good = app.replicas, proved(app, rollout, seen, min_healthy_s=min_healthy_s)
     new, before = split(app, rollout)
+    there = {one.place for one in seen if not one.ended or one.finished}
+    new = [slot for slot in new if (app.made_from, slot) in there]
     template = _serving(app, [*before, *((app.made_from, slot) for slot in new)], good)
     before.sort(key=lambda place: (place[0] == template, -place[1]))
     leaving = to_leave(
@@ -139,17 +143,56 @@ def follow(
     old = {place for place in before if place not in leaving}
     notes = [
         f"{place_name(app, place)} leaves: {why}" for place, why in sorted(leaving.items())]
-    taken = {*new, *(slot for _, slot in old)}
-    taken |= {one.slot for one in seen if one.template != template}
-    free = (slot for slot in count(1) if slot not in taken)
-    for _ in range(wanted - len(new) - len(old) if template else 0):
-        place = (template, next(free))
+    for place in _free_places(template, {*new, *(slot for _, slot in old)}, seen)[
+        :max(0, wanted - len(new) - len(old))
+    ]:
         old.add(place)
         notes.append(
             f"{place_name(app, place)} starts: {wanted} are wanted, and none of revision "
             f"{app.revision} may start yet")
     available = sum(one.template == app.made_from and one.slot in new for one in good)
     return Next(tuple(new), tuple(sorted(old)), available, tuple(notes), rollout.canary)
+
+
+def hold(
+    app: App, rollout: Rollout, seen: Sequence[Seen], limits: Limits, *, min_healthy_s: float
+) -> Next:
+    """What is wanted of a rollout that has failed: it stays as it is, and does not spread.
+
+    Where too few serve, old ones are added, and no new ones: of the template of which the most
+    serve, or of the last healthy revision. As many as are wanted stay; the new ones leave first.
+    """
+    wanted, good = app.replicas, proved(app, rollout, seen, min_healthy_s=min_healthy_s)
+    new, before = split(app, rollout)
+    mine = [(app.made_from, slot) for slot in new]
+    before.sort(key=lambda place: (place[0] != app.made_from, -place[1]))
+    leaving = to_leave(before, seen, Limits(0, 0), wanted, good, most=max(
+        0, len(before) - wanted, len(mine) + len(before) - wanted - limits.surge))
+    old = {place for place in before if place not in leaving}
+    notes = [
+        f"{place_name(app, place)} leaves: {why}" for place, why in sorted(leaving.items())]
+    there = taken_places(seen, {*old, *mine}, also_ended=limits.exclusive)
+    missing = wanted - len(old) - sum(one.place in mine for one in good)
+    if limits.at_once and any(place[0] == app.made_from for place in there):
+        missing = 0  # its revisions never run beside one another
+    template = _serving(app, [one for one in old if one[0] != app.made_from], good)
+    free = _free_places(template, {slot for _, slot in (*old, *mine)}, seen)
+    back = [place for place in free if place in there]  # not gone yet, and not one more
+    room = max(0, wanted + limits.surge - len(there))
+    more = [place for place in free if place not in there][:room]
+    for place in (*back, *more)[:max(0, missing)]:
+        old.add(place)
+        notes.append(f"{place_name(app, place)} starts: {wanted} are wanted, and revision "
+                     f"{app.revision} has failed")
+    available = sum(one.place in mine for one in (*good, *finished(app, rollout, seen)))
+    return Next(tuple(new), tuple(sorted(old)), available, tuple(notes), rollout.canary)
+
+
+def _free_places(template: int, taken: Collection[int], seen: Iterable[Seen]) -> list[Place]:
+    """Places of a template in slots that nobody has, as many as there may be; none without it."""
+    used = {*taken, *(one.slot for one in seen if one.template != template)}
+    free = (slot for slot in count(1) if slot not in used)
+    return [(template, slot) for slot in islice(free, REPLICAS_MAX if template else 0)]
 
 
 def _serving(app: App, places: Sequence[Place], good: Sequence[Seen]) -> int:

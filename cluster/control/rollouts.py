@@ -17,11 +17,13 @@ from cluster.control.loop import Turn
 from cluster.control.pre import Held, held
 from cluster.control.report import why_not_healthy
 from cluster.control.rollout import (
+    Limits,
     Next,
     Seen,
     advance,
     follow,
     has_own_volumes,
+    hold,
     is_complete,
     limits_of,
     proved,
@@ -135,7 +137,7 @@ class Rollouts:
     def _one(self, turn: Turn, app: App, spec: AppSpec, observed: Sequence[Container]) -> None:
         rollout, deploy = app.rollout, spec.deploy
         assert rollout is not None
-        waits = held(app, spec, turn.state.runs)
+        waits = held(app, turn.state.runs)
         seen = [self._look(one, spec, turn.now_s) for one in observed]
         seen += self._on_their_way(app, seen)
         if waits is not None:
@@ -144,7 +146,12 @@ class Rollouts:
         own = has_own_volumes(spec) or any(map(has_own_volumes, old_specs(app).values()))
         # Without the new image nothing old is given up: a bad tag stops no replica.
         moves = rollout if self._has_image(app) else replace(rollout, phase=_held(rollout.phase))
-        if is_canary(spec, rollout, own_volumes=own):
+        by_weight = is_canary(spec, rollout, own_volumes=own)
+        limits = Limits(max(1, len(rollout.new)), 0) if by_weight else limits_of(
+            spec, app.replicas, own_volumes=own)
+        if rollout.phase == "failed":
+            found = hold(app, rollout, seen, limits, min_healthy_s=deploy.min_healthy_s)
+        elif by_weight:
             found = self._canaries.advance(app, moves, spec, seen, turn.now_s)
             failure = self._canaries.failure(app)
             if failure:
@@ -153,7 +160,6 @@ class Rollouts:
         elif moves is not rollout and not rollout.new:
             found = follow(app, rollout, seen, min_healthy_s=deploy.min_healthy_s)
         else:
-            limits = limits_of(spec, app.replicas, own_volumes=own)
             found = advance(app, moves, seen, limits, min_healthy_s=deploy.min_healthy_s)
         if self._decide(turn, app, rollout, found):
             return
@@ -256,7 +262,7 @@ class Rollouts:
         if turn.now_s - watched.since_s < deploy.progress_deadline_s and not hopeless:
             return
         late = case.late()
-        stuck = self._has_image(app) and held(app, case.spec, turn.state.runs) is not None
+        stuck = self._has_image(app) and held(app, turn.state.runs) is not None
         if not watched.asked:
             watched.asked = True
             self._ask(turn, case, watched, late)

@@ -120,7 +120,7 @@ class Runs:
                 continue
             if app.rollout is not None and app.rollout.phase != "running":
                 continue
-            found = held(app, spec, turn.state.runs)
+            found = held(app, turn.state.runs)
             if found is not None and found.phase == "due" and self._images.ready(app):
                 pre = spec.deploy.pre
                 turn.propose(f"prepare:{name}", PrepareRevision(

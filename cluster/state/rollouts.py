@@ -27,7 +27,7 @@ from cluster.state.model import (
     RolloutPhase,
 )
 from cluster.state.register import register
-from cluster.state.runs import cancelled, unprepared
+from cluster.state.runs import LINES_MAX, cancelled, must_prepare
 from cluster.state.secret_uses import newest_change
 from cluster.state.step import (
     TEXT_MAX,
@@ -45,7 +45,6 @@ REVISIONS_CHARACTERS_MAX = 512 * 1024
 DEPLOYMENTS_MAX = 10
 NOTES_KEPT = 20
 """Of a rollout that is over."""
-LINES_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +163,7 @@ def steer(state: ClusterState, command: c.SteerRollout, stamp: c.Stamp) -> Step:
         canary = replace(
             canary or Canary(), step=command.canary_step, held_s=0, waits="replicas")
     promoted = rollout.promoted or (promotes and not command.canary_step)
-    if rollout.phase == "failed" and unprepared(app):
+    if rollout.phase == "failed" and must_prepare(app):
         app = replace(app, pre=0)  # it is prepared anew
     value = (("revision", app.revision), ("deployment", rollout.id), ("phase", phase))
     if (phase, promoted, canary) == (rollout.phase, rollout.promoted, rollout.canary):
@@ -284,7 +283,7 @@ def _prepared(app: App, template: int, kind: RolloutKind) -> int:
     """What counts as prepared: what ran already, and a restart of what was."""
     if kind == "rollback":
         return template
-    served = app.reached and app.good and app.rollout is None and not unprepared(app)
+    served = app.reached and app.good and app.rollout is None
     again = kind == "restart" and (served or app.prepared == app.made_from)
     return template if again else app.prepared
 
@@ -316,13 +315,14 @@ def _carried(app: App, template: int) -> Canary | None:
 
 
 def _places(app: App) -> tuple[Place, ...]:
-    """All replicas that are wanted now."""
+    """All replicas that are wanted now, and that were allowed to start."""
     if not app.running:
         return ()
     if app.rollout is None:
-        if unprepared(app) or has_made_none(app):
-            return ()  # none of them was allowed to start
-        return tuple((app.made_from, slot) for slot in range(1, app.replicas + 1))
+        own = tuple((app.made_from, slot) for slot in range(1, app.replicas + 1))
+        if has_made_none(app) or must_prepare(app):  # what is there all the same stays
+            own = tuple(p for p in own if p in {(r.revision, r.slot) for r in app.reports})
+        return own
     mine = ((app.made_from, slot) for slot in app.rollout.new)
     return tuple(sorted({*mine, *app.rollout.old}))
 
@@ -352,7 +352,7 @@ def last_good(app: App) -> Revision | None:
 
 
 def _is_good(app: App) -> bool:
-    served = app.reached and app.replicas > 0 and not has_made_none(app)  # of older versions
+    served = app.reached and app.replicas > 0 and not app.template_key  # of older versions
     return app.rollout is None and (app.good or served)
 
 

@@ -8,8 +8,10 @@ Source: docs/adr/0033-runs-and-jobs.md.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import lru_cache
 
 from immutables import Map
 
@@ -151,9 +153,30 @@ def _noted(app: App, stamp: c.Stamp, text: str) -> App:
         app, rollout=replace(rollout, notes=noted(rollout, stamp, text)))
 
 
-def unprepared(app: App) -> bool:
-    """True when a run to prepare the present template was begun and has not succeeded."""
-    return app.pre != 0 and app.prepared != app.made_from
+@lru_cache(4096)
+def has_pre(document: str) -> bool:
+    """Whether a stored document has a job before each deployment.
+
+    Not by way of the parser: steps ask, and all versions must find the same.
+    """
+    if '"pre"' not in document:
+        return False
+    try:
+        return json.loads(document)["deploy"]["pre"] is not None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
+
+
+def must_prepare(app: App) -> bool:
+    """Whether no replica of the present template may start before a run has prepared it.
+
+    An app whose replicas were healthy already, and that no rollout replaces, was given the
+    command afterwards: it is for the next revision.
+    """
+    if not has_pre(app.document) or app.prepared == app.made_from:
+        return False
+    served = app.rollout is None and app.reached and app.good
+    return app.running and not app.deleting and not served
 
 
 # -- what the leader tells -------------------------------------------------------------

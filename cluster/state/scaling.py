@@ -49,7 +49,7 @@ def scale(state: ClusterState, command: c.ScaleApp, stamp: c.Stamp) -> Step:
         reports=leaving(app, above=command.replicas),
         last_scaling=(before, command.replicas, command.reason),
         stop_grace_s=None, stop_force=False, by_hand=True, problem="", problem_code="",
-        rollout=overtaken(app),
+        rollout=overtaken(app), pre=app.pre if app.running else 0,
     )
     state = tell(
         state, stamp, "scaling", app.name,

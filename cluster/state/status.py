@@ -48,6 +48,8 @@ def settled(app: App) -> bool:
     good = {(r.revision, r.slot) for r in app.reports if r.health == "healthy"}
     good |= {one.place for one in app.attempts if one.over == "finished"}
     there = {(r.revision, r.slot) for r in app.reports}
+    if rollout.phase == "failed":  # what is broken of it stays, beside as many as are wanted
+        return rollout.wanted == app.replicas <= len(wanted & good) and there <= wanted
     return len(wanted) == app.replicas and wanted <= good and there <= wanted
 
 

@@ -159,3 +159,17 @@ def test_which_old_ones_are_wanted(
     rollout = Rollout(NEW, "update", OLD, 0, old=tuple(old))
     found = follow(APP, rollout, there, min_healthy_s=5)
     assert (found.new, list(found.old)) == ((), expected)
+
+
+@pytest.mark.parametrize(("there", "expected"), [
+    (seen(NEW, 1), ((1,), [(OLD, 2), (OLD, 3)])),
+    ([Seen(NEW, 1, ended=True)], ((), [(OLD, 2), (OLD, 3), (OLD, 4)])),
+    ([], ((), [(OLD, 1), (OLD, 2), (OLD, 3)])),
+])
+def test_a_new_replica_that_is_gone_is_an_old_one_until_its_job_is_done(
+    there: list[Seen], expected: tuple[tuple[int, ...], list[tuple[int, int]]]
+) -> None:
+    """It is from before an update that came between, and its job runs again."""
+    rollout = Rollout(NEW, "update", OLD, 0, new=(1,), old=((OLD, 2), (OLD, 3)))
+    found = follow(APP, rollout, seen(OLD, 2, 3) + there, min_healthy_s=5)
+    assert (found.new, list(found.old)) == expected

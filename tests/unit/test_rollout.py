@@ -93,8 +93,8 @@ def wants(*places: int) -> tuple[Place, ...]:
         replace(AT_FIRST, phase="paused", new=(1,)), old(1, 2, 3) + new(1), ROLLING,
         ((1,), wants(1, 2, 3), 1), id="paused"),
     pytest.param(
-        replace(AT_FIRST, phase="failed", new=(1,), old=wants(2)), old(2) + new(1), ROLLING,
-        ((1, 2), wants(2), 1), id="failed: scale-out is followed"),
+        replace(AT_FIRST, phase="paused", new=(1,), old=wants(2)), old(2) + new(1), ROLLING,
+        ((1, 2), wants(2), 1), id="paused: scale-out is followed"),
     pytest.param(
         replace(AT_FIRST, new=(1,), promoted=True), old(1, 2, 3) + new(1, healthy_s=0.0), ROLLING,
         ((1,), wants(2, 3), 1), id="promoted: healthy is enough"),
