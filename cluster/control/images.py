@@ -20,6 +20,7 @@ from cluster.config.effective import Config, Configured
 from cluster.control.fleet import Fleet
 from cluster.control.image_needs import Need, needs
 from cluster.control.loop import Effect, Fenced, Turn
+from cluster.control.pull_book import PullBook
 from cluster.control.pull_policy import (
     Policy,
     must_pull,
@@ -29,10 +30,10 @@ from cluster.control.pull_policy import (
 )
 from cluster.control.secret_values import Unresolved, registry_login
 from cluster.control.workers import PULL, Outcome, Workers
-from cluster.engine.base import Engine, EngineError, Image, Pulled, PullOrder, PullProgress
+from cluster.engine.base import Engine, EngineError, Image, PullOrder, PullProgress
 from cluster.sealing import Keyring
-from cluster.state.commands import NotePulled, PinImage
-from cluster.state.images import PULLED_MAX, pin_of
+from cluster.state.commands import PinImage
+from cluster.state.images import pin_of
 from cluster.state.model import App, ClusterState
 from cluster.state.pins import Pin, Pulling
 from cluster.state.registries import secret_name
@@ -103,8 +104,7 @@ class Images:
         """Refs of pins that were seen on the host while they are needed."""
         self._lost: set[str] = set()
         """Refs of pins that were not there when a container was to start."""
-        self._brought: dict[tuple[str, str], bool] = {}
-        """Id and name of what pulls of this lease ended with, and whether it was new here."""
+        self._book = PullBook(engine, workers)
         self._faults: dict[tuple[str, int], EngineError] = {}
         """Why an app has no image for a template."""
         self._newest_run = 0
@@ -118,7 +118,7 @@ class Images:
         self._works = {}
         self._present.clear()
         self._lost.clear()
-        self._brought = {}
+        self._book.reset()
         self._faults = {}
         self._newest_run = 0
 
@@ -181,20 +181,10 @@ class Images:
             self._go_on(turn, work, asking, config)
             if work.phase == "done" and work.image is not None:
                 self._done(turn, work.image, asking)
-        self._note_pulled(turn)
+        self._book.step(turn, {
+            full_name(name) for (name, _), work in self._works.items() if work.phase == "pull"})
         self._counts.running = self._workers.running(PULL)
         self._tell(turn, wanted)
-
-    def _note_pulled(self, turn: Turn) -> None:
-        """Let the state know what is ours to remove, and under which names."""
-        for (image_id, name), is_new in list(self._brought.items()):
-            found = turn.state.pulled.get(image_id)
-            full = len(turn.state.pulled) >= PULLED_MAX
-            known = name in found.names if found is not None else not is_new or full
-            if known:
-                del self._brought[image_id, name]
-            else:
-                turn.propose(f"pulled:{image_id}:{name}", NotePulled(image_id, name))
 
     def _wanted(
         self, state: ClusterState
@@ -266,7 +256,9 @@ class Images:
             lambda: self._engine.image(need.name), done)
 
     def _pull(self, turn: Turn, work: _Work, asking: list[Need], config: Config) -> None:
-        need, brought = asking[0], self._brought
+        need, full = asking[0], full_name(asking[0].name)
+        if not self._book.may_begin(turn, full):
+            return
         try:
             login = registry_login(registry_of(need.name), turn.state.secrets, self._keyring)
         except Unresolved as error:
@@ -283,19 +275,17 @@ class Images:
         def tell(progress: PullProgress) -> None:
             work.progress = progress
 
-        def job() -> Pulled:
+        def job() -> Image:
             with turn.act(Effect("docker", "pull", need.app.name, need.name)):
                 return self._engine.pull(order, guard=guard, tell=tell)
 
         def done(outcome: Outcome) -> None:
-            if outcome.error is None:
-                found = outcome.value
-                brought[found.image.id, full_name(need.name)] = found.is_new
             self._pulled(work, need, outcome, self._clock.monotonic_s() - turn.now_s)
 
         work.doubt = self._fleet.cleaning
-        work.busy = self._workers.start("pull", f"{PULL}{need.name}", job, done)
+        work.busy = self._workers.start("pull", f"{PULL}{full}", job, done)
         if work.busy:
+            self._book.began(full)
             work.pull_at_ms, work.progress = turn.now_ms, PullProgress()
             if not work.is_told:
                 work.is_told = True
@@ -319,7 +309,7 @@ class Images:
             self._fleet.tell(
                 "config", need.app.name, f"Image {need.name} is pulled, in {took_s:.1f} s",
                 image=need.name, seconds=round(took_s, 1))
-            self._found(work, outcome.value.image)
+            self._found(work, outcome.value)
 
     def _found(self, work: _Work, image: Image) -> None:
         if image.id in work.doubt or image.id in self._fleet.cleaning:

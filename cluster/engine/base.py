@@ -137,14 +137,6 @@ class PullOrder:
     whole_s: float = 1800.0
 
 
-@dataclass(frozen=True, slots=True)
-class Pulled:
-    """What a pull brought; `is_new` says that the image is known not to have been here before."""
-
-    image: Image
-    is_new: bool
-
-
 def container_name(cluster_id: str, app: str, revision: int, slot: int, run: int = 0) -> str:
     """The one name that this replica, or run, can have; Docker itself refuses a second one."""
     if run:
@@ -290,7 +282,7 @@ class Engine(Protocol):
 
     def pull(
         self, order: PullOrder, *, guard: Guard = no_guard, tell: Tell = tell_nobody
-    ) -> Pulled:
+    ) -> Image:
         """Fetch an image from its registry.
 
         `guard` is called before it and at each sign of progress; when it raises, the pull

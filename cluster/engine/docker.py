@@ -17,7 +17,6 @@ from cluster.engine.base import (
     Guard,
     Image,
     LogLine,
-    Pulled,
     PullOrder,
     RunRequest,
     StoredImage,
@@ -227,7 +226,7 @@ class DockerEngine:
 
     def pull(
         self, order: PullOrder, *, guard: Guard = no_guard, tell: Tell = tell_nobody
-    ) -> Pulled:
+    ) -> Image:
         """Fetch an image."""
         return self._images.pull(order, guard=guard, tell=tell)
 

@@ -19,7 +19,6 @@ from cluster.engine.base import (
     Guard,
     Image,
     Login,
-    Pulled,
     PullOrder,
     PullProgress,
     StoredImage,
@@ -71,12 +70,11 @@ class DockerImages:
 
     def pull(
         self, order: PullOrder, *, guard: Guard = no_guard, tell: Tell = tell_nobody
-    ) -> Pulled:
+    ) -> Image:
         """Fetch it; see Engine.pull."""
         guard()
         repository, tag = docker.utils.parse_repository_tag(order.image)
         header = self._header(registry_of(order.image), order.login)
-        before = self._ids()
         watch = _Watch(order)
         try:
             with self._api.stream(
@@ -99,14 +97,7 @@ class DockerImages:
         found = self.look(order.image)
         if found is None:
             raise EngineError("image_missing", f"{order.image} was removed just after its pull")
-        return Pulled(found, before is not None and found.id not in before)
-
-    def _ids(self) -> set[str] | None:
-        """Of all that are here; None when that cannot be told, which keeps no pull waiting."""
-        try:
-            return {one.id for one in self.stored()}
-        except EngineError:
-            return None
+        return found
 
     def remove(self, image_id: str) -> bool:
         """Remove it by its id, never by force: the daemon refuses what is still in use."""

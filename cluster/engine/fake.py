@@ -20,7 +20,6 @@ from cluster.engine.base import (
     Guard,
     Image,
     LogLine,
-    Pulled,
     PullOrder,
     RunRequest,
     StoredImage,
@@ -132,7 +131,7 @@ class FakeEngine:
 
     def pull(
         self, order: PullOrder, *, guard: Guard = no_guard, tell: Tell = tell_nobody
-    ) -> Pulled:
+    ) -> Image:
         """Fetch an image, in no time."""
         with self._call():
             return self.images.pull(order, guard, tell)

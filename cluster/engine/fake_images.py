@@ -11,7 +11,6 @@ from cluster.engine.base import (
     Guard,
     Image,
     Login,
-    Pulled,
     PullOrder,
     PullProgress,
     StoredImage,
@@ -70,7 +69,7 @@ class FakeImages:
         return self._here.setdefault(full, Image(
             BUILT + digest_of(f"built as {full}")[len(BUILT):]))
 
-    def pull(self, order: PullOrder, guard: Guard, tell: Tell) -> Pulled:
+    def pull(self, order: PullOrder, guard: Guard, tell: Tell) -> Image:
         """Fetch it from its registry."""
         guard()
         full, host = full_name(order.image), registry_of(order.image)
@@ -86,12 +85,11 @@ class FakeImages:
                 "image_missing", f"image {order.image} is not in registry {host}")
         tell(PullProgress(LAYER_BYTES // 2, LAYER_BYTES))
         guard()
-        is_new = self.look(image.id) is None
         for name in (full, *(full_name(digest) for digest in image.digests)):
             self._here[name] = image
             self._gone.discard(name)
         tell(PullProgress(LAYER_BYTES, LAYER_BYTES))
-        return Pulled(image, is_new)
+        return image
 
     def stored(self) -> tuple[StoredImage, ...]:
         """All that are here, of one layer each."""

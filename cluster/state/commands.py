@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cluster.state.commands_images import ForgetPulled, NotePulled, PinImage
+from cluster.state.commands_images import BeginPull, ForgetPulled, NotePulled, PinImage
 from cluster.state.commands_rollouts import EndRollout, KeepReceipt, SteerRollout, StepRollout
 from cluster.state.commands_runs import (
     CancelRun,
@@ -25,10 +25,10 @@ from cluster.state.pins import Pulling
 
 # Beside what is defined here.
 __all__ = [
-    "CancelRun", "DeleteSecret", "EndRollout", "EndRun", "EndVolumeRemoval", "FireJob",
-    "ForgetPulled", "KeepReceipt", "NameVolumes", "NotePulled", "PinImage", "PrepareRevision",
-    "RemoveVolume", "RequestRun", "ResealSecret", "SetSecret", "SteerRollout", "StepRollout",
-    "StepRun", "SuspendJob", "TriggerJob",
+    "BeginPull", "CancelRun", "DeleteSecret", "EndRollout", "EndRun", "EndVolumeRemoval",
+    "FireJob", "ForgetPulled", "KeepReceipt", "NameVolumes", "NotePulled", "PinImage",
+    "PrepareRevision", "RemoveVolume", "RequestRun", "ResealSecret", "SetSecret", "SteerRollout",
+    "StepRollout", "StepRun", "SuspendJob", "TriggerJob",
 ]
 
 
@@ -373,5 +373,5 @@ Command = (
     | EndRollout | ApplyRelease | UninstallRelease | SetSecret | DeleteSecret | ResealSecret
     | NameVolumes | RemoveVolume | EndVolumeRemoval | RequestRun | CancelRun | PrepareRevision
     | StepRun | EndRun | KeepReceipt | FireJob | TriggerJob | SuspendJob | PinImage
-    | NotePulled | ForgetPulled
+    | BeginPull | NotePulled | ForgetPulled
 )

@@ -17,8 +17,19 @@ class PinImage:
 
 
 @dataclass(frozen=True, slots=True)
+class BeginPull:
+    """Leader: a pull of this name is about to begin; see BegunPull."""
+
+    image: str
+    here: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NotePulled:
-    """Leader: a pull of ours brought this image, or gave it this name; see PulledImage."""
+    """Leader: pulls of a name are over, and brought this image, or gave it this name.
+
+    `image_id` is "" when they brought none that is ours; see PulledImage.
+    """
 
     image_id: str
     image: str

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from immutables import Map
+
 from cluster.state import commands as c
 from cluster.state.model import App, ClusterState
-from cluster.state.pins import Pin, PulledImage
+from cluster.state.pins import BegunPull, Pin, PulledImage
 from cluster.state.step import Step, noted, with_app
 
 PULLED_MAX = 10_000
 NAMES_MAX = 8
+BEGUN_MAX = 32
+ALONE_MAX_MS = 60_000
+"""How long a host may be without a leader, and what is new there still be from its pulls."""
 
 
 def pin_image(state: ClusterState, command: c.PinImage, stamp: c.Stamp) -> Step:
@@ -47,10 +52,30 @@ def templates_of(app: App) -> set[int]:
     return found
 
 
+def begin_pull(state: ClusterState, command: c.BeginPull, stamp: c.Stamp) -> Step:
+    """Know what was on the host before a pull, unless there are too many."""
+    if command.image not in state.pulls and len(state.pulls) >= BEGUN_MAX:
+        return state, ()
+    begun = BegunPull(command.image, command.here, state.leadership.epoch)
+    return replace(state, pulls=state.pulls.set(begun.name, begun)), ()
+
+
+def kept_pulls(state: ClusterState, now_ms: int) -> Map[str, BegunPull]:
+    """The pulls of the leader before that count in a new epoch: none when it is long gone.
+
+    Somebody else may have brought the same image since.
+    """
+    lead = state.leadership
+    alone_ms = now_ms - max(lead.acquired_at_ms, lead.renewed_at_ms)
+    return state.pulls if alone_ms <= ALONE_MAX_MS else Map()
+
+
 def note_pulled(state: ClusterState, command: c.NotePulled, stamp: c.Stamp) -> Step:
     """Know an image as ours by one more name; of too many, the later ones stay on the host."""
+    if command.image in state.pulls:
+        state = replace(state, pulls=state.pulls.delete(command.image))
     found = state.pulled.get(command.image_id)
-    if found is None and len(state.pulled) >= PULLED_MAX:
+    if not command.image_id or (found is None and len(state.pulled) >= PULLED_MAX):
         return state, ()
     found = found or PulledImage(command.image_id, (), state.index)
     names = (*(name for name in found.names if name != command.image), command.image)

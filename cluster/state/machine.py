@@ -11,7 +11,7 @@ from cluster.state import commands as c
 from cluster.state.audit import record_refusals, recorded
 from cluster.state.config import set_config
 from cluster.state.exits import grown
-from cluster.state.images import forget_pulled, note_pulled, pin_image
+from cluster.state.images import begin_pull, forget_pulled, kept_pulls, note_pulled, pin_image
 from cluster.state.jobs import fire_job, not_for_jobs, suspend_job, trigger_job
 from cluster.state.members import announce, bind_member, change_members
 from cluster.state.memory import Outcome
@@ -215,6 +215,7 @@ def _begin_epoch(state: ClusterState, command: c.BeginEpoch, stamp: c.Stamp) -> 
     state = replace(
         state, leadership=lead, cluster_id=state.cluster_id or command.cluster_id,
         awaiting_restore=state.awaiting_restore if state.cluster_id else command.adopts,
+        pulls=kept_pulls(state, stamp.at_ms),
     )
     if before.holder != command.holder:
         state = tell(state, stamp, "cluster", "", f"{command.holder} leads",
@@ -277,6 +278,7 @@ _STEPS: dict[type[Any], Callable[[ClusterState, Any, c.Stamp], Step]] = {
     c.TriggerJob: trigger_job,
     c.SuspendJob: suspend_job,
     c.PinImage: pin_image,
+    c.BeginPull: begin_pull,
     c.NotePulled: note_pulled,
     c.ForgetPulled: forget_pulled,
 }

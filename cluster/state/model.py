@@ -23,7 +23,7 @@ from cluster.state.model_rollouts import (
 )
 from cluster.state.model_runs import Run
 from cluster.state.outcome import Applied
-from cluster.state.pins import Pin, PulledImage, Pulling
+from cluster.state.pins import BegunPull, Pin, PulledImage, Pulling
 from orchestry.access import Role
 
 Health = Literal["starting", "healthy", "unhealthy"]
@@ -266,7 +266,7 @@ class ClusterState:
     the configuration that users changed, by path; the others are as each controller's settings.
     `tokens` are by their hash. `audit_head` is the hash of the last event of type audit.
     `level` is what all members understood at least once, see `cluster.state.levels`.
-    `secrets` are by their names, and so are `volume_removals`; `runs` and
+    `secrets` are by their names, and so are `volume_removals` and `pulls`; `runs` and
     `pulled`, the images that came to the host by our pulls, are by their ids.
     """
 
@@ -292,6 +292,7 @@ class ClusterState:
     volume_removals: Map[str, VolumeRemoval] = field(default_factory=Map)
     runs: Map[str, Run] = field(default_factory=Map)
     pulled: Map[str, PulledImage] = field(default_factory=Map)
+    pulls: Map[str, BegunPull] = field(default_factory=Map)
     last_run_id: int = 0
 
 
@@ -301,9 +302,9 @@ def owners_of(apps: Map[str, App]) -> Map[str, str]:
 
 
 __all__ = [
-    "App", "Applied", "Canary", "CanaryWait", "ClusterState", "ControllerInfo", "EventRecord",
-    "Health", "Leadership", "Measured", "Member", "Phase", "Pin", "Place", "PulledImage",
-    "Pulling", "Receipt", "Release", "ReleaseApp", "ReleaseRevision", "Replica", "Restore",
-    "Revision", "Rollout", "RolloutKind", "RolloutNote", "RolloutPhase", "Run", "Secret",
+    "App", "Applied", "BegunPull", "Canary", "CanaryWait", "ClusterState", "ControllerInfo",
+    "EventRecord", "Health", "Leadership", "Measured", "Member", "Phase", "Pin", "Place",
+    "PulledImage", "Pulling", "Receipt", "Release", "ReleaseApp", "ReleaseRevision", "Replica",
+    "Restore", "Revision", "Rollout", "RolloutKind", "RolloutNote", "RolloutPhase", "Run", "Secret",
     "SecretVersion", "Token", "VolumeRemoval", "owners_of",
 ]

@@ -30,6 +30,18 @@ class Pulling:
 
 
 @dataclass(frozen=True, slots=True)
+class BegunPull:
+    """A pull of a name that began in this epoch, and may have ended since.
+
+    `here` has how the ids of all images begin that were on the host before.
+    """
+
+    name: str
+    here: tuple[str, ...]
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
 class PulledImage:
     """An image that was not on the host before the cluster pulled it, at this index of the log.
 

@@ -130,14 +130,21 @@ def test_a_pull_brings_the_image_under_its_name_and_its_digest(hub: Hub) -> None
     digest = hub.put(name, "one")
     assert hub.engine.image(name) is None
     told: list[PullProgress] = []
+    before = stored(hub)
     pulled = hub.engine.pull(PullOrder(name), tell=told.append)
     repository = name.rpartition(":")[0]
-    assert pulled.is_new
-    assert f"{repository}@{digest}" in pulled.image.digests
-    for name_of_it in (name, f"{repository}@{digest}", pulled.image.id):
-        assert hub.engine.image(name_of_it) == pulled.image
+    assert pulled.id not in before
+    assert f"{repository}@{digest}" in pulled.digests
+    for name_of_it in (name, f"{repository}@{digest}", pulled.id):
+        assert hub.engine.image(name_of_it) == pulled
     assert 0 < told[-1].done_bytes == told[-1].total_bytes
-    assert not hub.engine.pull(PullOrder(name)).is_new
+    assert pulled.id in stored(hub)
+    assert hub.engine.pull(PullOrder(name)) == pulled
+
+
+def stored(hub: Hub) -> set[str]:
+    """The ids of all images on the host."""
+    return {one.id for one in hub.engine.stored_images()}
 
 
 def test_a_digest_can_be_pulled(hub: Hub) -> None:
@@ -146,8 +153,8 @@ def test_a_digest_can_be_pulled(hub: Hub) -> None:
     repository = name.rpartition(":")[0]
     first = hub.put(name, "one")
     hub.put(name, "two")
-    newer = hub.engine.pull(PullOrder(name)).image
-    older = hub.engine.pull(PullOrder(f"{repository}@{first}")).image
+    newer = hub.engine.pull(PullOrder(name))
+    older = hub.engine.pull(PullOrder(f"{repository}@{first}"))
     assert older.id != newer.id
     assert hub.engine.image(name) == newer
     assert hub.engine.image(f"{repository}@{first}") == older
@@ -158,9 +165,9 @@ def test_a_replica_is_made_from_what_is_pinned(hub: Hub) -> None:
     name = new_name(hub)
     repository = name.rpartition(":")[0]
     digest = hub.put(name, "one")
-    first = hub.engine.pull(PullOrder(name)).image
+    first = hub.engine.pull(PullOrder(name))
     hub.put(name, "two")
-    second = hub.engine.pull(PullOrder(name)).image
+    second = hub.engine.pull(PullOrder(name))
     pinned = replace(request_for(hub.host), image=name, pinned=f"{repository}@{digest}")
     by_id = replace(request_for(hub.host, 2), image=name, pinned=first.id)
     by_name = replace(request_for(hub.host, 3), image=name)
@@ -201,7 +208,7 @@ def test_a_registry_takes_only_the_right_login(hub: Hub) -> None:
         assert hub.registry in caught.value.reason
         assert WRONG.password not in caught.value.reason
     assert hub.engine.image(name) is None
-    assert hub.engine.pull(PullOrder(name, LOGIN)).is_new
+    assert hub.engine.pull(PullOrder(name, LOGIN)).id in stored(hub)
 
 
 @pytest.mark.parametrize("calls", [0, 1])
@@ -225,7 +232,7 @@ def test_an_image_is_removed_unless_something_uses_it(hub: Hub) -> None:
     """A container, running or dead, keeps its image; what is gone is removed already."""
     name = new_name(hub)
     hub.put(name, "one")
-    image = hub.engine.pull(PullOrder(name)).image
+    image = hub.engine.pull(PullOrder(name))
     container = hub.engine.run(replace(request_for(hub.host), image=name, pinned=image.id))
     assert not hub.engine.remove_image(image.id)
     hub.host.kill(container.id)
@@ -292,7 +299,7 @@ def test_an_image_with_another_name_stays(hub: Hub, repository: str) -> None:
     """Of its own repository or another one: somebody gave it that, it is his too."""
     name = new_name(hub)
     hub.put(name, "one")
-    image = hub.engine.pull(PullOrder(name)).image
+    image = hub.engine.pull(PullOrder(name))
     other = f"{repository or name.rpartition(':')[0]}:2"
     hub.tag(image.id, other)
     assert not hub.engine.remove_image(image.id)
@@ -305,9 +312,9 @@ def test_an_image_is_listed_with_its_names_and_its_size(hub: Hub) -> None:
     name = new_name(hub)
     repository = name.rpartition(":")[0]
     digests = [hub.put(name, "one")]
-    first = hub.engine.pull(PullOrder(name)).image
+    first = hub.engine.pull(PullOrder(name))
     digests.append(hub.put(name, "two"))
-    second = hub.engine.pull(PullOrder(name)).image
+    second = hub.engine.pull(PullOrder(name))
     found = {one.id: one for one in hub.engine.stored_images()}
     assert found[first.id].names == ()
     assert found[second.id].names == (name,)
@@ -322,10 +329,11 @@ def test_an_image_of_layers_that_are_all_here_is_new(hub: Hub) -> None:
     """It was not on this host, though nothing had to be fetched but what it says of itself."""
     name = new_name(hub)
     hub.put(name, "one")
-    first = hub.engine.pull(PullOrder(name)).image
+    first = hub.engine.pull(PullOrder(name))
     hub.put(name, "one", "another")
+    before = stored(hub)
     second = hub.engine.pull(PullOrder(name))
-    assert second.is_new
-    assert second.image.id != first.id
+    assert first.id in before
+    assert second.id not in before
     hub.put(name, "one")
-    assert not hub.engine.pull(PullOrder(name)).is_new
+    assert hub.engine.pull(PullOrder(name)).id == first.id

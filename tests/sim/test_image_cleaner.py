@@ -1,4 +1,4 @@
-"""Unused images go while leaders die: only those, and all of them but the ones nobody knows of."""
+"""Unused images go while leaders die: only those, and all of them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ class Host:
         self.keep = keep
         self.theirs: set[str] = set()
         """What users pulled or named."""
-        self.faults = 0
         self._removed = 0
         self._pulled: set[str] = set()
         self._free_s: dict[str, float] = {}
@@ -101,7 +100,6 @@ def walk(seed: int) -> None:
             wish(world, host, number)
             host.run(watch, world.dice.uniform(0.1, 5.0))
             if world.dice.random() < 0.6:
-                host.faults += 1
                 disturb(world)
                 host.run(watch, world.dice.choice((0.5, 2.0, 4.0)))
                 repair(world)
@@ -163,11 +161,42 @@ def settle(world: FleetWorld, host: Host, watch: Watch) -> None:
     needed = host.needed(state)
     assert here >= needed
     assert set(state.pulled) <= needed
-    unknown = here - needed - host.theirs
-    # What came in the very moment in which a leader died is not known as ours, and stays.
-    assert len(unknown) <= host.faults, unknown
-    if not host.faults:
-        assert not unknown
+    assert here <= needed | host.theirs, "an image of ours stays for good"
+    assert not state.pulls
+
+
+@pytest.mark.parametrize("crash_after_s", [0.0, 0.05, 0.1, 0.2, 0.4, 0.8])
+def test_what_a_leader_pulled_that_dies_then_is_known_to_the_next(crash_after_s: float) -> None:
+    """Whether its pull has ended or not: the next one knows it as ours, and removes it."""
+    pull_and_die(0, crash_after_s)
+
+
+def pull_and_die(seed: int, crash_after_s: float = 0.0) -> None:
+    """The leader dies so long after the image has come; nobody needs it any more."""
+    with pytest.MonkeyPatch.context() as patch, FleetWorld(seed=seed + 7) as world:
+        patch.setattr(image_cleaner, "EVERY_S", EVERY_S)
+        host = Host(world, 0)
+        watch = start(world, 0)
+        image = world.engine.images.push(f"{SHOP}:2", "2")
+        theirs = world.engine.images.push("registry.example/theirs:1", "theirs")
+        world.engine.pull(PullOrder("registry.example/theirs:1"))
+        world.do(update("shop", f"{SHOP}:2", **DEPLOY))
+        until_s = world.clock.now_s + 10
+        while world.engine.image(image.id) is None and world.clock.now_s < until_s:
+            host.run(watch, 0.05)
+        assert world.engine.image(image.id) is not None
+        host.run(watch, crash_after_s)
+        world.crash(world.acting()[0])
+        host.run(watch, 4)
+        repair(world)
+        host.run(watch, 10)
+        world.do(c.DeleteApp("shop"))
+        world.run(5 * EVERY_S)
+        assert world.engine.image(image.id) is None
+        assert world.engine.image(theirs.id) == theirs
+        state = host.state()
+        assert state is not None
+        assert (len(state.pulls), len(state.pulled)) == (0, 0)
 
 
 @pytest.mark.parametrize("crash_after_s", [0.0, 0.2, 0.6])

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from immutables import Map
 
 from cluster.consensus import node as node_module
 from cluster.consensus.applier import Applier
@@ -27,6 +28,8 @@ from cluster.control.unused_images import Needed, unused
 from cluster.control.volumes import VolumeKeeper
 from cluster.engine.base import EngineError, Image
 from cluster.engine.fake import FakeEngine
+from cluster.state import machine
+from cluster.state.commands import NotePulled
 from cluster.state.model import App
 from orchestry.admission import full_name
 from tests.sim import (
@@ -160,10 +163,15 @@ def images_of_others_go(patch: pytest.MonkeyPatch) -> None:
     end = Images._done
 
     def broken(self: Images, turn: Turn, image: Image, asking: list[Need]) -> None:
-        self._brought[image.id, full_name(asking[0].name)] = True
+        turn.propose(f"stolen:{image.id}", NotePulled(image.id, full_name(asking[0].name)))
         end(self, turn, image, asking)
 
     patch.setattr(Images, "_done", broken)
+
+
+def pulls_end_with_the_leader(patch: pytest.MonkeyPatch) -> None:
+    """What the leader before was pulling is forgotten."""
+    patch.setattr(machine, "kept_pulls", lambda state, now_ms: Map())
 
 
 def gate_without_numbers(patch: pytest.MonkeyPatch) -> None:
@@ -257,6 +265,7 @@ MUTATIONS: list[tuple[Patch, Callable[[int], None], range]] = [
     (volumes_removed_before_they_are_named, test_volumes.walk, range(20)),
     (images_go_though_they_are_kept, test_image_cleaner.walk, range(8)),
     (images_of_others_go, test_image_cleaner.walk, range(8)),
+    (pulls_end_with_the_leader, test_image_cleaner.pull_and_die, range(1)),
     (gate_without_numbers, test_canaries.unmeasured, range(1)),
     (counts_end_with_the_leader, test_restarts.walk, range(10)),
     (ends_count_at_every_look, test_restarts.walk, range(10)),
