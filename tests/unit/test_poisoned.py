@@ -60,7 +60,7 @@ def test_others_go_on(monkeypatch: pytest.MonkeyPatch, module: str, name: str) -
         leader.run(5)
     poison(monkeypatch, module, name)
     if module != "jobs":
-        pre = {"pre": {"command": ["/pre"]}} if module == "runs" else {}
+        pre: dict[str, Any] = {"pre": {"command": ["/pre"]}} if module == "runs" else {}
         leader.do(c.RequestRun(BAD, ("work",), 60), update(BAD, f"{BAD}:2", **pre))
         leader.run(1)
     for one in leader.engine.containers():
