@@ -11,6 +11,7 @@ from typing import Any
 
 from api.access import caller, must_reach_secret
 from api.here import config_of, here
+from api.writes import is_repeat
 from cluster.state.addresses import addresses, hosts
 from cluster.state.jobs import not_for_jobs
 from cluster.state.model import App, ClusterState
@@ -38,12 +39,13 @@ def must_be_allowed(spec: AppSpec, state: ClusterState) -> None:
         must_reach_secret(name)
     problems = (*parse.unsupported(spec), *faults(spec, state.secrets), *admission.objections(
         spec, found, images=config.images, reserved=config.reserved_hosts))
-    if problems:
+    if problems and not is_repeat():
         raise OrchestryError(
             Code.INVALID_SPEC, [{"field": p.field, "message": p.message} for p in problems])
     _must_reach_hosts(found, config.domain)
     others = sum(len(address) for address, app in state.owners.items() if app != spec.name)
-    if others + sum(map(len, addresses(spec, config.domain))) > ADDRESSES_CHARACTERS_MAX:
+    mine = sum(map(len, addresses(spec, config.domain)))
+    if others + mine > ADDRESSES_CHARACTERS_MAX and not is_repeat():
         raise OrchestryError(
             Code.INSUFFICIENT_RESOURCES, "All applications together have hosts and paths of more "
             f"than {ADDRESSES_CHARACTERS_MAX} characters: use fewer or shorter ones")
@@ -68,7 +70,7 @@ def secrets_must_be_there(spec: AppSpec) -> None:
         OrchestryError: INVALID_SPEC with every field.
     """
     problems = list(faults(spec, here().controller.log.state().secrets))
-    if problems:
+    if problems and not is_repeat():
         raise OrchestryError(
             Code.INVALID_SPEC, [{"field": p.field, "message": p.message} for p in problems])
 
@@ -102,7 +104,7 @@ def image_must_be_allowed(spec: AppSpec) -> None:
     """
     state = here().controller.log.state()
     patterns = config_of(state).images
-    if not admission.is_image_allowed(spec.image, patterns):
+    if not admission.is_image_allowed(spec.image, patterns) and not is_repeat():
         raise OrchestryError(
             Code.FORBIDDEN,
             f"{admission.repository(spec.image)} is not among the images that this cluster "

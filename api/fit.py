@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from api.here import here
+from api.writes import is_repeat
 from orchestry.errors import Code, OrchestryError
 from orchestry.spec.model import AppSpec
 
@@ -14,7 +15,7 @@ def must_fit(spec: AppSpec) -> None:
         OrchestryError: INSUFFICIENT_RESOURCES.
     """
     capacity = here().controller.capacity()
-    if capacity is None:
+    if capacity is None or is_repeat():
         return
     if spec.resources.cpu_millicores > capacity.cpus * 1000:
         raise OrchestryError(

@@ -138,6 +138,13 @@ def previewed(state: ClusterState, command: Command) -> tuple[ClusterState, Appl
     return apply(state, command, stamp, state.index + 1)
 
 
+def is_repeat() -> bool:
+    """Whether this very request was answered before: what has changed since refuses it no more."""
+    key, fingerprint = key_and_fingerprint()
+    known = here().controller.log.state().memory.recall(key)
+    return known is not None and known.fingerprint == fingerprint
+
+
 def repeated(state: ClusterState) -> Applied | None:
     """The outcome of an earlier request under this key; None for a new one.
 

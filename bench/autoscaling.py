@@ -7,6 +7,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -187,4 +188,5 @@ def _turn(state: ClusterState, clock: SystemClock) -> Turn:
         guard=lambda: None,
         act=lambda effect: NoRecorder().act(Lease(1, now_s, 10.0), now_s, effect),
         propose=lambda *_: False,
+        apart=lambda _: nullcontext(),
     )

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.live import call, until
+from tests.live import WORKERS_MAX, call, until
 
 UP_S = 90.0
 DOWN_S = 60.0
@@ -23,10 +23,14 @@ CONTROLLERS = 3
 def free_block() -> int:
     """The first of ten ports in a row that are free, as are those 1000 above.
 
-    Below the range from which the system takes ports for outgoing connections.
+    Below the range from which the system takes ports for outgoing connections; tests that run
+    side by side have different ones.
     """
+    turn = int(os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw") or 0) % WORKERS_MAX
     for _ in range(200):
-        first = random.randrange(20000, 31000, 10)
+        # The upper half of each two thousand is for those 1000 above.
+        first = random.randrange(20_000, 30_000, 2_000) + 10 * random.randrange(
+            turn, 100, WORKERS_MAX)
         ports = [first + more for more in range(10)] + [first + 1000 + more for more in range(3)]
         try:
             for port in ports:

@@ -32,6 +32,7 @@ MODULE = [sys.executable, "-m"]
 ON_HOST = ["ip", "netns", "exec"]
 INGRESS_GRACE_S = 0.5
 CALL_S = 10.0
+STATUS_S = 30.0
 
 
 def _is_free(port: int) -> bool:
@@ -348,17 +349,24 @@ class LiveCluster:
             time.sleep(0.02)
 
     def status(self, app: str) -> Any:
-        """The status object of an app after the last write, from any controller."""
+        """The status object of an app after the last write, from any controller; None without it.
+
+        A cluster that is busy, or between two leaders, is asked again.
+        """
         path = f"/api/v1/apps/{app}?min_index={self.index}"
-        for node in self.alive():
-            try:
-                code, body, _ = call(
-                    "GET", self.url(node, path), timeout_s=5, headers=self.headers)
-            except OSError:
-                continue
-            if code == 200:
-                return body
-        return None
+        deadline_s = time.monotonic() + STATUS_S
+        while True:
+            for node in self.alive():
+                try:
+                    code, body, _ = call(
+                        "GET", self.url(node, path), timeout_s=5, headers=self.headers)
+                except OSError:
+                    continue
+                if code in (200, 404):
+                    return body if code == 200 else None
+            if time.monotonic() > deadline_s:
+                raise AssertionError(f"{app}: nobody tells its status within {STATUS_S} s")
+            time.sleep(0.05)
 
     def through_ingress(self, host: str, path: str = "/", timeout_s: float = 5.0) -> int:
         """The status of one request through the ingress."""

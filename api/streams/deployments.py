@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import orjson
@@ -9,8 +10,10 @@ import orjson
 from api import views_deploys
 from api.streams.hub import Hub
 from api.streams.peer import Feed, Peer
-from api.streams.wire import NORMAL, Message
+from api.streams.wire import FAILED, NORMAL, Message
 from cluster.state.model import App, ClusterState
+
+logger = logging.getLogger(__name__)
 
 LOOK_S = 0.25
 Key = tuple[str, int]
@@ -51,12 +54,15 @@ class Deployments:
         if not self._feeds:
             self._looking = False
             return
-        try:
-            apps = self._state().apps
-            for key in tuple(self._feeds):
+        apps = self._state().apps
+        for key in tuple(self._feeds):
+            try:
                 self._tell(key, apps.get(key[0]))
-        finally:
-            self._hub.later(LOOK_S, self._look)
+            except Exception:
+                logger.exception("deployment %s of %s cannot be told of", key[1], key[0])
+                for feed in tuple(self._feeds[key]):
+                    feed.peer.close(FAILED, "it cannot be told of; see this controller's log")
+        self._hub.later(LOOK_S, self._look)
 
     def _tell(self, key: Key, app: App | None) -> None:
         feeds = tuple(self._feeds[key])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import TracebackType
 
 from cluster.clock import Clock
 from cluster.consensus.lease import Lease
@@ -25,6 +26,8 @@ BACKOFF_MIN_S = 1.0
 BACKOFF_MAX_S = 60.0
 PROPOSAL_TIMEOUT_S = 5.0
 PROPOSALS_MAX = 256
+SAID_AGAIN_S = 60.0
+SAID_MAX = 1000
 
 
 @dataclass
@@ -42,6 +45,30 @@ class Timing:
     steps: int = 0
     total_s: float = 0.0
     failures: int = 0
+
+
+class _Apart:
+    """Ends here what is raised about one app; made for each app at each step, so it is small."""
+
+    __slots__ = ("_app", "_blame", "_loop")
+
+    def __init__(
+        self, blame: Callable[[str, str, Exception], None], loop: str, app: str
+    ) -> None:
+        self._blame, self._loop, self._app = blame, loop, app
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        """Blame the app."""
+        if not isinstance(error, Exception):
+            return False
+        self._blame(self._loop, self._app, error)
+        return True
 
 
 class Driver:
@@ -76,6 +103,8 @@ class Driver:
         self._specs = Reader()
         self._trouble: dict[str, _Trouble] = {}
         self._proposals: dict[str, tuple[Ticket, float]] = {}
+        self._said_s: dict[tuple[str, str], float] = {}
+        """When a fault of a loop about an app was written down last."""
         self.timings = {loop.name: Timing() for loop in self._loops}
 
     def step(self) -> None:
@@ -127,6 +156,7 @@ class Driver:
         self._epoch = 0
         self._fleet.forget()
         self._trouble.clear()
+        self._said_s.clear()
         self._proposals.clear()
         for loop in self._loops:
             loop.reset()
@@ -141,6 +171,7 @@ class Driver:
             guard=lambda: self._guard(lease.epoch),
             act=lambda effect: self._act(lease.epoch, effect),
             propose=lambda key, command: self._propose(key, command, lease),
+            apart=lambda app: _Apart(self._blame, loop.name, app),
         )
         timing = self.timings[loop.name]
         timing.steps += 1
@@ -155,6 +186,22 @@ class Driver:
             )
             logger.exception("loop %s failed; next try in %s s", loop.name, delay_s)
         timing.total_s += self._clock.monotonic_s() - now_s
+
+    def _blame(self, loop: str, app: str, error: Exception) -> None:
+        """A programmer's error that one app brings to light must not stop the others."""
+        self.timings[loop].failures += 1
+        now_s, key = self._clock.monotonic_s(), (loop, app)
+        said_s = self._said_s.get(key)
+        if said_s is None and len(self._said_s) >= SAID_MAX:
+            return
+        if said_s is None:
+            self._fleet.tell(
+                "error", app, f"An error of Orchestry itself holds up '{app}' (loop {loop}): see "
+                "the log of this controller", loop=loop)
+        if said_s is None or now_s - said_s >= SAID_AGAIN_S:
+            self._said_s[key] = now_s
+            logger.error(
+                "loop %s failed about %s; the others go on", loop, app, exc_info=error)
 
     @contextmanager
     def _act(self, epoch: int, effect: Effect) -> Iterator[None]:

@@ -22,6 +22,9 @@ from orchestry.spec.parse import DEFAULTS
 logger = logging.getLogger(__name__)
 
 
+_Due = tuple[bool, float, Container, AppSpec]
+
+
 class Prober(Protocol):
     """Carries out one check; bounded by the policy's timeout, never raises."""
 
@@ -53,28 +56,21 @@ class HealthMonitor:
         """Begin what is due, then judge each app."""
         by_app = self._fleet.by_app()
         defaults = self._now_default(turn)
-        due: list[tuple[bool, float, Container, AppSpec]] = []
+        due: list[_Due] = []
         demanded = self._checks.open()
         checkable: dict[str, list[tuple[Container, AppSpec]]] = {}
         for app in turn.state.apps.values():
-            spec = spec_for(app, defaults)
-            if spec is None or not app.running or app.deleting:
-                continue
-            older = old_specs(app, defaults)
-            for template, of in ((app.made_from, spec), *older.items()):
-                mine = [
-                    c for c in by_app.get(app.name, ())
-                    if c.revision == template and c.id in self._fleet.records
-                    and c.id not in self._fleet.draining
-                ]
-                if demanded:
-                    checkable.setdefault(app.name, []).extend((one, of) for one in mine)
-                for container in mine:
-                    record = self._fleet.records[container.id]
-                    self._fleet.settle(container, record, turn.now_s)
-                    if turn.now_s >= record.next_s:
-                        due.append((record.health != "starting", record.next_s, container, of))
-                self._conclude(template, app, of, mine, turn.now_s)
+            with turn.apart(app.name):
+                spec = spec_for(app, defaults)
+                if spec is None or not app.running or app.deleting:
+                    continue
+                older = old_specs(app, defaults)
+                for template, of in ((app.made_from, spec), *older.items()):
+                    mine = self._checked(template, by_app.get(app.name, []))
+                    if demanded:
+                        checkable.setdefault(app.name, []).extend((one, of) for one in mine)
+                    due += self._due(mine, of, turn.now_s)
+                    self._conclude(template, app, of, mine, turn.now_s)
         if demanded and self._fleet.observed_from_s is not None:
             for check in demanded:
                 self._carry_out(check, checkable.get(check.app), turn.now_s)
@@ -84,6 +80,21 @@ class HealthMonitor:
         for _, _, container, spec in due:
             if not self._ask(container, spec, turn.now_s):
                 break
+
+    def _checked(self, template: int, observed: list[Container]) -> list[Container]:
+        """Those of a template that run and stay."""
+        return [one for one in observed
+                if one.revision == template and one.id in self._fleet.records
+                and one.id not in self._fleet.draining]
+
+    def _due(self, mine: list[Container], spec: AppSpec, now_s: float) -> list[_Due]:
+        found = []
+        for container in mine:
+            record = self._fleet.records[container.id]
+            self._fleet.settle(container, record, now_s)
+            if now_s >= record.next_s:
+                found.append((record.health != "starting", record.next_s, container, spec))
+        return found
 
     def _now_default(self, turn: Turn) -> Defaults:
         """The cluster's defaults; when they change, no check is awaited longer than they say."""

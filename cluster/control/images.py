@@ -34,7 +34,7 @@ from cluster.engine.base import Engine, EngineError, Image, PullOrder, PullProgr
 from cluster.sealing import Keyring
 from cluster.state.commands import PinImage
 from cluster.state.images import pin_of
-from cluster.state.model import App, ClusterState
+from cluster.state.model import App
 from cluster.state.pins import Pin, Pulling
 from cluster.state.registries import secret_name
 from orchestry.admission import full_name, registry_of
@@ -164,7 +164,7 @@ class Images:
         """Go on with what is needed, give up what is not."""
         if self._fleet.holds(turn.state) or self._fleet.engine_fault:
             return
-        wanted, anew = self._wanted(turn.state)
+        wanted, anew = self._wanted(turn)
         self._keep(wanted, turn)
         config = self._configured(turn.state.config)
         for key in wanted:
@@ -173,23 +173,26 @@ class Images:
                 work.failures, work.not_before_s, work.anew = 0, 0.0, True
         # What has failed waits for what has not: a registry that hangs takes no place for long.
         for key in sorted(wanted, key=lambda key: self._works[key].failures):
-            work, asking = self._works[key], wanted[key]
-            login = turn.state.secrets.get(secret_name(registry_of(key[0])))
-            if work.login != (login.changed if login is not None else 0):
-                work.login = login.changed if login is not None else 0
-                work.failures, work.not_before_s = 0, 0.0  # another login: try at once
-            self._go_on(turn, work, asking, config)
-            if work.phase == "done" and work.image is not None:
-                self._done(turn, work.image, asking)
+            with turn.apart(wanted[key][0].app.name):
+                self._one(turn, key, wanted[key], config)
         self._book.step(turn, {
             full_name(name) for (name, _), work in self._works.items() if work.phase == "pull"})
         self._counts.running = self._workers.running(PULL)
         self._tell(turn, wanted)
 
-    def _wanted(
-        self, state: ClusterState
-    ) -> tuple[dict[_Key, list[Need]], set[_Key]]:
+    def _one(self, turn: Turn, key: _Key, asking: list[Need], config: Config) -> None:
+        work = self._works[key]
+        login = turn.state.secrets.get(secret_name(registry_of(key[0])))
+        if work.login != (login.changed if login is not None else 0):
+            work.login = login.changed if login is not None else 0
+            work.failures, work.not_before_s = 0, 0.0  # another login: try at once
+        self._go_on(turn, work, asking, config)
+        if work.phase == "done" and work.image is not None:
+            self._done(turn, work.image, asking)
+
+    def _wanted(self, turn: Turn) -> tuple[dict[_Key, list[Need]], set[_Key]]:
         """What is needed, and which of it a new run asks for, which is tried at once."""
+        state = turn.state
         waiting: dict[str, dict[int, int]] = {}
         newest = self._newest_run
         for run in state.runs.values():
@@ -205,13 +208,14 @@ class Images:
                 continue
             runs = waiting.get(app.name, {})
             made = {one.revision for one in replicas.get(app.name, ())}
-            for need in needs(
-                app, runs, lost=self._lost, present=self._present, made=made
-            ):
-                key = (need.name, need.policy)
-                wanted.setdefault(key, []).append(need)
-                if runs.get(need.template, 0) > self._newest_run:
-                    anew.add(key)
+            with turn.apart(app.name):
+                for need in needs(
+                    app, runs, lost=self._lost, present=self._present, made=made
+                ):
+                    key = (need.name, need.policy)
+                    wanted.setdefault(key, []).append(need)
+                    if runs.get(need.template, 0) > self._newest_run:
+                        anew.add(key)
         self._newest_run = newest
         return wanted, anew
 

@@ -26,6 +26,7 @@ from cluster.ingress.base import (
 )
 from cluster.state.model import App
 from cluster.tls.hosts import HostCertificates
+from orchestry.spec.model import Defaults
 
 logger = logging.getLogger(__name__)
 
@@ -177,20 +178,25 @@ class IngressSync:
         by_app = self._fleet.by_app()
         domain = self._configured(turn.state.config).domain
         defaults = spec_defaults(turn.state.config)
-        routes = []
+        routes, before = [], {one.app: one for one in wanted.routes or ()}
         for app in sorted(turn.state.apps.values(), key=lambda app: app.name):
-            spec = spec_for(app, defaults)
-            if spec is None:
-                continue
-            peers = self._peers(app, by_app.get(app.name, []))
-            made = route(
-                app, spec, peers, domain=domain, old_specs=old_specs(app, defaults))
+            made = before.get(app.name)  # what cannot be told stays as it is
+            with turn.apart(app.name):
+                made = self._route(app, by_app.get(app.name, []), domain, defaults)
             if made is not None:
                 routes.append(made)
         wanted.made_from = made_from
         if tuple(routes) != wanted.routes:
             wanted.routes = tuple(routes)
             wanted.version += 1
+
+    def _route(
+        self, app: App, observed: list[Container], domain: str, defaults: Defaults
+    ) -> Route | None:
+        spec = spec_for(app, defaults)
+        return None if spec is None else route(
+            app, spec, self._peers(app, observed), domain=domain,
+            old_specs=old_specs(app, defaults))
 
     def _peers(self, app: App, observed: Sequence[Container]) -> list[Container]:
         if not app.running:

@@ -77,14 +77,16 @@ class Jobs:
         if no_room(state) is not None:
             return  # what is due stays so until there is room, or its starting deadline is over
         for name in self._jobs:
-            app = state.apps[name]
-            spec = spec_for(app)
-            if app.deleting or spec is None or spec.job is None:
-                continue
-            due = due_ms(app, spec.job, now_ms)
-            if due is not None:
-                job, waiting = spec.job, True
-                turn.propose(f"due:{name}", FireJob(
-                    name, app.revision, due, job.concurrency_policy, job.timeout_s, job.retries))
+            with turn.apart(name):
+                app = state.apps[name]
+                spec = spec_for(app)
+                if app.deleting or spec is None or spec.job is None:
+                    continue
+                due = due_ms(app, spec.job, now_ms)
+                if due is not None:
+                    job, waiting = spec.job, True
+                    turn.propose(f"due:{name}", FireJob(
+                        name, app.revision, due, job.concurrency_policy, job.timeout_s,
+                        job.retries))
         if not waiting:
             self._looked = look

@@ -33,7 +33,8 @@ class Turn:
     `guard()` raises Fenced when the lease is over. Every job does its side effect within
     `act(effect)`, which notes it and calls the guard first; a call of several steps is given
     the guard too. `propose` hands a command to the log under this lease's epoch and tells
-    whether it was taken; it never waits.
+    whether it was taken; it never waits. What is done about one app is done within
+    `apart(app)`: a fault of ours about it is written down, and the others go on.
     """
 
     state: ClusterState
@@ -43,6 +44,7 @@ class Turn:
     guard: Callable[[], None]
     act: Callable[[Effect], AbstractContextManager[None]]
     propose: Callable[[str, Command], bool]
+    apart: Callable[[str], AbstractContextManager[None]]
 
 
 class Loop(Protocol):

@@ -85,16 +85,18 @@ class Receipts:
             rollout = app.rollout
             if rollout is None or (app.name, rollout.id) in self._open:
                 continue
-            spec = spec_for(app, defaults)
-            if spec is not None and spec.type == "http":
-                self._open[app.name, rollout.id] = _Open(
-                    app.name, rollout.id, turn.now_s, self._began,
-                    rollout.receipt or Receipt())
+            with turn.apart(app.name):
+                spec = spec_for(app, defaults)
+                if spec is not None and spec.type == "http":
+                    self._open[app.name, rollout.id] = _Open(
+                        app.name, rollout.id, turn.now_s, self._began,
+                        rollout.receipt or Receipt())
         self._began = True
         for key, one in list(self._open.items()):
             found = turn.state.apps.get(one.app)
-            if found is None or not self._one(turn, found, one):
-                del self._open[key]
+            with turn.apart(one.app):
+                if found is None or not self._one(turn, found, one):
+                    del self._open[key]
         self._measurer.hurries = any(
             one.over_s is not None and not one.after for one in self._open.values())
 

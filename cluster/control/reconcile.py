@@ -22,7 +22,7 @@ from cluster.control.workers import Outcome, Workers
 from cluster.engine.base import Container, Engine, EngineError
 from cluster.sealing import Keyring
 from cluster.state.model import App, Place
-from orchestry.spec.model import AppSpec
+from orchestry.spec.model import AppSpec, Defaults
 
 logger = logging.getLogger(__name__)
 
@@ -91,25 +91,30 @@ class Reconciler:
             name for name in self._starting if self._workers.running(f"start:{name}:")}
         defaults = spec_defaults(turn.state.config)
         for name in sorted({*by_app, *turn.state.apps}):
-            app = turn.state.apps.get(name)
-            spec = spec_for(app, defaults) if app else None
-            if app is not None and spec is None:
-                continue
-            observed = by_app.get(name, [])
-            older = old_specs(app, defaults) if app is not None else {}
-            actions = plan(
-                app, spec, observed, replace=self._fleet.to_replace, old_specs=older,
-                over=self._over(name, spec))
-            if not actions and not (app is not None and app.deleting):
-                self._fleet.solved(name)
-            self._keep(name, observed, {a.container_id for a in actions if isinstance(a, Stop)})
-            for action in actions:
-                if isinstance(action, Stop):
-                    self._stop(turn, name, action)
-                elif app is not None and spec is not None:
-                    self._start(turn, app, older.get(action.template, spec), action)
-            if app is not None and app.deleting:
-                self._finish(turn, app, observed)
+            with turn.apart(name):
+                self._one(turn, name, by_app.get(name, []), defaults)
+
+    def _one(
+        self, turn: Turn, name: str, observed: Sequence[Container], defaults: Defaults
+    ) -> None:
+        app = turn.state.apps.get(name)
+        spec = spec_for(app, defaults) if app else None
+        if app is not None and spec is None:
+            return
+        older = old_specs(app, defaults) if app is not None else {}
+        actions = plan(
+            app, spec, observed, replace=self._fleet.to_replace, old_specs=older,
+            over=self._over(name, spec))
+        if not actions and not (app is not None and app.deleting):
+            self._fleet.solved(name)
+        self._keep(name, observed, {a.container_id for a in actions if isinstance(a, Stop)})
+        for action in actions:
+            if isinstance(action, Stop):
+                self._stop(turn, name, action)
+            elif app is not None and spec is not None:
+                self._start(turn, app, older.get(action.template, spec), action)
+        if app is not None and app.deleting:
+            self._finish(turn, app, observed)
 
     def _over(self, app: str, spec: AppSpec | None) -> frozenset[Place]:
         """Where a replica ended that the restart policy, as it is now, wants no more."""

@@ -47,15 +47,16 @@ class Reporter:
         by_app = fleet.by_app()
         waiting = False
         for app in turn.state.apps.values():
-            made = self._report(app, by_app.get(app.name, []))
-            same = (
-                made.replicas, made.problem, made.problem_code, made.pulling, made.attempts
-            ) == (
-                app.reports, app.problem, app.problem_code, app.pulling, app.attempts
-            )
-            if not same:
-                turn.propose(f"report:{app.name}", made)
-                waiting = True
+            with turn.apart(app.name):
+                made = self._report(app, by_app.get(app.name, []))
+                same = (
+                    made.replicas, made.problem, made.problem_code, made.pulling, made.attempts
+                ) == (
+                    app.reports, app.problem, app.problem_code, app.pulling, app.attempts
+                )
+                if not same:
+                    turn.propose(f"report:{app.name}", made)
+                    waiting = True
         if not waiting:
             self._reported = made_from
 
@@ -98,7 +99,7 @@ class Reporter:
 
 def _port(app: App, container: Container) -> int:
     spec = spec_of_template(app, container.revision) or spec_for(app)
-    return spec.ports[0].container_port if spec else 0
+    return spec.ports[0].container_port if spec and spec.ports else 0
 
 
 def why_not_healthy(container: Container, record: Record | None) -> str:

@@ -71,7 +71,8 @@ class Restarts:
             ended = [one for one in by_app.get(app.name, ())
                      if one.phase == "exited" and (one.revision, one.slot) in places]
             if ended:
-                self._app(turn, app, ended)
+                with turn.apart(app.name):
+                    self._app(turn, app, ended)
         if fleet.attempts.keep_only(wanted):
             fleet.touch()
         for gone in [name for name in self._told if name not in turn.state.apps]:

@@ -128,11 +128,12 @@ class Rollouts:
             and rollout.phase == "running"}
         defaults, by_app = spec_defaults(turn.state.config), self._fleet.by_app()
         for name, app in sorted(rolling.items()):
-            spec = spec_for(app, defaults)
-            if spec is None or (spec.type == "http" and self._is_blind()):
-                self._watched.pop(name, None)
-                continue
-            self._one(turn, app, spec, by_app.get(name, []))
+            with turn.apart(name):
+                spec = spec_for(app, defaults)
+                if spec is None or (spec.type == "http" and self._is_blind()):
+                    self._watched.pop(name, None)
+                    continue
+                self._one(turn, app, spec, by_app.get(name, []))
 
     def _one(self, turn: Turn, app: App, spec: AppSpec, observed: Sequence[Container]) -> None:
         rollout, deploy = app.rollout, spec.deploy

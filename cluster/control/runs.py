@@ -102,7 +102,8 @@ class Runs:
                 and not fleet.quarantine.is_aside(_stopping(run).quarantine_key))
             for run in active)
         for run in active:
-            room -= self._one(turn, run, may_start=room > 0)
+            with turn.apart(run.app):
+                room -= self._one(turn, run, may_start=room > 0)
         self._clean_up(turn)
 
     # -- what prepares revisions -------------------------------------------------------
@@ -114,17 +115,19 @@ class Runs:
             self._with_pre = sorted(
                 app.name for app in turn.state.apps.values() if '"pre"' in app.document)
         for name in self._with_pre:
-            app = turn.state.apps[name]
-            spec = spec_for(app, spec_defaults(turn.state.config))
-            if spec is None or spec.deploy.pre is None:
-                continue
-            if app.rollout is not None and app.rollout.phase != "running":
-                continue
-            found = held(app, turn.state.runs)
-            if found is not None and found.phase == "due" and self._images.ready(app):
-                pre = spec.deploy.pre
-                turn.propose(f"prepare:{name}", PrepareRevision(
-                    name, app.revision, pre.timeout_s))
+            with turn.apart(name):
+                self._prepare_one(turn, turn.state.apps[name])
+
+    def _prepare_one(self, turn: Turn, app: App) -> None:
+        spec = spec_for(app, spec_defaults(turn.state.config))
+        if spec is None or spec.deploy.pre is None:
+            return
+        if app.rollout is not None and app.rollout.phase != "running":
+            return
+        found = held(app, turn.state.runs)
+        if found is not None and found.phase == "due" and self._images.ready(app):
+            turn.propose(f"prepare:{app.name}", PrepareRevision(
+                app.name, app.revision, spec.deploy.pre.timeout_s))
 
     # -- one run -----------------------------------------------------------------------
 

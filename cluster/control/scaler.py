@@ -48,8 +48,7 @@ FROM_REPLICAS = frozenset({"cpu", "memory"})
 FROM_ALL = frozenset({"cpu", "memory", "rps", "latency", "connections"})
 NO_CAPACITY = (
     "p95 latency stays over its limit although replicas were added: the cause is not their "
-    "number, so no more are added for it"
-)
+    "number, so no more are added for it")
 
 
 @dataclass
@@ -268,11 +267,12 @@ class Scaler:
         while self._todo and self._clock.monotonic_s() < until_s:
             name = self._todo.popleft()
             app = turn.state.apps.get(name)
-            spec = spec_for(app, defaults) if app is not None else None
-            if app is None or spec is None or not app.running or app.deleting:
-                self._memory.pop(name, None)
-                continue
-            self._one(turn, app, spec, by_app.get(name, []))
+            with turn.apart(name):
+                spec = spec_for(app, defaults) if app is not None else None
+                if app is None or spec is None or not app.running or app.deleting:
+                    self._memory.pop(name, None)
+                else:
+                    self._one(turn, app, spec, by_app.get(name, []))
 
     def _one(self, turn: Turn, app: App, spec: AppSpec, observed: Sequence[Container]) -> None:
         now = self._decided
@@ -302,8 +302,8 @@ class Scaler:
         memory.past = memory.past.after(decision, policy)
         loads = {f"{app.name}-{c.slot}": self._loads[c.id] for c in replicas
                  if c.id in self._loads}
-        point = replace(self._point(now, app, spec, loads),
-                        healthy=len(healthy), total=len(replicas))
+        point = replace(
+            self._point(now, app, spec, loads), healthy=len(healthy), total=len(replicas))
         self._telemetry.add(app.name, Record(point, seen, decision, loads))
 
     def _routed(self, spec: AppSpec) -> bool:

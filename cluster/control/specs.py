@@ -16,6 +16,9 @@ from orchestry.policy import policy_of
 from orchestry.spec.model import AppSpec, Defaults
 from orchestry.spec.parse import DEFAULTS, STORED_SPECS_MAX, spec_of
 
+_UNREADABLE: Final = (
+    OrchestryError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError,
+    RecursionError)
 CHARACTERS_AT_ONCE: Final = 16_384
 """Of documents; parsing so much takes a small part of a lease."""
 
@@ -29,7 +32,7 @@ def spec_for(app: App, defaults: Defaults = DEFAULTS) -> AppSpec | None:
         if not app.scaling:
             return spec_of(app.document, defaults)
         return _spec(app.document, app.scaling, defaults)
-    except (OrchestryError, ValueError, TypeError):
+    except _UNREADABLE:
         return None
 
 
@@ -42,7 +45,7 @@ def spec_of_template(
     found = next((one for one in reversed(app.revisions) if one.template == template), None)
     try:
         return spec_of(found.document, defaults) if found is not None else None
-    except (OrchestryError, ValueError, TypeError):
+    except _UNREADABLE:
         return None
 
 

@@ -71,7 +71,8 @@ class VolumeKeeper:
                 turn.propose(f"volume:{name}", EndVolumeRemoval(
                     name, removal.index, ended.problem))
             elif self._workers.running("stop::") < PARALLEL:
-                self._remove(turn, removal)
+                with turn.apart(removal.app):
+                    self._remove(turn, removal)
 
     def finish(self, turn: Turn, app: App) -> None:
         """Forget a deleted app of which nothing runs, after its volumes unless it keeps them."""

@@ -42,6 +42,7 @@ from cluster.engine.docker_format import (
     details,
     identity_labels,
     listed_details,
+    number,
     one_per_identity,
 )
 from cluster.engine.docker_hanging import Hanging
@@ -305,13 +306,15 @@ class DockerEngine:
         """The name is taken: by this very replica, by its remains, or by a stranger."""
         try:
             found = self._api.call("inspect_container", name)
-            if not identity_labels(request).items() <= (found["Config"]["Labels"] or {}).items():
+            labels = found["Config"]["Labels"] or {}
+            epoch = number(labels.get(LABEL_EPOCH, "0"))
+            if not identity_labels(request).items() <= labels.items() or epoch is None:
                 raise EngineError("name_taken", f"a container that is not ours is named {name}")
             if request.run and request.files:
                 if found["State"]["Status"] == "created":
                     self._start_with_files(found["Id"], request, name, guard)
                 return self._inspected(found["Id"])
-            earlier = int(found["Config"]["Labels"].get(LABEL_EPOCH, 0)) < request.epoch
+            earlier = epoch < request.epoch
             if found["State"]["Status"] == "created" and (
                     request.run or not earlier) and not request.files:
                 # A parallel caller may be about to start it: removing it would start a fight.

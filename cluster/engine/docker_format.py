@@ -55,7 +55,10 @@ _FILES_MOUNT: Mapping[str, Any] = {
 EXIT_CODE_CUT_OFF = 255
 """Of a container that runs but cannot be used: a failure to every restart policy."""
 
+DIGITS_MAX = 15
+"""Of numbers in labels: all that we write have fewer, and JSON takes them."""
 SECONDS_CACHED = 4096
+_OPTIONAL = (LABEL_EPOCH, LABEL_RUN)
 _NANOS = 1_000_000_000
 _STAMP = re.compile(r"([\d-]{10}T[\d:]{8})(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
 _EXITED = re.compile(r"Exited \((\d+)\)")
@@ -173,11 +176,11 @@ def container(
     told as exited, so that it is replaced. So is one that lost its files, or of which nobody
     can tell that it had them (`unproven`).
     """
-    try:
-        slot, revision = int(labels[LABEL_SLOT]), int(labels[LABEL_REVISION])
-        app, epoch = labels[LABEL_APP], int(labels.get(LABEL_EPOCH, 0))
-        run = int(labels.get(LABEL_RUN, 0))
-    except (KeyError, ValueError):
+    slot, revision, epoch, run = (
+        number(labels.get(label, "0" if label in _OPTIONAL else ""))
+        for label in (LABEL_SLOT, LABEL_REVISION, LABEL_EPOCH, LABEL_RUN))
+    app = labels.get(LABEL_APP)
+    if app is None or slot is None or revision is None or epoch is None or run is None:
         return None
     known = details or Details(0, 0, 0, oom_killed=False, error="")
     ip = _address(networks or {}, network_id)
@@ -200,6 +203,12 @@ def container(
         exit_code=known.exit_code, oom_killed=known.oom_killed, error=known.error, run=run,
         still_runs=phase == "exited" and status in _RUNNING,
     )
+
+
+def number(text: str) -> int | None:
+    """The number that a label of ours has; None for what we never write."""
+    ours = text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX
+    return int(text) if ours else None
 
 
 def _address(networks: Mapping[str, Mapping[str, Any]], network_id: str) -> str:

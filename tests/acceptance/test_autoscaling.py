@@ -46,8 +46,10 @@ def deploy(cluster: LiveCluster, name: str, image: str, **scaling: Any) -> str:
 
 
 def get(cluster: LiveCluster, path: str, node: str | None = None) -> Any:
-    """A read at one controller."""
-    status, body, _ = call("GET", cluster.url(node or cluster.ids[0], path))
+    """What one controller has, or what is true."""
+    if node is None:
+        node, path = cluster.ids[0], f"{path}{'&' if '?' in path else '?'}consistency=linearizable"
+    status, body, _ = call("GET", cluster.url(node, path))
     assert status == 200, body
     return body
 
@@ -130,7 +132,7 @@ def test_an_idle_app_sleeps_and_the_first_request_waits_for_it(
     """To zero after the windows; the request that wakes it is answered."""
     app = deploy(cluster, "sleeper", test_app_image, minReplicas=0)
     host = f"{app}.localhost"
-    assert cluster.through_ingress(host, "/id") == 200
+    until("the ingress serves", lambda: cluster.through_ingress(host, "/id") == 200, 20)
     until("asleep", lambda: desired(cluster, app) == 0, 60)
     until("gone", lambda: cluster.status(app)["containers"] == [], 20)
     began_s = time.monotonic()

@@ -39,9 +39,9 @@ def cli(*arguments: str, cluster: LiveCluster | None = None) -> subprocess.Compl
 
 
 def specs(cluster: LiveCluster) -> dict[str, Any]:
-    """Every app's spec and wanted replicas, by the word of one controller."""
+    """Every app's spec and wanted replicas, by the word of one controller that is up to date."""
     node = cluster.alive()[0]
-    apps = call("GET", cluster.url(node, "/api/v1/apps"))[1]["apps"]
+    apps = call("GET", cluster.url(node, "/api/v1/apps?consistency=linearizable"))[1]["apps"]
     return {
         row["name"]: (call("GET", cluster.url(node, f"/api/v1/apps/{row['name']}/spec"))[1],
                       row["replicas"]["desired"])

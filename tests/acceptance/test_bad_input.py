@@ -123,8 +123,9 @@ def known(cluster: AskingCluster) -> dict[str, Any]:
 def last_event(cluster: AskingCluster) -> Any:
     """The newest event: every change that a user makes is one."""
     node = str(until("a leader", cluster.leader, ANSWER_S))
-    events = call("GET", cluster.url(node, "/api/v1/events?type=config&limit=1"),
-                  headers=cluster.headers)[1]["events"]
+    query = "type=config&limit=1&consistency=linearizable"
+    events = call("GET", cluster.url(node, f"/api/v1/events?{query}"),
+                  headers=cluster.headers, timeout_s=ANSWER_S)[1]["events"]
     return events[0]["id"] if events else 0
 
 

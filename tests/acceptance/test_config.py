@@ -187,9 +187,9 @@ def test_a_backup_takes_it_to_another_cluster(cluster: LiveCluster, tmp_path: Pa
         assert done.returncode == 0, done.stderr
 
     cli(cluster, "config", "set", "ingress.domain=apps.example.org",
-        'limits.trusted_proxies=["10.0.0.0/8"]')
+        'limits.trusted_proxies=["10.0.0.0/8"]', "scaling.default_cooldown=301")
     cli(cluster, "backup", str(tmp_path / "file"))
-    kept = call("GET", cluster.url(str(cluster.leader()), PATH))[1]
+    kept = call("GET", cluster.url(cluster.ids[0], f"{PATH}?consistency=linearizable"))[1]
     with LiveCluster(tmp_path / "other", size=1, engine="fake", ingress=False) as other:
         cli(other, "config", "set", "retention.raw_hours=7")
         cli(other, "restore", str(tmp_path / "file"), "--yes")

@@ -94,9 +94,8 @@ def test_full_disk(tmp_path: Path, who: str) -> None:
         until("the fault is over", lambda: not fault_of(cluster, victim), 15)
         index = call("GET", cluster.url(str(cluster.leader()), "/api/v1/apps/meanwhile"))[2][
             "X-Orchestry-Index"]
-        status, _, _ = call(
-            "GET", cluster.url(victim, f"/api/v1/apps/meanwhile?min_index={index}"))
-        assert status == 200
+        until("it has caught up", lambda: call(
+            "GET", cluster.url(victim, f"/api/v1/apps/meanwhile?min_index={index}"))[0] == 200, 30)
 
 
 @pytest.mark.docker

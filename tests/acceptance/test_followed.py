@@ -16,7 +16,7 @@ import pytest
 import orchestry
 from orchestry.client.answers import Event
 from tests.architecture.files import ROOT
-from tests.live import LiveCluster, app_spec, until
+from tests.live import LiveCluster, app_spec, call, until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside]
 
@@ -122,6 +122,8 @@ def test_events_and_measurements_are_followed_over_lost_controllers(
     assert cluster.write("POST", "/api/v1/apps/register", spec)[0] == 201
     events: list[Event] = []
     victim, urls = victim_first(cluster)
+    until("it knows the app", lambda: call(
+        "GET", f"{urls[0]}/api/v1/apps/brief")[0] == 200, WAIT_S)
     client = orchestry.Client(urls)
 
     def read() -> None:

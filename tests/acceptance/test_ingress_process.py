@@ -105,6 +105,14 @@ def test_a_killed_worker_loses_no_table(nginx: LocalNginx, ingress: NginxIngress
         until(lambda: counters(ingress, "r").in_flight == 0, "the lost request is forgotten")
 
 
+def _listens(place: int | Path) -> bool:
+    """Whether a port, or a socket's file, takes connections."""
+    family = socket.AF_UNIX if isinstance(place, Path) else socket.AF_INET
+    with socket.socket(family) as probe:
+        return probe.connect_ex(
+            str(place) if isinstance(place, Path) else ("127.0.0.1", place)) == 0
+
+
 def _masters(directory: Path) -> set[int]:
     """The nginx masters that run the configuration in `directory`."""
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
@@ -295,7 +303,7 @@ def test_the_configuration_runs_without_root() -> None:
             user=nobody, stderr=subprocess.DEVNULL)
         try:
             ingress = NginxIngress("n", f"unix:{directory}/admin.sock")
-            until((directory / "admin.sock").exists, "nginx listens")
+            until(lambda: _listens(port) and _listens(directory / "admin.sock"), "nginx listens")
             with replicas("r") as (replica,):
                 ingress.push(table(1, one_route(replica.peer)))
                 assert ask(port, "shop.localhost").text == "r"

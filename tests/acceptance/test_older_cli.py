@@ -101,7 +101,8 @@ def test_every_command_through_a_follower(
         (row["name"], row["replicas"]) for row in older.document("list")["apps"]
     ] == [("shop", 3)], WAIT_S)
     assert "(3 container(s))" in until("lines", lambda: older("logs", "shop", "-n", "5"), WAIT_S)
-    assert older.document("metrics")["apps"] == {"total": 1, "running": 1}
+    until("all three run", lambda: older.document("metrics")["apps"] == {
+        "total": 1, "running": 1}, WAIT_S)
     assert older.document("metrics", "--name", "shop")["app"] == "shop"
     assert yaml.safe_load(older("spec", "shop", "--raw")) == spec
     assert yaml.safe_load(older("spec", "shop"))["metadata"]["name"] == "shop"

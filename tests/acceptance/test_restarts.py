@@ -194,6 +194,6 @@ def test_an_engine_that_answers_but_ends_nothing_is_in_quarantine(
     for name in ("one", "two"):
         until("all there", lambda name=name: (  # type: ignore[misc]
             found := cluster.status(name)) and found["replicas"]["healthy"] == 5, 60)
-    assert docker()["status"] == "healthy"
-    assert events(cluster, "in quarantine")
-    assert events(cluster, "out of quarantine")
+    until("healthy", lambda: docker()["status"] == "healthy", 20)
+    until("both are told", lambda: events(cluster, "in quarantine") and events(
+        cluster, "out of quarantine"), 20)

@@ -52,6 +52,28 @@ def test_images_are_asked_for_at_registration_and_at_start(client: FlaskClient) 
     assert answer.status_code == 200
 
 
+def test_what_was_taken_before_is_answered_again(client: FlaskClient) -> None:
+    """A repeat under its key, whatever administrators forbid since; the same without it is new."""
+    def send() -> list[tuple[int, Any]]:
+        return [(one.status_code, one.get_json()) for one in (
+            client.post(REGISTER, json=image("evil.example/x:1"),
+                        headers={"Idempotency-Key": "register"}),
+            client.put("/api/v1/apps/shop", json=image("evil.example/x:2"),
+                       headers={"Idempotency-Key": "update"}),
+            client.post("/api/v1/apps/shop/start", json={"wait": False},
+                        headers={"Idempotency-Key": "start"}),
+            client.post("/api/v1/apps/shop/run", json={"command": ["x"]},
+                        headers={"Idempotency-Key": "run"}),
+            client.post("/api/v1/apps/shop/restart", headers={"Idempotency-Key": "restart"}))]
+
+    first = send()
+    assert [status for status, _ in first] == [201, 200, 200, 202, 200]
+    limited(client, images=["registry.example/team/*"])
+    assert send() == first
+    assert client.put("/api/v1/apps/shop", json=image("evil.example/x:2")).status_code == 400
+    assert client.post("/api/v1/apps/shop/start", json={"wait": False}).status_code == 403
+
+
 @pytest.mark.parametrize("path", ["/api/v1/apps/shop/scale", "/apps/shop/scale"])
 def test_scaling_starts_no_image_that_is_not_allowed(client: FlaskClient, path: str) -> None:
     """What does not run is asked as a start is; what runs may be scaled."""

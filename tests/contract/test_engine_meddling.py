@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,6 +66,27 @@ def test_copy_of_a_replica_is_no_replica(docker_host: DockerHost) -> None:
         assert docker_host.engine.observe(docker_host.cluster_id) == (started,)
         docker_host.kill(started.id)
         assert [c.id for c in docker_host.engine.observe(docker_host.cluster_id)] == [started.id]
+
+
+def test_labels_that_are_not_of_our_making(docker_host: DockerHost) -> None:
+    """Numbers that we never write make no replica; under its very name, a stranger."""
+    wanted = request_for(docker_host)
+    network_id = docker_host.engine.network_id(docker_host.cluster_id)
+    for number, (label, text) in enumerate((
+        ("slot", "9" * 30), ("slot", "-1"), ("revision", "1e3"), ("epoch", "٣"), ("run", "x"),
+    )):
+        config = container_config(replace(wanted, slot=number + 10), network_id)
+        config["Labels"][f"orchestry.{label}"] = text
+        docker_host.client.create_container_from_config(
+            config, f"odd-{number}-{docker_host.cluster_id[:8]}")
+    assert docker_host.engine.observe(docker_host.cluster_id) == ()
+    config = container_config(wanted, network_id)
+    config["Labels"]["orchestry.epoch"] = "soon"
+    docker_host.client.create_container_from_config(config, container_name(
+        docker_host.cluster_id, wanted.app, wanted.revision, wanted.slot))
+    with pytest.raises(EngineError) as caught:
+        docker_host.engine.run(wanted)
+    assert caught.value.fault == "name_taken"
 
 
 def test_removed_replica_is_started_anew(docker_host: DockerHost) -> None:

@@ -156,7 +156,7 @@ def test_damaged_file(tmp_path: Path, file: str, damage: str) -> None:
         cluster.boot(victim)
         cluster.wait_ready()
         apps = {row["name"] for row in before}
-        until("all apps", lambda: set(cluster.apps(victim)) == apps, 10)
+        until("all apps", lambda: set(cluster.apps(victim)) == apps, 30)
 
 
 def test_a_journal_cut_at_every_byte(tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+from typing import Any
 
 from tests.faults import wanted
-from tests.faults.clusters import FaultCluster, State
+from tests.faults.clusters import SAME_S, FaultCluster, State
 from tests.faults.linearizability import check
-from tests.faults.recorder import Connections, Recorder, meaning
+from tests.faults.recorder import Connections, Recorder, Request, meaning
+from tests.live import until
 
 REPEATED = 40
 
@@ -57,9 +59,14 @@ def _assert_repeats_change_nothing(cluster: FaultCluster, recorder: Recorder) ->
     try:
         for call, request in random.sample(repeatable, min(REPEATED, len(repeatable))):
             url = cluster.url(random.choice(cluster.ids), request.path)
-            status, body, location = connections.ask(url, request)
-            if status == 307:
-                status, body, _ = connections.ask(location, request)
+
+            def again(url: str = url, request: Request = request) -> tuple[int, Any] | None:
+                status, body, location = connections.ask(url, request)
+                if status == 307:
+                    status, body, _ = connections.ask(location, request)
+                return (status, body) if status not in (503, 504) else None
+
+            status, body = until("an answer to a repeat", again, SAME_S)
             assert meaning(call.kind, status, body) == call.answer, (
                 f"{call} was repeated under its key: {status} {body}")
     finally:

@@ -103,6 +103,9 @@ class FleetWorld(World):
         super().check()
         acting = self.acting()
         assert len(acting) <= 1, f"two actors: {acting}"
+        failed = [name for actor in self.actors.values() if isinstance(actor, SimController)
+                  for name, timing in actor.driver.timings.items() if timing.failures]
+        assert not failed, f"an error in the loops {failed}; see the log"
         effects = self.engine.effects
         for effect in list(effects)[self._effects_seen:]:
             if effect.verb == "run":

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from orchestry.client.exchange import PULSE_PATH
+from tests.live import free_ports
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,4 @@ def redirect(target: str, path: str = "") -> Says:
 
 def free_url() -> str:
     """An address where nothing listens."""
-    import socket
-
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{sock.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_ports(1)[0]}"

@@ -88,7 +88,7 @@ def test_a_head_that_drips_ends_with_the_call(connect: Connect) -> None:
         begun_s = time.monotonic()
         with pytest.raises(NotReachable, match="in time"):
             client.list_apps()
-        assert time.monotonic() - begun_s < 3
+        assert time.monotonic() - begun_s < 8
 
 
 def test_a_quiet_stream_outlives_the_timeout_of_calls(connect: Connect) -> None:
@@ -98,10 +98,10 @@ def test_a_quiet_stream_outlives_the_timeout_of_calls(connect: Connect) -> None:
     def quiet(connection: socket.socket) -> None:
         opened.append(asked(connection))
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
-        time.sleep(1.5)
+        time.sleep(2.5)
         connection.sendall(b'data: {"id": 5}\n\n')
 
-    with server(quiet) as url, connect(url, timeout=0.3) as client:
+    with server(quiet) as url, connect(url, timeout=1) as client:
         events = client.stream_events(since_id=1)
         assert next(events) == {"id": 5}
         events.close()

@@ -20,6 +20,7 @@ from api.dev_plan import DevError, Options
 from cluster import config
 from orchestry import manifest
 from orchestry.spec import parse
+from tests.unit.stub_cluster import free_url
 
 DEADLINE_S = 20.0
 FOREVER = "import time\nprint('up', flush=True)\ntime.sleep(600)"
@@ -314,9 +315,7 @@ def test_banner_shows_how_to_reach_everything(tmp_path: Path) -> None:
 def test_write_without_a_controller_ends_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tries are bounded in time."""
     monkeypatch.setattr(dev_cluster, "WRITE_TIMEOUT_S", 0.3)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        url = f"http://127.0.0.1:{server.getsockname()[1]}"
-    cluster = dev_cluster.Cluster([url])
+    cluster = dev_cluster.Cluster([free_url()])
     with pytest.raises(dev_cluster.CallError, match="refused"):
         cluster.write("/x", b"", content_type="application/json", key="k")
     assert cluster.ready() == []

@@ -63,6 +63,28 @@ def begin(shop: Shop, deployment: int) -> tuple[_Hub, Deployments, _Peer, Deploy
     return hub, source, peer, feed
 
 
+def test_one_that_cannot_be_told_of_ends_alone(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of ours about one deployment closes its streams, and the others go on."""
+    rollout = shop.app.rollout
+    assert rollout is not None
+    hub, source, peer, _ = begin(shop, rollout.id)
+    other = _Peer()
+    source.feed("ghost", 1)(cast(Hub, hub), cast(Peer, other))
+
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("api.views_deploys.detail", broken)
+    shop.do(c.SteerRollout("shop", "pause"))
+    hub.look()
+    assert peer.closed is not None
+    assert peer.closed[0] == 1011
+    assert other.closed == (1000, "deployment 1 of 'ghost' is not known any more")
+    assert hub.waiting
+
+
 def test_each_change_is_told_once_until_the_end(shop: Shop) -> None:
     """As the answer about the deployment, with its replicas; then the stream ends."""
     rollout = shop.app.rollout
