@@ -1,4 +1,5 @@
-"""What the calls of the clients answer, by the OpenAPI document: for the generators of types."""
+"""What the calls of the clients take and answer, by the OpenAPI document and the tables of specs:
+for the generators of types."""
 
 from __future__ import annotations
 
@@ -14,6 +15,9 @@ import api
 from api.answers import Answer
 from orchestry.client.calls import Calls
 from orchestry.client.exchange import Request
+from orchestry.spec import jobs
+from orchestry.spec.schema import of
+from orchestry.spec.tables import MEMORY_FLOOR_BYTES
 from tests.api.support import make
 
 Schema = dict[str, Any]
@@ -29,12 +33,28 @@ SAMPLES: dict[str, Any] = {
 }
 
 
+# Bodies whose names would say nothing to who writes a program, or the same as an answer's.
+BODIES = {"ScalingBody": "PolicyChanges", "ConfigBody": "ConfigChanges", "SampleBody": "Sample"}
+# What a release and a simulation have inside is described elsewhere.
+PARTS = {("ReleaseBody", "specs"): {"type": "array", "items": {"anyOf": [
+    {"$ref": "#/components/schemas/AppSpec"}, {"$ref": "#/components/schemas/JobSpec"}]}},
+    ("SimulateBody", "policy"): {"$ref": "#/components/schemas/PolicyChanges"},
+    ("SecretBody", "values"): {"type": "object", "additionalProperties": {"type": "string"}}}
+OLD = "compat_"
+# A part of a backup is as a backup has it, and nobody writes one by hand.
+OPAQUE = {"RestoreBody"}
+
+
 class Types(NamedTuple):
-    """`calls` is method -> name of its answer; `homes` is module -> names of the schemas in it."""
+    """`calls` is method -> name of its answer; `homes` is module -> names of the schemas in it.
+
+    `bodies` are the names of what is sent, and of its parts.
+    """
 
     calls: dict[str, str]
     schemas: dict[str, Schema]
     homes: dict[str, list[str]]
+    bodies: list[str]
 
 
 class Language(NamedTuple):
@@ -67,15 +87,19 @@ def answer_types() -> Types:
         "description": "What was measured last, as it is streamed.",
         "required": ["app_name", *now["required"]],
         "properties": {"app_name": {"type": "string"}, **now["properties"]}}
+    schemas["JobSpec"] = {
+        "description": "What runs once or by a schedule, as its owner wants it.",
+        **of(jobs.document(MEMORY_FLOOR_BYTES))}
+    bodies = _bodies(document["paths"], schemas)
     calls = dict(_answers(document["paths"])) | STREAMS
-    wanted: set[str] = set(WITHOUT)
+    wanted: set[str] = {*WITHOUT, "JobSpec"}
     for name in calls.values():
         _reach(name, schemas, wanted)
     homes = _homes()
     found: dict[str, list[str]] = {}
     for name in sorted(wanted, key=list(homes).index):
         found.setdefault(homes[name], []).append(name)
-    return Types(calls, schemas, found)
+    return Types(calls, schemas, found, bodies)
 
 
 def typed(schema: Schema, name: str, nested: dict[str, Schema], language: Language) -> str:
@@ -110,9 +134,10 @@ def fields_of(
 
 
 def imports_of(home: str, types: Types) -> dict[str, list[str]]:
-    """Other module -> what this one has from there."""
+    """Other module -> what this one has from there; `bodies` is a home, too."""
     found: dict[str, list[str]] = {}
-    parts = {part for name in types.homes[home] for part in parts_of(types.schemas[name])}
+    own = types.homes.get(home, types.bodies)
+    parts = {part for name in own for part in parts_of(types.schemas[name])} - set(own)
     for other, names in sorted(types.homes.items()):
         if other != home and parts & set(names):
             found[other] = sorted(parts & set(names), key=str.lower)
@@ -135,6 +160,35 @@ def _reach(name: str, schemas: Mapping[str, Schema], found: set[str]) -> None:
         found.add(name)
         for part in parts_of(schemas[name]):
             _reach(part, schemas, found)
+
+
+def _bodies(paths: Mapping[str, Any], schemas: dict[str, Schema]) -> list[str]:
+    """The names of all bodies and of their parts; `schemas` gets those under their own names."""
+    for (body, key), part in PARTS.items():
+        schemas[body]["properties"][key] = part
+    for old, new in BODIES.items():
+        schemas[new] = schemas[old]
+    sent: set[str] = set()
+    for item in paths.values():
+        for operation in item.values():
+            if "requestBody" in operation and not operation["operationId"].startswith(OLD):
+                (schema,) = {one["schema"]["$ref"] for one in
+                             operation["requestBody"]["content"].values()}
+                name = schema.rpartition("/")[2]
+                if name not in OPAQUE:
+                    _reach(BODIES.get(name, name), schemas, sent)
+    for schema in (schemas[name] for name in sent):
+        for old, new in BODIES.items():
+            _rename(schema, f"#/components/schemas/{old}", f"#/components/schemas/{new}")
+    return sorted((sent - set(BODIES) - {"AppSpec", "JobSpec"}) | set(BODIES.values()))
+
+
+def _rename(schema: Any, old: str, new: str) -> None:
+    for key, part in schema.items() if isinstance(schema, dict) else enumerate(schema):
+        if part == old:
+            schema[key] = new
+        elif isinstance(part, dict | list):
+            _rename(part, old, new)
 
 
 def _answers(paths: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -171,4 +225,5 @@ def _homes() -> dict[str, str]:
                     and model.__module__ == f"api.{module.name}":
                 assert name not in homes, f"two answers have the name {name}"
                 homes[name] = home
-    return homes | {"AppTotals": "apps", "AppMeasured": "scaling", "AppSpec": "spec"}
+    return homes | {
+        "AppTotals": "apps", "AppMeasured": "scaling", "AppSpec": "spec", "JobSpec": "jobs"}

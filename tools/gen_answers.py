@@ -1,4 +1,4 @@
-"""Write the types of the Python client's answers, and of its calls, from the API's models."""
+"""Write the types of what the Python client sends and is answered, from the API's models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from orchestry.client.calls import Calls
@@ -60,12 +60,26 @@ LISTS = """
 """
 
 
+# How a call takes what users write: each line is one overload, and what it takes by argument.
+# The first one that it could be is what a type checker tells the faults of.
+TAKES: dict[str, list[dict[str, str]]] = {
+    "register_app": [{"spec": "answers.AppSpec | U"}, {"spec": "answers.JobSpec | U"}],
+    "update_app": [{"spec": "answers.AppSpec | U"}, {"spec": "answers.JobSpec | U"}],
+    "update_scaling_policy": [{"policy": "bodies.PolicyChanges | U"}, {"policy": "answers.Policy"}],
+    "simulate_scaling": [{"policy": "bodies.PolicyChanges | U | None",
+                          "samples": "Sequence[bodies.Sample | answers.HistoryPoint | U] | None"}],
+    "update_config": [{"changes": "bodies.ConfigChanges | U"}],
+    "apply_release": [{"specs": "Sequence[answers.AppSpec | answers.JobSpec | U]"}],
+}
+
+
 def files() -> dict[Path, str]:
     """Path -> text of all that is written."""
     types = answer_types()
     answers = HOME / "answers"
     made = {answers / f"{home}.py": _module(home, types) for home in types.homes}
     made[answers / "__init__.py"] = _package(types)
+    made[HOME / "bodies.py"] = _bodies(types)
     made[HOME / "blocking_calls.pyi"] = _calls(
         types, "BlockingCalls", "Client", "Response", "answers.{}")
     made[HOME / "async_calls.pyi"] = _calls(
@@ -75,13 +89,22 @@ def files() -> dict[Path, str]:
 
 def _module(home: str, types: Types) -> str:
     """The types of one module of the API."""
-    body = "".join(
-        text for name in types.homes[home] for text in _classes(name, types.schemas[name]))
+    return MADE.format(f"Answers about {home}.") + _types(home, types.homes[home], types)
+
+
+def _bodies(types: Types) -> str:
+    """The types of what is sent."""
+    told = "What calls send: `from orchestry.client.bodies import PolicyChanges`."
+    return MADE.format(told) + _types("bodies", types.bodies, types)
+
+
+def _types(home: str, own: list[str], types: Types) -> str:
+    body = "".join(text for name in own for text in _classes(name, types.schemas[name]))
     words = _used(body, ("Any", "Literal", "NotRequired", "TypedDict"))
-    imports = [f"from typing import {words}\n\n"] + [
+    imports = [f"\nfrom typing import {words}\n\n"] + [
         f"from orchestry.client.answers.{other} import {', '.join(names)}\n"
         for other, names in imports_of(home, types).items()]
-    return MADE.format(f"Answers about {home}.") + "\n" + "".join(imports) + body
+    return "".join(imports) + body
 
 
 def _classes(name: str, schema: Schema) -> Iterator[str]:
@@ -111,24 +134,35 @@ def _calls(types: Types, name: str, client: str, stream: str, answer: str) -> st
     body = "".join(
         LISTS.format(answer.format("AppList"), answer.format("AppTotals"),
                      answer.format("AppList | answers.AppTotals"))
-        if call == "list_apps" else
-        f"    def {call}{_parameters(call)} -> {answer.format(types.calls[call])}: ...\n"
+        if call == "list_apps" else _call(call, answer.format(types.calls[call]))
         for call in types.calls if call not in STREAMS)
     return MADE.format(f"The calls of `{client}`, with the types of their answers.") + f"""
 from abc import ABCMeta
 from collections.abc import {_used(body, ("Coroutine", "Mapping", "Sequence"))}
 from typing import {_used(f"Any {body}", ("Any", "Literal", "overload"))}
 
-from orchestry.client import answers
+from orchestry.client import answers, bodies
 {HANDLES[stream]}
+from orchestry.client.untyped import U
 
 class {name}(Calls[Any, {stream}], metaclass=ABCMeta):
 {body}"""
 
 
-def _parameters(call: str) -> str:
-    """As they are in `Calls`, with their defaults."""
+def _call(call: str, answer: str) -> str:
+    """One call, or its overloads."""
+    ways = TAKES.get(call, [{}])
+    above = "    @overload\n" if len(ways) > 1 else ""
+    return "".join(
+        f"{above}    def {call}{_parameters(call, way)} -> {answer}: ...\n" for way in ways)
+
+
+def _parameters(call: str, takes: Mapping[str, str]) -> str:
+    """As they are in `Calls`, with their defaults, but for what is said to be taken."""
     signature = inspect.signature(getattr(Calls, call))
+    signature = signature.replace(parameters=[
+        one.replace(annotation=takes.get(name, one.annotation))
+        for name, one in signature.parameters.items()])
     told = str(signature.replace(return_annotation=inspect.Signature.empty))
     return re.sub(r": '([^']+)'", r": \1", told)
 

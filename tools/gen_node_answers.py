@@ -1,4 +1,4 @@
-"""Write the types of the Node client's answers, as tools/gen_answers.py does of the Python one."""
+"""Write the types of what the Node client sends and is answered, as tools/gen_answers.py does."""
 
 from __future__ import annotations
 
@@ -34,16 +34,22 @@ def files() -> dict[Path, str]:
     made = {HOME / f"{home}.d.ts": _module(home, types) for home in types.homes}
     made[HOME / "index.d.ts"] = MADE.format("What calls answer.") + "".join(
         f"export * from './{home}.js';\n" for home in sorted(types.homes))
+    made[HOME.parent / "bodies.d.ts"] = MADE.format("What calls send.") + _types(
+        "bodies", types.bodies, types, "./answers")
     return made
 
 
 def _module(home: str, types: Types) -> str:
     """The types of one module of the API."""
+    return MADE.format(f"Answers about {home}.") + _types(home, types.homes[home], types, ".")
+
+
+def _types(home: str, own: list[str], types: Types, folder: str) -> str:
     imports = "".join(
-        f"import type {{ {', '.join(names)} }} from './{other}.js';\n"
+        f"import type {{ {', '.join(names)} }} from '{folder}/{other}.js';\n"
         for other, names in imports_of(home, types).items())
-    return MADE.format(f"Answers about {home}.") + imports + "".join(
-        text for name in types.homes[home] for text in _interfaces(name, types.schemas[name]))
+    return imports + "".join(
+        text for name in own for text in _interfaces(name, types.schemas[name]))
 
 
 def _interfaces(name: str, schema: Schema) -> Iterator[str]:

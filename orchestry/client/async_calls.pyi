@@ -7,9 +7,10 @@ from abc import ABCMeta
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Literal, overload
 
-from orchestry.client import answers
+from orchestry.client import answers, bodies
 from orchestry.client.async_transport import Stream
 from orchestry.client.calls import Calls
+from orchestry.client.untyped import U
 
 class AsyncCalls(Calls[Any, Stream], metaclass=ABCMeta):
     def add_member(
@@ -20,7 +21,7 @@ class AsyncCalls(Calls[Any, Stream], metaclass=ABCMeta):
         name: str,
         chart: str,
         chart_version: str,
-        specs: Sequence[Mapping[str, Any]],
+        specs: Sequence[answers.AppSpec | answers.JobSpec | U],
         *,
         values: Mapping[str, Any] | None = None,
         only: str | None = None,
@@ -147,8 +148,13 @@ class AsyncCalls(Calls[Any, Stream], metaclass=ABCMeta):
     def promote_app(
         self, app_name: str, *, all: bool = False, idempotency_key: str | None = None
     ) -> Coroutine[Any, Any, answers.Steered]: ...
+    @overload
     def register_app(
-        self, spec: Mapping[str, Any], *, idempotency_key: str | None = None
+        self, spec: answers.AppSpec | U, *, idempotency_key: str | None = None
+    ) -> Coroutine[Any, Any, answers.Registered]: ...
+    @overload
+    def register_app(
+        self, spec: answers.JobSpec | U, *, idempotency_key: str | None = None
     ) -> Coroutine[Any, Any, answers.Registered]: ...
     def remove_app(
         self,
@@ -228,10 +234,10 @@ class AsyncCalls(Calls[Any, Stream], metaclass=ABCMeta):
     def simulate_scaling(
         self,
         app_name: str,
-        policy: Mapping[str, Any] | None = None,
+        policy: bodies.PolicyChanges | U | None = None,
         *,
         since: str | None = None,
-        samples: Sequence[Mapping[str, Any]] | None = None,
+        samples: Sequence[bodies.Sample | answers.HistoryPoint | U] | None = None,
         replicas: int | None = None,
     ) -> Coroutine[Any, Any, answers.Simulation]: ...
     def start_app(
@@ -270,12 +276,30 @@ class AsyncCalls(Calls[Any, Stream], metaclass=ABCMeta):
         keep_data: bool = False,
         idempotency_key: str | None = None,
     ) -> Coroutine[Any, Any, answers.ReleaseGone]: ...
+    @overload
     def update_app(
-        self, spec: Mapping[str, Any], *, dry_run: bool = False, idempotency_key: str | None = None
+        self,
+        spec: answers.AppSpec | U,
+        *,
+        dry_run: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Coroutine[Any, Any, answers.Updated]: ...
+    @overload
+    def update_app(
+        self,
+        spec: answers.JobSpec | U,
+        *,
+        dry_run: bool = False,
+        idempotency_key: str | None = None,
     ) -> Coroutine[Any, Any, answers.Updated]: ...
     def update_config(
-        self, changes: Mapping[str, Any], *, idempotency_key: str | None = None
+        self, changes: bodies.ConfigChanges | U, *, idempotency_key: str | None = None
     ) -> Coroutine[Any, Any, answers.ConfigurationUpdated]: ...
+    @overload
     def update_scaling_policy(
-        self, app_name: str, policy: Mapping[str, Any], *, idempotency_key: str | None = None
+        self, app_name: str, policy: bodies.PolicyChanges | U, *, idempotency_key: str | None = None
+    ) -> Coroutine[Any, Any, answers.PolicyUpdated]: ...
+    @overload
+    def update_scaling_policy(
+        self, app_name: str, policy: answers.Policy, *, idempotency_key: str | None = None
     ) -> Coroutine[Any, Any, answers.PolicyUpdated]: ...

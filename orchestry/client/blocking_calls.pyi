@@ -7,9 +7,10 @@ from abc import ABCMeta
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, overload
 
-from orchestry.client import answers
+from orchestry.client import answers, bodies
 from orchestry.client.calls import Calls
 from orchestry.client.connections import Response
+from orchestry.client.untyped import U
 
 class BlockingCalls(Calls[Any, Response], metaclass=ABCMeta):
     def add_member(
@@ -20,7 +21,7 @@ class BlockingCalls(Calls[Any, Response], metaclass=ABCMeta):
         name: str,
         chart: str,
         chart_version: str,
-        specs: Sequence[Mapping[str, Any]],
+        specs: Sequence[answers.AppSpec | answers.JobSpec | U],
         *,
         values: Mapping[str, Any] | None = None,
         only: str | None = None,
@@ -141,8 +142,13 @@ class BlockingCalls(Calls[Any, Response], metaclass=ABCMeta):
     def promote_app(
         self, app_name: str, *, all: bool = False, idempotency_key: str | None = None
     ) -> answers.Steered: ...
+    @overload
     def register_app(
-        self, spec: Mapping[str, Any], *, idempotency_key: str | None = None
+        self, spec: answers.AppSpec | U, *, idempotency_key: str | None = None
+    ) -> answers.Registered: ...
+    @overload
+    def register_app(
+        self, spec: answers.JobSpec | U, *, idempotency_key: str | None = None
     ) -> answers.Registered: ...
     def remove_app(
         self,
@@ -214,10 +220,10 @@ class BlockingCalls(Calls[Any, Response], metaclass=ABCMeta):
     def simulate_scaling(
         self,
         app_name: str,
-        policy: Mapping[str, Any] | None = None,
+        policy: bodies.PolicyChanges | U | None = None,
         *,
         since: str | None = None,
-        samples: Sequence[Mapping[str, Any]] | None = None,
+        samples: Sequence[bodies.Sample | answers.HistoryPoint | U] | None = None,
         replicas: int | None = None,
     ) -> answers.Simulation: ...
     def start_app(
@@ -256,12 +262,30 @@ class BlockingCalls(Calls[Any, Response], metaclass=ABCMeta):
         keep_data: bool = False,
         idempotency_key: str | None = None,
     ) -> answers.ReleaseGone: ...
+    @overload
     def update_app(
-        self, spec: Mapping[str, Any], *, dry_run: bool = False, idempotency_key: str | None = None
+        self,
+        spec: answers.AppSpec | U,
+        *,
+        dry_run: bool = False,
+        idempotency_key: str | None = None,
+    ) -> answers.Updated: ...
+    @overload
+    def update_app(
+        self,
+        spec: answers.JobSpec | U,
+        *,
+        dry_run: bool = False,
+        idempotency_key: str | None = None,
     ) -> answers.Updated: ...
     def update_config(
-        self, changes: Mapping[str, Any], *, idempotency_key: str | None = None
+        self, changes: bodies.ConfigChanges | U, *, idempotency_key: str | None = None
     ) -> answers.ConfigurationUpdated: ...
+    @overload
     def update_scaling_policy(
-        self, app_name: str, policy: Mapping[str, Any], *, idempotency_key: str | None = None
+        self, app_name: str, policy: bodies.PolicyChanges | U, *, idempotency_key: str | None = None
+    ) -> answers.PolicyUpdated: ...
+    @overload
+    def update_scaling_policy(
+        self, app_name: str, policy: answers.Policy, *, idempotency_key: str | None = None
     ) -> answers.PolicyUpdated: ...

@@ -2,6 +2,7 @@ import Orchestry = require('./index.js');
 
 export default Orchestry;
 export * from './src/answers/index.js';
+export * from './src/bodies.js';
 export { Orchestry };
 export import ApiError = Orchestry.ApiError;
 export import ClientError = Orchestry.ClientError;

@@ -1,4 +1,5 @@
 import answers = require('./src/answers/index');
+import bodies = require('./src/bodies');
 import type { Operations } from './src/operations';
 
 /** Client for Orchestry clusters. All times that calls take are seconds. */
@@ -14,7 +15,9 @@ declare class Orchestry {
   /** Close the kept connections; they do not keep the process alive either. */
   close(): void;
 
-  registerApp(spec: Orchestry.AppSpec | answers.AppSpec, options?: Orchestry.WriteOptions):
+  registerApp<const T extends object>(spec: Orchestry.Loaded<T>, options?: Orchestry.WriteOptions):
+    Promise<answers.Registered>;
+  registerApp(spec: Orchestry.AppSpec | Orchestry.JobSpec, options?: Orchestry.WriteOptions):
     Promise<answers.Registered>;
   startApp(appName: string, options?: Orchestry.StartOptions): Promise<answers.Started>;
   stopApp(appName: string, options?: Orchestry.StopOptions): Promise<answers.Stopped>;
@@ -27,8 +30,11 @@ declare class Orchestry {
   getAppSpec(appName: string, options?: { resolved?: boolean }): Promise<answers.AppSpec>;
 
   /** Give the app of this name this spec, or register it. */
+  updateApp<const T extends object>(
+    spec: Orchestry.Loaded<T>, options?: Orchestry.WriteOptions & { dryRun?: boolean },
+  ): Promise<answers.Updated>;
   updateApp(
-    spec: Orchestry.AppSpec | answers.AppSpec,
+    spec: Orchestry.AppSpec | Orchestry.JobSpec,
     options?: Orchestry.WriteOptions & { dryRun?: boolean },
   ): Promise<answers.Updated>;
   listRevisions(appName: string): Promise<answers.Revisions>;
@@ -63,6 +69,9 @@ declare class Orchestry {
     AsyncGenerator<answers.Event, void, undefined>;
 
   getScalingPolicy(appName: string): Promise<answers.ScalingPolicy>;
+  updateScalingPolicy<const T extends object>(
+    appName: string, policy: Orchestry.Loaded<T>, options?: Orchestry.WriteOptions,
+  ): Promise<answers.PolicyUpdated>;
   updateScalingPolicy(
     appName: string, policy: Orchestry.PolicyChanges, options?: Orchestry.WriteOptions,
   ): Promise<answers.PolicyUpdated>;
@@ -84,7 +93,9 @@ declare class Orchestry {
   systemHealth(): Promise<answers.SystemHealth>;
   systemMetrics(): Promise<answers.SystemMetrics>;
   getConfig(): Promise<answers.Configuration>;
-  updateConfig(changes: Orchestry.Json, options?: Orchestry.WriteOptions):
+  updateConfig<const T extends object>(changes: Orchestry.Loaded<T>, options?: Orchestry.WriteOptions):
+    Promise<answers.ConfigurationUpdated>;
+  updateConfig(changes: Orchestry.ConfigChanges, options?: Orchestry.WriteOptions):
     Promise<answers.ConfigurationUpdated>;
   clusterStatus(): Promise<answers.ClusterStatus>;
   clusterLeader(): Promise<answers.Leader>;
@@ -96,7 +107,6 @@ interface Orchestry extends Operations {}
 declare namespace Orchestry {
   /** The types of all answers by name, as `Orchestry.Answers.AppStatus`. */
   export import Answers = answers;
-  interface Json { [key: string]: unknown }
 
   interface Options {
     /** Sent to known controllers only. */
@@ -146,15 +156,19 @@ declare namespace Orchestry {
   type EventType = 'scaling' | 'health' | 'config' | 'error' | 'cluster';
   type Level = 'DEBUG' | 'INFO' | 'WARN' | 'ERROR';
 
-  interface AppSpec {
-    apiVersion?: string; kind?: string;
-    metadata: { name: string; labels?: Record<string, string>; [key: string]: unknown };
-    spec: { type?: string; image: string; [key: string]: unknown };
-    [key: string]: unknown;
-  }
+  type AppSpec = answers.AppSpec;
+  type JobSpec = answers.JobSpec;
+  /**
+   * What was loaded from a file: a record whose keys nobody knows, or a document whose `kind` may
+   * be any text. What is written down in a program is none, and its keys are checked.
+   */
+  type Loaded<T> = string extends keyof T ? T
+    : T extends { kind: infer K } ? (string extends K ? T : never) : never;
   /** Keys of a policy; the others stay. */
-  type PolicyChanges =
-    Partial<answers.Policy> & { mode?: 'auto' | 'manual'; [key: string]: unknown };
+  type PolicyChanges = bodies.PolicyChanges | Partial<answers.Policy>;
+  type ConfigChanges = bodies.ConfigChanges;
+  /** The types of all bodies by name, as `Orchestry.Bodies.ScaleBody`. */
+  export import Bodies = bodies;
 
   /** Base of every error of a call. */
   class ClientError extends Error {

@@ -8,13 +8,14 @@ import pytest
 
 from orchestry import Client
 from orchestry.client import ApiError, Conflict
+from orchestry.client.bodies import ConfigChanges
 from tests import builds
 from tests.live import app_spec, until
 from tests.sdk_load import WRITERS, goes_on, writing
 
 pytestmark = pytest.mark.acceptance
 
-CHANGE = {"scaling": {"default_cooldown": 200}}
+CHANGE: ConfigChanges = {"scaling": {"default_cooldown": 200}}
 LATE = {**app_spec("late", "x:1"), "deploy": {"autoRollback": False}}
 
 

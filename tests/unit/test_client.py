@@ -20,7 +20,8 @@ from tests.unit.stub_cluster import Says, Script, Seen, error, free_url, nodes, 
 
 STATUS = {"name": "web", "status": "running",
           "replicas": {"current": 3, "desired": 3, "healthy": 3}}
-SPEC = {"apiVersion": "v1", "kind": "App", "metadata": {"name": "web"}}
+SPEC: dict[str, Any] = {"apiVersion": "v1", "kind": "App", "metadata": {"name": "web"}}
+NAMED: dict[str, Any] = {"metadata": {"name": "web"}}
 
 
 def always(says: Says) -> Script:
@@ -85,9 +86,9 @@ CALLS: list[tuple[Callable[[orchestry.Client], Any], str, str, Any]] = [
     (lambda c: c.list_apps(), "GET", "/api/v1/apps", None),
     (lambda c: c.list_apps("error", format="summary"), "GET",
      "/api/v1/apps?status=error&format=summary", None),
-    (lambda c: c.update_app({"metadata": {"name": "web"}}), "PUT", "/api/v1/apps/web",
+    (lambda c: c.update_app(NAMED), "PUT", "/api/v1/apps/web",
      {"metadata": {"name": "web"}}),
-    (lambda c: c.update_app({"metadata": {"name": "web"}}, dry_run=True), "PUT",
+    (lambda c: c.update_app(NAMED, dry_run=True), "PUT",
      "/api/v1/apps/web?dry_run=true", {"metadata": {"name": "web"}}),
     (lambda c: c.list_revisions("web"), "GET", "/api/v1/apps/web/revisions", None),
     (lambda c: c.rollback_app("web"), "POST", "/api/v1/apps/web/rollback", {}),

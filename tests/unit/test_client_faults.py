@@ -132,7 +132,7 @@ def test_an_answer_before_the_request_was_read() -> None:
 
     with server(refuse) as url, Client(url, timeout=2) as client:
         with pytest.raises(InvalidRequest) as told:
-            client.update_config({"large": "x" * 20_000_000})
+            client.set_secret("large", "x" * 20_000_000)
         assert told.value.code == "PAYLOAD_TOO_LARGE"
 
 

@@ -14,13 +14,64 @@ from pathlib import Path
 import pytest
 
 import orchestry
-from orchestry.client import answers
+from orchestry.client import answers, bodies
 from orchestry.client.calls import Calls
+from orchestry.spec import jobs, tables
 from tests.architecture.files import ROOT
 
 CLIENT = ROOT / "orchestry" / "client"
 STUBS = {"blocking_calls.pyi": "answers.", "async_calls.pyi": "Coroutine[Any, Any, answers."}
 MYPY_S = 240
+# What users write down is checked key by key; what they loaded passes.
+SENT = """
+from collections.abc import Mapping
+from typing import Any
+import orchestry
+from orchestry.client.answers import AppSpec, JobSpec
+from orchestry.client.bodies import ConfigChanges, PolicyChanges
+
+client = orchestry.Client("http://localhost:8000")
+loaded: dict[str, Any] = {}
+mapped: Mapping[str, Any] = loaded
+client.register_app(loaded)
+client.update_app(mapped, dry_run=True)
+client.update_scaling_policy("web", loaded)
+client.update_config(mapped)
+client.apply_release("r", "c", "1.0.0", [loaded, mapped])
+client.simulate_scaling("web", loaded, samples=[loaded])
+client.simulate_scaling("web", {"max_replicas": 4}, samples=client.get_app_metrics("web")["history"])
+client.register_app({
+    "apiVersion": "v1", "kind": "App", "metadata": {"name": "web", "labels": {"tier": "front"}},
+    "spec": {"image": "web:1", "ports": [{"containerPort": 80, "protocol": "HTTP"}],
+             "environment": [{"name": "A", "value": "b"}], "resources": {"cpu": 0.5}},
+    "scaling": {"mode": "auto", "targetRPSPerReplica": 10},
+    "deploy": {"strategy": "canary", "steps": [{"weight": 10}]}})
+client.update_app({
+    "apiVersion": "v1", "kind": "App", "metadata": {"name": "web"},
+    "spec": {"image": "web:1", "ports": [{"containerPort": 80}],
+             "env": [{"name": "A", "source": "secret", "key": "b"}]}})
+client.register_app({
+    "apiVersion": "v1", "kind": "Job", "metadata": {"name": "nightly"},
+    "spec": {"image": "web:1", "command": ["true"]}, "job": {"schedule": "0 3 * * *"}})
+client.update_app(client.get_app_spec("web"))
+client.update_scaling_policy("web", client.get_scaling_policy("web")["policy"])
+client.update_scaling_policy("web", {"max_replicas": 3, "metrics": ["cpu"], "schedule": []})
+client.update_config({"scaling": {"default_cooldown": 300}, "limits": {"per_hour": None}})
+job: JobSpec = {"apiVersion": "v1", "kind": "Job", "metadata": {"name": "j"}, "spec": {"image": "i"}}
+client.apply_release("r", "c", "1.0.0", [job, loaded])
+client.register_app({"apiVersion": "v1", "kind": "App", "metadata": {"name": "a"}, "spec": {"imag": "i", "ports": []}})  # Missing key "image" for TypedDict "AppSpecSpec" || Extra key "imag" for TypedDict "AppSpecSpec"
+client.update_app({"apiVersion": "v1", "kind": "App", "metadata": {"name": "a"}, "spec": {"image": "i", "ports": []}, "scale": {}})  # Extra key "scale" for TypedDict "AppSpec"
+client.update_scaling_policy("web", {"maxReplicas": 3})  # Extra key "maxReplicas" for TypedDict "PolicyChanges"
+client.update_scaling_policy("web", {"max_replicas": "3"})  # Incompatible types (expression has type "str", TypedDict item "max_replicas" has type "int")
+client.simulate_scaling("web", {"max": 3})  # Argument 2 to "simulate_scaling" of "BlockingCalls" has incompatible type "dict[str, int]"; expected "PolicyChanges | None"
+client.update_config({"scaling": {"cooldown": 3}})  # Extra key "cooldown" for TypedDict "ConfigChangesScaling"
+job = {"apiVersion": "v1", "kind": "Job", "metadata": {"name": "j"}, "spec": {"image": "i", "ports": []}}  # Extra key "ports" for TypedDict "JobSpecSpec"
+
+
+async def look(other: orchestry.AsyncClient) -> None:
+    await other.register_app(loaded)
+    await other.update_scaling_policy("web", {"min_replica": 3})  # Extra key "min_replica" for TypedDict "PolicyChanges"
+"""  # noqa: E501 - with each message in its line
 # A comment says what is wrong in a line; the others are right.
 PROGRAM = """
 import asyncio
@@ -91,18 +142,51 @@ def test_generated_types_are_current() -> None:
 
 def test_a_type_checker_finds_what_is_wrong_and_nothing_else(tmp_path: Path) -> None:
     """A user's program, with the calls of both clients, under `mypy --strict`."""
-    (tmp_path / "program.py").write_text(PROGRAM)
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--follow-imports=silent",
-         "--cache-dir", tmp_path / "cache", "program.py"],
-        cwd=tmp_path, env={"MYPYPATH": str(ROOT)}, capture_output=True, text=True,
-        timeout=MYPY_S, check=False)
-    found = re.findall(r"^program\.py:(\d+): error: .*\[([\w-]+)\]$", done.stdout, re.MULTILINE)
+    told = checked(tmp_path, PROGRAM)
+    found = re.findall(r"^program\.py:(\d+): error: .*\[([\w-]+)\]$", told, re.MULTILINE)
     wanted = [
         (str(number), line.partition("  # ")[2])
         for number, line in enumerate(PROGRAM.splitlines(), 1) if "  # " in line]
-    assert found == wanted, done.stdout + done.stderr
+    assert found == wanted, told
     assert len(wanted) > 10
+
+
+def test_a_wrong_key_of_what_is_sent_is_named(tmp_path: Path) -> None:
+    """In the very line, by its name; whatever was loaded from a file passes."""
+    told = checked(tmp_path, SENT)
+    found: dict[int, list[str]] = {}
+    for line, message in re.findall(
+            r"^program\.py:(\d+): error: (.*)  \[[\w-]+\]$", told, re.MULTILINE):
+        found.setdefault(int(line), []).append(message)
+    wanted = {
+        number: line.partition("  # ")[2].split(" || ")
+        for number, line in enumerate(SENT.splitlines(), 1) if "  # " in line}
+    assert found == wanted, told
+    assert len(wanted) > 7
+
+
+def test_bodies_are_those_that_the_api_takes() -> None:
+    """The types of specs have the keys that `validate` reads, in both spellings."""
+    spec = typing.get_type_hints(answers.AppSpec)["spec"]
+    assert set(typing.get_type_hints(spec)) == {
+        name for key in tables.spec(1).keys for name in (key.name, *key.aliases)}
+    assert set(typing.get_type_hints(answers.JobSpec)) == {
+        key.name for key in jobs.document(1).keys}
+    for name, kind in vars(bodies).items():
+        if typing.is_typeddict(kind) and kind.__module__ == bodies.__name__:
+            assert typing.get_type_hints(kind), name
+
+
+def checked(folder: Path, program: str) -> str:
+    """What `mypy --strict` says of a user's program."""
+    (folder / "program.py").write_text(program)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--follow-imports=silent",
+         "--cache-dir", folder / "cache", "program.py"],
+        cwd=folder, env={"MYPYPATH": str(ROOT)}, capture_output=True, text=True,
+        timeout=MYPY_S, check=False)
+    assert done.stderr == ""
+    return done.stdout
 
 
 @pytest.mark.parametrize("stub", STUBS)
@@ -141,7 +225,8 @@ def test_a_program_that_runs_does_not_load_the_types() -> None:
     code = (
         "import sys, orchestry; from orchestry.cli import main\n"
         "orchestry.Client('http://127.0.0.1:1'); orchestry.AsyncClient\n"
-        "print([name for name in sys.modules if name.startswith('orchestry.client.answers')])")
+        "print([name for name in sys.modules if name.startswith("
+        "('orchestry.client.answers', 'orchestry.client.bodies'))])")
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True,
                           timeout=60, check=True)
     assert done.stdout == "[]\n"

@@ -40,7 +40,7 @@ def set_(session: Session, changes: Sequence[str]) -> None:
 
     VALUE is JSON or plain text: 300, debug, '["10.0.0.0/8"]'.
     """
-    body: dict[str, dict[str, Any]] = {}
+    body: dict[str, Any] = {}
     for change in changes:
         key, equals, text = change.partition("=")
         if not equals:
@@ -53,7 +53,7 @@ def set_(session: Session, changes: Sequence[str]) -> None:
 @click.argument("keys", metavar="KEY...", nargs=-1, required=True)
 def unset(session: Session, keys: Sequence[str]) -> None:
     """Take changes back: each controller's own setting, or the default, holds again."""
-    body: dict[str, dict[str, Any]] = {}
+    body: dict[str, Any] = {}
     for key in keys:
         _put(body, key, None)
     _update(session, body)
@@ -75,7 +75,7 @@ def _value(text: str) -> Any:
         return text
 
 
-def _update(session: Session, body: Mapping[str, Mapping[str, Any]]) -> None:
+def _update(session: Session, body: Mapping[str, Any]) -> None:
     answer = session.client.update_config(body)
     if session.out.as_json:
         session.out.document(answer)

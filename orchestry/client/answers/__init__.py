@@ -99,6 +99,7 @@ from orchestry.client.answers.deploys import (
     Traffic,
     Updated,
 )
+from orchestry.client.answers.jobs import JobSpec
 from orchestry.client.answers.registries import Registries, Registry, RegistryChanged, RegistrySet
 from orchestry.client.answers.releases import (
     Release,
@@ -204,6 +205,7 @@ __all__ = [
     "ImagesConfig",
     "IngressConfig",
     "Job",
+    "JobSpec",
     "JobSteered",
     "Jobs",
     "Join",

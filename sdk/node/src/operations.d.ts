@@ -1,4 +1,5 @@
 import type * as answers from './answers/index';
+import type { PolicyChanges, Sample } from './bodies';
 
 interface Write { idempotencyKey?: string }
 type Json = Record<string, unknown>;
@@ -29,8 +30,8 @@ export interface Operations {
   getScalingDecisions(appName: string, options?: {
     limit?: number; since?: string; until?: string; changes?: boolean;
   }): Promise<answers.Decisions>;
-  simulateScaling(appName: string, policy?: Json, options?: {
-    since?: string; samples?: readonly object[]; replicas?: number;
+  simulateScaling(appName: string, policy?: PolicyChanges, options?: {
+    since?: string; samples?: readonly (Sample | answers.HistoryPoint)[]; replicas?: number;
   }): Promise<answers.Simulation>;
 
   listReleases(): Promise<answers.Releases>;

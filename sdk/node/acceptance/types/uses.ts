@@ -1,5 +1,5 @@
 import Orchestry, {
-  type AppStatus, type DeploymentDetail, NotFound, RateLimited,
+  type AppStatus, type DeploymentDetail, type JobSpec, NotFound, RateLimited,
 } from 'orchestry-client';
 
 const client = new Orchestry(['http://127.0.0.1:8001', 'http://127.0.0.1:8002'], {
@@ -69,3 +69,52 @@ export { revision };
 client.listApps({ format: 'summary' }).then((counts) => counts.apps, told);
 // @ts-expect-error there is no such status
 client.getAppStatus('web').then((status) => status.status === 'sleeping', told);
+
+// What was loaded from a file passes.
+const loaded: Record<string, unknown> = {};
+declare const parsed: any;
+const imported = {
+  apiVersion: 'v1', kind: 'App', metadata: { name: 'web' },
+  spec: { image: 'web:1', ports: [{ containerPort: 80, protocol: 'HTTP' }] },
+};
+for (const spec of [loaded, parsed]) client.registerApp(spec).catch(told);
+client.registerApp(imported).catch(told);
+client.updateApp(imported, { dryRun: true }).catch(told);
+client.updateScalingPolicy('web', loaded).catch(told);
+client.updateConfig(loaded).catch(told);
+
+// What is written down is checked.
+client.registerApp({
+  apiVersion: 'v1', kind: 'App', metadata: { name: 'web' },
+  spec: { image: 'web:1', ports: [{ containerPort: 80 }], env: [{ name: 'A', value: 'b' }] },
+  scaling: { maxReplicas: 4 },
+}).catch(told);
+const job: JobSpec = {
+  apiVersion: 'v1', kind: 'Job', metadata: { name: 'nightly' }, spec: { image: 'web:1' },
+  job: { schedule: '0 3 * * *' },
+};
+client.updateApp(job).catch(told);
+client.updateScalingPolicy('web', { max_replicas: 3 }).catch(told);
+client.getScalingPolicy('web').then((now) => client.updateScalingPolicy('web', now.policy), told);
+client.updateConfig({ scaling: { default_cooldown: 300 } }).catch(told);
+
+// @ts-expect-error there is no such key
+client.registerApp({
+  apiVersion: 'v1', kind: 'App', metadata: { name: 'web' },
+  spec: { imag: 'web:1', ports: [] },
+}).catch(told);
+// @ts-expect-error there is no such part
+client.updateApp({
+  apiVersion: 'v1', kind: 'App', metadata: { name: 'web' }, spec: { image: 'i', ports: [] },
+  scale: {},
+}).catch(told);
+// @ts-expect-error a policy has other spellings
+client.updateScalingPolicy('web', { maxReplicas: 3 }).catch(told);
+// @ts-expect-error there is no such key
+client.updateConfig({ scaling: { cooldown: 300 } }).catch(told);
+const wrong: JobSpec = {
+  apiVersion: 'v1', kind: 'Job', metadata: { name: 'nightly' },
+  // @ts-expect-error a job has no ports
+  spec: { image: 'web:1', ports: [] },
+};
+client.updateApp(wrong).catch(told);

@@ -4,6 +4,7 @@ export * from './apps.js';
 export * from './cluster.js';
 export * from './config.js';
 export * from './deploys.js';
+export * from './jobs.js';
 export * from './registries.js';
 export * from './releases.js';
 export * from './runs.js';
