@@ -12,6 +12,7 @@ from api.views import pinned, pulling
 from cluster.control.canary import at_step, is_canary, is_last
 from cluster.control.rollout import has_own_volumes
 from cluster.control.specs import old_specs, spec_for
+from cluster.scaling.bounds import bounds
 from cluster.state.model import App, Replica, Revision, Rollout
 from cluster.state.replicas import name_of_slot
 from orchestry.errors import OrchestryError
@@ -122,18 +123,29 @@ def _state(replica: Replica | None) -> dict[str, Any]:
             "reason": replica.last_error or None}
 
 
-def plan(before: App | None, after: App) -> dict[str, Any]:
+def plan(before: App | None, after: App, now_ms: int) -> dict[str, Any]:
     """What comes of an update, by name of replica: to start, to stop, and to keep."""
     running = before.reports if before is not None and before.running else ()
-    wanted = range(1, after.replicas + 1) if after.running else ()
+    wanted = range(1, _within_bounds(after, now_ms) + 1) if after.running else ()
     kept = [one.slot for one in running if one.revision == after.made_from and one.slot in wanted]
     return {
         "changes": _diff(before, after),
         "rolls": after.rollout is not None,
         "start": [name_of_slot(after.name, slot) for slot in wanted if slot not in kept],
-        "stop": _names(after, [one for one in running if one.revision != after.made_from]),
+        "stop": _names(after, [one for one in running if one.revision != after.made_from
+                               or one.slot not in wanted]),
         "keep": [name_of_slot(after.name, slot) for slot in sorted(kept)],
     }
+
+
+def _within_bounds(app: App, now_ms: int) -> int:
+    """As many as the autoscaler leaves or makes, whatever the load."""
+    spec = spec_for(app)
+    by_hand = app.by_hand and not app.replicas
+    if spec is None or spec.scaling.mode == "manual" or by_hand:
+        return app.replicas
+    limits = bounds(spec.scaling, now_ms)
+    return min(max(app.replicas, limits.minimum), limits.maximum)
 
 
 def _names(app: App, replicas: Sequence[Replica]) -> list[str]:

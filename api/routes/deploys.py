@@ -85,7 +85,8 @@ def _dry_run(command: UpdateApp, spec: AppSpec) -> Response:
     body = {
         "message": "Nothing was changed: this was a dry run", "app_name": spec.name,
         "status": change, "revision": revision, "deployment": None, "dry_run": True,
-        "plan": views_deploys.plan(known, after.apps[spec.name]),
+        "plan": views_deploys.plan(
+            known, after.apps[spec.name], here().controller.clock.wall_ms()),
     }
     return _tagged(body)
 

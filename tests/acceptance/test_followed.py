@@ -21,6 +21,16 @@ from tests.live import LiveCluster, app_spec, call, until
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside]
 
 WAIT_S = 30.0
+DEPLOYMENT = """
+const Orchestry = require('./index.js');
+(async () => {
+  const client = new Orchestry(process.env.ORCHESTRY_URL.split(','));
+  for await (const one of client.streamDeployment('web', Number(process.env.DEPLOYMENT))) {
+    console.log(JSON.stringify(one));
+  }
+  client.close();
+})();
+"""
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +167,37 @@ def test_events_and_measurements_are_followed_over_lost_controllers(
         assert ids == list(range(1, len(ids) + 1))
         until("the same on the command line", lambda: len(shown.lines) >= len(ids), WAIT_S)
         assert [json.loads(text)["id"] for text in shown.lines][:len(ids)] == ids
+
+
+def test_a_deployment_is_followed_over_a_lost_controller(
+    cluster: LiveCluster, test_app_image: str
+) -> None:
+    """To its end by both clients, though the controller that told of it dies in the middle."""
+    spec = app_spec("web", test_app_image, deploy={"minHealthySeconds": 3})
+    assert cluster.write("POST", "/api/v1/apps/register", spec)[0] == 201
+    assert cluster.write("POST", "/api/v1/apps/web/start", {"replicas": 3})[0] == 200
+    victim, urls = victim_first(cluster)
+    spec["spec"]["environment"] = [{"name": "VERSION", "value": "2"}]
+    number = cluster.write("PUT", "/api/v1/apps/web", spec)[1]["deployment"]
+    until("the victim knows of it", lambda: call(
+        "GET", f"{urls[0]}/api/v1/apps/web/deployments/{number}")[0] == 200, WAIT_S)
+    phases: list[str] = []
+
+    def read() -> None:
+        with orchestry.Client(urls) as client:
+            phases.extend(one["phase"] for one in client.stream_deployment("web", number))
+
+    reader = threading.Thread(target=read)
+    with Follower("node", "-e", DEPLOYMENT, urls=urls, cwd=ROOT / "sdk" / "node",
+                  DEPLOYMENT=str(number)) as node:
+        reader.start()
+        until("it is followed", lambda: phases and node.lines, WAIT_S)
+        cluster.kill(victim)
+        reader.join(3 * WAIT_S)
+        assert not reader.is_alive()
+        assert node.process.wait(WAIT_S) == 0, node.process.stderr
+    assert (phases[0], phases[-1], set(phases)) == ("running", "done", {"running", "done"})
+    assert [json.loads(text)["phase"] for text in node.lines][-1] == "done"
+    cluster.boot(victim)
+    cluster.wait_ready()
+    assert cluster.write("DELETE", "/api/v1/apps/web?force=true")[0] == 200

@@ -116,6 +116,23 @@ def test_a_dry_run_tells_the_plan_and_changes_nothing(
     assert node.log.state() is before
 
 
+@pytest.mark.parametrize(("scaling", "start", "stop", "keep"), [
+    ({"minReplicas": 4}, ["shop-3", "shop-4"], [], ["shop-1", "shop-2"]),
+    ({"maxReplicas": 1}, [], ["shop-2"], ["shop-1"]),
+    ({"minReplicas": 4, "mode": "manual"}, [], [], ["shop-1", "shop-2"]),
+])
+def test_a_dry_run_tells_what_the_autoscaler_will_do_at_once(
+    running: tuple[Node, FlaskClient], scaling: Any, start: list[str], stop: list[str],
+    keep: list[str],
+) -> None:
+    """Other bounds hold whatever the load; where users scale by hand nothing follows them."""
+    _, client = running
+    answer = client.put(f"{APP}?dry_run=true", json=spec(scaling=scaling)).get_json()
+    plan = answer["plan"]
+    assert (plan["rolls"], plan["start"], plan["stop"], plan["keep"]) == (
+        False, start, stop, keep)
+
+
 def test_a_dry_run_refuses_what_the_update_would(running: tuple[Node, FlaskClient]) -> None:
     """With the same code."""
     _, client = running
