@@ -41,7 +41,7 @@ def _run(words: list[str]) -> int:
         return error.exit_code
     except click.Abort:
         return INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, output.ReaderGone):
         return output.abandon()
     return code if isinstance(code, int) else 0
 
@@ -61,6 +61,7 @@ def _flushed(code: int) -> int:
     from orchestry.cli import output
 
     try:
+        output.reader_may_go()
         sys.stdout.flush()
     except BrokenPipeError:
         return output.abandon()

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
+import signal
+import stat
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -49,12 +53,48 @@ def age(time_text: object, now: datetime | None = None) -> str:
 def abandon() -> int:
     """Write no more to standard output, whose reader is gone; returns the exit code for it.
 
+    That is the one of every command that such a pipe ends.
     The interpreter flushes once more when it ends, and must find a working descriptor.
     """
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
-    return 1
+    return 128 + signal.SIGPIPE
+
+
+class ReaderGone(BaseException):
+    """Nobody reads standard output any more; no `except` on the way takes it for a lost stream."""
+
+
+def reader_must_stay() -> None:
+    """Raise ReaderGone in the main thread once nobody reads standard output any more."""
+    main = threading.main_thread()
+    try:
+        output = sys.stdout.fileno()
+        piped = stat.S_ISFIFO(os.fstat(output).st_mode) or stat.S_ISSOCK(os.fstat(output).st_mode)
+    except (OSError, ValueError):
+        return
+    if not piped or threading.current_thread() is not main:
+        return
+
+    def watch() -> None:
+        poll = select.poll()
+        poll.register(output, 0)
+        poll.poll()
+        # A signal ends sleeps and reads, too.
+        signal.pthread_kill(main.ident or 0, signal.SIGUSR2)
+
+    def gone(number: int, frame: object) -> None:
+        raise ReaderGone
+
+    signal.signal(signal.SIGUSR2, gone)
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def reader_may_go() -> None:
+    """The command is over: nothing is left to be ended."""
+    if callable(signal.getsignal(signal.SIGUSR2)):
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
 class Output:
@@ -74,9 +114,16 @@ class Output:
         """One line of result."""
         sys.stdout.write(text + "\n")
 
+    def follow(self) -> None:
+        """From here on there may be nothing to write for long: notice a reader that goes away.
+
+        The main thread gets a ReaderGone then, whatever it waits for.
+        """
+        self._follows = True
+        reader_must_stay()
+
     def document_line(self, value: object) -> None:
         """One of the JSON documents of a command that follows something, at once."""
-        self._follows = True
         self.line_now(json.dumps(value, ensure_ascii=False))
 
     def line_now(self, text: str) -> None:
@@ -93,9 +140,15 @@ class Output:
         """A rich console for tables and live displays."""
         from rich.console import Console
 
+        class Piped(Console):
+            """One that leaves it to us how a command ends whose reader is gone."""
+
+            def on_broken_pipe(self) -> None:
+                raise BrokenPipeError
+
         stream = sys.stderr if error else sys.stdout
         terminal = stream.isatty()
-        return Console(
+        return Piped(
             file=stream, highlight=False, markup=False, emoji=False,
             color_system="auto" if self.color and terminal else None,
             width=None if terminal else _PIPE_COLUMNS,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from orchestry.cli import INTERRUPTED, contexts
-from orchestry.cli.output import Output, abandon
+from orchestry.cli.output import Output, ReaderGone, abandon
 from orchestry.errors import OrchestryError
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def perform(session: Session, work: Callable[[Session], int | None]) -> int:
     except KeyboardInterrupt:
         out.progress("Interrupted.")
         return INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGone):
         return abandon()
     except OSError as error:
         out.failure(f"{error.filename or 'Input or output'}: {error.strerror or error}",

@@ -31,13 +31,17 @@ class Seen:
 
 @dataclass(frozen=True)
 class Says:
-    """What the stub answers; `drop` closes the connection instead."""
+    """What the stub answers; `drop` closes the connection instead.
+
+    With `open_s` the answer does not end for so long, as a stream's.
+    """
 
     status: int = 200
     body: Any = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     drop: bool = False
     delay_s: float = 0.0
+    open_s: float = 0.0
 
 
 Script = Callable[[Seen], Says]
@@ -92,10 +96,13 @@ class StubNode:
                     self.send_response(says.status)
                     for name, value in says.headers.items():
                         self.send_header(name, value)
-                    self.send_header("Content-Length", str(len(text)))
+                    if not says.open_s:
+                        self.send_header("Content-Length", str(len(text)))
                     self.send_header("Connection", "close")
                     self.end_headers()
                     self.wfile.write(text)
+                    if says.open_s:
+                        node.released.wait(says.open_s)
                 except OSError:
                     return
 

@@ -41,7 +41,34 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
             os.close(writing)
             _, errors = process.communicate(timeout=60)
     assert errors == ""
-    assert process.returncode == 1
+    assert process.returncode == 141
+
+
+@pytest.mark.parametrize("line", [
+    "status --watch --json", "status --watch", "status web --watch", "events -f",
+    "events -f --json", "logs web -f", "logs web -f --json",
+])
+def test_who_follows_notices_that_its_reader_is_gone(line: str) -> None:
+    """`orchestry status --watch | head -1` ends although nothing changes any more."""
+    def script(seen: Seen) -> Says:
+        if "/stream" not in seen.path:
+            return answer(seen)
+        line = {"timestamp": "2026-01-01T00:00:02Z", "container": "web-1", "message": "first"}
+        event = {**answer(Seen("GET", "/api/v1/events", {}, b"")).body["events"][0], "id": 9}
+        message = json.dumps(line if "logs" in seen.path else event)
+        # More is promised than comes, as from a stream in which nothing happens.
+        return Says(200, f"data: {message}\n\n".encode(), {
+            "Content-Type": "text/event-stream"}, open_s=30)
+
+    reading, writing = os.pipe()
+    with nodes(script) as (stub,), start("-u", stub.url, *line.split(), stdout=writing) as process:
+        os.close(writing)
+        assert os.read(reading, 1000)
+        begun_s = time.monotonic()
+        os.close(reading)
+        _, errors = process.communicate(timeout=30)
+        assert time.monotonic() - begun_s < 2
+    assert (process.returncode, errors) == (141, "")
 
 
 def test_interrupted_wait_says_how_to_go_on() -> None:

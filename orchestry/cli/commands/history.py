@@ -78,6 +78,7 @@ def _tell_end(session: Session, name: str, run_id: int) -> None:
 def _follow_logs(session: Session, lines: Iterator[Mapping[str, Any]]) -> bool:
     """Print what comes; False when the user has seen enough."""
     painter = None if session.out.as_json else _Painter(session, ())
+    session.out.follow()
     try:
         for line in lines:
             if painter is None:
@@ -124,6 +125,7 @@ def _follow_events(
     # Without any event yet each one is new, unless the time was limited.
     last_id = past[0]["id"] if past else None if since else 0
     new = session.client.stream_events(last_id, app=name, type=kind)
+    session.out.follow()
     try:
         for event in chain(reversed(past), new):
             if session.out.as_json:

@@ -92,6 +92,7 @@ def _watch(session: Session, name: str | None) -> None:
 def _watch_documents(session: Session, name: str | None) -> None:
     """A line for each change; a lost cluster is one, too, and not fatal."""
     found, shown = _read(session, name), None
+    session.out.follow()
     try:
         for looks in itertools.count():
             if found != shown:
@@ -109,14 +110,14 @@ def _watch_documents(session: Session, name: str | None) -> None:
 def _print_changes(
     session: Session, name: str | None, console: Console, view: RenderableType
 ) -> None:
+    session.out.follow()
     shown = ""
     for looks in itertools.count():
         with console.capture() as capture:
             console.print(view)
         if capture.get() != shown:
             shown = capture.get()
-            session.out.result(shown.rstrip("\n"))
-            console.file.flush()
+            session.out.line_now(shown.rstrip("\n"))
         time.sleep(pause_s(session, WATCH_PERIOD_S, looks))
         view = _view_or_error(session, name)
 
