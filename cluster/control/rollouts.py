@@ -298,7 +298,7 @@ class Rollouts:
             return f"{text}: {problem.text}"
         pulling = self._fleet.pulling.get(app.name)
         if pulling is not None:
-            return f"{text}: image {pulling.image} is still being pulled"
+            return f"{text}: image {pulling} is still being pulled"
         if stuck:
             return f"{text}: the pre-deploy job of the deployment before has not ended"
         if late is None:
