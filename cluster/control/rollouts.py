@@ -37,8 +37,6 @@ from orchestry.spec.model import AppSpec
 
 logger = logging.getLogger(__name__)
 
-LINES = 10
-
 
 @dataclass(slots=True)
 class _Watched:
@@ -284,7 +282,7 @@ class Rollouts:
 
     def _ask(self, turn: Turn, case: _Case, watched: _Watched, late: Container | None) -> None:
         def done(lines: Lines) -> None:
-            watched.lines = lines[-LINES:]
+            watched.lines = lines
 
         if late is None or not self._last_lines.ask(late, case.spec, turn.state.secrets, done):
             watched.lines = ()
