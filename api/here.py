@@ -17,6 +17,7 @@ from cluster.config.effective import Config
 from cluster.live.relay_mark import RelayMark
 from cluster.state.commands import Noop, Stamp
 from cluster.state.model import App, ClusterState
+from cluster.state.pins import Pulling
 from orchestry.errors import Code, OrchestryError
 
 if TYPE_CHECKING:
@@ -59,18 +60,20 @@ class Cache:
     """
 
     def __init__(self) -> None:
-        self._apps: dict[str, tuple[App, Mapping[str, Any] | None, bytes]] = {}
+        self._apps: dict[str, tuple[App, Mapping[str, Any] | None, Pulling | None, bytes]] = {}
         self._list: tuple[Mapping[str, App], bytes] | None = None
 
-    def status(self, app: App, measured: Mapping[str, Any] | None) -> bytes:
+    def status(
+        self, app: App, measured: Mapping[str, Any] | None, waits: Pulling | None
+    ) -> bytes:
         """The body of `GET /api/v1/apps/{app_name}`."""
         kept = self._apps.get(app.name)
-        if kept is not None and kept[0] is app and kept[1] is measured:
-            return kept[2]
+        if kept is not None and kept[0] is app and kept[1] is measured and kept[2] == waits:
+            return kept[3]
         if len(self._apps) >= APPS_CACHED_MAX:
             self._apps.clear()
-        body = orjson.dumps(views.app(app, measured))
-        self._apps[app.name] = (app, measured, body)
+        body = orjson.dumps(views.app(app, measured, waits))
+        self._apps[app.name] = (app, measured, waits, body)
         return body
 
     def listing(self, apps: Mapping[str, App]) -> bytes:

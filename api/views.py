@@ -11,6 +11,7 @@ from cluster.state.exits import Attempts, Exit
 from cluster.state.images import pin_of
 from cluster.state.jobs import is_job
 from cluster.state.model import App, EventRecord, Replica
+from cluster.state.pins import Pulling
 from cluster.state.replicas import name_of_slot, replica_name
 from cluster.state.status import app_status, count, finished_replicas, healthy_replicas
 from orchestry.spec.model import Defaults
@@ -22,7 +23,9 @@ UNKNOWN: Mapping[str, None] = dict.fromkeys(
 )
 
 
-def app(app: App, measured: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def app(
+    app: App, measured: Mapping[str, Any] | None = None, waits: Pulling | None = None,
+) -> dict[str, Any]:
     """`GET /api/v1/apps/{app_name}`."""
     attempts = {one.place: one for one in app.attempts}
     return {
@@ -40,7 +43,7 @@ def app(app: App, measured: Mapping[str, Any] | None = None) -> dict[str, Any]:
         "revision": app.revision,
         "image": spec_of(app.document).image,
         "pinned": pinned(app, app.made_from),
-        "pulling": pulling(app),
+        "pulling": pulling(waits),
         "problem": _problem(app),
         "deployment": _deployment(app),
         "restarts": {
@@ -57,11 +60,10 @@ def pinned(app: App, template: int) -> str | None:
     return pin.ref if pin is not None else None
 
 
-def pulling(app: App) -> dict[str, Any] | None:
+def pulling(one: Pulling | None) -> dict[str, Any] | None:
     """The pull that an app waits for."""
-    if app.pulling is None:
+    if one is None:
         return None
-    one = app.pulling
     return {"image": one.image, "began_at": rfc3339(one.began_at_ms),
             "done_bytes": one.done_bytes, "total_bytes": one.total_bytes}
 

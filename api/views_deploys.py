@@ -14,6 +14,7 @@ from cluster.control.rollout import has_own_volumes
 from cluster.control.specs import old_specs, spec_for
 from cluster.scaling.bounds import bounds
 from cluster.state.model import App, Replica, Revision, Rollout
+from cluster.state.pins import Pulling
 from cluster.state.replicas import name_of_slot
 from orchestry.errors import OrchestryError
 from orchestry.spec.diff import changes
@@ -90,13 +91,13 @@ def _canary(app: App, rollout: Rollout) -> dict[str, Any] | None:
     }
 
 
-def detail(app: App, rollout: Rollout) -> dict[str, Any]:
+def detail(app: App, rollout: Rollout, waits: Pulling | None = None) -> dict[str, Any]:
     """One deployment with its replicas."""
     found = deployment(app, rollout)
     mine = rollout is app.rollout
     found["replicas"] = _replicas(app, rollout) if mine else []
     found["pinned"] = pinned(app, app.made_from) if rollout.id == app.revision else None
-    found["pulling"] = pulling(app) if mine else None
+    found["pulling"] = pulling(waits) if mine else None
     found["problem"] = (app.problem or None) if mine else None
     return found
 

@@ -8,11 +8,14 @@ from api.times import rfc3339
 from cluster.control.runs import AT_ONCE_MAX
 from cluster.state.images import pin_of
 from cluster.state.model import App, ClusterState, Run
+from cluster.state.pins import Pulling
 from cluster.state.runs import of_app, run_name
 from orchestry.spec.model import AppSpec
 
 
-def run(one: Run, app: App, *, running: int = 0) -> dict[str, Any]:
+def run(
+    one: Run, app: App, *, running: int = 0, waits: Pulling | None = None
+) -> dict[str, Any]:
     """One run of an app or a job, while so many are `running` in the cluster."""
     return {
         "id": one.id, "app_name": one.app, "kind": one.kind, "status": one.phase,
@@ -21,7 +24,7 @@ def run(one: Run, app: App, *, running: int = 0) -> dict[str, Any]:
         "requested_at": rfc3339(one.requested_at_ms), "started_at": rfc3339(one.started_at_ms),
         "ended_at": rfc3339(one.ended_at_ms), "exit_code": one.exit_code,
         "due_at": rfc3339(one.due_ms), "attempt": one.attempt,
-        "reason": one.reason or _waits_for(one, app, running), "last_lines": list(one.lines),
+        "reason": one.reason or _waits_for(one, app, running, waits), "last_lines": list(one.lines),
     }
 
 
@@ -30,12 +33,12 @@ def running(state: ClusterState) -> int:
     return sum(one.phase == "running" for one in state.runs.values())
 
 
-def _waits_for(one: Run, app: App, running: int) -> str | None:
+def _waits_for(one: Run, app: App, running: int, waits: Pulling | None) -> str | None:
     """Why a run has not begun, if it is for its image or for its turn."""
     if one.phase != "waiting":
         return None
-    if app.pulling is not None:
-        return f"image {app.pulling.image} is being pulled"
+    if waits is not None:
+        return f"image {waits.image} is being pulled"
     if pin_of(app, one.template) is None and app.problem:
         return app.problem
     return f"it waits for its turn: {running} others run" if running >= AT_ONCE_MAX else None

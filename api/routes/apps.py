@@ -33,6 +33,7 @@ from api.models import (
 )
 from api.writes import expected_revision, propose
 from cluster.config.keys import spec_defaults
+from cluster.control.image_needs import pulling_of
 from cluster.state.addresses import addresses
 from cluster.state.commands import DeleteApp, RegisterApp, ScaleApp, StartApp, StopApp
 from cluster.state.status import app_status
@@ -185,8 +186,10 @@ def list_apps(query: ListQuery) -> Response:
 @checked
 def status(path: AppPath, query: ReadQuery) -> Response:
     """Status of one application; what was not measured lately is null under `metrics`."""
-    app = app_of(read(query), path.app_name)
-    return _tagged(answer(here().cache.status(app, here().latest.of(app.name))), app.revision)
+    state = read(query)
+    app = app_of(state, path.app_name)
+    return _tagged(answer(here().cache.status(
+        app, here().latest.of(app.name), pulling_of(state, app))), app.revision)
 
 
 @blueprint.get("/<app_name>/spec", operation_id="get_app_spec", responses={200: describe.SPEC})

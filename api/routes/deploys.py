@@ -15,6 +15,7 @@ from api.models import AppHeaders, AppPath, ReadQuery, WriteQuery
 from api.models_deploys import DeploymentPath, PromoteBody, RollbackBody, UpdateQuery
 from api.routes import apps
 from api.writes import expected_revision, previewed, propose
+from cluster.control.image_needs import pulling_of
 from cluster.state.addresses import addresses
 from cluster.state.commands import (
     Command,
@@ -200,8 +201,10 @@ def deployments(path: AppPath, query: ReadQuery) -> Response:
 @checked
 def deployment(path: DeploymentPath, query: ReadQuery) -> Response:
     """One deployment, with each replica and why it is not healthy."""
-    app = app_of(read(query), path.app_name)
-    return answer(views_deploys.detail(app, deployment_of(app, path.deployment_id)))
+    state = read(query)
+    app = app_of(state, path.app_name)
+    return answer(views_deploys.detail(
+        app, deployment_of(app, path.deployment_id), pulling_of(state, app)))
 
 
 def deployment_of(app: App, number: int) -> Rollout:

@@ -14,6 +14,7 @@ from api.here import answer, app_of, here, read
 from api.models import AppHeaders, AppPath, ReadQuery, WriteQuery
 from api.models_runs import RunBody, RunPath
 from api.writes import expected_revision, propose
+from cluster.control.image_needs import pulling_of
 from cluster.state.commands import CancelRun, RequestRun
 from cluster.state.model import ClusterState, Run
 from cluster.state.runs import of_app
@@ -54,8 +55,9 @@ def list_runs(path: AppPath, query: ReadQuery) -> Response:
     """The runs of an application that wait or run, and the last ones that are over."""
     state = read(query)
     app = app_of(state, path.app_name)
-    running = views_runs.running(state)
-    found = [views_runs.run(one, app, running=running) for one in of_app(state, app.name)]
+    running, waits = views_runs.running(state), pulling_of(state, app)
+    found = [views_runs.run(one, app, running=running, waits=waits)
+             for one in of_app(state, app.name)]
     return answer({"app_name": app.name, "runs": found, "total": len(found)})
 
 
@@ -67,7 +69,8 @@ def get_run(path: RunPath, query: ReadQuery) -> Response:
     state = read(query)
     app = app_of(state, path.app_name)
     return answer(views_runs.run(
-        run_of(state, app.name, path.run_id), app, running=views_runs.running(state)))
+        run_of(state, app.name, path.run_id), app, running=views_runs.running(state),
+        waits=pulling_of(state, app)))
 
 
 @blueprint.post(

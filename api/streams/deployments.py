@@ -11,7 +11,9 @@ from api import views_deploys
 from api.streams.hub import Hub
 from api.streams.peer import Feed, Peer
 from api.streams.wire import FAILED, NORMAL, Message
+from cluster.control.image_needs import pulling_of
 from cluster.state.model import App, ClusterState
+from cluster.state.pins import Pulling
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +29,7 @@ class Deployments:
         self._hub = hub
         self._state = state
         self._feeds: dict[Key, set[DeploymentFeed]] = {}
-        self._seen: dict[Key, tuple[App, bytes]] = {}
+        self._seen: dict[Key, tuple[App, Pulling | None, bytes]] = {}
         self._looking = False
 
     def feed(self, app: str, deployment: int) -> Callable[[Hub, Peer], Feed]:
@@ -54,17 +56,17 @@ class Deployments:
         if not self._feeds:
             self._looking = False
             return
-        apps = self._state().apps
+        state = self._state()
         for key in tuple(self._feeds):
             try:
-                self._tell(key, apps.get(key[0]))
+                self._tell(key, state, state.apps.get(key[0]))
             except Exception:
                 logger.exception("deployment %s of %s cannot be told of", key[1], key[0])
                 for feed in tuple(self._feeds[key]):
                     feed.peer.close(FAILED, "it cannot be told of; see this controller's log")
         self._hub.later(LOOK_S, self._look)
 
-    def _tell(self, key: Key, app: App | None) -> None:
+    def _tell(self, key: Key, state: ClusterState, app: App | None) -> None:
         feeds = tuple(self._feeds[key])
         found = None if app is None else next(
             (one for one in views_deploys.deployments(app) if one.id == key[1]), None)
@@ -72,12 +74,13 @@ class Deployments:
             for feed in feeds:
                 feed.peer.close(NORMAL, f"deployment {key[1]} of '{key[0]}' is not known any more")
             return
-        seen = self._seen.get(key)
-        if seen is None or seen[0] is not app:
-            self._seen[key] = seen = app, orjson.dumps(views_deploys.detail(app, found))
+        seen, waits = self._seen.get(key), pulling_of(state, app)
+        if seen is None or seen[0] is not app or seen[1] != waits:
+            text = orjson.dumps(views_deploys.detail(app, found, waits))
+            self._seen[key] = seen = app, waits, text
         for feed in feeds:
-            feed.tell(seen[1])
-            if found.ended_at_ms and feed.has(seen[1]):
+            feed.tell(seen[2])
+            if found.ended_at_ms and feed.has(seen[2]):
                 feed.peer.close(NORMAL, f"deployment {found.id} is over: {found.phase}")
 
 

@@ -7,7 +7,7 @@ be seen again (containers), checked again (health) or is taken over from the las
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,11 +18,12 @@ from cluster.control.quarantine import Quarantine
 from cluster.engine.base import EXIT_UNKNOWN, Container, EngineError
 from cluster.state.commands import RecordEvent
 from cluster.state.model import ClusterState
-from cluster.state.pins import Pulling
 
 logger = logging.getLogger(__name__)
 
 EVENTS_WAITING_MAX = 200
+TOLD_APPS_MAX = 5
+"""Apps that wait for one image, and are told of by events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ class Fleet:
         self.quarantine.forget()
         self.problems: dict[str, Problem] = {}
         self.image_problems: dict[str, Problem] = {}
-        self.pulling: dict[str, Pulling] = {}
+        self.pulling: dict[str, str] = {}
+        """Apps that wait for a pull, and of which image."""
         self.cleaning: frozenset[str] = frozenset()
         """Ids of images that may be leaving the host just now."""
         self.frozen: set[tuple[str, int]] = set()
@@ -298,11 +300,16 @@ class Fleet:
             self.touch()
 
     def images_failed(self, errors: Mapping[str, EngineError]) -> None:
-        """These apps wait for an image that cannot be had, and no others do."""
-        found = {}
+        """These apps wait for an image that cannot be had, and no others do.
+
+        Of many that wait for the same some are told of: each has it as its problem.
+        """
+        found, told = {}, Counter[str]()
         for app, error in errors.items():
             found[app] = _problem(error)
-            if self.image_problems.get(app) != found[app]:
+            news = self.image_problems.get(app) != found[app]
+            if news and told[error.reason] < TOLD_APPS_MAX:
+                told[error.reason] += 1
                 self.tell("error", app, f"No image: {error.reason}", fault=error.fault)
         if found != self.image_problems:
             self.image_problems = found

@@ -9,8 +9,9 @@ from cluster.control.pull_policy import Policy, policy_of, policy_of_pin
 from cluster.control.specs import spec_of_template
 from cluster.state.images import pin_of
 from cluster.state.jobs import is_job
-from cluster.state.model import App
-from cluster.state.pins import Pin
+from cluster.state.model import App, ClusterState
+from cluster.state.pins import Pin, Pulling
+from orchestry.admission import full_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,27 @@ def needs(
             pin = pin_of(app, template)
             if pin is not None and pin.ref in lost:
                 yield from _again(app, pin)
+
+
+def pulling_of(state: ClusterState, app: App) -> Pulling | None:
+    """The pull that an app waits for, by the records of those that have begun."""
+    if not state.pulls:
+        return None
+    mine = {run.template for run in state.runs.values()
+            if run.app == app.name and run.phase == "waiting"}
+    if (app.running and app.replicas) or is_job(app.document):
+        mine.add(app.made_from)
+        if app.rollout is not None:
+            mine |= {template for template, _ in app.rollout.old}
+    for template in sorted(mine, reverse=True):
+        pin, spec = pin_of(app, template), spec_of_template(app, template)
+        if pin is None and spec is None:
+            continue
+        name = pin.ref if pin is not None else spec.image if spec is not None else ""
+        begun = state.pulls.get(full_name(name))
+        if begun is not None:
+            return Pulling(name, begun.began_at_ms, begun.done_bytes, begun.total_bytes)
+    return None
 
 
 def _first(app: App, template: int, made: Collection[int]) -> Iterable[Need]:

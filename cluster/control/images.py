@@ -17,7 +17,7 @@ from typing import Literal
 
 from cluster.clock import Clock
 from cluster.config.effective import Config, Configured
-from cluster.control.fleet import Fleet
+from cluster.control.fleet import TOLD_APPS_MAX, Fleet
 from cluster.control.image_needs import Need, needs
 from cluster.control.loop import Effect, Fenced, Turn
 from cluster.control.pull_book import PullBook
@@ -32,18 +32,17 @@ from cluster.control.secret_values import Unresolved, registry_login
 from cluster.control.workers import PULL, Outcome, Workers
 from cluster.engine.base import Engine, EngineError, Image, PullOrder, PullProgress
 from cluster.sealing import Keyring
-from cluster.state.commands import PinImage
+from cluster.state.commands import PinImage, TellPulls
 from cluster.state.images import pin_of
 from cluster.state.model import App
-from cluster.state.pins import Pin, Pulling
+from cluster.state.pins import Pin
 from cluster.state.registries import secret_name
 from orchestry.admission import full_name, registry_of
 
 logger = logging.getLogger(__name__)
 
 PROGRESS_S = 2.0
-"""How often an app's state is told how far its pull is."""
-TOLD_APPS_MAX = 5
+"""How often the state is told how far pulls are."""
 FRESH_S = 5.0
 """So long a name stands for what it was found to stand for, also for apps that ask later."""
 
@@ -238,7 +237,9 @@ class Images:
             return
         if work.phase == "look":
             self._look(work, asking[0])
-        elif self._workers.running(PULL) < config.max_pulls:
+        elif self._workers.running(PULL) + self._book.preparing(
+            full_name(asking[0].name)
+        ) < config.max_pulls:
             self._pull(turn, work, asking, config)
 
     def _look(self, work: _Work, need: Need) -> None:
@@ -297,7 +298,6 @@ class Images:
 
     def _pulled(self, work: _Work, need: Need, outcome: Outcome, took_s: float) -> None:
         work.busy, work.pull_at_ms = False, 0
-        self._told_s = float("-inf")
         error = outcome.error
         result = "done" if error is None else (
             error.fault if isinstance(error, EngineError) else "given_up")
@@ -351,9 +351,11 @@ class Images:
             self._fleet.tell("config", name, text, image=image)
 
     def _tell(self, turn: Turn, wanted: Mapping[_Key, list[Need]]) -> None:
-        """Let the report have faults at once, and progress now and then."""
+        """Let the report have faults at once, and the state progress now and then."""
         self._faults = {}
-        faults, pulling = {}, {}
+        faults: dict[str, EngineError] = {}
+        self._fleet.pulling = {}
+        progress: dict[str, tuple[str, int, int]] = {}
         for key, asking in wanted.items():
             work = self._works[key]
             for need in asking:
@@ -362,13 +364,14 @@ class Images:
                 if work.error is not None and not work.anew:
                     self._faults[need.app.name, need.template] = work.error
                 if work.pull_at_ms:
-                    pulling[need.app.name] = Pulling(
-                        need.name, work.pull_at_ms, work.progress.done_bytes,
-                        work.progress.total_bytes)
+                    self._fleet.pulling[need.app.name] = need.name
+            begun = turn.state.pulls.get(full_name(key[0]))
+            far = work.progress.done_bytes, work.progress.total_bytes
+            if work.pull_at_ms and begun and far != (begun.done_bytes, begun.total_bytes):
+                progress[begun.name] = begun.name, *far
         self._fleet.images_failed(faults)
-        due = turn.now_s - self._told_s >= PROGRESS_S
-        if pulling != self._fleet.pulling and (due or set(pulling) != set(self._fleet.pulling)):
+        if progress and turn.now_s - self._told_s >= PROGRESS_S and turn.propose(
+            "pull-progress", TellPulls(tuple(progress[name] for name in sorted(progress)))
+        ):
             self._told_s = turn.now_s
-            self._fleet.pulling = pulling
-            self._fleet.touch()
 

@@ -18,7 +18,7 @@ from cluster.engine.base import Engine, EngineError, Image
 from cluster.state.commands import BeginPull, NotePulled
 from cluster.state.images import BEGUN_MAX
 from cluster.state.model import ClusterState
-from cluster.state.pins import BegunPull
+from cluster.state.pins import HERE_UNKNOWN, BegunPull
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,6 @@ class _Listed:
 
     asked_s: float
     here: tuple[str, ...] | None = None
-    unknown: bool = False
 
 
 @dataclass(slots=True)
@@ -76,14 +75,18 @@ class PullBook:
         if listed is None or (listed.here is not None and turn.now_s - listed.asked_s > FRESH_S):
             self._list(turn, name)
             return False
-        if listed.unknown or (begun is None and len(turn.state.pulls) >= BEGUN_MAX):
-            return True
         if listed.here is None:
             return False
+        if begun is None and len(turn.state.pulls) >= BEGUN_MAX:
+            return True  # without a record
         if begun is not None and begun.here == listed.here:
             return True
         turn.propose(f"begin-pull:{name}", BeginPull(name, listed.here))
         return False
+
+    def preparing(self, name: str) -> int:
+        """How many others are about to begin."""
+        return len(self._listed.keys() - {name})
 
     def began(self, name: str) -> None:
         """The pull is under way."""
@@ -97,7 +100,7 @@ class PullBook:
             if outcome.error is None and len(outcome.value) <= HERE_MAX:
                 listed.here = tuple(sorted(short_id(one.id) for one in outcome.value))
             else:  # it keeps no pull waiting
-                listed.unknown = True
+                listed.here = HERE_UNKNOWN
 
         if self._workers.start(
             "image", f"image:here:{name}", self._engine.stored_images, done
@@ -150,9 +153,10 @@ def short_id(image_id: str) -> str:
 
 def what_came(state: ClusterState, name: str, begun: BegunPull, image: Image | None) -> str:
     """The id of the image that pulls of a name have brought; "" for none that is ours."""
-    if image is None or (image.id not in state.pulled and short_id(image.id) in begun.here):
+    if image is None:
         return ""
-    return image.id
+    is_new = begun.here != HERE_UNKNOWN and short_id(image.id) not in begun.here
+    return image.id if is_new or image.id in state.pulled else ""
 
 
 def _key(name: str) -> str:

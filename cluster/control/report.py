@@ -50,9 +50,9 @@ class Reporter:
             with turn.apart(app.name):
                 made = self._report(app, by_app.get(app.name, []))
                 same = (
-                    made.replicas, made.problem, made.problem_code, made.pulling, made.attempts
+                    made.replicas, made.problem, made.problem_code, made.attempts
                 ) == (
-                    app.reports, app.problem, app.problem_code, app.pulling, app.attempts
+                    app.reports, app.problem, app.problem_code, app.attempts
                 )
                 if not same:
                     turn.propose(f"report:{app.name}", made)
@@ -75,7 +75,7 @@ class Reporter:
             code = "INVALID_SPEC"
         return ReportApp(
             app=app.name, revision=app.revision, problem=text, problem_code=code,
-            pulling=self._fleet.pulling.get(app.name), attempts=attempts,
+            attempts=attempts,
             replicas=tuple(self._replica(one, _port(app, one)) for one in observed),
         )
 

@@ -37,8 +37,6 @@ from orchestry.spec.model import AppSpec
 
 logger = logging.getLogger(__name__)
 
-LINES = 10
-
 
 @dataclass(slots=True)
 class _Watched:
@@ -284,7 +282,7 @@ class Rollouts:
 
     def _ask(self, turn: Turn, case: _Case, watched: _Watched, late: Container | None) -> None:
         def done(lines: Lines) -> None:
-            watched.lines = lines[-LINES:]
+            watched.lines = lines
 
         if late is None or not self._last_lines.ask(late, case.spec, turn.state.secrets, done):
             watched.lines = ()
@@ -298,7 +296,7 @@ class Rollouts:
             return f"{text}: {problem.text}"
         pulling = self._fleet.pulling.get(app.name)
         if pulling is not None:
-            return f"{text}: image {pulling.image} is still being pulled"
+            return f"{text}: image {pulling} is still being pulled"
         if stuck:
             return f"{text}: the pre-deploy job of the deployment before has not ended"
         if late is None:

@@ -20,6 +20,8 @@ from cluster.tls.hosts import HostCertificates
 from cluster.tls.identity import Identity
 
 PERIOD_S = 2.0
+SIZE_EVERY_S = 30.0
+"""The engine counts all its containers for that, and asks programs for their versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,11 @@ def secrets_part(keyring: Keyring, state: ClusterState) -> Component:
 
 
 class Vitals:
-    """Asks engine and ingresses every 2 s, each in a thread of its own; reading never waits."""
+    """Asks engine and ingresses every 2 s, each in a thread of its own; reading never waits.
+
+    Followers do, too: `/health` tells of each controller whether it reaches its engine. For the
+    size of the host, and how many containers run, the engine is asked less often.
+    """
 
     def __init__(
         self, log: ReplicatedLog, engine: Engine, ingresses: Sequence[Ingress], clock: Clock
@@ -86,6 +92,7 @@ class Vitals:
         self._ingresses = list(ingresses)
         self._clock = clock
         self._capacity: EngineInfo | None = None
+        self._size_due_s = float("-inf")
         self._docker = Component("unavailable", "not asked yet")
         self._nginx = Component("disabled", "no ingress is configured")
         self._stop = threading.Event()
@@ -136,8 +143,13 @@ class Vitals:
     def _ask_engine(self) -> Component:
         began_s = self._clock.monotonic_s()
         try:
-            self._capacity = self._engine.info()
+            if self._capacity is None or began_s >= self._size_due_s:
+                self._capacity = self._engine.info()
+                self._size_due_s = began_s + SIZE_EVERY_S
+            else:
+                self._engine.ping()
         except EngineError as error:
+            self._size_due_s = began_s  # an engine that only says that it is there is not well
             return Component("unavailable", error.reason, extra={"containers_running": 0})
         extra = {"containers_running": self._capacity.containers_running}
         return Component("healthy", "", self._since_ms(began_s), extra)

@@ -336,8 +336,11 @@ class Engine(Protocol):
         Takes 2 s at most as a whole; raises when the engine does not answer at all.
         """
 
+    def ping(self) -> None:
+        """Nothing, at little cost; raises when the daemon is down."""
+
     def info(self) -> EngineInfo:
-        """The host's size; raises when the daemon is down."""
+        """The host's size, at some cost to it; raises when the daemon is down."""
 
     def events(self, cluster_id: str, stop: threading.Event) -> Iterator[EngineEvent]:
         """Block and yield hints until `stop`; reconnects by itself, saying lost, connected."""

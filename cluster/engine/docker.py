@@ -195,6 +195,10 @@ class DockerEngine:
         """Counters of those that run."""
         return self._usage.read(container_ids)
 
+    def ping(self) -> None:
+        """It answers."""
+        self._api.call("ping")
+
     def info(self) -> EngineInfo:
         """The host's size."""
         info = self._api.call("info")

@@ -83,10 +83,7 @@ class FakeEngine:
         """All containers of this cluster."""
         with self._call():
             self._clusters.add(cluster_id)
-            return tuple(
-                record.container for record in self._records.values()
-                if record.cluster_id == cluster_id
-            )
+            return tuple(r.container for r in self._records.values() if r.cluster_id == cluster_id)
 
     def run(self, request: RunRequest, *, guard: Guard = no_guard) -> Container:
         """Start the replica; it answers probes once its start latency is over."""
@@ -94,8 +91,7 @@ class FakeEngine:
         with self._call():
             self._clusters.add(request.cluster_id)
             name = container_name(
-                request.cluster_id, request.app, request.revision, request.slot, request.run
-            )
+                request.cluster_id, request.app, request.revision, request.slot, request.run)
             self._is_free(name)
             present = self._named(name)
             if present is not None:
@@ -198,6 +194,11 @@ class FakeEngine:
         """From now on the container works so much; CPU ends at its limit."""
         with self._lock:
             self._records[container_id].work(self._clock.monotonic_s(), cpu_cores, memory_bytes)
+
+    def ping(self) -> None:
+        """It answers, or does not."""
+        with self._call():
+            return
 
     def info(self) -> EngineInfo:
         """A host of 4 processors and 16 GiB."""

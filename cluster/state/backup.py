@@ -65,7 +65,7 @@ def _items(state: ClusterState) -> Iterator[tuple[App | Release | Secret, int]]:
             continue
         kept = replace(
             app, revisions=_fitting(app), reports=(), attempts=(), reached=False, problem="",
-            problem_code="", scaling_until_ms=0, pre=0, pulling=None)
+            problem_code="", scaling_until_ms=0, pre=0)
         yield kept, _size(kept.document) + sum(_size(one.document) for one in kept.revisions) + (
             _APP_BYTES + _NOTE_BYTES * sum(
                 len(one.notes) + 1 for one in (*kept.deployments, kept.rollout) if one))

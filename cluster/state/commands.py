@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cluster.state.commands_images import BeginPull, ForgetPulled, NotePulled, PinImage
+from cluster.state.commands_images import (
+    BeginPull,
+    ForgetPulled,
+    NotePulled,
+    PinImage,
+    TellPulls,
+)
 from cluster.state.commands_rollouts import EndRollout, KeepReceipt, SteerRollout, StepRollout
 from cluster.state.commands_runs import (
     CancelRun,
@@ -21,14 +27,13 @@ from cluster.state.commands_secrets import DeleteSecret, ResealSecret, SetSecret
 from cluster.state.commands_volumes import EndVolumeRemoval, NameVolumes, RemoveVolume
 from cluster.state.exits import Attempts
 from cluster.state.model import App, EventRecord, Release, Replica, Secret, Token
-from cluster.state.pins import Pulling
 
 # Beside what is defined here.
 __all__ = [
     "BeginPull", "CancelRun", "DeleteSecret", "EndRollout", "EndRun", "EndVolumeRemoval",
     "FireJob", "ForgetPulled", "KeepReceipt", "NameVolumes", "NotePulled", "PinImage",
     "PrepareRevision", "RemoveVolume", "RequestRun", "ResealSecret", "SetSecret", "SteerRollout",
-    "StepRollout", "StepRun", "SuspendJob", "TriggerJob",
+    "StepRollout", "StepRun", "SuspendJob", "TellPulls", "TriggerJob",
 ]
 
 
@@ -249,7 +254,6 @@ class ReportApp:
     problem: str = ""
     problem_code: str = ""
     attempts: tuple[Attempts, ...] = ()
-    pulling: Pulling | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,5 +377,5 @@ Command = (
     | EndRollout | ApplyRelease | UninstallRelease | SetSecret | DeleteSecret | ResealSecret
     | NameVolumes | RemoveVolume | EndVolumeRemoval | RequestRun | CancelRun | PrepareRevision
     | StepRun | EndRun | KeepReceipt | FireJob | TriggerJob | SuspendJob | PinImage
-    | BeginPull | NotePulled | ForgetPulled
+    | BeginPull | TellPulls | NotePulled | ForgetPulled
 )

@@ -25,6 +25,13 @@ class BeginPull:
 
 
 @dataclass(frozen=True, slots=True)
+class TellPulls:
+    """Leader: how far pulls are, by name, the bytes that came and those that are known of."""
+
+    progress: tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NotePulled:
     """Leader: pulls of a name are over, and brought this image, or gave it this name.
 

@@ -56,8 +56,19 @@ def begin_pull(state: ClusterState, command: c.BeginPull, stamp: c.Stamp) -> Ste
     """Know what was on the host before a pull, unless there are too many."""
     if command.image not in state.pulls and len(state.pulls) >= BEGUN_MAX:
         return state, ()
-    begun = BegunPull(command.image, command.here, state.leadership.epoch)
+    begun = BegunPull(command.image, command.here, state.leadership.epoch, stamp.at_ms)
     return replace(state, pulls=state.pulls.set(begun.name, begun)), ()
+
+
+def tell_pulls(state: ClusterState, command: c.TellPulls, stamp: c.Stamp) -> Step:
+    """Know how far they are, one entry for all of them and all who wait."""
+    pulls = state.pulls
+    for name, done_bytes, total_bytes in command.progress:
+        begun = pulls.get(name)
+        if begun is not None:
+            pulls = pulls.set(name, replace(
+                begun, done_bytes=done_bytes, total_bytes=total_bytes))
+    return replace(state, pulls=pulls), ()
 
 
 def kept_pulls(state: ClusterState, now_ms: int) -> Map[str, BegunPull]:

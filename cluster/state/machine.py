@@ -11,7 +11,14 @@ from cluster.state import commands as c
 from cluster.state.audit import record_refusals, recorded
 from cluster.state.config import set_config
 from cluster.state.exits import grown
-from cluster.state.images import begin_pull, forget_pulled, kept_pulls, note_pulled, pin_image
+from cluster.state.images import (
+    begin_pull,
+    forget_pulled,
+    kept_pulls,
+    note_pulled,
+    pin_image,
+    tell_pulls,
+)
 from cluster.state.jobs import fire_job, not_for_jobs, suspend_job, trigger_job
 from cluster.state.members import announce, bind_member, change_members
 from cluster.state.memory import Outcome
@@ -192,7 +199,7 @@ def _report(state: ClusterState, command: c.ReportApp, stamp: c.Stamp) -> Step:
     failures, oom_kills = grown(app.attempts, command.attempts)
     after = replace(
         app, reports=command.replicas, problem=command.problem,
-        problem_code=command.problem_code, pulling=command.pulling, attempts=command.attempts,
+        problem_code=command.problem_code, attempts=command.attempts,
         failures=app.failures + failures, oom_kills=app.oom_kills + oom_kills)
     if converged(after):
         after = replace(
@@ -279,6 +286,7 @@ _STEPS: dict[type[Any], Callable[[ClusterState, Any, c.Stamp], Step]] = {
     c.SuspendJob: suspend_job,
     c.PinImage: pin_image,
     c.BeginPull: begin_pull,
+    c.TellPulls: tell_pulls,
     c.NotePulled: note_pulled,
     c.ForgetPulled: forget_pulled,
 }

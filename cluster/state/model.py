@@ -23,7 +23,7 @@ from cluster.state.model_rollouts import (
 )
 from cluster.state.model_runs import Run
 from cluster.state.outcome import Applied
-from cluster.state.pins import BegunPull, Pin, PulledImage, Pulling
+from cluster.state.pins import BegunPull, Pin, PulledImage
 from orchestry.access import Role
 
 Health = Literal["starting", "healthy", "unhealthy"]
@@ -85,7 +85,7 @@ class App:
     from changed last, 0 for `revision`; `template_key` tells two templates apart. `good` says
     that all replicas of this revision were healthy at once. `revisions` are those before this
     one, `deployments` the rollouts that are over, both oldest first. `pins` are the images that
-    templates are made from. `pulling` is a pull that it waits for.
+    templates are made from.
 
     `leaving_volumes` are those that a deletion removes now, the last of `volumes_named`.
     `pre` is the run that prepares this revision, 0 when none was begun; `prepared` the template
@@ -137,7 +137,6 @@ class App:
     due_ms: int = 0
     suspended: bool = False
     pins: tuple[Pin, ...] = ()
-    pulling: Pulling | None = None
 
     @property
     def made_from(self) -> int:
@@ -304,7 +303,7 @@ def owners_of(apps: Map[str, App]) -> Map[str, str]:
 __all__ = [
     "App", "Applied", "BegunPull", "Canary", "CanaryWait", "ClusterState", "ControllerInfo",
     "EventRecord", "Health", "Leadership", "Measured", "Member", "Phase", "Pin", "Place",
-    "PulledImage", "Pulling", "Receipt", "Release", "ReleaseApp", "ReleaseRevision", "Replica",
-    "Restore", "Revision", "Rollout", "RolloutKind", "RolloutNote", "RolloutPhase", "Run", "Secret",
+    "PulledImage", "Receipt", "Release", "ReleaseApp", "ReleaseRevision", "Replica", "Restore",
+    "Revision", "Rollout", "RolloutKind", "RolloutNote", "RolloutPhase", "Run", "Secret",
     "SecretVersion", "Token", "VolumeRemoval", "owners_of",
 ]

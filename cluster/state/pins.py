@@ -21,7 +21,7 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class Pulling:
-    """A pull that an app waits for; the bytes are of the layers that are known so far."""
+    """A pull that an app waits for, by its own name of the image; the bytes as of BegunPull."""
 
     image: str
     began_at_ms: int
@@ -29,16 +29,23 @@ class Pulling:
     total_bytes: int = 0
 
 
+HERE_UNKNOWN = ("?",)
+
+
 @dataclass(frozen=True, slots=True)
 class BegunPull:
     """A pull of a name that began in this epoch, and may have ended since.
 
-    `here` has how the ids of all images begin that were on the host before.
+    `here` has how the ids of all images begin that were on the host before, or is HERE_UNKNOWN.
+    The bytes are of the layers that are known so far.
     """
 
     name: str
     here: tuple[str, ...]
     epoch: int
+    began_at_ms: int = 0
+    done_bytes: int = 0
+    total_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

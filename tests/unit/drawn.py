@@ -180,6 +180,8 @@ COMMANDS: dict[type[Any], st.SearchStrategy[Any]] = {
     c.NotePulled: st.builds(c.NotePulled, image_id=_TEXTS, image=_TEXTS),
     c.BeginPull: st.builds(
         c.BeginPull, image=_TEXTS, here=st.lists(_TEXTS, max_size=2).map(tuple)),
+    c.TellPulls: st.builds(c.TellPulls, progress=st.lists(
+        st.tuples(_TEXTS, _COUNTS, _COUNTS), max_size=2).map(tuple)),
     c.ForgetPulled: st.builds(c.ForgetPulled, image_id=_TEXTS, index=st.integers(1, 25)),
     c.PinImage: st.builds(
         c.PinImage, app=_APPS, template=st.integers(1, 25), image=_TEXTS, ref=_TEXTS,

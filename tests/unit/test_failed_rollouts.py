@@ -15,7 +15,7 @@ from cluster.state.model import Place, Revision
 from cluster.state.status import app_status, settled
 from tests.unit.test_held_rollouts import there
 from tests.unit.test_reconcile import Leader
-from tests.unit.test_restarts import begin, live, shop, spec, update
+from tests.unit.test_restarts import begin, live, shop, spec, told, update
 from tests.unit.test_rollout import APP, AT_FIRST, OLD, ROLLING, new, old, wants
 
 BROKEN = new(1, healthy_s=None)
@@ -146,3 +146,19 @@ def test_a_canary_that_failed_keeps_its_share_and_no_more() -> None:
     live(leader, 12)
     assert [one for one in there(leader) if one[0] == "shop:1"] == [
         ("shop:1", slot) for slot in range(1, 6)]
+
+
+def test_the_event_has_as_many_last_lines_as_that_of_a_crash_loop() -> None:
+    """Of the replica that kept it from going on."""
+    leader = Leader()
+    begin(leader, spec())
+    live(leader, 10)
+    slow = json.loads(spec(image="shop:2"))
+    slow["deploy"] |= {"minHealthySeconds": 60, "progressDeadlineSeconds": 5}
+    update(leader, json.dumps(slow))
+    live(leader, 2)
+    for one in leader.engine.containers():
+        leader.engine.say(one.id, *(f"line {number}".encode() for number in range(30)))
+    live(leader, 10)
+    (event,) = told(leader, "failed: no progress")
+    assert dict(event.details)["lines"] == tuple(f"line {number}" for number in range(10, 30))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cluster.control.image_needs import pulling_of
 from cluster.control.pull_policy import must_pull, policy_of, ref_of
 from cluster.control.workers import LANES, PULL
 from cluster.engine.base import EngineError, Image, Login
@@ -16,6 +17,7 @@ from cluster.state import commands as c
 from cluster.state.images import pin_of
 from cluster.state.machine import apply
 from cluster.state.model import App
+from cluster.state.pins import Pulling
 from cluster.state.registries import secret_name
 from cluster.state.status import converged
 from cluster.state.template import key_of
@@ -51,6 +53,11 @@ def change(leader: Leader, name: str = "shop", **spec: Any) -> None:
 def app_of(leader: Leader, name: str = "shop") -> App:
     """As the state has it."""
     return leader.log.state().apps[name]
+
+
+def waits_for(leader: Leader, name: str = "shop") -> Pulling | None:
+    """The pull that an app waits for."""
+    return pulling_of(leader.log.state(), app_of(leader, name))
 
 
 def made_from(leader: Leader) -> set[str]:
@@ -186,9 +193,8 @@ def test_few_pulls_at_once_and_nobody_waits_for_them() -> None:
     begin(leader, 2, "zebra", image="local:1")
     assert converged(app_of(leader, "zebra"))
     assert leader.parts.workers.running(PULL) == 3 < LANES["pull"]
-    assert app_of(leader, "a0").pulling == app_of(leader, "a10").pulling
-    pulling = {app.pulling.image for app in leader.log.state().apps.values() if app.pulling}
-    assert len(pulling) == 3
+    assert waits_for(leader, "a0") == waits_for(leader, "a10")
+    assert len({waits_for(leader, f"a{number}") for number in range(11)} - {None}) == 3
 
 
 def test_a_registry_that_hangs_keeps_no_other_waiting() -> None:
@@ -215,11 +221,11 @@ def test_a_pull_that_nobody_waits_for_is_given_up() -> None:
     leader.parts.workers.lane_longest_s["pull"] = 60.0
     leader.engine.images.push(SHOP, "one")
     begin(leader)
-    assert app_of(leader).pulling is not None
+    assert waits_for(leader) is not None
     leader.do(c.StopApp("shop"))
     leader.run(70)
     assert leader.engine.images.pulled == []
-    assert app_of(leader).pulling is None
+    assert waits_for(leader) is None
     assert leader.parts.workers.running(PULL) == 0
 
 

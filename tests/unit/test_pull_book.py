@@ -170,7 +170,7 @@ def test_records_are_bounded_and_end_with_their_leader(monkeypatch: pytest.Monke
         (100_000, c.BeginEpoch("c2", 1_500, "x"))]
     for index, (at_ms, command) in enumerate(log, 1):
         state, _ = apply(state, command, c.Stamp(at_ms, "c1"), index)
-    assert dict(state.pulls) == {"x": BegunPull("x", ("b",), 1)}
+    assert dict(state.pulls) == {"x": BegunPull("x", ("b",), 1, 2)}
     assert not state.pulled
     state, _ = apply(state, c.BeginEpoch("c3", 1_500, "x"), c.Stamp(160_001, "c1"), 20)
     assert not state.pulls

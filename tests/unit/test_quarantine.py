@@ -238,6 +238,39 @@ def test_health_says_that_the_engine_is_in_quarantine() -> None:
     assert vitals.components(quarantine="it hangs")["docker"].status == "unavailable"
 
 
+def test_the_size_of_the_host_is_asked_for_now_and_then() -> None:
+    """That the engine answers, each time; after a failure all of it, until that is had."""
+    asked: list[str] = []
+
+    class Asked(FakeEngine):
+        def info(self) -> Any:
+            asked.append("info")
+            return super().info()
+
+        def ping(self) -> None:
+            asked.append("ping")
+            super().ping()
+
+    leader = Leader()
+    engine = Asked(leader.clock)
+    vitals = Vitals(leader.log, engine, [leader.ingress], leader.clock)
+
+    def measure(times: int) -> list[str]:
+        asked.clear()
+        for _ in range(times):
+            vitals.measure()
+            leader.clock.now_s += 2.0
+        return asked
+
+    assert measure(16) == ["info", *["ping"] * 14, "info"]
+    engine.down = True
+    assert measure(3) == ["ping", "info", "info"]
+    assert vitals.components()["docker"].status == "unavailable"
+    engine.down = False
+    assert measure(3) == ["info", "ping", "ping"]
+    assert vitals.components()["docker"].status == "healthy"
+
+
 def test_the_ingress_is_measured_while_the_engine_hangs() -> None:
     """Each has a thread of its own."""
     held, entered = threading.Event(), threading.Event()

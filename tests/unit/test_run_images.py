@@ -12,7 +12,7 @@ from cluster.state.images import pin_of
 from cluster.state.model import Run
 from cluster.state.status import converged
 from cluster.state.template import key_of
-from tests.unit.test_images import DOWN, SHOP, app_of, begin, change, made_from, text
+from tests.unit.test_images import DOWN, SHOP, app_of, begin, change, made_from, text, waits_for
 from tests.unit.test_reconcile import Leader
 
 GONE = EngineError("image_missing", f"image {SHOP} is not in registry registry.example")
@@ -92,7 +92,8 @@ def test_a_run_shows_the_pull_that_it_waits_for() -> None:
     register(leader)
     run = ask(leader)
     assert run.phase == "waiting"
-    assert view(run, app_of(leader))["reason"] == f"image {SHOP} is being pulled"
+    assert view(run, app_of(leader), waits=waits_for(leader))["reason"] == (
+        f"image {SHOP} is being pulled")
 
 
 def test_a_registry_that_stays_away_ends_a_run_in_time() -> None:
