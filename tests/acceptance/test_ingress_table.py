@@ -8,7 +8,6 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -25,27 +24,12 @@ from tests.ingress_parts import (
     counters,
     one_route,
     replicas,
-    running_nginx,
     static_upstreams,
     table,
     until,
 )
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.nginx, pytest.mark.beside]
-
-
-@pytest.fixture
-def nginx() -> Iterator[LocalNginx]:
-    """An ingress with an empty table."""
-    with running_nginx() as running:
-        NginxIngress("n", running.endpoint).push(table(0))
-        yield running
-
-
-@pytest.fixture
-def ingress(nginx: LocalNginx) -> NginxIngress:
-    """The door to `nginx`."""
-    return NginxIngress("n", nginx.endpoint)
 
 
 def test_counters_lose_nothing(nginx: LocalNginx, ingress: NginxIngress) -> None:
