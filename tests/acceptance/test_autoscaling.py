@@ -20,7 +20,6 @@ QUICK = {
     "windowSeconds": 10, "cooldownSeconds": 5, "stabilizationWindowSeconds": 10,
     "maxScaleInStep": 0, "maxReplicas": 4,
 }
-MS = 1000
 
 
 def deploy(cluster: LiveCluster, name: str, image: str, **scaling: Any) -> str:
