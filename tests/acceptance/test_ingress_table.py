@@ -22,6 +22,7 @@ from tests.ingress_parts import (
     Replica,
     ask,
     counters,
+    many,
     one_route,
     replicas,
     static_upstreams,
@@ -200,8 +201,7 @@ def test_shares_are_exact_whatever_the_replicas_do(
                 slow = None
                 if weight == 33:
                     slow = pool.submit(ask, nginx.port, "shop.localhost", "/slow")
-                for _ in range(1_000):
-                    assert ask(nginx.port, "shop.localhost").status == 200
+                assert many(nginx.port, "shop.localhost", 1_000) == {200: 1_000}
                 for one in (new, *rest):
                     one.release.set()
                 if slow is not None:
