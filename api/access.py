@@ -184,12 +184,10 @@ def failed_too_often(controller: Controller) -> Response | None:
     if counted.allowed:
         return None
     wait_s = max(1, math.ceil(judge(FAILURES, counted).reset_s))
-    answer = errors.response(
+    return errors.response(
         Code.RATE_LIMIT_EXCEEDED,
         f"{client} showed {FAILURES[0].requests} wrong tokens in a minute; the next request "
-        f"without a good one in {wait_s} s")
-    answer.headers["Retry-After"] = str(wait_s)
-    return answer
+        f"without a good one in {wait_s} s", retry_after_s=wait_s)
 
 
 def _client(controller: Controller) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from api import limits
+from api.models_secrets import SecretBody
 from api.roles import TABLE
 from api.writes import METHODS
 from cluster.config.keys import KEYS
@@ -120,9 +121,10 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _bodies(schemas: dict[str, Any]) -> None:
-    """Schemas of what is read by tables and not by models."""
+    """Schemas of what is read by tables and not by models, or has words that collecting drops."""
     changes = schema.scaling(api_name)
     schemas["AppSpec"] = schema.app_spec()
+    schemas["SecretBody"] = SecretBody.model_json_schema()
     schemas["ScalingBody"] |= {**changes, "minProperties": 1}
     schemas["PolicyBody"]["properties"]["policy"] |= {**schema.scaling(str), "minProperties": 1}
     schemas["SimulateBody"]["properties"]["policy"] |= changes

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from api.dev_cluster import CallError, Cluster
 
@@ -17,13 +16,6 @@ FALLBACK_BASE = "busybox:stable"
 EXECUTABLE = 0o755
 _FOLDER = Path(__file__).parent / "demo"
 _ELF_INTERPRETER = b"/lib64/ld-linux"
-
-
-class Builder(Protocol):
-    """The one ability of an engine that the demo needs."""
-
-    def build_image(self, tag: str, context: Mapping[str, bytes | tuple[bytes, int]]) -> str:
-        """Build `tag` from the files of `context`; returns the id of the image."""
 
 
 def static_busybox() -> bytes | None:

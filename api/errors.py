@@ -46,14 +46,18 @@ def body(code: Code, details: object = None, *, error: str = "") -> dict[str, An
     }
 
 
-def response(code: Code, details: object = None, *, error: str = "") -> Response:
+def response(
+    code: Code, details: object = None, *, error: str = "", retry_after_s: int | None = None,
+) -> Response:
     """The error body with its status."""
     answer = Response(
         orjson.dumps(body(code, details, error=error), default=str),
         code.value.http_status, mimetype="application/json",
     )
-    if code in _RETRY_LATER:
-        answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    if retry_after_s is None and code in _RETRY_LATER:
+        retry_after_s = RETRY_AFTER_S
+    if retry_after_s is not None:
+        answer.headers["Retry-After"] = str(retry_after_s)
     return answer
 
 

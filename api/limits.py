@@ -98,10 +98,8 @@ def _exempt() -> bool:
 def _refusal(client: str, verdict: Verdict) -> Response:
     wait_s = max(1, math.ceil(verdict.reset_s))
     limit = verdict.limit
-    answer = errors.response(
+    return errors.response(
         Code.RATE_LIMIT_EXCEEDED,
         f"{client} may send {limit.requests} requests in {_WINDOWS[limit.window_s]};"
-        f" the next one in {wait_s} s")
-    answer.headers["Retry-After"] = str(wait_s)
-    return answer
+        f" the next one in {wait_s} s", retry_after_s=wait_s)
 

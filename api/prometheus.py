@@ -65,15 +65,19 @@ def exposition(accept: str) -> tuple[bytes, str]:
     return encode(here().requests.registry), content_type
 
 
-class OfStreams(Collector):
+class _Late(Collector):
+    """What is collected at each scrape, and not before the first."""
+
+    def describe(self) -> list[Metric]:
+        """Nothing yet."""
+        return []
+
+
+class OfStreams(_Late):
     """The streams of this node."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-
-    def describe(self) -> list[Metric]:
-        """Nothing is collected before the first scrape."""
-        return []
 
     def collect(self) -> Iterator[Metric]:
         """How many are open, were opened, and were dropped."""
@@ -89,15 +93,11 @@ class OfStreams(Collector):
             value=float(self._hub.dropped))
 
 
-class Node(Collector):
+class Node(_Late):
     """This controller."""
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
-
-    def describe(self) -> list[Metric]:
-        """Nothing is collected before the first scrape."""
-        return []
 
     def collect(self) -> Iterator[Metric]:
         """Raft, lease, loops and parts."""
@@ -153,7 +153,6 @@ class Node(Collector):
         yield steps
         yield failures
 
-
     def _pulls(self) -> Iterator[Metric]:
         counts = self._controller.pulls
         ended = CounterMetricFamily(
@@ -169,15 +168,11 @@ class Node(Collector):
             value=float(counts.running))
 
 
-class Measured(Collector):
+class Measured(_Late):
     """Applications and ingress, as the leader measured them; empty elsewhere."""
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
-
-    def describe(self) -> list[Metric]:
-        """Nothing is collected before the first scrape."""
-        return []
 
     def collect(self) -> Iterator[Metric]:
         """All applications that were measured lately."""

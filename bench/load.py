@@ -80,10 +80,10 @@ def posts_per_s(
     return sum(counts) / seconds
 
 
-def wrk(url: str, seconds: int, connections: int = CLIENTS) -> float:
+def wrk(url: str, seconds: int) -> float:
     """Requests per second by wrk; every answer must be a success."""
     out = subprocess.run(
-        ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", url],
+        ["wrk", "-t1", f"-c{CLIENTS}", f"-d{seconds}s", url],
         check=True, capture_output=True, text=True,
     ).stdout
     assert "Non-2xx" not in out, out

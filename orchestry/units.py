@@ -74,14 +74,6 @@ def parse_duration(value: object) -> int:
     return int(match[1]) * _DURATION_UNITS[match[2]]
 
 
-def format_duration(duration_s: int) -> str:
-    """Text in the largest unit that `parse_duration` reads as `duration_s`."""
-    for unit, factor in _DURATION_UNITS.items():
-        if duration_s and duration_s % factor == 0:
-            return f"{duration_s // factor}{unit}"
-    return "0s"
-
-
 def _match(pattern: re.Pattern[str], value: object, remedy: str) -> re.Match[str]:
     match = None
     if isinstance(value, str) and len(value) <= QUANTITY_CHARACTERS_MAX:

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -57,6 +58,14 @@ def test_app_image(docker_socket: str) -> Iterator[str]:
         engine.close()
 
 
+@pytest.fixture(scope="module")
+def engine(docker_socket: str) -> Iterator[DockerEngine]:
+    """That daemon, to look behind a cluster's back."""
+    found = DockerEngine(base_url=docker_socket, timeout_s=30)
+    yield found
+    found.close()
+
+
 class PrivateDaemon:
     """A dockerd of its own, on its own data, socket and address range, to be ill-treated.
 
@@ -70,6 +79,17 @@ class PrivateDaemon:
         self.url = f"unix://{folder}/docker.sock"
         self._number = 0
         self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
 
     @property
     def _bridge(self) -> str:

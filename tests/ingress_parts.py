@@ -11,8 +11,10 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -91,6 +93,7 @@ class Replica:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             timeout = replica.idle_s
+            wbufsize = -1  # head and body at once: the second of two writes waits for an ACK
 
             def setup(self) -> None:
                 super().setup()
@@ -209,6 +212,22 @@ def ask(port: int, host: str, path: str = "/", *, method: str = "GET",
         return Answer(response.status, dict(response.headers), response.read())
     finally:
         connection.close()
+
+
+def many(port: int, host: str, count: int, *, connections: int = 8) -> Counter[int]:
+    """The statuses of so many requests on a few connections, which are kept."""
+    def some(share: int) -> Counter[int]:
+        found: Counter[int] = Counter()
+        with closing(http.client.HTTPConnection("127.0.0.1", port, DEADLINE_S)) as connection:
+            for _ in range(share):
+                connection.request("GET", "/", headers={"Host": host})
+                with connection.getresponse() as response:
+                    response.read()
+                    found[response.status] += 1
+        return found
+
+    with ThreadPoolExecutor(connections) as pool:
+        return sum(pool.map(some, [count // connections] * connections), Counter())
 
 
 def raw(port: int, request: bytes) -> bytes:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -93,3 +93,15 @@ def redis_server(folder: Path) -> Iterator[RedisServer]:
             yield server
         finally:
             server.stop()
+
+
+def killed(server: RedisServer) -> Callable[[], None]:
+    """kill -9, and what undoes it."""
+    server.kill()
+    return server.start
+
+
+def frozen(server: RedisServer) -> Callable[[], None]:
+    """SIGSTOP, and what undoes it."""
+    server.freeze()
+    return server.thaw

@@ -8,7 +8,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 
@@ -23,36 +22,28 @@ def ask(connection: http.client.HTTPConnection, host: str, path: str) -> tuple[s
         return type(error).__name__, ""
 
 
-class Traffic:
-    """Keep-alive clients that ask without pause; `answers` counts statuses and errors.
+class _Clients:
+    """Threads that ask until they are left; `answers` counts statuses and errors."""
 
-    A connection that nginx closes between two requests is opened anew, as every HTTP
-    client does; an error within a request counts.
-    """
+    PATIENCE_S = 30.0
 
-    def __init__(self, port: int, host: str, *, path: str = "/id", clients: int = 4,
-                 gap_s: float = 0.002) -> None:
+    def __init__(self, clients: int) -> None:
         self.answers: Counter[str] = Counter()
-        self.served_by: Counter[str] = Counter()
-        self._port, self._host, self._path, self._gap_s = port, host, path, gap_s
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._threads = [
             threading.Thread(target=self._client, daemon=True) for _ in range(clients)
         ]
 
-    def __enter__(self) -> Traffic:
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(self.PATIENCE_S)
 
     def failures(self) -> dict[str, int]:
         """Everything but a 200."""
@@ -63,6 +54,23 @@ class Traffic:
         """Requests so far."""
         with self._lock:
             return sum(self.answers.values())
+
+    def _client(self) -> None:
+        raise NotImplementedError
+
+
+class Traffic(_Clients):
+    """Keep-alive clients that ask without pause; `served_by` counts the bodies.
+
+    A connection that nginx closes between two requests is opened anew, as every HTTP
+    client does; an error within a request counts.
+    """
+
+    def __init__(self, port: int, host: str, *, path: str = "/id", clients: int = 4,
+                 gap_s: float = 0.002) -> None:
+        super().__init__(clients)
+        self.served_by: Counter[str] = Counter()
+        self._port, self._host, self._path, self._gap_s = port, host, path, gap_s
 
     def _client(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
@@ -78,8 +86,7 @@ class Traffic:
             connection.close()
 
 
-
-class Shaped:
+class Shaped(_Clients):
     """Requests at a rate that follows `shape` (seconds since the begin -> requests a second).
 
     The load does not wait for answers, as that of many users does not; what finds no client
@@ -93,36 +100,16 @@ class Shaped:
         self, port: int, host: str, path: str, shape: Callable[[float], float], *,
         clients: int = 48,
     ) -> None:
-        self.answers: Counter[str] = Counter()
+        super().__init__(clients)
         self.first_s: dict[str, float] = {}
         self._port, self._host, self._path, self._shape = port, host, path, shape
         self._due: queue.Queue[float] = queue.Queue()
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._threads = [
-            threading.Thread(target=self._client, daemon=True) for _ in range(clients)
-        ]
         self._threads.append(threading.Thread(target=self._pace, daemon=True))
         self.began_s = 0.0
 
     def __enter__(self) -> Self:
         self.began_s = time.monotonic()
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(30)
-
-    def failures(self) -> dict[str, int]:
-        """Everything but a 200."""
-        with self._lock:
-            return {what: n for what, n in self.answers.items() if what != "200"}
+        return super().__enter__()
 
     def _pace(self) -> None:
         owed = 0.0

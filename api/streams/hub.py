@@ -168,10 +168,6 @@ class Hub:
         """Call once a second."""
         self._watchers.append(call)
 
-    def unwatch(self, call: Callable[[float], None]) -> None:
-        """No more."""
-        self._watchers.remove(call)
-
     def now_s(self) -> float:
         """The hub's monotonic clock."""
         assert self._loop is not None

@@ -8,11 +8,10 @@ import queue
 import threading
 from collections.abc import Iterator
 
-import requests
-
 from cluster.engine.base import EngineError, EngineEvent
 from cluster.engine.docker_api import DockerApi
 from cluster.engine.docker_format import cluster_filter, event
+from cluster.engine.docker_open import OpenAnswer
 
 BACKOFF_FIRST_S = 0.2
 BACKOFF_LAST_S = 5.0
@@ -33,9 +32,7 @@ class EventStream:
         self._api = api
         self._params = {"filters": json.dumps(filters)}
         self._queue: queue.Queue[EngineEvent] = queue.Queue(QUEUE_EVENTS)
-        self._closed = threading.Event()
-        self._lock = threading.Lock()
-        self._response: requests.Response | None = None
+        self._open = OpenAnswer()
         self._connected: bool | None = None
 
     def read(self, stop: threading.Event) -> Iterator[EngineEvent]:
@@ -47,36 +44,33 @@ class EventStream:
                 with contextlib.suppress(queue.Empty):
                     yield self._queue.get(timeout=STOP_POLL_S)
         finally:
-            self._close()
+            self._open.close()
             reader.join(STOP_POLL_S)
 
     def _run(self) -> None:
         backoff_s = BACKOFF_FIRST_S
-        while not self._closed.is_set():
+        while not self._open.closed.is_set():
             with contextlib.suppress(EngineError):
                 self._follow()
             backoff_s = BACKOFF_FIRST_S if self._connected else backoff_s
             self._tell(connected=False)
-            self._closed.wait(backoff_s)
+            self._open.closed.wait(backoff_s)
             backoff_s = min(backoff_s * 2, BACKOFF_LAST_S)
 
     def _follow(self) -> None:
         # A daemon that hangs leaves this stream silent, and so does a quiet cluster: the
         # deadline on every other call is what finds the hang.
-        with self._api.stream("GET", "/events", self._params, silence_s=None) as response:
-            with self._lock:
-                self._response = response
-                if self._closed.is_set():
-                    return
-            try:
-                self._tell(connected=True)
-                for line in response.iter_lines(chunk_size=None):
-                    hint = event(json.loads(line)) if line else None
-                    if hint:
-                        self._put(hint)
-            finally:
-                with self._lock:
-                    self._response = None
+        with (
+            self._api.stream("GET", "/events", self._params, silence_s=None) as response,
+            self._open.reading(response) as goes_on,
+        ):
+            if not goes_on:
+                return
+            self._tell(connected=True)
+            for line in response.iter_lines(chunk_size=None):
+                hint = event(json.loads(line)) if line else None
+                if hint:
+                    self._put(hint)
 
     def _tell(self, *, connected: bool) -> None:
         if self._connected != connected:
@@ -86,11 +80,3 @@ class EventStream:
     def _put(self, hint: EngineEvent) -> None:
         with contextlib.suppress(queue.Full):
             self._queue.put_nowait(hint)
-
-    def _close(self) -> None:
-        with self._lock:
-            self._closed.set()
-            if self._response is not None:
-                # The stream may have ended by itself a moment ago.
-                with contextlib.suppress(ValueError, RuntimeError, OSError):
-                    self._response.raw.shutdown()

@@ -9,11 +9,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-import requests
-
 from cluster.engine.base import EngineError, LogLine
 from cluster.engine.docker_api import ApiRefusal, DockerApi
 from cluster.engine.docker_logs import LineReader
+from cluster.engine.docker_open import OpenAnswer
 from cluster.engine.lines import Newest
 
 SPARE_PIECES = 8
@@ -101,9 +100,7 @@ class LogFollow:
         self._since_ns = since_ns
         self._runs = runs
         self._queue: queue.Queue[_Item] = queue.Queue(QUEUE_CHUNKS)
-        self._closed = threading.Event()
-        self._lock = threading.Lock()
-        self._response: requests.Response | None = None
+        self._open = OpenAnswer()
 
     def read(self, stop: threading.Event) -> Iterator[LogLine]:
         """Yield lines until the container has ended, or within STOP_POLL_S of `stop`.
@@ -128,7 +125,7 @@ class LogFollow:
                         return
                     yield line
         finally:
-            self._close()
+            self._open.close()
             reader.join(STOP_POLL_S)
 
     def _run(self) -> None:
@@ -143,21 +140,18 @@ class LogFollow:
 
     def _follow(self) -> None:
         reader = LineReader()
-        with self._api.stream("GET", self._path, self._params, silence_s=None) as response:
-            with self._lock:
-                self._response = response
-                if self._closed.is_set():
-                    return
-            try:
-                for chunk in response.iter_content(None):
-                    for start in range(0, len(chunk), CHUNK_BYTES):
-                        self._tell(reader.feed(chunk[start:start + CHUNK_BYTES]))
-            finally:
-                with self._lock:
-                    self._response = None
+        with (
+            self._api.stream("GET", self._path, self._params, silence_s=None) as response,
+            self._open.reading(response) as goes_on,
+        ):
+            if not goes_on:
+                return
+            for chunk in response.iter_content(None):
+                for start in range(0, len(chunk), CHUNK_BYTES):
+                    self._tell(reader.feed(chunk[start:start + CHUNK_BYTES]))
         self._tell(reader.end())
         # A daemon that shuts down ends its streams as a container's end does.
-        if not self._closed.is_set() and self._runs():
+        if not self._open.closed.is_set() and self._runs():
             raise EngineError("unavailable", "the log stream broke off")
 
     def _tell(self, lines: list[LogLine]) -> None:
@@ -166,15 +160,7 @@ class LogFollow:
             self._put(fresh)
 
     def _put(self, item: _Item) -> None:
-        while not self._closed.is_set():
+        while not self._open.closed.is_set():
             with contextlib.suppress(queue.Full):
                 self._queue.put(item, timeout=STOP_POLL_S)
                 return
-
-    def _close(self) -> None:
-        with self._lock:
-            self._closed.set()
-            if self._response is not None:
-                # The stream may have ended by itself a moment ago.
-                with contextlib.suppress(ValueError, RuntimeError, OSError):
-                    self._response.raw.shutdown()

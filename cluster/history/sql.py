@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,8 +45,6 @@ FOLD_SPAN = {60: 3600_000, 3600: 24 * 3600_000}
 DELETE_MAX = 20_000
 GAPS_MAX = 1_000
 DETAILS_BYTES_MAX = 64 * 1024
-
-Timed = Callable[[], None]
 
 
 class SqlStore:

@@ -57,12 +57,12 @@ class ContainerNginx:
 
     def __init__(
         self, runner: ContainerRunner, directory: Path, *, name: str, port: int,
-        admin_port: int, address: str = "127.0.0.1", base: str = "",
+        admin_port: int, base: str = "",
     ) -> None:
         self.name = name
         self._runner = runner
         self._ports = {
-            image.HTTP_PORT: (address, port),
+            image.HTTP_PORT: ("127.0.0.1", port),
             image.ADMIN_PORT: ("127.0.0.1", admin_port),
         }
         self._admin_port = admin_port

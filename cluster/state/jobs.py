@@ -53,6 +53,16 @@ def not_for_jobs(app: App, instead: str = "run") -> Refusal | None:
         f"{INSTEAD[instead].format(app.name)}")
 
 
+def wanted_service(
+    state: ClusterState,
+    command: c.StartApp | c.StopApp | c.ScaleApp | c.SetScaling | c.RestartApp | c.SteerRollout,
+    instead: str = "run",
+) -> App | Refusal:
+    """The app that a user's command is about, if it is none without replicas."""
+    app = wanted_app(state, command)
+    return app if isinstance(app, Refusal) else not_for_jobs(app, instead) or app
+
+
 def _job(state: ClusterState, command: c.TriggerJob | c.SuspendJob) -> App | Refusal:
     app = wanted_app(state, command)
     if isinstance(app, App) and not is_job(app.document):

@@ -19,7 +19,7 @@ from cluster.state.images import (
     pin_image,
     tell_pulls,
 )
-from cluster.state.jobs import fire_job, not_for_jobs, suspend_job, trigger_job
+from cluster.state.jobs import fire_job, suspend_job, trigger_job, wanted_service
 from cluster.state.members import announce, bind_member, change_members
 from cluster.state.memory import Outcome
 from cluster.state.model import Applied, ClusterState, Leadership
@@ -115,12 +115,9 @@ def _noop(state: ClusterState, command: c.Noop, stamp: c.Stamp) -> Step:
 
 
 def _start(state: ClusterState, command: c.StartApp, stamp: c.Stamp) -> Step:
-    app = wanted_app(state, command)
+    app = wanted_service(state, command)
     if isinstance(app, Refusal):
         return app
-    refusal = not_for_jobs(app)
-    if refusal is not None:
-        return refusal
     replicas = command.replicas if command.replicas is not None else max(app.replicas, 1)
     if not 0 <= replicas <= REPLICAS_MAX:
         return Refusal(Code.VALIDATION_ERROR, f"replicas must be 0-{REPLICAS_MAX}")
@@ -142,12 +139,9 @@ def _start(state: ClusterState, command: c.StartApp, stamp: c.Stamp) -> Step:
 
 
 def _stop(state: ClusterState, command: c.StopApp, stamp: c.Stamp) -> Step:
-    app = wanted_app(state, command)
+    app = wanted_service(state, command, "stop")
     if isinstance(app, Refusal):
         return app
-    refusal = not_for_jobs(app, "stop")
-    if refusal is not None:
-        return refusal
     after = replace(
         stopped(app, stamp), running=False, updated_at_ms=stamp.at_ms, reached=False,
         scaling_until_ms=0,

@@ -14,7 +14,7 @@ from typing import Any
 from cluster.state import commands as c
 from cluster.state.config import settled_addresses
 from cluster.state.images import has_made_none
-from cluster.state.jobs import is_job, not_for_jobs
+from cluster.state.jobs import is_job, wanted_service
 from cluster.state.model import (
     App,
     Canary,
@@ -120,12 +120,9 @@ def roll_back(state: ClusterState, command: c.RollBackApp, stamp: c.Stamp) -> St
 
 def restart(state: ClusterState, command: c.RestartApp, stamp: c.Stamp) -> Step:
     """Take the same spec as another template."""
-    app = wanted_app(state, command)
+    app = wanted_service(state, command)
     if isinstance(app, Refusal):
         return app
-    refusal = not_for_jobs(app)
-    if refusal is not None:
-        return refusal
     if not app.running:
         return Refusal(Code.CONFLICT, f"Application '{app.name}' does not run: start it")
     new = _New(app.document, 0, app.template_key, app.addresses, "restart", "restarted")
@@ -142,12 +139,9 @@ def renew(state: ClusterState, name: str, cause: str, stamp: c.Stamp) -> Cluster
 
 def steer(state: ClusterState, command: c.SteerRollout, stamp: c.Stamp) -> Step:
     """Pause, resume or promote what is under way; saying it twice changes nothing."""
-    app = wanted_app(state, command)
+    app = wanted_service(state, command, "steer")
     if isinstance(app, Refusal):
         return app
-    refusal = not_for_jobs(app, "steer")
-    if refusal is not None:
-        return refusal
     rollout = app.rollout
     if rollout is None:
         return Refusal(

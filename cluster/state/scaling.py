@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from cluster.config.keys import spec_defaults
 from cluster.state import commands as c
-from cluster.state.jobs import not_for_jobs
+from cluster.state.jobs import wanted_service
 from cluster.state.model import ClusterState
 from cluster.state.step import (
     REPLICAS_MAX,
@@ -15,7 +15,6 @@ from cluster.state.step import (
     leaving,
     overtaken,
     tell,
-    wanted_app,
     with_app,
 )
 from orchestry.errors import Code, OrchestryError
@@ -24,12 +23,9 @@ from orchestry.policy import changed, text_of
 
 def scale(state: ClusterState, command: c.ScaleApp, stamp: c.Stamp) -> Step:
     """Take the number of replicas that a user asks for."""
-    app = wanted_app(state, command)
+    app = wanted_service(state, command, "scale")
     if isinstance(app, Refusal):
         return app
-    refusal = not_for_jobs(app, "scale")
-    if refusal is not None:
-        return refusal
     if not 0 <= command.replicas <= REPLICAS_MAX:
         return Refusal(Code.VALIDATION_ERROR, f"replicas must be 0-{REPLICAS_MAX}")
     before = app.replicas if app.running else 0
@@ -61,12 +57,9 @@ def scale(state: ClusterState, command: c.ScaleApp, stamp: c.Stamp) -> Step:
 
 def set_scaling(state: ClusterState, command: c.SetScaling, stamp: c.Stamp) -> Step:
     """Change some keys of the policy; what is not named stays as it is."""
-    app = wanted_app(state, command)
+    app = wanted_service(state, command, "scale")
     if isinstance(app, Refusal):
         return app
-    refusal = not_for_jobs(app, "scale")
-    if refusal is not None:
-        return refusal
     defaults = spec_defaults(state.config)
     try:
         after = changed(app.document, app.scaling, command.changes)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from tests.live import LiveCluster, app_spec, call, until
+from tests.live_apps import begin, killed_leader, printed
 from tests.traffic import Shaped, Traffic
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx]
@@ -21,28 +20,13 @@ QUICK = {
     "windowSeconds": 10, "cooldownSeconds": 5, "stabilizationWindowSeconds": 10,
     "maxScaleInStep": 0, "maxReplicas": 4,
 }
-MS = 1000
-
-
-@pytest.fixture(scope="module")
-def cluster(
-    tmp_path_factory: pytest.TempPathFactory, test_app_image: str, docker_socket: str
-) -> Iterator[LiveCluster]:
-    """One cluster for the tests of this file."""
-    with LiveCluster(
-        tmp_path_factory.mktemp("autoscaling"), environ={"DOCKER_HOST": docker_socket}
-    ) as live:
-        yield live
 
 
 def deploy(cluster: LiveCluster, name: str, image: str, **scaling: Any) -> str:
     """An app that the cluster scales; its last requests may end."""
     spec = app_spec(name, image, scaling={**QUICK, **scaling}, termination={
         "terminationGracePeriodSeconds": 2, "drainSeconds": 10})
-    assert cluster.write("POST", "/api/v1/apps/register", spec)[0] == 201
-    status, body = cluster.write("POST", f"/api/v1/apps/{name}/start")
-    assert (status, body["status"]) == (200, "running"), body
-    return name
+    return begin(cluster, spec)
 
 
 def get(cluster: LiveCluster, path: str, node: str | None = None) -> Any:
@@ -70,16 +54,6 @@ def turns(numbers: Sequence[int]) -> int:
     """Changes of direction."""
     steps = [b - a for a, b in pairwise(numbers) if a != b]
     return sum((a > 0) != (b > 0) for a, b in pairwise(steps))
-
-
-def cli(cluster: LiveCluster, *arguments: str) -> str:
-    """The command line at a follower."""
-    follower = next(n for n in cluster.alive() if n != cluster.leader())
-    done = subprocess.run(
-        [sys.executable, "-m", "orchestry.cli", "--url", cluster.url(follower), *arguments],
-        capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_a_pegged_replica_gets_company_and_loses_it_again(
@@ -117,9 +91,9 @@ def _what_every_node_tells(cluster: LiveCluster, app: str) -> None:
         assert found["decisions"][0]["action"] == "scale_out"
         system = get(cluster, "/api/v1/metrics", node)
         assert system["network"]["requests_per_second"] > 1
-    assert "cpu: " in cli(cluster, "autoscale", app, "--explain")
-    assert "replicas under this policy" in cli(cluster, "autoscale", app, "--since", "5m")
-    assert app in cli(cluster, "top", "--once")
+    assert "cpu: " in printed(cluster, "autoscale", app, "--explain")
+    assert "replicas under this policy" in printed(cluster, "autoscale", app, "--since", "5m")
+    assert app in printed(cluster, "top", "--once")
     leader = str(cluster.leader())
     text = call("GET", cluster.url(leader, "/metrics"))[1]
     assert f'orchestry_app_cpu_ratio{{app="{app}"}}' in str(text)
@@ -168,12 +142,10 @@ def test_a_policy_survives_the_leader_and_holds_at_once(
     """Changed through a follower; the next leader goes by it."""
     app = deploy(cluster, "policy", test_app_image)
     follower = next(n for n in cluster.ids if n != cluster.leader())
-    changed = json.loads(cli(cluster, "--json", "autoscale", app, "--min", "2"))
+    changed = json.loads(printed(cluster, "--json", "autoscale", app, "--min", "2"))
     assert changed["new_policy"]["min_replicas"] == 2
     until("two", lambda: cluster.status(app)["replicas"]["healthy"] == 2, 30)
-    leader = str(cluster.leader())
-    cluster.kill(leader)
-    until("another leads", lambda: cluster.leader() not in (None, leader), 20)
+    leader = killed_leader(cluster)
     assert get(cluster, f"/api/v1/apps/{app}/scaling", follower)["policy"]["min_replicas"] == 2
     cluster.boot(leader)
     cluster.wait_ready()

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +14,9 @@ from cluster.consensus.rescue import BACKUP_SUFFIX
 from cluster.engine.docker import DockerEngine
 from tests.acceptance.test_members import GrowingCluster, writers
 from tests.live import LiveCluster, app_spec, call, until
+from tests.live_apps import begin, cli, cluster_id
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
-
-
-@pytest.fixture(scope="module")
-def engine(docker_socket: str) -> Iterator[DockerEngine]:
-    """The daemon, to look behind the cluster's back."""
-    engine = DockerEngine(None, base_url=docker_socket, timeout_s=30)
-    yield engine
-    engine.close()
-
-
-def cli(*arguments: str, cluster: LiveCluster | None = None) -> subprocess.CompletedProcess[str]:
-    """The command line, against all controllers of a cluster."""
-    urls = [] if cluster is None else [
-        part for node in cluster.alive() for part in ("--url", cluster.url(node))]
-    return subprocess.run(
-        [sys.executable, "-m", "orchestry.cli", *urls, *arguments],
-        capture_output=True, text=True, check=False, timeout=120)
 
 
 def specs(cluster: LiveCluster) -> dict[str, Any]:
@@ -47,19 +28,6 @@ def specs(cluster: LiveCluster) -> dict[str, Any]:
                       row["replicas"]["desired"])
         for row in apps
     }
-
-
-def cluster_id(cluster: LiveCluster) -> str:
-    """Its id, by the word of one controller."""
-    node = cluster.alive()[0]
-    return str(call("GET", cluster.url(node, "/cluster/status"))[1]["cluster_id"])
-
-
-def deploy(cluster: LiveCluster, name: str, image: str, replicas: int) -> None:
-    """Register and start, waiting for healthy replicas."""
-    assert cluster.write("POST", "/api/v1/apps/register", app_spec(name, image))[0] == 201
-    status, body = cluster.write("POST", f"/api/v1/apps/{name}/start", {"replicas": replicas})
-    assert (status, body["status"]) == (200, "running"), body
 
 
 def running(engine: DockerEngine, cluster: str) -> dict[str, int]:
@@ -74,27 +42,27 @@ def test_a_backup_under_writes_is_one_moment_of_the_cluster(tmp_path: Path) -> N
         with writers(old) as done:
             until("some writes", lambda: len(done) > 20, 20)
             before = set(done)
-            taken = cli("cluster", "backup", str(file), cluster=old)
+            taken = cli(old, "cluster", "backup", str(file))
             assert taken.returncode == 0, taken.stderr
             assert [found.name for found in tmp_path.glob("state.backup*")] == [file.name]
             assert file.stat().st_mode & 0o777 == 0o600
-            again = cli("cluster", "backup", str(file), cluster=old)
+            again = cli(old, "cluster", "backup", str(file))
             assert again.returncode == 2
             assert "--force" in again.stderr
         wanted = specs(old)
     with GrowingCluster(tmp_path / "new", 3) as new:
-        refused = cli("cluster", "restore", str(file), cluster=new)
+        refused = cli(new, "cluster", "restore", str(file))
         assert refused.returncode == 2
-        done_now = cli("cluster", "restore", str(file), "--yes", cluster=new)
+        done_now = cli(new, "cluster", "restore", str(file), "--yes")
         assert done_now.returncode == 0, done_now.stderr
         found = specs(new)
         assert before <= set(found) <= set(wanted)
         assert found == {name: wanted[name] for name in found}
-        full = cli("cluster", "restore", str(file), "--yes", cluster=new)
+        full = cli(new, "cluster", "restore", str(file), "--yes")
         assert full.returncode == 1
         assert "empty cluster" in full.stderr
         file.write_bytes(file.read_bytes()[:-40])
-        cut = cli("cluster", "restore", str(file), "--yes", cluster=new)
+        cut = cli(new, "cluster", "restore", str(file), "--yes")
         assert cut.returncode == 1
         assert "cut short" in cut.stderr
         assert new.write("POST", "/api/v1/apps/register", app_spec("later", "x:1"))[0] == 201
@@ -102,77 +70,77 @@ def test_a_backup_under_writes_is_one_moment_of_the_cluster(tmp_path: Path) -> N
 
 @pytest.mark.docker
 def test_restore_adopts_containers_only_when_asked(
-    tmp_path: Path, test_app_image: str, docker_socket: str, engine: DockerEngine
+    tmp_path: Path, test_app_image: str, engine: DockerEngine
 ) -> None:
     """A new cluster leaves the old containers alone; one that adopts goes on with the same."""
-    file, environ = tmp_path / "state.backup", {"DOCKER_HOST": docker_socket}
-    with LiveCluster(tmp_path / "old", size=1, ingress=False, environ=environ) as old:
-        deploy(old, "shop", test_app_image, 2)
+    file = tmp_path / "state.backup"
+    with LiveCluster(tmp_path / "old", size=1, ingress=False) as old:
+        begin(old, app_spec("shop", test_app_image), 2)
         lost = cluster_id(old)
-        assert cli("cluster", "backup", str(file), cluster=old).returncode == 0
+        assert cli(old, "cluster", "backup", str(file)).returncode == 0
         before = running(engine, lost)
         assert len(before) == 2
         old.kill("controller-1")
-        with LiveCluster(tmp_path / "new", size=1, ingress=False, environ=environ) as new:
-            adopting = cli("cluster", "restore", str(file), "--yes", "--adopt", cluster=new)
+        with LiveCluster(tmp_path / "new", size=1, ingress=False) as new:
+            adopting = cli(new, "cluster", "restore", str(file), "--yes", "--adopt")
             assert adopting.returncode == 1
             assert f"CLUSTER_ADOPT={lost}" in adopting.stderr
-            done = cli("cluster", "restore", str(file), "--yes", cluster=new)
+            done = cli(new, "cluster", "restore", str(file), "--yes")
             assert done.returncode == 0, done.stderr
             until("its own replicas", lambda: new.status("shop")["status"] == "running", 30)
             assert len(running(engine, cluster_id(new))) == 2
             assert running(engine, lost) == before
-        adopts = environ | {"CLUSTER_ADOPT": lost}
+        adopts = {"CLUSTER_ADOPT": lost}
         with LiveCluster(tmp_path / "heir", size=1, ingress=False, environ=adopts) as heir:
             assert cluster_id(heir) == lost
-            plain = cli("cluster", "restore", str(file), "--yes", cluster=heir)
+            plain = cli(heir, "cluster", "restore", str(file), "--yes")
             assert plain.returncode == 1
             assert running(engine, lost) == before
-            done = cli("cluster", "restore", str(file), "--yes", "--adopt", cluster=heir)
+            done = cli(heir, "cluster", "restore", str(file), "--yes", "--adopt")
             assert done.returncode == 0, done.stderr
             until("adopted", lambda: heir.status("shop")["status"] == "running", 30)
             assert running(engine, lost) == before
-            code = cli("--json", "cluster", "verify", cluster=heir)
+            code = cli(heir, "--json", "cluster", "verify")
             assert json.loads(code.stdout)["clean"], code.stdout
 
 
 @pytest.mark.docker
 def test_two_of_three_disks_lost(
-    tmp_path: Path, test_app_image: str, docker_socket: str, engine: DockerEngine
+    tmp_path: Path, test_app_image: str, engine: DockerEngine
 ) -> None:
     """The one that is left shows what it knows, goes on alone, and grows again."""
     with GrowingCluster(tmp_path, 3) as cluster:
-        cluster.engine, cluster.environ = "docker", {"DOCKER_HOST": docker_socket}
+        cluster.engine = "docker"
         for node in cluster.ids:
             cluster.kill(node)
         for node in cluster.ids:
             cluster.boot(node)
         cluster.wait_ready()
-        deploy(cluster, "shop", test_app_image, 2)
+        begin(cluster, app_spec("shop", test_app_image), 2)
         old_id = cluster_id(cluster)
         before = running(engine, old_id)
         left = next(node for node in cluster.ids if node != cluster.leader())
         folder = str(tmp_path / left)
-        locked = cli("cluster", "recover", "--data-dir", folder, "--plan")
+        locked = cli(None, "cluster", "recover", "--data-dir", folder, "--plan")
         assert locked.returncode == 1
         assert "in use" in locked.stderr or "another process" in locked.stderr
         for node in cluster.ids:
             cluster.kill(node)
             if node != left:
                 (tmp_path / node).rename(tmp_path / f"{node}-lost")
-        plan = cli("cluster", "recover", "--data-dir", folder, "--plan")
+        plan = cli(None, "cluster", "recover", "--data-dir", folder, "--plan")
         assert plan.returncode == 0, plan.stderr
         for part in ("What may be lost", old_id, "apps           1", "What will be done"):
             assert part in plan.stdout
-        unsure = cli("cluster", "recover", "--data-dir", folder)
+        unsure = cli(None, "cluster", "recover", "--data-dir", folder)
         assert unsure.returncode == 1
         assert "--yes" in unsure.stderr
         journal = next(Path(folder).glob("journal*"))
         before_it = journal.read_bytes()
-        done = cli("--json", "cluster", "recover", "--data-dir", folder, "--yes")
+        done = cli(None, "--json", "cluster", "recover", "--data-dir", folder, "--yes")
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["apps"] == ["shop"]
-        again = cli("cluster", "recover", "--data-dir", folder, "--yes")
+        again = cli(None, "cluster", "recover", "--data-dir", folder, "--yes")
         assert "only member already" in again.stdout
         kept = journal.with_name(journal.name + BACKUP_SUFFIX)
         assert kept.read_bytes() == before_it != journal.read_bytes()
@@ -218,7 +186,7 @@ def test_recover_refuses_what_is_no_data_folder(tmp_path: Path, make: Any, why: 
     """Nothing is made there."""
     make(tmp_path)
     before = sorted(file.name for file in tmp_path.iterdir())
-    done = cli("cluster", "recover", "--data-dir", str(tmp_path), "--yes")
+    done = cli(None, "cluster", "recover", "--data-dir", str(tmp_path), "--yes")
     assert done.returncode == 1
     assert why in done.stderr
     assert sorted(file.name for file in tmp_path.iterdir()) == before

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.live import LiveCluster, app_spec, until
+from tests.live_apps import begin, deployment, ended, environment, killed_leader, served, update
 from tests.traffic import Traffic
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside]
@@ -21,27 +21,15 @@ REPLICAS = 3
 
 
 @pytest.fixture(scope="module")
-def cluster(
-    tmp_path_factory: pytest.TempPathFactory, test_app_image: str, docker_socket: str
-) -> Iterator[LiveCluster]:
-    """Three controllers, Docker and nginx, and the shop."""
-    with LiveCluster(
-        tmp_path_factory.mktemp("canary"), environ={"DOCKER_HOST": docker_socket}
-    ) as live:
-        status, body = live.write("POST", "/api/v1/apps/register", spec(test_app_image, [], V="1"))
-        assert status == 201, body
-        status, body = live.write("POST", f"{APP}/start", {"replicas": REPLICAS})
-        assert (status, body["status"]) == (200, "running"), body
-        until("the ingress serves", lambda: live.through_ingress(HOST) == 200, 30)
-        yield live
-        live.write("DELETE", f"{APP}?force=true")
+def cluster(cluster: LiveCluster, test_app_image: str) -> LiveCluster:
+    """It runs the shop."""
+    served(cluster, begin(cluster, spec(test_app_image, [], V="1"), REPLICAS))
+    return cluster
 
 
-def spec(image: str, steps: list[Any], **environment: str) -> dict[str, Any]:
+def spec(image: str, steps: list[Any], **variables: str) -> dict[str, Any]:
     """The shop; what is in its environment makes another revision."""
-    found = app_spec("shop", image)
-    found["spec"]["environment"] = [
-        {"name": name, "value": value} for name, value in environment.items()]
+    found = environment(app_spec("shop", image), **variables)
     found["scaling"] = {"mode": "manual"}
     found["termination"] = {"terminationGracePeriodSeconds": 5, "drainSeconds": 20}
     found["deploy"] = {"minHealthySeconds": 1, "progressDeadlineSeconds": 30}
@@ -50,32 +38,11 @@ def spec(image: str, steps: list[Any], **environment: str) -> dict[str, Any]:
     return found
 
 
-def update(cluster: LiveCluster, document: dict[str, Any]) -> int:
-    """The id of the deployment that begins."""
-    status, body = cluster.write("PUT", APP, document)
-    assert (status, body["status"]) == (200, "updated"), body
-    return int(body["deployment"])
-
-
-def deployment(cluster: LiveCluster, number: int) -> dict[str, Any]:
-    """How it stands, by whoever answers."""
-    status, body = cluster.write("GET", f"{APP}/deployments/{number}?min_index={number}")
-    assert status == 200, body
-    return dict(body)
-
-
 def waits_at(cluster: LiveCluster, number: int, step: int) -> None:
     """Until the step's weight is in force, and somebody has to promote it."""
     until(f"step {step}", lambda: (
         (found := deployment(cluster, number)["canary"]) and found["step"] == step
         and found["waits_for"] == "promotion"), DONE_S, 0.2)
-
-
-def over(cluster: LiveCluster, number: int) -> dict[str, Any]:
-    """The deployment once it has ended."""
-    return dict(until(
-        f"deployment {number} is over",
-        lambda: (found := deployment(cluster, number))["ended_at"] and found, DONE_S, 0.2))
 
 
 def measured(cluster: LiveCluster, number: int) -> dict[str, Any]:
@@ -99,14 +66,6 @@ def asked(traffic: Traffic, more: int) -> None:
     until("requests", lambda: traffic.total() > total, DONE_S)
 
 
-def killed_leader(cluster: LiveCluster) -> str:
-    """The name of the one that led, when another does."""
-    leader = str(cluster.leader())
-    cluster.kill(leader)
-    until("another leader", lambda: cluster.leader() not in (None, leader), 30)
-    return leader
-
-
 def test_shares_are_as_asked_for_and_no_request_fails(
     cluster: LiveCluster, test_app_image: str
 ) -> None:
@@ -127,7 +86,7 @@ def test_shares_are_as_asked_for_and_no_request_fails(
             assert traffic.failures() == {}
             status, body = cluster.write("POST", f"{APP}/promote", {})
             assert status == 200, body
-        assert over(cluster, number)["phase"] == "done"
+        assert ended(cluster, number)["phase"] == "done"
         cluster.boot(leader)
         cluster.wait_ready()
         until("all of the new revision", lambda: {
@@ -150,7 +109,7 @@ def test_a_canary_that_answers_errors_goes_back(
         asked(traffic, 300)
         number = update(cluster, spec(
             test_app_image, [{"weight": 20, "pauseSeconds": 60}], V="3", FAILING="1"))
-        found = over(cluster, number)
+        found = ended(cluster, number)
         assert found["phase"] == "failed"
         assert found["reason"].startswith("gate of step 1: "), found
         until("it is back", lambda: cluster.status("shop")["status"] == "running", DONE_S)

@@ -30,12 +30,11 @@ PROGRAM = (sys.executable, "-m", "orchestry.cli")
 
 @pytest.fixture(scope="module")
 def cluster(
-    tmp_path_factory: pytest.TempPathFactory, docker_socket: str
+    tmp_path_factory: pytest.TempPathFactory, test_app_image: str
 ) -> Iterator[LiveCluster]:
     """One cluster for the tests of this file."""
-    with LiveCluster(tmp_path_factory.mktemp("cluster"), environ={
-        "DOCKER_HOST": docker_socket, "ORCHESTRY_SECRETS_KEY": "ab" * 32,
-    }) as live:
+    environ = {"ORCHESTRY_SECRETS_KEY": "ab" * 32}
+    with LiveCluster(tmp_path_factory.mktemp("cluster"), environ=environ) as live:
         yield live
 
 

@@ -2,65 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cluster.engine.base import RunRequest
 from cluster.engine.docker import DockerEngine
 from tests.live import LiveCluster, app_spec, call, kill_container, until
+from tests.live_apps import ask, begin, cluster_id, served
 from tests.traffic import Traffic
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside]
 
 
-@pytest.fixture(scope="module")
-def engine(docker_socket: str) -> Iterator[DockerEngine]:
-    """The daemon, to look behind the cluster's back."""
-    engine = DockerEngine(None, base_url=docker_socket, timeout_s=30)
-    yield engine
-    engine.close()
-
-
-@pytest.fixture(scope="module")
-def cluster(
-    tmp_path_factory: pytest.TempPathFactory, test_app_image: str, docker_socket: str
-) -> Iterator[LiveCluster]:
-    """One cluster for the tests of this file; every test leaves it with three controllers."""
-    with LiveCluster(
-        tmp_path_factory.mktemp("cluster"), environ={"DOCKER_HOST": docker_socket}
-    ) as live:
-        yield live
-
-
-def deploy(cluster: LiveCluster, spec: dict[str, Any], replicas: int) -> str:
-    """Register and start, waiting for healthy replicas."""
-    name = str(spec["metadata"]["name"])
-    status, body = cluster.write("POST", "/api/v1/apps/register", spec)
-    assert status == 201, body
-    status, body = cluster.write("POST", f"/api/v1/apps/{name}/start", {"replicas": replicas})
-    assert (status, body["status"]) == (200, "running"), body
-    return name
-
-
 def remove(cluster: LiveCluster, name: str) -> Any:
     """Delete at once."""
-    status, body = cluster.write("DELETE", f"/api/v1/apps/{name}?force=true")
-    assert status == 200, body
-    return body
+    return ask(cluster, "DELETE", f"/api/v1/apps/{name}?force=true")
 
 
 def identities(cluster: LiveCluster, engine: DockerEngine, app: str) -> dict[str, int]:
     """Container id -> start time of the app's running containers, from Docker itself."""
-    cluster_id = json.loads(
-        (cluster.folder / cluster.ids[0] / "node.json").read_text())["cluster_id"]
     return {
-        c.id: c.started_at_ms for c in engine.observe(cluster_id)
+        c.id: c.started_at_ms for c in engine.observe(cluster_id(cluster))
         if c.app == app and c.phase == "running"
     }
 
@@ -69,9 +36,9 @@ def test_leader_killed_under_traffic(
     cluster: LiveCluster, engine: DockerEngine, test_app_image: str
 ) -> None:
     """kill -9 of the leader: no request fails, no container restarts, writes go on."""
-    shop = deploy(cluster, app_spec("shop", test_app_image), 3)
+    shop = begin(cluster, app_spec("shop", test_app_image), 3)
     host = f"{shop}.localhost"
-    until("the ingress serves", lambda: cluster.through_ingress(host) == 200, 10)
+    served(cluster, shop)
     before = identities(cluster, engine, shop)
     with Traffic(cluster.ingress_port, host) as traffic:
         time.sleep(0.5)
@@ -96,10 +63,10 @@ def test_killed_replica_is_replaced(
     cluster: LiveCluster, engine: DockerEngine, test_app_image: str
 ) -> None:
     """A replica that dies leaves the ingress and comes back healthy; the others stay."""
-    app = deploy(cluster, app_spec("phoenix", test_app_image), 3)
+    app = begin(cluster, app_spec("phoenix", test_app_image), 3)
     before = identities(cluster, engine, app)
     victim = next(iter(before))
-    until("the ingress serves", lambda: cluster.through_ingress(f"{app}.localhost") == 200, 10)
+    served(cluster, app)
     kill_container(victim)
     until(
         "three healthy replicas without the victim",
@@ -116,9 +83,9 @@ def test_all_controllers_killed_and_started_again(
     cluster: LiveCluster, engine: DockerEngine, test_app_image: str
 ) -> None:
     """Everything is adopted, nothing is lost, the ingress serves all the time."""
-    app = deploy(cluster, app_spec("survivor", test_app_image), 3)
+    app = begin(cluster, app_spec("survivor", test_app_image), 3)
     host = f"{app}.localhost"
-    until("the ingress serves", lambda: cluster.through_ingress(host) == 200, 10)
+    served(cluster, app)
     before = identities(cluster, engine, app)
     spec = call("GET", cluster.url(cluster.ids[0], f"/api/v1/apps/{app}/spec"))[1]
     with Traffic(cluster.ingress_port, host, clients=2) as traffic:
@@ -163,7 +130,7 @@ def test_leader_paused_past_its_lease(
     cluster: LiveCluster, engine: DockerEngine, test_app_image: str
 ) -> None:
     """A leader that was stopped (SIGSTOP) for longer than its lease does no harm afterwards."""
-    app = deploy(cluster, app_spec("paused", test_app_image), 2)
+    app = begin(cluster, app_spec("paused", test_app_image), 2)
     leader = cluster.leader()
     assert leader is not None
     os.killpg(cluster.processes[leader].pid, signal.SIGSTOP)
@@ -186,7 +153,7 @@ def test_leader_paused_past_its_lease(
 
 def test_image_that_does_not_exist(cluster: LiveCluster, test_app_image: str) -> None:
     """The engine's reason reaches the caller; other apps go on; the app can be deleted."""
-    fine = deploy(cluster, app_spec("fine", test_app_image), 1)
+    fine = begin(cluster, app_spec("fine", test_app_image), 1)
     cluster.write("POST", "/api/v1/apps/register", app_spec("ghost", "no-such-image:1"))
     status, body = cluster.write(
         "POST", "/api/v1/apps/ghost/start", {"replicas": 1, "timeout": 30})
@@ -200,9 +167,9 @@ def test_image_that_does_not_exist(cluster: LiveCluster, test_app_image: str) ->
 
 def test_scale_out_and_in_with_traffic(cluster: LiveCluster, test_app_image: str) -> None:
     """Replicas come and go without one failed request."""
-    app = deploy(cluster, app_spec("elastic", test_app_image), 2)
+    app = begin(cluster, app_spec("elastic", test_app_image), 2)
     host = f"{app}.localhost"
-    until("the ingress serves", lambda: cluster.through_ingress(host) == 200, 10)
+    served(cluster, app)
     with Traffic(cluster.ingress_port, host) as traffic:
         status, body = cluster.write("POST", f"/api/v1/apps/{app}/scale", {"replicas": 6})
         assert (status, body["previous_replicas"], body["current_replicas"]) == (200, 2, 6)
@@ -216,7 +183,7 @@ def test_scale_out_and_in_with_traffic(cluster: LiveCluster, test_app_image: str
 
 def test_stop_and_start_keep_the_number(cluster: LiveCluster, test_app_image: str) -> None:
     """`stop` removes the containers, `start` brings as many back."""
-    app = deploy(cluster, app_spec("nap", test_app_image), 2)
+    app = begin(cluster, app_spec("nap", test_app_image), 2)
     status, body = cluster.write("POST", f"/api/v1/apps/{app}/stop")
     assert (status, body["status"]) == (200, "stopped")
     assert cluster.status(app)["replicas"]["current"] == 0
@@ -228,9 +195,9 @@ def test_stop_and_start_keep_the_number(cluster: LiveCluster, test_app_image: st
 
 def test_nginx_killed(cluster: LiveCluster, test_app_image: str) -> None:
     """A restarted nginx gets its table back without anybody asking."""
-    app = deploy(cluster, app_spec("web", test_app_image), 2)
+    app = begin(cluster, app_spec("web", test_app_image), 2)
     host = f"{app}.localhost"
-    until("the ingress serves", lambda: cluster.through_ingress(host) == 200, 10)
+    served(cluster, app)
     os.killpg(cluster.nginx.pid, signal.SIGKILL)
     until("nginx is gone", lambda: not cluster.nginx.alive(), 5)
     cluster.nginx.ensure()
@@ -243,7 +210,7 @@ def test_most_replicas_sick_at_once(
     cluster: LiveCluster, engine: DockerEngine, test_app_image: str
 ) -> None:
     """Nothing is killed, an event says why, and the replicas stay the same."""
-    app = deploy(cluster, app_spec("herd", test_app_image), 3)
+    app = begin(cluster, app_spec("herd", test_app_image), 3)
     before = identities(cluster, engine, app)
     for container in cluster.status(app)["containers"]:
         assert call("GET", f"http://{container['ip']}:8080/sick")[0] == 200
@@ -261,7 +228,7 @@ def test_one_sick_replica_is_replaced(
     cluster: LiveCluster, engine: DockerEngine, test_app_image: str
 ) -> None:
     """An unhealthy replica leaves the ingress and is replaced; the others stay."""
-    app = deploy(cluster, app_spec("patient", test_app_image), 3)
+    app = begin(cluster, app_spec("patient", test_app_image), 3)
     before = identities(cluster, engine, app)
     sick = cluster.status(app)["containers"][0]
     assert call("GET", f"http://{sick['ip']}:8080/sick")[0] == 200
@@ -277,14 +244,12 @@ def test_foreign_containers_are_left_alone(
     cluster: LiveCluster, engine: DockerEngine, test_app_image: str, tmp_path: Path
 ) -> None:
     """A container of another cluster on the same daemon lives through everything."""
-    from cluster.engine.base import RunRequest
-
     other = "f" * 32
     stranger = engine.run(RunRequest(
         cluster_id=other, app="shop", slot=1, revision=1, epoch=1, image=test_app_image,
         memory_bytes=16 * 1024**2))
     try:
-        app = deploy(cluster, app_spec("shop", test_app_image), 2)
+        app = begin(cluster, app_spec("shop", test_app_image), 2)
         remove(cluster, app)
         time.sleep(1)
         assert [c.id for c in engine.observe(other)] == [stranger.id]

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,22 +19,6 @@ from tests.live import call, until
 
 ingress_base = test_ingress_container.base
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside]
-
-
-@pytest.fixture
-def run(tmp_path: Path, docker_socket: str) -> Iterator[DevRun]:
-    """A data folder of this test's own; nothing is left when the test is over."""
-    run = DevRun(tmp_path, {"DOCKER_HOST": docker_socket})
-    yield run
-    run.clean_up()
-
-
-@pytest.fixture
-def engine(docker_socket: str) -> Iterator[DockerEngine]:
-    """Docker itself, to look behind the cluster's back."""
-    engine = DockerEngine(base_url=docker_socket, timeout_s=30)
-    yield engine
-    engine.close()
 
 
 def demo(run: DevRun) -> str:

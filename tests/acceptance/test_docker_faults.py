@@ -27,21 +27,16 @@ DEADLINE_S = 60.0
 def daemon(
     docker_socket: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[PrivateDaemon]:
-    private = PrivateDaemon(tmp_path_factory.mktemp("dockerd"))
-    try:
-        private.start()
+    with PrivateDaemon(tmp_path_factory.mktemp("dockerd")) as private:
         yield private
-    finally:
-        private.stop()
 
 
 @pytest.fixture
 def engine(daemon: PrivateDaemon) -> Iterator[DockerEngine]:
-    engine = DockerEngine(base_url=daemon.url, timeout_s=TIMEOUT_S)
-    try:
+    with contextlib.closing(
+        DockerEngine(base_url=daemon.url, timeout_s=TIMEOUT_S)
+    ) as engine:
         yield engine
-    finally:
-        engine.close()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 
 import pytest
 from docker import APIClient
@@ -35,23 +36,16 @@ def daemon(
     docker_socket: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[PrivateDaemon]:
     """A daemon whose containers outlive it, and which by default keeps no logs."""
-    private = PrivateDaemon(
-        tmp_path_factory.mktemp("dockerd"), "--live-restore", "--log-driver", "none")
-    try:
-        private.start()
+    folder = tmp_path_factory.mktemp("dockerd")
+    with PrivateDaemon(folder, "--live-restore", "--log-driver", "none") as private:
         yield private
-    finally:
-        private.stop()
 
 
 @pytest.fixture
 def engine(daemon: PrivateDaemon) -> Iterator[DockerEngine]:
     """An engine that loses patience soon."""
-    made = DockerEngine(base_url=daemon.url, timeout_s=TIMEOUT_S)
-    try:
+    with closing(DockerEngine(base_url=daemon.url, timeout_s=TIMEOUT_S)) as made:
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture

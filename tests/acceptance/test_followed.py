@@ -7,8 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ import orchestry
 from orchestry.client.answers import Event
 from tests.architecture.files import ROOT
 from tests.live import LiveCluster, app_spec, call, until
+from tests.live_apps import begin, say, served
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside]
 
@@ -31,17 +30,6 @@ const Orchestry = require('./index.js');
   client.close();
 })();
 """
-
-
-@pytest.fixture(scope="module")
-def cluster(
-    tmp_path_factory: pytest.TempPathFactory, docker_socket: str
-) -> Iterator[LiveCluster]:
-    """One cluster for the tests of this file."""
-    with LiveCluster(
-        tmp_path_factory.mktemp("cluster"), environ={"DOCKER_HOST": docker_socket}
-    ) as live:
-        yield live
 
 
 def victim_first(cluster: LiveCluster) -> tuple[str, list[str]]:
@@ -78,16 +66,6 @@ class Follower:
             pass
 
 
-def say(cluster: LiveCluster, lines: list[str]) -> None:
-    """Let the replicas write lines through the ingress."""
-    for line in lines:
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{cluster.ingress_port}/say", data=f"{line}\n".encode(),
-            headers={"Host": "web.localhost"}, method="POST")
-        with urllib.request.urlopen(request, timeout=WAIT_S) as answer:
-            assert answer.status == 200
-
-
 def cli(*arguments: str) -> list[str]:
     """The command line's program."""
     return [sys.executable, "-m", "orchestry.cli", *arguments]
@@ -97,12 +75,10 @@ def test_lines_are_followed_over_a_lost_controller(
     cluster: LiveCluster, test_app_image: str
 ) -> None:
     """Each line once, to both clients, also those written while none was connected."""
-    assert cluster.write("POST", "/api/v1/apps/register", app_spec("web", test_app_image))[0] == 201
-    assert cluster.write("POST", "/api/v1/apps/web/start", {"replicas": 2})[0] == 200
-    until("the ingress serves", lambda: cluster.through_ingress("web.localhost") == 200, WAIT_S)
+    served(cluster, begin(cluster, app_spec("web", test_app_image), 2))
     victim, urls = victim_first(cluster)
     wanted = [f"line {number}" for number in range(60)]
-    say(cluster, wanted[:20])
+    say(cluster, "web", wanted[:20])
     with Follower(*cli("logs", "web", "-f", "-n", "1000", "--json"), urls=urls) as python, \
             Follower("node", "acceptance/follow.js", urls=urls, cwd=ROOT / "sdk" / "node",
                      APP="web") as node:
@@ -112,9 +88,9 @@ def test_lines_are_followed_over_a_lost_controller(
             return [[m for m in of_python if m.startswith("line ")], list(node.lines)]
 
         until("the past", lambda: all(len(lines) >= 20 for lines in seen()), WAIT_S)
-        say(cluster, wanted[20:30])
+        say(cluster, "web", wanted[20:30])
         cluster.kill(victim)
-        say(cluster, wanted[30:])
+        say(cluster, "web", wanted[30:])
         until("all lines", lambda: all(len(lines) >= 60 for lines in seen()), WAIT_S)
         assert [sorted(lines) for lines in seen()] == [sorted(wanted)] * 2
         cluster.boot(victim)

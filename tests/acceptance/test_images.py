@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from docker import APIClient
 
-from tests.acceptance.test_deploys import DONE_S, over
 from tests.live import LiveCluster, app_spec, until
+from tests.live_apps import ENDED_S, ask, begin, ended, update
 from tests.registry import Registry, saved
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside]
@@ -18,13 +17,6 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pyt
 APP = "/api/v1/apps/shop"
 BYTES_PER_S = 400_000.0
 GONE_S = 90.0
-
-
-@pytest.fixture
-def client(docker_socket: str) -> Iterator[Any]:
-    found = APIClient(base_url=docker_socket, version="auto", timeout=30)
-    yield found
-    found.close()
 
 
 @pytest.fixture
@@ -39,9 +31,9 @@ def registry(client: Any) -> Iterator[Registry]:
 
 
 @pytest.fixture
-def cluster(tmp_path: Any, docker_socket: str, registry: Registry) -> Iterator[LiveCluster]:
+def cluster(tmp_path: Any, registry: Registry) -> Iterator[LiveCluster]:
     """Three controllers, which are gone before the images are."""
-    with LiveCluster(tmp_path, environ={"DOCKER_HOST": docker_socket}) as live:
+    with LiveCluster(tmp_path) as live:
         yield live
 
 
@@ -55,9 +47,7 @@ def spec(image: str) -> dict[str, Any]:
 
 def app(cluster: LiveCluster) -> dict[str, Any]:
     """As any controller shows it."""
-    status, body = cluster.write("GET", APP)
-    assert status == 200, body
-    return dict(body)
+    return dict(ask(cluster, "GET", APP))
 
 
 def images_of(client: Any, cluster: LiveCluster) -> list[str]:
@@ -74,23 +64,22 @@ def test_a_tag_means_one_image_and_a_bad_one_stops_nothing(
     tag = f"{registry.host}/{name}:latest"
     first = registry.put(name, "latest", content, b"x" * 3_000_000)
     registry.bytes_per_s = BYTES_PER_S
-    assert cluster.write("POST", "/api/v1/apps/register", spec(tag))[0] == 201
-    assert cluster.write("POST", f"{APP}/start", {"replicas": 2, "wait": False})[0] == 200
+    begin(cluster, spec(tag), 2, wait=False)
     pulling = until("progress is shown", lambda: (
-        (found := app(cluster)["pulling"]) and found["done_bytes"] > 0 and found), DONE_S, 0.2)
+        (found := app(cluster)["pulling"]) and found["done_bytes"] > 0 and found), ENDED_S, 0.2)
     assert pulling["image"] == tag
     assert pulling["done_bytes"] < pulling["total_bytes"]
     registry.bytes_per_s = BYTES_PER_S * 4
     leader = cluster.leader()
     assert leader is not None
     cluster.kill(leader)
-    until("two replicas serve", lambda: app(cluster)["replicas"]["healthy"] == 2, DONE_S)
+    until("two replicas serve", lambda: app(cluster)["replicas"]["healthy"] == 2, ENDED_S)
     pinned = f"{registry.host}/{name}@{first}"
     assert (app(cluster)["pinned"], app(cluster)["pulling"]) == (pinned, None)
 
     registry.put(name, "latest", content, b"another")
     assert cluster.write("POST", f"{APP}/scale", {"replicas": 4})[0] == 200
-    until("any controller shows four", lambda: len(app(cluster)["containers"]) == 4, DONE_S)
+    until("any controller shows four", lambda: len(app(cluster)["containers"]) == 4, ENDED_S)
     assert len(set(images_of(client, cluster))) == 1
     before = {one["id"] for one in app(cluster)["containers"]}
 
@@ -99,19 +88,15 @@ def test_a_tag_means_one_image_and_a_bad_one_stops_nothing(
         (f"{registry.host}/{name}:other", "500", "does not give out"),
     ):
         registry.fault = fault  # type: ignore[assignment]
-        status, body = cluster.write("PUT", APP, spec(bad))
-        assert status == 200, body
-        ended = over(cluster, body["deployment"])
-        assert ended["phase"] == "failed"
-        assert reason in ended["reason"]
+        failed = ended(cluster, update(cluster, spec(bad)))
+        assert failed["phase"] == "failed"
+        assert reason in failed["reason"]
         assert {one["id"] for one in app(cluster)["containers"]} == before
-        until("it is back", lambda: app(cluster)["status"] == "running", DONE_S)
+        until("it is back", lambda: app(cluster)["status"] == "running", ENDED_S)
     assert app(cluster)["pinned"] == pinned
 
     registry.fault = ""
-    status, body = cluster.write("POST", f"{APP}/restart")
-    assert status == 200, body
-    assert over(cluster, body["deployment"])["phase"] == "done"
+    assert ended(cluster, ask(cluster, "POST", f"{APP}/restart")["deployment"])["phase"] == "done"
     assert app(cluster)["pinned"] != pinned
     rows = cluster.write("GET", f"{APP}/revisions")[1]["revisions"]
     assert pinned in {row["pinned"] for row in rows}
@@ -131,16 +116,16 @@ def test_a_run_waits_for_its_image(
         "POST", "/api/v1/apps/register", spec(f"{registry.host}/{name}:latest"))[0] == 201
     first = asked(cluster)
     until("it says why it waits", lambda: "does not give out" in (
-        seen(cluster, first)["reason"] or ""), DONE_S)
+        seen(cluster, first)["reason"] or ""), ENDED_S)
     assert seen(cluster, first)["status"] == "waiting"
     registry.fault = ""
-    until("it is done", lambda: seen(cluster, first)["status"] == "succeeded", DONE_S)
+    until("it is done", lambda: seen(cluster, first)["status"] == "succeeded", ENDED_S)
     assert seen(cluster, first)["reason"] is None
     assert app(cluster)["pinned"] == f"{registry.host}/{name}@{digest}"
 
     assert cluster.write("PUT", APP, spec(f"{registry.host}/{name}:typo"))[0] == 200
     second = asked(cluster)
-    until("it has failed", lambda: seen(cluster, second)["status"] == "failed", DONE_S)
+    until("it has failed", lambda: seen(cluster, second)["status"] == "failed", ENDED_S)
     assert "is not in registry" in seen(cluster, second)["reason"]
 
 
@@ -158,12 +143,9 @@ def test_images_that_nothing_needs_leave_the_host(
     client.pull(tags[2])
     assert cluster.write(
         "PUT", "/api/v1/config", {"images": {"keep_revisions": 0}})[0] == 200
-    assert cluster.write("POST", "/api/v1/apps/register", spec(tags[0]))[0] == 201
-    assert cluster.write("POST", f"{APP}/start", {"replicas": 1})[0] == 200
+    begin(cluster, spec(tags[0]), 1)
     for tag in tags[1:]:
-        status, body = cluster.write("PUT", APP, spec(tag))
-        assert status == 200, body
-        assert over(cluster, body["deployment"])["phase"] == "done"
+        assert ended(cluster, update(cluster, spec(tag)))["phase"] == "done"
         if tag == tags[1]:
             stranger = client.create_container(tag)["Id"]
     try:
@@ -174,7 +156,7 @@ def test_images_that_nothing_needs_leave_the_host(
         cluster.kill(leader)
         until("only what others have is left", lambda: here(client, tags) == tags[1:3], GONE_S, 0.5)
         told = until("each removal is told", lambda: len(
-            found := removals(cluster)) == 3 and found, DONE_S)
+            found := removals(cluster)) == 3 and found, ENDED_S)
         assert [one["details"]["image"] for one in told] == [tags[0], *tags[3:]]
         assert all(one["details"]["size_bytes"] > 100_000 for one in told)
     finally:
@@ -196,9 +178,8 @@ def removals(cluster: LiveCluster) -> list[dict[str, Any]]:
 
 def asked(cluster: LiveCluster) -> int:
     """The id of another run, which does nothing."""
-    status, body = cluster.write("POST", f"{APP}/run", {"command": ["/app", "once", "0", "0"]})
-    assert status == 202, body
-    return int(body["run"])
+    body = {"command": ["/app", "once", "0", "0"]}
+    return int(ask(cluster, "POST", f"{APP}/run", body)["run"])
 
 
 def seen(cluster: LiveCluster, run: int) -> dict[str, Any]:

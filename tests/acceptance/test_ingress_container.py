@@ -46,14 +46,6 @@ def base(docker_socket: str) -> str:
 
 
 @pytest.fixture
-def engine(docker_socket: str) -> Iterator[DockerEngine]:
-    """An engine to make networks and replicas with."""
-    made = DockerEngine(base_url=docker_socket, timeout_s=30)
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def cluster_id(engine: DockerEngine) -> Iterator[str]:
     """A cluster of its own; nothing of it stays."""
     made = uuid.uuid4().hex[:12]

@@ -10,7 +10,6 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -25,26 +24,11 @@ from tests.ingress_parts import (
     one_route,
     raw,
     replicas,
-    running_nginx,
     table,
     until,
 )
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.nginx, pytest.mark.beside]
-
-
-@pytest.fixture
-def nginx() -> Iterator[LocalNginx]:
-    """An ingress with an empty table."""
-    with running_nginx() as running:
-        NginxIngress("n", running.endpoint).push(table(0))
-        yield running
-
-
-@pytest.fixture
-def ingress(nginx: LocalNginx) -> NginxIngress:
-    """The door to `nginx`."""
-    return NginxIngress("n", nginx.endpoint)
 
 
 def test_hosts_and_paths_choose_the_app(nginx: LocalNginx, ingress: NginxIngress) -> None:

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -35,20 +34,6 @@ from tests.ingress_parts import (
 )
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.nginx, pytest.mark.beside]
-
-
-@pytest.fixture
-def nginx() -> Iterator[LocalNginx]:
-    """An ingress with an empty table."""
-    with running_nginx() as running:
-        NginxIngress("n", running.endpoint).push(table(0))
-        yield running
-
-
-@pytest.fixture
-def ingress(nginx: LocalNginx) -> NginxIngress:
-    """The door to `nginx`."""
-    return NginxIngress("n", nginx.endpoint)
 
 
 def _worker_pids(nginx: LocalNginx) -> list[int]:

@@ -8,7 +8,6 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -23,29 +22,15 @@ from tests.ingress_parts import (
     Replica,
     ask,
     counters,
+    many,
     one_route,
     replicas,
-    running_nginx,
     static_upstreams,
     table,
     until,
 )
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.nginx, pytest.mark.beside]
-
-
-@pytest.fixture
-def nginx() -> Iterator[LocalNginx]:
-    """An ingress with an empty table."""
-    with running_nginx() as running:
-        NginxIngress("n", running.endpoint).push(table(0))
-        yield running
-
-
-@pytest.fixture
-def ingress(nginx: LocalNginx) -> NginxIngress:
-    """The door to `nginx`."""
-    return NginxIngress("n", nginx.endpoint)
 
 
 def test_counters_lose_nothing(nginx: LocalNginx, ingress: NginxIngress) -> None:
@@ -216,8 +201,7 @@ def test_shares_are_exact_whatever_the_replicas_do(
                 slow = None
                 if weight == 33:
                     slow = pool.submit(ask, nginx.port, "shop.localhost", "/slow")
-                for _ in range(1_000):
-                    assert ask(nginx.port, "shop.localhost").status == 200
+                assert many(nginx.port, "shop.localhost", 1_000) == {200: 1_000}
                 for one in (new, *rest):
                     one.release.set()
                 if slow is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -14,7 +13,7 @@ import pytest
 from cluster.ingress.base import Route
 from cluster.ingress.client import NginxIngress
 from cluster.ingress.local import LocalNginx
-from tests.ingress_parts import ask, one_route, replicas, running_nginx, table, until
+from tests.ingress_parts import ask, one_route, replicas, table, until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.nginx, pytest.mark.beside]
 
@@ -24,17 +23,10 @@ HELD_MAX = 100
 
 
 @pytest.fixture
-def nginx() -> Iterator[LocalNginx]:
-    """An ingress with an app at zero."""
-    with running_nginx() as running:
-        NginxIngress("n", running.endpoint).push(table(1, ASLEEP))
-        yield running
-
-
-@pytest.fixture
-def ingress(nginx: LocalNginx) -> NginxIngress:
-    """The door to `nginx`."""
-    return NginxIngress("n", nginx.endpoint)
+def ingress(ingress: NginxIngress) -> NginxIngress:
+    """It has an app at zero."""
+    ingress.push(table(1, ASLEEP))
+    return ingress
 
 
 def holds(ingress: NginxIngress, count: int) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.live import LiveCluster, call, until
-from tests.redis_server import RedisServer, redis_server
+from tests.redis_server import RedisServer, frozen, killed, redis_server
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 BACK_S = 30.0
@@ -165,18 +165,6 @@ class Load:
         self._stop.set()
         for thread in self._threads:
             thread.join()
-
-
-def frozen(server: RedisServer) -> Callable[[], None]:
-    """SIGSTOP, and what undoes it."""
-    server.freeze()
-    return server.thaw
-
-
-def killed(server: RedisServer) -> Callable[[], None]:
-    """kill -9, and what undoes it."""
-    server.kill()
-    return server.start
 
 
 @pytest.mark.long

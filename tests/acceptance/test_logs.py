@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -12,23 +10,19 @@ from typing import Any
 import pytest
 
 from tests.live import LiveCluster, app_spec, call, kill_container, until
+from tests.live_apps import begin, printed
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.beside]
 
 
 @pytest.fixture(scope="module")
 def cluster(
-    tmp_path_factory: pytest.TempPathFactory, test_app_image: str, docker_socket: str
+    tmp_path_factory: pytest.TempPathFactory, test_app_image: str
 ) -> Iterator[LiveCluster]:
     """Three controllers with an app of two replicas."""
-    with LiveCluster(
-        tmp_path_factory.mktemp("logs"), ingress=False, environ={"DOCKER_HOST": docker_socket}
-    ) as live:
-        spec = app_spec("shop", test_app_image, healthCheck={
-            "path": "/health", "periodSeconds": 60, "timeoutSeconds": 2, "failureThreshold": 3})
-        assert live.write("POST", "/api/v1/apps/register", spec)[0] == 201
-        status, body = live.write("POST", "/api/v1/apps/shop/start", {"replicas": 2})
-        assert status == 200, body
+    with LiveCluster(tmp_path_factory.mktemp("logs"), ingress=False) as live:
+        begin(live, app_spec("shop", test_app_image, healthCheck={
+            "path": "/health", "periodSeconds": 60, "timeoutSeconds": 2, "failureThreshold": 3}), 2)
         yield live
 
 
@@ -50,16 +44,6 @@ def lines_of(cluster: LiveCluster, node: str, query: str = "") -> list[dict[str,
     assert status == 200, body
     found: list[dict[str, Any]] = body["logs"]
     return found
-
-
-def cli(cluster: LiveCluster, *arguments: str) -> str:
-    """The command line at a follower."""
-    follower = next(n for n in cluster.alive() if n != cluster.leader())
-    done = subprocess.run(
-        [sys.executable, "-m", "orchestry.cli", "--url", cluster.url(follower), *arguments],
-        capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_every_controller_shows_the_lines_of_all_replicas(cluster: LiveCluster) -> None:
@@ -86,12 +70,12 @@ def test_every_controller_shows_the_lines_of_all_replicas(cluster: LiveCluster) 
             ]
 
         until("the lines", shown, 15)
-    assert cli(cluster, "logs", "shop", "--level", "error") == (
+    assert printed(cluster, "logs", "shop", "--level", "error") == (
         'shop-2 | {"level":50,"msg":"second"}\n')
-    lines = json.loads(cli(cluster, "logs", "shop", "--level", "WARN", "--json"))["logs"]
+    lines = json.loads(printed(cluster, "logs", "shop", "--level", "WARN", "--json"))["logs"]
     assert [line["level"] for line in lines] == ["WARN", "ERROR"]
     since = lines[1]["timestamp"]
-    one = cli(cluster, "logs", "shop", "-c", "shop-2", "--since", since)
+    one = printed(cluster, "logs", "shop", "-c", "shop-2", "--since", since)
     assert one == 'shop-2 | {"level":50,"msg":"second"}\n'
 
 
@@ -105,7 +89,7 @@ def test_checks_on_demand_count_and_are_seen_everywhere(cluster: LiveCluster) ->
     before = {one["name"]: one["last_check"]
               for one in call("GET", cluster.url(follower, path))[1]["containers"]}
     assert None not in before.values()
-    assert cli(cluster, "health", "shop", "--check").endswith(
+    assert printed(cluster, "health", "shop", "--check").endswith(
         "shop: 2 checked, 2 passed, 0 failed\n")
     ask(replicas(cluster)["shop-2"], "/sick")
     status, body = cluster.write("POST", f"{path}/check")
@@ -118,7 +102,7 @@ def test_checks_on_demand_count_and_are_seen_everywhere(cluster: LiveCluster) ->
         assert rows["shop-1"]["response_time_ms"] > 0
         assert [rows[name]["consecutive_failures"] for name in ("shop-1", "shop-2")] == [0, 1]
     ask(replicas(cluster)["shop-2"], "/heal")
-    assert json.loads(cli(cluster, "health", "shop", "--check", "--json"))["healthy"] == 2
+    assert json.loads(printed(cluster, "health", "shop", "--check", "--json"))["healthy"] == 2
 
 
 def test_a_container_that_dies_does_not_hide_the_others(cluster: LiveCluster) -> None:

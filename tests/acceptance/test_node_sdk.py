@@ -16,7 +16,7 @@ from tests.live import LiveCluster
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
 NODE_S = 200
-WRITES = 500
+WRITES = 250
 GAP_S = 0.06
 KILL_EVERY_S = 2.5
 

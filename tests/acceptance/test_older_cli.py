@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +36,6 @@ def program() -> Path:
              f"orchestry=={VERSION}"], check=True, timeout=INSTALL_S)
         done.touch()
     return home / "bin" / "orchestry"
-
-
-@pytest.fixture(scope="module")
-def cluster(
-    tmp_path_factory: pytest.TempPathFactory, docker_socket: str
-) -> Iterator[LiveCluster]:
-    """Three controllers with real containers."""
-    with LiveCluster(
-        tmp_path_factory.mktemp("cluster"), environ={"DOCKER_HOST": docker_socket}
-    ) as live:
-        yield live
 
 
 class Older:

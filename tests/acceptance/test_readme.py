@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,14 +11,6 @@ from tests.dev_run import DevRun
 from tests.pages import blocks, work_through
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside]
-
-
-@pytest.fixture
-def run(tmp_path: Path, docker_socket: str) -> Iterator[DevRun]:
-    """What `make up` runs, on ports of this test's own."""
-    run = DevRun(tmp_path, {"DOCKER_HOST": docker_socket})
-    yield run
-    run.clean_up()
 
 
 def test_make_up_runs_the_demo() -> None:

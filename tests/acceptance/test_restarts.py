@@ -10,6 +10,7 @@ import pytest
 
 from tests.docker_proxy import DockerProxy
 from tests.live import LiveCluster, app_spec, call, until
+from tests.live_apps import begin, environment
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.beside]
 
@@ -46,23 +47,6 @@ def healed(cluster: LiveCluster, proxy: DockerProxy) -> Iterator[None]:
         cluster.write("DELETE", f"/api/v1/apps/{row['name']}?force=true")
 
 
-def environment(spec: dict[str, Any], **variables: str) -> dict[str, Any]:
-    """The spec with variables."""
-    spec["spec"]["environment"] = [
-        {"name": name, "value": value} for name, value in variables.items()]
-    return spec
-
-
-def begin(cluster: LiveCluster, spec: dict[str, Any], *, replicas: int = 1) -> str:
-    """Register and start, without waiting."""
-    name = str(spec["metadata"]["name"])
-    assert cluster.write("POST", "/api/v1/apps/register", spec)[0] == 201
-    status, body = cluster.write(
-        "POST", f"/api/v1/apps/{name}/start", {"replicas": replicas, "wait": False})
-    assert status in (200, 202), body
-    return name
-
-
 def events(cluster: LiveCluster, text: str, app: str = "") -> list[dict[str, Any]]:
     """Those with this in their message."""
     query = f"limit=200&app={app}" if app else "limit=200"
@@ -73,7 +57,8 @@ def events(cluster: LiveCluster, text: str, app: str = "") -> list[dict[str, Any
 def test_a_crash_loop_on_real_containers(cluster: LiveCluster, test_app_image: str) -> None:
     """Status, events with masked lines, and a backoff that the next leader goes on with."""
     app = begin(cluster, environment(
-        app_spec("crash", test_app_image), EXIT_CODE="3", TOKEN="very-secret-token"))
+        app_spec("crash", test_app_image), EXIT_CODE="3", TOKEN="very-secret-token"), 1,
+        wait=False)
     until("a crash loop", lambda: (found := cluster.status(app))
           and (found["problem"] or {}).get("code") == "CRASH_LOOP", LOOP_S)
     one, = cluster.status(app)["restarts"]["replicas"]
@@ -96,7 +81,8 @@ def test_a_crash_loop_on_real_containers(cluster: LiveCluster, test_app_image: s
 
 def test_a_real_kill_for_want_of_memory(cluster: LiveCluster, test_app_image: str) -> None:
     """A container of 16 MiB takes 64: the kernel kills it, and the app's owner reads why."""
-    app = begin(cluster, environment(app_spec("hungry", test_app_image), EAT_MIB="64"))
+    app = begin(cluster, environment(app_spec("hungry", test_app_image), EAT_MIB="64"), 1,
+                wait=False)
     found = until("a kill", lambda: (status := cluster.status(app))
                   and status["restarts"]["oom_kills"] and status, LOOP_S)
     one, = found["restarts"]["replicas"]
@@ -110,7 +96,7 @@ def test_a_crash_looping_update_is_rolled_back(cluster: LiveCluster, test_app_im
     """Within its deadline of 60 s, and the old replicas run on."""
     spec = app_spec("stable", test_app_image)
     spec["deploy"] = {"minHealthySeconds": 1, "progressDeadlineSeconds": 60}
-    app = begin(cluster, spec, replicas=2)
+    app = begin(cluster, spec, 2, wait=False)
     until("healthy", lambda: (found := cluster.status(app)) and found["replicas"]["healthy"] == 2,
           30)
     before = {one["id"] for one in cluster.status(app)["containers"]}
@@ -134,7 +120,7 @@ def test_finished_is_not_started_again(cluster: LiveCluster, test_app_image: str
     """Exit code 0 under OnFailure, on a real container."""
     spec = environment(app_spec("job", test_app_image), EXIT_CODE="0")
     spec["spec"]["restartPolicy"] = "OnFailure"
-    app = begin(cluster, spec)
+    app = begin(cluster, spec, 1, wait=False)
     found = until("finished", lambda: (status := cluster.status(app))
                   and status["status"] == "stopped" and status, 30)
     first = found["containers"][0]["id"]
@@ -148,7 +134,7 @@ def test_a_stop_that_hangs_is_set_aside(
 ) -> None:
     """The app of the container waits, all others go on; healed, it goes away by itself."""
     for name in ("stuck", "free"):
-        begin(cluster, app_spec(name, test_app_image))
+        begin(cluster, app_spec(name, test_app_image), 1, wait=False)
         until("healthy", lambda name=name: (  # type: ignore[misc]
             found := cluster.status(name)) and found["replicas"]["healthy"] == 1, 30)
     container = cluster.status("stuck")["containers"][0]["id"]
@@ -175,7 +161,7 @@ def test_an_engine_that_answers_but_ends_nothing_is_in_quarantine(
 ) -> None:
     """Health says so, the API goes on, and a trial that succeeds ends it."""
     for name in ("one", "two"):
-        begin(cluster, app_spec(name, test_app_image))
+        begin(cluster, app_spec(name, test_app_image), 1, wait=False)
         until("healthy", lambda name=name: (  # type: ignore[misc]
             found := cluster.status(name)) and found["replicas"]["healthy"] == 1, 30)
     proxy.hang("POST .*/containers/create")

@@ -19,6 +19,7 @@ import pytest
 
 from cluster.engine.docker import DockerEngine
 from tests.live import LiveCluster, app_spec, until
+from tests.live_apps import begin, deployment, ended, environment, killed_leader, served, update
 from tests.steady import Steady, Told
 
 UPDATES = int(os.environ.get("UPDATES", "3"))
@@ -41,66 +42,30 @@ Meanwhile = Callable[[int], None]
 
 
 @pytest.fixture(scope="module")
-def cluster(
-    tmp_path_factory: pytest.TempPathFactory, test_app_image: str, docker_socket: str
-) -> Iterator[LiveCluster]:
-    """Three controllers, Docker and nginx, and ten replicas that serve."""
-    with LiveCluster(
-        tmp_path_factory.mktemp("rollouts"), environ={"DOCKER_HOST": docker_socket}
-    ) as live:
-        status, body = live.write("POST", "/api/v1/apps/register", spec(test_app_image))
-        assert status == 201, body
-        status, body = live.write("POST", f"{APP}/start", {"replicas": REPLICAS})
-        assert (status, body["status"]) == (200, "running"), body
-        until("the ingress serves", lambda: live.through_ingress(HOST) == 200, 30)
-        yield live
+def cluster(cluster: LiveCluster, test_app_image: str) -> LiveCluster:
+    """Ten replicas serve."""
+    served(cluster, begin(cluster, spec(test_app_image), REPLICAS))
+    return cluster
 
 
 @pytest.fixture(scope="module")
-def crashing_image(test_app_image: str, docker_socket: str) -> Iterator[str]:
+def crashing_image(test_app_image: str, engine: DockerEngine) -> Iterator[str]:
     """The same app in an image whose containers end at once."""
-    engine = DockerEngine(base_url=docker_socket, timeout_s=30)
     tag = "orchestry-test-app:crashing"
-    try:
-        engine.build_image(
-            tag, {"Dockerfile": f"FROM {test_app_image}\nENV EXIT_CODE=3\n".encode()})
-        yield tag
-        found = engine.image(tag)
-        if found is not None:
-            engine.remove_image(found.id)
-    finally:
-        engine.close()
+    engine.build_image(tag, {"Dockerfile": f"FROM {test_app_image}\nENV EXIT_CODE=3\n".encode()})
+    yield tag
+    found = engine.image(tag)
+    if found is not None:
+        engine.remove_image(found.id)
 
 
 def spec(image: str, version: str = "") -> dict[str, Any]:
     """The shop; another version is another template."""
-    found = app_spec("shop", image)
-    found["spec"]["environment"] = [{"name": "VERSION", "value": version}]
+    found = environment(app_spec("shop", image), VERSION=version)
     found["termination"] = {"terminationGracePeriodSeconds": 5, "drainSeconds": DRAIN_S}
     found["deploy"] = {
         "maxSurge": 3, "minHealthySeconds": 1, "progressDeadlineSeconds": DEADLINE_S}
     return found
-
-
-def begun(cluster: LiveCluster, document: dict[str, Any]) -> int:
-    """The id of the deployment that begins."""
-    status, body = cluster.write("PUT", APP, document)
-    assert (status, body["status"]) == (200, "updated"), body
-    return int(body["deployment"])
-
-
-def deployment(cluster: LiveCluster, number: int) -> dict[str, Any]:
-    """How it stands, by whoever answers."""
-    status, body = cluster.write("GET", f"{APP}/deployments/{number}?min_index={number}")
-    assert status == 200, body
-    return dict(body)
-
-
-def over(cluster: LiveCluster, number: int) -> dict[str, Any]:
-    """The deployment once it has ended."""
-    return dict(until(
-        f"deployment {number} is over",
-        lambda: (found := deployment(cluster, number))["ended_at"] and found, DONE_S, LOOK_S))
 
 
 def said(found: dict[str, Any], word: str) -> int:
@@ -133,9 +98,9 @@ def updates(
     with Steady(cluster.ingress_port, HOST, rate_per_s=RATE) as steady:
         for turn in range(UPDATES):
             began_s = time.monotonic()
-            number = begun(cluster, spec(image, f"{what} {turn}"))
+            number = update(cluster, spec(image, f"{what} {turn}"))
             meanwhile(number)
-            found = over(cluster, number)
+            found = ended(cluster, number, within_s=DONE_S, gap_s=LOOK_S)
             assert found["phase"] == "done", found
             took_s.append(time.monotonic() - began_s)
             print(f"\n  {what}, update {turn + 1}: {took_s[-1]:.1f} s, "
@@ -178,10 +143,8 @@ def test_updates_whose_leader_is_killed_fail_no_request(
         point = next(points)
         reach(cluster, number, point)
         time.sleep(random.uniform(0, 0.5))
-        leader = str(cluster.leader())
-        print(f"\n  {leader} is killed: {point}", end="")
-        cluster.kill(leader)
-        until("another leader", lambda: cluster.leader() not in (None, leader), 30)
+        leader = killed_leader(cluster)
+        print(f"\n  {leader} was killed: {point}", end="")
         cluster.boot(leader)
 
     judge(cluster, updates(
@@ -243,8 +206,8 @@ def test_an_image_that_crashes_is_rolled_back_and_fails_no_request(
     ):
         time.sleep(1)
         began_s = time.monotonic()
-        number = begun(cluster, spec(crashing_image))
-        failed = over(cluster, number)
+        number = update(cluster, spec(crashing_image))
+        failed = ended(cluster, number, within_s=DONE_S, gap_s=LOOK_S)
         failed_s = time.monotonic() - began_s
         until("it is back", lambda: cluster.status("shop")["deployment"] is None, DONE_S, LOOK_S)
         back_s = time.monotonic() - began_s

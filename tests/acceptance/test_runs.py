@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ import docker
 import pytest
 
 from tests.live import LiveCluster, app_spec, until
+from tests.live_apps import ask, cli, ended, environment, update
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside]
 
@@ -21,23 +19,15 @@ OVER_S = 60.0
 
 
 @pytest.fixture(scope="module")
-def cluster(
-    tmp_path_factory: pytest.TempPathFactory, test_app_image: str, docker_socket: str
-) -> Iterator[LiveCluster]:
-    """Three controllers, Docker and nginx, and an app that is registered."""
-    with LiveCluster(
-        tmp_path_factory.mktemp("runs"), environ={"DOCKER_HOST": docker_socket}
-    ) as live:
-        status, body = live.write("POST", "/api/v1/apps/register", spec(test_app_image))
-        assert status == 201, body
-        yield live
+def cluster(cluster: LiveCluster, test_app_image: str) -> LiveCluster:
+    """It has an app that does not run."""
+    ask(cluster, "POST", "/api/v1/apps/register", spec(test_app_image))
+    return cluster
 
 
-def spec(image: str, pre: list[str] | None = None, **environment: str) -> dict[str, Any]:
+def spec(image: str, pre: list[str] | None = None, **variables: str) -> dict[str, Any]:
     """The shop; what is in its environment makes another revision."""
-    found = app_spec("shop", image)
-    found["spec"]["environment"] = [
-        {"name": name, "value": value} for name, value in environment.items()]
+    found = environment(app_spec("shop", image), **variables)
     found["termination"] = {"terminationGracePeriodSeconds": 1, "drainSeconds": 1}
     found["deploy"] = {"minHealthySeconds": 1, "progressDeadlineSeconds": 20}
     if pre is not None:
@@ -45,27 +35,15 @@ def spec(image: str, pre: list[str] | None = None, **environment: str) -> dict[s
     return found
 
 
-def orchestry(cluster: LiveCluster, *words: str) -> subprocess.CompletedProcess[str]:
-    """One command line."""
-    urls = [part for node in cluster.alive() for part in ("--url", cluster.url(node, ""))]
-    return subprocess.run(
-        [sys.executable, "-m", "orchestry.cli", *urls, *words], capture_output=True, text=True,
-        timeout=OVER_S, check=False)
-
-
 def run(cluster: LiveCluster, *command: str, timeout_s: int = 30) -> int:
     """The id of another run."""
-    status, body = cluster.write(
-        "POST", f"{APP}/run", {"command": list(command), "timeout_s": timeout_s})
-    assert status == 202, body
-    return int(body["run"])
+    body = {"command": list(command), "timeout_s": timeout_s}
+    return int(ask(cluster, "POST", f"{APP}/run", body)["run"])
 
 
 def shown(cluster: LiveCluster, number: int) -> dict[str, Any]:
     """How it is."""
-    status, body = cluster.write("GET", f"{APP}/runs/{number}")
-    assert status == 200, body
-    return dict(body)
+    return dict(ask(cluster, "GET", f"{APP}/runs/{number}"))
 
 
 def over(cluster: LiveCluster, number: int) -> dict[str, Any]:
@@ -76,33 +54,31 @@ def over(cluster: LiveCluster, number: int) -> dict[str, Any]:
 
 def test_a_command_its_output_and_its_code(cluster: LiveCluster) -> None:
     """The command line prints what it writes and ends as it does, at an app that does not run."""
-    done = orchestry(cluster, "run", "shop", "--", "/app", "once", "3", "300", "one", "two")
+    done = cli(cluster, "run", "shop", "--", "/app", "once", "3", "300", "one", "two")
     assert (done.returncode, done.stdout) == (3, "one\ntwo\n"), done.stderr
-    good = orchestry(cluster, "run", "shop", "--", "/app", "once", "0", "0", "fine")
+    good = cli(cluster, "run", "shop", "--", "/app", "once", "0", "0", "fine")
     assert (good.returncode, good.stdout) == (0, "fine\n"), good.stderr
-    missing = orchestry(cluster, "run", "shop", "--", "/nothing")
+    missing = cli(cluster, "run", "shop", "--", "/nothing")
     assert missing.returncode == 1
     assert "/nothing" in missing.stderr
 
 
-def test_its_log_is_followed_to_its_end(cluster: LiveCluster) -> None:
+def test_its_log_is_followed_to_its_end(
+    cluster: LiveCluster, client: docker.APIClient
+) -> None:
     """By its number, while it writes; afterwards, too, and when its container is gone."""
     number = run(cluster, "/app", "once", "3", "3000", "hello")
-    followed = orchestry(cluster, "logs", "shop", "--run", str(number), "-f")
+    followed = cli(cluster, "logs", "shop", "--run", str(number), "-f")
     assert (followed.returncode, followed.stdout) == (0, f"shop-run-{number} | hello\n"), (
         followed.stderr)
     assert f"Run {number} of shop: failed: exited with code 3" in followed.stderr
     assert shown(cluster, number)["status"] == "failed"
-    again = orchestry(cluster, "logs", "shop", "--run", str(number), "-f")
+    again = cli(cluster, "logs", "shop", "--run", str(number), "-f")
     assert again.stdout == followed.stdout
     (container,) = [one["id"] for one in cluster.write("GET", "/cluster/containers")[1][
         "containers"] if f".run{number}." in one["name"]]
-    client = docker.APIClient(version="auto")
-    try:
-        client.remove_container(container, force=True)
-    finally:
-        client.close()
-    kept = orchestry(cluster, "logs", "shop", "--run", str(number))
+    client.remove_container(container, force=True)
+    kept = cli(cluster, "logs", "shop", "--run", str(number))
     assert kept.stdout == followed.stdout
     assert "its container is gone; these are its last lines" in kept.stderr
 
@@ -139,8 +115,8 @@ def test_a_job_runs_by_request(cluster: LiveCluster, test_app_image: str, tmp_pa
         "apiVersion": "v1", "kind": "Job", "metadata": {"name": "tick"},
         "spec": {"image": test_app_image, "command": ["/app", "once", "4", "0", "tick"]},
         "job": {"schedule": "0 3 1 1 *", "retries": 1}}))
-    assert orchestry(cluster, "apply", str(file)).returncode == 0
-    done = orchestry(cluster, "jobs", "trigger", "tick")
+    assert cli(cluster, "apply", str(file)).returncode == 0
+    done = cli(cluster, "jobs", "trigger", "tick")
     assert (done.returncode, done.stdout) == (4, "tick\n"), done.stderr
     path = "/api/v1/apps/tick/runs"
     found = until("both attempts are over", lambda: [
@@ -148,8 +124,8 @@ def test_a_job_runs_by_request(cluster: LiveCluster, test_app_image: str, tmp_pa
         cluster.write("GET", path)[1]["runs"], OVER_S, 0.5)
     assert [(one["attempt"], one["status"], one["exit_code"]) for one in found] == [
         (2, "failed", 4), (1, "failed", 4)]
-    assert "tick" in orchestry(cluster, "jobs", "list").stdout
-    assert orchestry(cluster, "delete", "tick", "--force").returncode == 0
+    assert "tick" in cli(cluster, "jobs", "list").stdout
+    assert cli(cluster, "delete", "tick", "--force").returncode == 0
 
 
 def test_a_deployment_begins_with_its_job(cluster: LiveCluster, test_app_image: str) -> None:
@@ -157,26 +133,19 @@ def test_a_deployment_begins_with_its_job(cluster: LiveCluster, test_app_image: 
     image = test_app_image
     status, body = cluster.write("POST", f"{APP}/start", {"replicas": 1})
     assert (status, body["status"]) == (200, "running"), body
-    good = deploy(cluster, spec(image, ["/app", "once", "0", "500", "migrated"], V="2"))
+    good = ended(cluster, update(cluster, spec(
+        image, ["/app", "once", "0", "500", "migrated"], V="2")))
     assert good["phase"] == "done", good
     before = cluster.write("GET", APP)[1]["containers"]
-    bad = deploy(cluster, spec(image, ["/app", "once", "9", "0", "no such table"], V="3"))
+    bad = ended(cluster, update(cluster, spec(
+        image, ["/app", "once", "9", "0", "no such table"], V="3")))
     assert bad["phase"] == "failed", bad
     assert "exited with code 9" in bad["reason"]
     after = cluster.write("GET", APP)[1]["containers"]
     assert [one["id"] for one in after] == [one["id"] for one in before]
     runs = cluster.write("GET", f"{APP}/runs")[1]["runs"]
     failed = next(one["id"] for one in runs if one["kind"] == "pre")
-    said = orchestry(cluster, "logs", "shop", "--run", str(failed))
+    said = cli(cluster, "logs", "shop", "--run", str(failed))
     assert said.stdout == f"shop-run-{failed} | no such table\n"
     assert [(one["status"], one["last_lines"]) for one in runs if one["kind"] == "pre"] == [
         ("failed", ["no such table"]), ("succeeded", ["migrated"])]
-
-
-def deploy(cluster: LiveCluster, document: dict[str, Any]) -> dict[str, Any]:
-    """The deployment of an update once it has ended."""
-    status, body = cluster.write("PUT", APP, document)
-    assert (status, body["status"]) == (200, "updated"), body
-    path = f"{APP}/deployments/{body['deployment']}?min_index={body['deployment']}"
-    return dict(until("the deployment is over", lambda: (
-        found := cluster.write("GET", path)[1])["ended_at"] and found, OVER_S, 0.2))

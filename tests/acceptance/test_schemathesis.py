@@ -27,7 +27,7 @@ SHORT_CASES = 2
 APPS = ("my-app", "shop")
 WITH_LARGE_SCHEMAS = (
     "register_app", "update_app", "restore_part", "simulate_scaling", "update_scaling_policy",
-    "update_config")
+    "update_config", "compat_register", "compat_policy")
 """Coverage goes over every keyword of a schema: of these that takes minutes."""
 ST = Path(sys.executable).with_name("st")
 

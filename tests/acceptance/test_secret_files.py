@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections.abc import Iterator
-from typing import Any
 
 import docker
 import pytest
 
 from tests.live import LiveCluster, app_spec, call, until
+from tests.live_apps import ask, begin, cluster_id, environment
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.beside]
 
@@ -19,36 +19,19 @@ PLAIN = "pa55-never-to-be-seen"
 
 
 @pytest.fixture
-def client(docker_socket: str) -> Iterator[docker.APIClient]:
-    """The daemon, to look behind the cluster's back."""
-    client = docker.APIClient(base_url=docker_socket, version="auto", timeout=30)
-    yield client
-    client.close()
-
-
-@pytest.fixture
 def cluster(
-    tmp_path_factory: pytest.TempPathFactory, test_app_image: str, docker_socket: str
+    tmp_path_factory: pytest.TempPathFactory, test_app_image: str
 ) -> Iterator[LiveCluster]:
     """Three controllers without an ingress, with a key for secrets."""
     with LiveCluster(tmp_path_factory.mktemp("cluster"), ingress=False, environ={
-        "DOCKER_HOST": docker_socket, "ORCHESTRY_SECRETS_KEY": "ab" * 32,
-        "ORCHESTRY_LOG_LEVEL": "debug",
+        "ORCHESTRY_SECRETS_KEY": "ab" * 32, "ORCHESTRY_LOG_LEVEL": "debug",
     }) as live:
         yield live
 
 
-def ask(cluster: LiveCluster, method: str, path: str, body: Any = None) -> Any:
-    """A write that is accepted."""
-    status, answer = cluster.write(method, path, body)
-    assert status < 300, answer
-    return answer
-
-
 def label(cluster: LiveCluster) -> str:
     """What all containers of the cluster have; other tests have theirs on the same daemon."""
-    node = json.loads((cluster.folder / cluster.ids[0] / "node.json").read_text())
-    return f"orchestry.cluster={node['cluster_id']}"
+    return f"orchestry.cluster={cluster_id(cluster)}"
 
 
 def seen(client: docker.APIClient, cluster: LiveCluster) -> dict[str, str]:
@@ -72,11 +55,10 @@ def test_files_through_changes_restarts_and_a_killed_leader(
     """A replica that began without its file would have ended: none ever did."""
     spec = app_spec("shop", test_app_image, termination={"drainSeconds": 0},
                     deploy={"minHealthySeconds": 0})
-    spec["spec"]["environment"] = [{"name": "NEEDS", "value": "/run/secrets/pw"}]
+    environment(spec, NEEDS="/run/secrets/pw")
     spec["spec"]["secretFiles"] = [{"name": "pw", "key": "shop-db", "field": "password"}]
     ask(cluster, "PUT", "/api/v1/secrets/shop-db", {"values": {"password": PLAIN}})
-    ask(cluster, "POST", "/api/v1/apps/register", spec)
-    ask(cluster, "POST", "/api/v1/apps/shop/start", {"replicas": 2})
+    begin(cluster, spec, 2)
     first = seen(client, cluster)
     assert list(first.values()) == [PLAIN] * 2
 

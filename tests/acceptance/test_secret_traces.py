@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from docker import APIClient
 
 from tests.acceptance.test_followed import Follower, cli
 from tests.asking_cluster import SECRET, AskingCluster
@@ -49,14 +48,6 @@ def forms(text: str) -> list[bytes]:
         code = base64.b64encode(b"\0" * shift + plain)[4 if shift else 0:-4]
         found |= {code, code.replace(b"+", b"-").replace(b"/", b"_")}
     return sorted(found)
-
-
-@pytest.fixture
-def client(docker_socket: str) -> Iterator[Any]:
-    """The daemon, to look behind the cluster's back."""
-    found = APIClient(base_url=docker_socket, version="auto", timeout=30)
-    yield found
-    found.close()
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import urllib.request
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,21 +13,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from tests.live import LiveCluster, app_spec, call, until
+from tests.live_apps import begin, say, served
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside]
 
 WAIT_S = 20.0
-
-
-@pytest.fixture(scope="module")
-def cluster(
-    tmp_path_factory: pytest.TempPathFactory, docker_socket: str
-) -> Iterator[LiveCluster]:
-    """One cluster for the tests of this file."""
-    with LiveCluster(
-        tmp_path_factory.mktemp("cluster"), environ={"DOCKER_HOST": docker_socket}
-    ) as live:
-        yield live
 
 
 class Stream:
@@ -62,16 +50,6 @@ def everywhere(cluster: LiveCluster, stack: ExitStack, path: str) -> list[Stream
     return [stack.enter_context(Stream(cluster, node, path)) for node in cluster.alive()]
 
 
-def say(cluster: LiveCluster, app: str, lines: list[str]) -> None:
-    """Let the replicas write lines, one request each, through the ingress."""
-    for line in lines:
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{cluster.ingress_port}/say", data=f"{line}\n".encode(),
-            headers={"Host": f"{app}.localhost"}, method="POST")
-        with urllib.request.urlopen(request, timeout=WAIT_S) as answer:
-            assert answer.status == 200
-
-
 def said(stream: Stream) -> list[str]:
     """The test's own lines, in the order in which they came."""
     return [m["message"] for m in stream.messages if m["message"].startswith("line ")]
@@ -81,9 +59,7 @@ def test_lines_of_replicas_that_come_and_go_on_every_node(
     cluster: LiveCluster, test_app_image: str
 ) -> None:
     """Each line arrives once on leader and followers, also of replicas that started later."""
-    assert cluster.write("POST", "/api/v1/apps/register", app_spec("web", test_app_image))[0] == 201
-    assert cluster.write("POST", "/api/v1/apps/web/start", {"replicas": 1})[0] == 200
-    until("the ingress serves", lambda: cluster.through_ingress("web.localhost") == 200, WAIT_S)
+    served(cluster, begin(cluster, app_spec("web", test_app_image), 1))
     say(cluster, "web", ["line before"])
     with ExitStack() as stack:
         streams = everywhere(cluster, stack, "/api/v1/apps/web/logs/stream")

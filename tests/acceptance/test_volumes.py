@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import docker.errors
 import pytest
 
 from tests.live import LiveCluster, app_spec, call, until
+from tests.live_apps import ask, begin, cluster_id, environment
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.beside]
 
@@ -22,40 +22,21 @@ WAIT_S = 60.0
 MARK = "/data/mark"
 
 
-@pytest.fixture
-def client(docker_socket: str) -> Iterator[docker.APIClient]:
-    """The daemon, to look behind the cluster's back."""
-    client = docker.APIClient(base_url=docker_socket, version="auto", timeout=30)
-    yield client
-    client.close()
-
-
 @pytest.fixture(scope="module")
 def cluster(
-    tmp_path_factory: pytest.TempPathFactory, test_app_image: str, docker_socket: str
+    tmp_path_factory: pytest.TempPathFactory, test_app_image: str
 ) -> Iterator[LiveCluster]:
     """Three controllers without an ingress."""
-    with LiveCluster(
-        tmp_path_factory.mktemp("cluster"), environ={"DOCKER_HOST": docker_socket}, ingress=False
-    ) as live:
+    with LiveCluster(tmp_path_factory.mktemp("cluster"), ingress=False) as live:
         yield live
 
 
-def spec(name: str, image: str, *, own: bool = False, **environment: str) -> dict[str, Any]:
+def spec(name: str, image: str, *, own: bool = False, **variables: str) -> dict[str, Any]:
     """An app with one volume."""
     found = app_spec(name, image, termination={"drainSeconds": 0},
                      deploy={"minHealthySeconds": 0})
     found["spec"]["volumes"] = [{"name": "data", "mountPath": "/data", "perReplica": own}]
-    found["spec"]["environment"] = [
-        {"name": key, "value": value} for key, value in environment.items()]
-    return found
-
-
-def ask(cluster: LiveCluster, method: str, path: str, body: Any = None) -> Any:
-    """A write that is accepted."""
-    status, answer = cluster.write(method, path, body)
-    assert status < 300, answer
-    return answer
+    return environment(found, **variables)
 
 
 def volumes(cluster: LiveCluster, app: str) -> dict[str, dict[str, Any]]:
@@ -68,10 +49,9 @@ def volumes(cluster: LiveCluster, app: str) -> dict[str, dict[str, Any]]:
 
 def replicas(cluster: LiveCluster, client: docker.APIClient, app: str) -> dict[int, str]:
     """Slot -> id of the app's running containers."""
-    node = json.loads((cluster.folder / cluster.ids[0] / "node.json").read_text())
     return {
         int(one["Labels"]["orchestry.slot"]): one["Id"] for one in client.containers(filters={
-            "label": [f"orchestry.cluster={node['cluster_id']}", f"orchestry.app={app}"]})}
+            "label": [f"orchestry.cluster={cluster_id(cluster)}", f"orchestry.app={app}"]})}
 
 
 def write(client: docker.APIClient, container: str, text: str) -> None:
@@ -111,8 +91,7 @@ def test_data_outlives_all_but_its_deletion(
     cluster: LiveCluster, client: docker.APIClient, test_app_image: str
 ) -> None:
     """Scale, crash, update, a killed leader, and an app of the same name later."""
-    ask(cluster, "POST", "/api/v1/apps/register", spec("shop", test_app_image))
-    ask(cluster, "POST", "/api/v1/apps/shop/start", {"replicas": 1})
+    begin(cluster, spec("shop", test_app_image), 1)
     write(client, replicas(cluster, client, "shop")[1], "precious")
     ask(cluster, "POST", "/api/v1/apps/shop/scale", {"replicas": 3})
     assert {read(client, one) for one in replicas(cluster, client, "shop").values()} == {
@@ -135,15 +114,13 @@ def test_data_outlives_all_but_its_deletion(
     gone = ask(cluster, "DELETE", "/api/v1/apps/shop?force=true&keep_data=true")
     assert gone["volumes_removed"] == 0
     assert volumes(cluster, "shop")["orchestry-shop-data"]["orphaned"]
-    ask(cluster, "POST", "/api/v1/apps/register", spec("shop", test_app_image))
-    ask(cluster, "POST", "/api/v1/apps/shop/start", {"replicas": 1})
+    begin(cluster, spec("shop", test_app_image), 1)
     assert read(client, replicas(cluster, client, "shop")[1]) == "precious"
 
     gone = ask(cluster, "DELETE", "/api/v1/apps/shop?force=true")
     assert gone["volumes_removed"] == 1
     assert volumes(cluster, "shop") == {}
-    ask(cluster, "POST", "/api/v1/apps/register", spec("shop", test_app_image))
-    ask(cluster, "POST", "/api/v1/apps/shop/start", {"replicas": 1})
+    begin(cluster, spec("shop", test_app_image), 1)
     assert read(client, replicas(cluster, client, "shop")[1]) is None
     ask(cluster, "DELETE", "/api/v1/apps/shop?force=true")
 
@@ -152,12 +129,10 @@ def test_each_slot_has_its_own_and_never_two_at_once(
     cluster: LiveCluster, client: docker.APIClient, test_app_image: str
 ) -> None:
     """Also through an update: a slot's old container is gone before the next one is there."""
-    ask(cluster, "POST", "/api/v1/apps/register", spec("own", test_app_image, own=True))
-    ask(cluster, "POST", "/api/v1/apps/own/start", {"replicas": 2})
+    begin(cluster, spec("own", test_app_image, own=True), 2)
     for slot, container in replicas(cluster, client, "own").items():
         write(client, container, f"slot {slot}")
-    node = json.loads((cluster.folder / cluster.ids[0] / "node.json").read_text())
-    filters = {"label": [f"orchestry.cluster={node['cluster_id']}", "orchestry.app=own"]}
+    filters = {"label": [f"orchestry.cluster={cluster_id(cluster)}", "orchestry.app=own"]}
     twice, over = list[str](), threading.Event()
 
     def watch() -> None:
@@ -191,8 +166,7 @@ def test_a_deletion_is_ended_by_the_next_leader(
 ) -> None:
     """The leader dies right after it was asked for; what was kept is removed by name later."""
     for app in ("one", "two"):
-        ask(cluster, "POST", "/api/v1/apps/register", spec(app, test_app_image, own=True))
-        ask(cluster, "POST", "/api/v1/apps/" + app + "/start", {"replicas": 2})
+        begin(cluster, spec(app, test_app_image, own=True), 2)
     leader = cluster.leader()
     assert leader is not None
     asking = threading.Thread(target=lambda: _let_go(cluster, leader))

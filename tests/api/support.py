@@ -216,6 +216,15 @@ class Loops:
             self._wake.clear()
 
 
+def shop(*health: Health) -> tuple[Node, FlaskClient]:
+    """A node whose app `shop` runs, with replicas of these healths; and a client."""
+    node, _, client = make()
+    assert client.post("/api/v1/apps/register", json=SPEC).status_code == 201
+    assert client.post("/api/v1/apps/shop/start", json={"wait": False}).status_code == 200
+    node.report("shop", *health)
+    return node, client
+
+
 def make(environ: Mapping[str, str] | None = None) -> tuple[Node, Flask, FlaskClient]:
     """A node, its app and a client."""
     node = Node(environ)

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from cluster.state.commands import EndRollout, ReportApp, StepRollout
 from cluster.state.model import Canary
-from tests.api.support import SPEC, Loops, Node, make, spec
+from tests.api.support import SPEC, Loops, Node, make, shop, spec
 
 APP = "/api/v1/apps/shop"
 OTHER_IMAGE = spec(spec={**SPEC["spec"], "image": "shop:2"})
@@ -19,11 +19,7 @@ OTHER_SCALING = spec(scaling={"minReplicas": 2, "maxReplicas": 7})
 @pytest.fixture
 def running() -> tuple[Node, FlaskClient]:
     """A node with one application, two replicas of which are healthy."""
-    node, _, client = make()
-    client.post("/api/v1/apps/register", json=SPEC)
-    client.post(f"{APP}/start", json={"replicas": 2, "wait": False})
-    node.report("shop", "healthy", "healthy")
-    return node, client
+    return shop("healthy", "healthy")
 
 
 def updated(client: FlaskClient, document: Any = OTHER_IMAGE, **headers: str) -> Any:

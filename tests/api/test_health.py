@@ -18,7 +18,7 @@ from cluster.control.checks import Check, Checked
 from cluster.control.judge import Probe, Record
 from cluster.engine.base import Container
 from cluster.live.relay_mark import HEADER
-from tests.api.support import SPEC, Node, make
+from tests.api.support import Node, shop
 
 HEALTH = "/api/v1/apps/shop/health"
 
@@ -26,11 +26,7 @@ HEALTH = "/api/v1/apps/shop/health"
 @pytest.fixture
 def running() -> tuple[Node, FlaskClient]:
     """A node whose application has two replicas."""
-    node, _, client = make()
-    client.post("/api/v1/apps/register", json=SPEC)
-    client.post("/api/v1/apps/shop/start", json={"wait": False})
-    node.report("shop", "healthy", "unhealthy")
-    return node, client
+    return shop("healthy", "unhealthy")
 
 
 def _record(failures: int) -> Record:

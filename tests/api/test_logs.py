@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from api import replica_logs
 from api.routes import logs as route
 from cluster.engine.base import LOGS_BYTES_MAX, EngineError, LogLine
-from tests.api.support import SPEC, Node, make
+from tests.api.support import Node, shop
 
 LOGS = "/api/v1/apps/shop/logs"
 
@@ -23,10 +23,7 @@ def _line(at_s: float, text: str) -> LogLine:
 @pytest.fixture
 def logging_node() -> tuple[Node, FlaskClient]:
     """A node whose application has two replicas with log lines."""
-    node, _, client = make()
-    client.post("/api/v1/apps/register", json=SPEC)
-    client.post("/api/v1/apps/shop/start", json={"wait": False})
-    node.report("shop", "healthy", "healthy")
+    node, client = shop("healthy", "healthy")
     node.text_engine.lines = {
         "id-shop-1": [_line(1, "one"), _line(3, "ERROR three")],
         "id-shop-2": [_line(2, '{"level": "warning", "msg": "two"}'), _line(4, "four")],

@@ -147,14 +147,47 @@ def test_objects_are_open_for_later_keys_and_bodies_are_not(document: dict[str, 
             assert "additionalProperties" not in value, name
 
 
-def test_every_model_has_a_name_of_its_own(document: dict[str, Any]) -> None:
-    """Of two with one name the document would describe only one, for both."""
-    names = [
-        model.__name__
+def models() -> list[type[BaseModel]]:
+    """All bodies, queries and answers."""
+    return [
+        model
         for module in iter_modules(api.__path__) if module.name.startswith(("answers", "models"))
         for model in vars(import_module(f"api.{module.name}")).values()
         if inspect.isclass(model) and issubclass(model, BaseModel)
         and model.__module__ == f"api.{module.name}"]
+
+
+def lost(of: Any, there: Any) -> list[str]:
+    """The words of one schema that another one lacks, but for titles and defaults."""
+    if isinstance(of, list):
+        return [word for a, b in zip(of, there, strict=True) for word in lost(a, b)]
+    if not isinstance(of, dict):
+        return []
+    return [word for word, value in of.items() if word not in ("$defs", "default", "title")
+            for word in ([word] if word not in there else lost(value, there[word]))]
+
+
+def test_no_word_of_a_model_is_lost(document: dict[str, Any]) -> None:
+    """What pydantic says of a body or an answer stands in the document, by whatever way."""
+    schemas = document["components"]["schemas"]
+    described = [model for model in models() if model.__name__ in schemas]
+    assert len(described) > 50
+    assert {model.__name__: words for model in described if (words := lost(
+        model.model_json_schema(), schemas[model.__name__]))} == {}
+
+
+def test_a_secret_of_named_fields_fits(document: dict[str, Any]) -> None:
+    """Either of the two ways to give values, and none of both at once."""
+    validator = jsonschema_rs.validator_for(document["components"]["schemas"]["SecretBody"])
+    assert validator.is_valid({"values": {"user": "a", "password": "b"}})
+    assert validator.is_valid({"value": "a"})
+    assert not validator.is_valid({"values": {"no name": "a"}})
+    assert not validator.is_valid({"value": "a", "values": {"user": "a"}})
+
+
+def test_every_model_has_a_name_of_its_own(document: dict[str, Any]) -> None:
+    """Of two with one name the document would describe only one, for both."""
+    names = [model.__name__ for model in models()]
     assert [name for name in names if names.count(name) > 1] == []
     assert set(names) > {"AppStatus", "Traffic"}
     during = document["components"]["schemas"]["Receipt"]["properties"]["during"]["anyOf"][0]

@@ -18,7 +18,7 @@ from cluster.live.relay_mark import HEADER
 from cluster.scaling.replay import Round
 from cluster.scaling.samples import AppSample, Sample
 from orchestry.spec.model import Scaling
-from tests.api.support import SPEC, Node, make
+from tests.api.support import Node, shop
 from tests.live import until
 from tests.unit.scaling.support import look
 
@@ -28,11 +28,7 @@ PATH = "/api/v1/apps/shop/scaling"
 @pytest.fixture
 def node_client() -> tuple[Node, FlaskClient]:
     """A node that leads, with one application."""
-    node, _, client = make()
-    assert client.post("/api/v1/apps/register", json=SPEC).status_code == 201
-    assert client.post("/api/v1/apps/shop/start", json={"wait": False}).status_code == 200
-    node.report("shop", "healthy", "healthy")
-    return node, client
+    return shop("healthy", "healthy")
 
 
 def measure(node: Node, *, rounds: int = 3, rps: float = 90.0) -> None:

@@ -15,17 +15,10 @@ from cluster.live.bus import Bus, LocalBus
 from cluster.live.outbox import BYTES_MAX, MESSAGES_MAX, Outbox
 from cluster.live.redis_bus import RedisBus
 from tests.live import until
-from tests.redis_server import RedisServer, redis_server
+from tests.redis_server import RedisServer, frozen, killed, redis_server
 
 SOON_S = 20.0
 MUCH = 20_000
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A Redis of this module."""
-    with redis_server(tmp_path_factory.mktemp("redis")) as found:
-        yield found
 
 
 @contextmanager
@@ -44,7 +37,7 @@ def over_redis(server: RedisServer, cluster_id: str = "c" * 32) -> Iterator[Redi
 def bus(request: pytest.FixtureRequest) -> Iterator[Bus]:
     """A bus that runs."""
     if request.param == "redis":
-        with over_redis(request.getfixturevalue("server")) as found:
+        with over_redis(request.getfixturevalue("redis")) as found:
             yield found
         return
     local = LocalBus(SystemClock())
@@ -173,9 +166,9 @@ def _next(outbox: Outbox) -> bytes:
     return message.payload
 
 
-def test_controllers_hear_each_other_and_clusters_do_not(server: RedisServer) -> None:
+def test_controllers_hear_each_other_and_clusters_do_not(redis: RedisServer) -> None:
     """Each message comes once to each controller of the same cluster."""
-    with over_redis(server) as one, over_redis(server) as two, over_redis(server, "d") as other:
+    with over_redis(redis) as one, over_redis(redis) as two, over_redis(redis, "d") as other:
         at_one, at_two, stranger = heard(one, "a"), heard(two, "a"), heard(other, "a")
         arrives(one, "a", b"hello", at_two)
         at_one.clear()
@@ -189,7 +182,7 @@ def test_controllers_hear_each_other_and_clusters_do_not(server: RedisServer) ->
         assert stranger == []
         assert one.dropped == 0
         # Whoever listens no more is not told by Redis either.
-        with server.client() as client:
+        with redis.client() as client:
             until("a listener each", lambda: _listeners(client, "a") == 2, SOON_S)
 
 
@@ -198,25 +191,13 @@ def _listeners(client: object, topic: str) -> int:
     return int(found[0][1])
 
 
-def test_redis_forgets_topics_without_listeners(server: RedisServer) -> None:
+def test_redis_forgets_topics_without_listeners(redis: RedisServer) -> None:
     """A subscription in Redis ends with its last listener."""
-    with over_redis(server) as bus, server.client() as client:
+    with over_redis(redis) as bus, redis.client() as client:
         close = bus.subscribe("t", lambda _: None)
         until("it listens", lambda: _listeners(client, "t") == 1, SOON_S)
         close()
         until("it listens no more", lambda: _listeners(client, "t") == 0, SOON_S)
-
-
-def killed(server: RedisServer) -> Callable[[], None]:
-    """kill -9, and what undoes it."""
-    server.kill()
-    return server.start
-
-
-def frozen(server: RedisServer) -> Callable[[], None]:
-    """SIGSTOP, and what undoes it."""
-    server.freeze()
-    return server.thaw
 
 
 @pytest.mark.parametrize("harm", [killed, frozen])

@@ -25,13 +25,6 @@ TEN = (Limit(10, 60),)
 BOTH = (Limit(3, 2), Limit(5, 3600))
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A Redis of this module."""
-    with redis_server(tmp_path_factory.mktemp("redis")) as found:
-        yield found
-
-
 @contextmanager
 def counting(server: RedisServer, cluster_id: str = "c" * 32) -> Iterator[RedisCounters]:
     """What one controller has, once it found Redis."""
@@ -57,7 +50,7 @@ def counters(request: pytest.FixtureRequest, patient: None) -> Iterator[Counters
     if request.param == "memory":
         yield MemoryCounters(SystemClock())
         return
-    found: RedisServer = request.getfixturevalue("server")
+    found: RedisServer = request.getfixturevalue("redis")
     found.flush()
     with counting(found) as shared:
         yield shared
@@ -144,25 +137,25 @@ def test_memory_is_bounded() -> None:
 
 
 @pytest.mark.usefixtures("patient")
-def test_controllers_share_and_clusters_do_not(server: RedisServer) -> None:
+def test_controllers_share_and_clusters_do_not(redis: RedisServer) -> None:
     """Two controllers count together; another cluster in the same Redis counts for itself."""
-    server.flush()
-    with counting(server) as one, counting(server) as two, counting(server, "d" * 32) as other:
+    redis.flush()
+    with counting(redis) as one, counting(redis) as two, counting(redis, "d" * 32) as other:
         assert [hit(c).windows[0].used for c in (one, two, one, two)] == [1, 2, 3, 4]
         assert hit(other).windows[0].used == 1
 
 
-def test_nothing_is_shared_before_the_cluster_has_an_id(server: RedisServer) -> None:
+def test_nothing_is_shared_before_the_cluster_has_an_id(redis: RedisServer) -> None:
     """Keys without the cluster's id would mix up clusters."""
-    with counting(server, "") as counters:
+    with counting(redis, "") as counters:
         assert counters.hit("a", TEN) is None
 
 
 @pytest.mark.usefixtures("patient")
-def test_keys_go_by_themselves(server: RedisServer) -> None:
+def test_keys_go_by_themselves(redis: RedisServer) -> None:
     """Every key of every client has its end, so that Redis does not fill up."""
-    server.flush()
-    with counting(server) as counters, server.client() as client:
+    redis.flush()
+    with counting(redis) as counters, redis.client() as client:
         hit(counters, "a", BOTH)
         keys = list(client.scan_iter("orchestry:*"))
         assert len(keys) >= 2

@@ -79,14 +79,6 @@ def cluster(
         yield running
 
 
-@pytest.fixture(scope="module")
-def engine(docker_socket: str) -> Iterator[DockerEngine]:
-    """The daemon, to look behind the cluster's back."""
-    engine = DockerEngine(None, base_url=docker_socket, timeout_s=30)
-    yield engine
-    engine.close()
-
-
 def running(engine: DockerEngine, cluster: DockerHostsCluster) -> dict[str, Container]:
     """The containers that run, by id."""
     found = engine.observe(cluster.cluster_id())

@@ -184,6 +184,16 @@ class FleetWorld(World):
         return ""
 
 
+def disturb_leader(world: FleetWorld, faults: Sequence[str]) -> None:
+    """One of these faults of a controller, of the leader most of the time."""
+    leader = world.leader()
+    victim = leader if leader is not None and world.dice.random() < 0.8 else (
+        world.dice.choice(world.ids))
+    fault = world.dice.choice(faults)
+    world.note(f"{fault} {victim}")
+    disturb_controllers(world, fault, victim)
+
+
 def disturb_controllers(world: FleetWorld, fault: str, victim: str) -> None:
     """One fault of a controller or of the network between them."""
     if fault == "crash" and len(world.logs) == len(world.ids):

@@ -15,7 +15,7 @@ from cluster.ingress.fake import BOUNDS_MS
 from cluster.state import commands as c
 from tests.sim.fleet_world import FleetWorld, update
 from tests.sim.regressions import seeds
-from tests.sim.test_rollouts import Watch, begin, image, repair, restless
+from tests.sim.test_rollouts import Watch, begin, image, restless
 
 SEEDS = int(os.environ.get("SEEDS", "10"))
 STEPS = [{"weight": 10, "pauseSeconds": 3}, {"weight": 50, "pauseSeconds": 2}]
@@ -86,7 +86,7 @@ def test_a_leader_that_dies_at_any_step_leaves_the_next_one_no_gap(crash_after_s
         watch.run(crash_after_s)
         world.crash(world.acting()[0])
         watch.run(5)
-        repair(world)
+        world.repair()
         watch.settle()
         runs = [e.identity for e in world.engine.effects if e.verb == "run"]
         assert len(runs) == len(set(runs)) == 2 * REPLICAS
@@ -123,7 +123,7 @@ def test_a_gate_that_passes_goes_on_also_after_another_leader(crash_after_s: flo
         watch.run(crash_after_s)
         world.crash(world.acting()[0])
         watch.run(3)
-        repair(world)
+        world.repair()
         watch.settle()
         assert image(world) == "shop:2"
         assert world.app("shop").deployments[-1].phase == "done"

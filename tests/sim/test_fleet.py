@@ -81,11 +81,8 @@ def disturb(world: FleetWorld) -> None:
 
 def repair(world: FleetWorld) -> None:
     """Everything works again; what was sick stays so until it is replaced."""
-    world.heal()
     world.engine.down = world.engine.hang = world.ingress.down = False
-    for name in world.ids:
-        if name not in world.logs:
-            world.start(name)
+    world.repair()
 
 
 @pytest.mark.parametrize("seed", seeds("test_fleet", SEEDS))

@@ -13,7 +13,7 @@ from cluster.state.model import App, ClusterState
 from cluster.state.template import key_of
 from tests.sim.fleet_world import FleetWorld, document, update
 from tests.sim.regressions import seeds
-from tests.sim.test_rollouts import Watch, deploy_of, disturb, repair
+from tests.sim.test_rollouts import Watch, deploy_of, disturb
 
 SEEDS = int(os.environ.get("SEEDS", "8"))
 SHOP = "registry.example/shop"
@@ -102,9 +102,9 @@ def walk(seed: int) -> None:
             if world.dice.random() < 0.6:
                 disturb(world)
                 host.run(watch, world.dice.choice((0.5, 2.0, 4.0)))
-                repair(world)
+                world.repair()
             host.run(watch, world.dice.uniform(0.0, 2.0))
-        repair(world)
+        world.repair()
         settle(world, host, watch)
 
 
@@ -188,7 +188,7 @@ def pull_and_die(seed: int, crash_after_s: float = 0.0) -> None:
         host.run(watch, crash_after_s)
         world.crash(world.acting()[0])
         host.run(watch, 4)
-        repair(world)
+        world.repair()
         host.run(watch, 10)
         world.do(c.DeleteApp("shop"))
         world.run(5 * EVERY_S)
@@ -224,7 +224,7 @@ def test_a_leader_that_dies_while_it_removes(crash_after_s: float) -> None:
         host.run(watch, crash_after_s)
         world.crash(world.acting()[0])
         host.run(watch, 4)
-        repair(world)
+        world.repair()
         host.run(watch, 5 * EVERY_S)
         state = host.state()
         assert state is not None

@@ -12,7 +12,7 @@ from cluster.state.template import key_of
 from tests.sim.fleet_world import FleetWorld, document, update
 from tests.sim.parts import SimController
 from tests.sim.regressions import seeds
-from tests.sim.test_rollouts import Watch, deploy_of, disturb, repair
+from tests.sim.test_rollouts import Watch, deploy_of, disturb
 
 SEEDS = int(os.environ.get("SEEDS", "40"))
 TAG = "registry.example/shop:latest"
@@ -82,10 +82,10 @@ def walk(seed: int) -> None:
             images.run(watch, world.dice.choice((0.5, 2.0, 4.0)))
             if world.dice.random() < 0.3:
                 world.engine.images.lose(world.dice.choice(sorted(images.seen.values())))
-            repair(world)
+            world.repair()
             images.run(watch, world.dice.uniform(0.0, 3.0))
             world.engine.images.refuse.clear()
-        repair(world)
+        world.repair()
         world.run_until(lambda: world.settled() and world.acting(), 30)
         world.ask(c.SteerRollout("shop", "resume"))
         until_s = world.clock.now_s + 200
@@ -106,7 +106,7 @@ def test_a_leader_that_dies_in_the_middle_of_a_pull(crash_after_s: float) -> Non
         images.run(watch, crash_after_s)
         world.crash(world.acting()[0])
         images.run(watch, 6)
-        repair(world)
+        world.repair()
         watch.settle()
         assert images.seen[world.app("shop").made_from] == pushed.id
         assert world.app("shop").deployments[-1].phase == "done"

@@ -12,7 +12,7 @@ import pytest
 from cluster.control import runs as control_runs
 from cluster.engine.fake_parts import ImageBehaviour
 from cluster.state import commands as c
-from tests.sim.fleet_world import FleetWorld, disturb_controllers
+from tests.sim.fleet_world import FleetWorld, disturb_leader
 from tests.sim.regressions import seeds
 from tests.sim.test_runs import containers_made, runs, settle, state
 
@@ -45,18 +45,9 @@ def test_random_minutes(seed: int) -> None:
             # Mostly close to the minute, where something is under way.
             left_s = 60 - world.clock.now_s % 60
             world.run(max(0.0, left_s + world.dice.uniform(-0.5, 1.5)))
-            leader = world.leader()
-            victim = leader if leader and world.dice.random() < 0.8 else (
-                world.dice.choice(world.ids))
-            fault = world.dice.choice(("crash", "crash", "isolate", "pause", "nothing",
-                                       "crash all"))
-            world.note(f"{fault} {victim}")
-            disturb_controllers(world, fault, victim)
+            disturb_leader(world, ("crash", "crash", "isolate", "pause", "nothing", "crash all"))
             world.run(world.dice.choice((0.5, 2.0, 4.0)))
-            world.heal()
-            for name in world.ids:
-                if name not in world.logs:
-                    world.start(name)
+            world.repair()
         settle(world)
         ended = state(world).leadership.renewed_at_ms
         due = [run.due_ms for run in runs(world)]

@@ -54,14 +54,6 @@ def one_fault(world: World, fault: str, victim: str, other: str) -> None:
     faults[fault](victim)
 
 
-def repair(world: World) -> None:
-    """Everything works again."""
-    world.heal()
-    for name in world.ids:
-        if name not in world.logs:
-            world.start(name)
-
-
 def write_for(world: World, seconds: float) -> None:
     """Several clients write through any controller while time passes."""
     until_s = world.clock.now_s + seconds
@@ -96,10 +88,10 @@ def walk(seed: int) -> None:
             disturb(world)
             write_for(world, world.dice.uniform(0.1, 1.5))
             if world.dice.random() < 0.6:
-                repair(world)
+                world.repair()
                 write_for(world, world.dice.uniform(0.1, 1.0))
         world.network.loss = 0.0
-        repair(world)
+        world.repair()
         world.run_until(world.settled, 15)
         written = len(world.acknowledged)
         for _ in range(5):  # a client asks again when it hears nothing

@@ -59,10 +59,7 @@ def walk(seed: int) -> None:
             world.note(f"{fault} {victim}")
             disturb_controllers(world, fault, victim)
             world.run(world.dice.uniform(1.0, 5.0))
-            world.heal()
-            for name in world.ids:
-                if name not in world.logs:
-                    world.start(name)
+            world.repair()
             for name in APPS:
                 app = world.app(name)
                 counts = {name: app.failures} | {

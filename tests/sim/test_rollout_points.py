@@ -20,7 +20,7 @@ from cluster.state.template import key_of
 from tests.sim.fleet_world import FleetWorld, document
 from tests.sim.parts import SimController
 from tests.sim.regressions import seeds
-from tests.sim.test_rollouts import Watch, begin, deploy_of, image, repair
+from tests.sim.test_rollouts import Watch, begin, deploy_of, image
 
 REPLICAS = 3
 REACHED_S = 60.0
@@ -169,7 +169,7 @@ def test_a_leader_that_dies_at_a_point(seed: int) -> None:
         leader = world.acting()[0]
         world.crash(leader)
         watch.run(world.dice.choice((0.0, 0.5, 3.0)))
-        repair(world)
+        world.repair()
         watch.settle()
         app = world.app("shop")
         assert (watch.fewest, watch.most) == (REPLICAS, REPLICAS + 1)

@@ -16,7 +16,7 @@ import pytest
 from cluster.engine.fake_parts import ImageBehaviour
 from cluster.state import commands as c
 from cluster.state.template import key_of
-from tests.sim.fleet_world import FleetWorld, disturb_controllers, document, update
+from tests.sim.fleet_world import FleetWorld, disturb_leader, document, update
 from tests.sim.regressions import seeds
 
 SEEDS = int(os.environ.get("SEEDS", "14"))
@@ -71,13 +71,8 @@ class Watch:
 
 def disturb(world: FleetWorld) -> None:
     """Something happens to a controller, the leader most of the time."""
-    leader = world.leader()
-    victim = leader if leader is not None and world.dice.random() < 0.8 else (
-        world.dice.choice(world.ids))
-    fault = world.dice.choice(("crash", "crash", "isolate", "pause", "slow disk", "nothing",
-                               "clock jumps", "crash all"))
-    world.note(f"{fault} {victim}")
-    disturb_controllers(world, fault, victim)
+    disturb_leader(world, ("crash", "crash", "isolate", "pause", "slow disk", "nothing",
+                           "clock jumps", "crash all"))
 
 
 def restless(
@@ -91,21 +86,13 @@ def restless(
         watch.run(world.dice.uniform(0.1, longest_s))
         disturb(world)
         watch.run(world.dice.choice((0.5, 2.0, 4.0)))
-        repair(world)
+        world.repair()
         watch.run(world.dice.uniform(0.0, 2.0))
-    repair(world)
+    world.repair()
     world.run_until(lambda: world.settled() and world.acting(), 30)
     world.ask(c.SteerRollout("shop", "resume"))
     watch.settle()
     assert image(world).startswith("shop:")
-
-
-def repair(world: FleetWorld) -> None:
-    """All controllers are there again."""
-    world.heal()
-    for name in world.ids:
-        if name not in world.logs:
-            world.start(name)
 
 
 def begin(world: FleetWorld, replicas: int, **deploy: Any) -> None:
@@ -184,7 +171,7 @@ def test_a_leader_that_dies_in_the_middle_leaves_the_next_one_no_gap(
         watch.run(crash_after_s)
         world.crash(world.acting()[0])
         watch.run(5)
-        repair(world)
+        world.repair()
         watch.settle()
         runs = [e.identity for e in world.engine.effects if e.verb == "run"]
         assert len(runs) == len(set(runs)) == 6

@@ -15,7 +15,7 @@ from cluster.state import commands as c
 from cluster.state.model import ClusterState, Run
 from cluster.state.template import key_of
 from orchestry.errors import OrchestryError
-from tests.sim.fleet_world import FleetWorld, disturb_controllers, document, update
+from tests.sim.fleet_world import FleetWorld, disturb_leader, document, update
 from tests.sim.regressions import seeds
 from tests.sim.test_images import slow_pulls
 
@@ -65,10 +65,7 @@ def accepted(ticket: SyncObjTicket | None) -> int:
 
 def settle(world: FleetWorld) -> None:
     """All controllers are there, all runs are over, and their containers gone."""
-    world.heal()
-    for name in world.ids:
-        if name not in world.logs:
-            world.start(name)
+    world.repair()
     until_s = world.clock.now_s + 60 + LINGER_S
     while world.unfinished() and world.clock.now_s < until_s:
         world.run(0.5)
@@ -90,18 +87,10 @@ def test_random_runs(seed: int) -> None:
             asked += [world.ask(c.RequestRun("shop", ("work",), 60))
                       for _ in range(world.dice.randint(1, 3))]
             world.run(world.dice.uniform(0.0, 1.0))
-            leader = world.leader()
-            victim = leader if leader and world.dice.random() < 0.8 else (
-                world.dice.choice(world.ids))
-            fault = world.dice.choice((
+            disturb_leader(world, (
                 "crash", "crash", "isolate", "pause", "nothing", "clock jumps", "crash all"))
-            world.note(f"{fault} {victim}")
-            disturb_controllers(world, fault, victim)
             world.run(world.dice.choice((0.5, 2.0, 4.0)))
-            world.heal()
-            for name in world.ids:
-                if name not in world.logs:
-                    world.start(name)
+            world.repair()
         settle(world)
         known = runs(world)
         told = {accepted(ticket) for ticket in asked} - {0}

@@ -228,6 +228,13 @@ class World:
             disk.slow_s = 0.0
             disk.operations_left = None
 
+    def repair(self) -> None:
+        """Heal, and every machine runs again."""
+        self.heal()
+        for name in self.ids:
+            if name not in self.logs:
+                self.start(name)
+
     def submit(self, name: str, command: Command, *, epoch: int | None = None) -> SyncObjTicket:
         """Hand a command to a controller's log, and remember it once it is acknowledged."""
         self._requests += 1

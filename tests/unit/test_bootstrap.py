@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from cluster import config
-from cluster.clock import SystemClock
 from cluster.consensus.lease import Lease
 from cluster.consensus.local_log import LocalLog, Settled
 from cluster.control import bootstrap
@@ -20,19 +19,7 @@ from cluster.control.bootstrap import FILE, Bootstrap
 from cluster.live.tokens import new_token, token_hash
 from cluster.state.commands import BeginEpoch, Command, CreateToken, RevokeToken, Stamp
 from cluster.state.model import Token
-
-
-class Clock(SystemClock):
-    """A clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def monotonic_s(self) -> float:
-        return self.now_s
-
-    def wall_ms(self) -> int:
-        return int(self.now_s * 1000)
+from tests.unit.hand_clock import HandClock
 
 
 class World:
@@ -41,7 +28,7 @@ class World:
     def __init__(self, tmp_path: Path) -> None:
         self.tmp_path = tmp_path
         self.log = LocalLog("one")
-        self.clock = Clock()
+        self.clock = HandClock()
         self.leader = "one"
         self.lost = False
         self.shown: list[str] = []

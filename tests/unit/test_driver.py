@@ -20,21 +20,7 @@ from orchestry.policy import policy_of
 from orchestry.spec import parse
 from orchestry.spec.parse import STORED_SPECS_MAX
 from tests.live import app_spec
-
-
-@dataclass
-class HandClock:
-    """Moves only by hand."""
-
-    now_s: float = 100.0
-
-    def monotonic_s(self) -> float:
-        """Seconds."""
-        return self.now_s
-
-    def wall_ms(self) -> int:
-        """Milliseconds."""
-        return int(self.now_s * 1000)
+from tests.unit.hand_clock import HandClock
 
 
 @dataclass

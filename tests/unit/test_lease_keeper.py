@@ -10,21 +10,9 @@ from cluster.consensus.local_log import LocalLog
 from cluster.control.lease_keeper import DRIFT_MARGIN_S, LeaseKeeper
 from cluster.state.commands import BeginEpoch, RenewLease, Stamp
 from cluster.state.model import ClusterState
+from tests.unit.hand_clock import HandClock
 
 TTL_S = 3.0
-
-
-@dataclass
-class HandClock:
-    """Moves when told to."""
-
-    now_s: float = 100.0
-
-    def monotonic_s(self) -> float:
-        return self.now_s
-
-    def wall_ms(self) -> int:
-        return round(self.now_s * 1000)
 
 
 @dataclass

@@ -14,22 +14,10 @@ from cluster.live.memory_limits import MemoryCounters
 from cluster.live.relay_mark import AGE_MAX_S, HEADER, RelayMark
 from cluster.live.watch import NoAnswer, Watch
 from tests.live import until
+from tests.unit.hand_clock import HandClock
 
 TRUSTED = networks(["10.0.0.0/8", "2001:db8:ffff::/48"])
 LIMITS = in_force(per_minute=3, per_hour=5)
-
-
-class HandClock:
-    """A clock that goes when it is told."""
-
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def monotonic_s(self) -> float:
-        return self.now_s
-
-    def wall_ms(self) -> int:
-        return int(self.now_s * 1000)
 
 
 @pytest.mark.parametrize(("remote", "forwarded", "client"), [
