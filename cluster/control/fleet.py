@@ -62,6 +62,7 @@ class Fleet:
         self.quarantine.forget()
         self.problems: dict[str, Problem] = {}
         self.image_problems: dict[str, Problem] = {}
+        self.secret_problems: dict[str, Problem] = {}
         self.pulling: dict[str, str] = {}
         """Apps that wait for a pull, and of which image."""
         self.cleaning: frozenset[str] = frozenset()
@@ -315,9 +316,20 @@ class Fleet:
             self.image_problems = found
             self.touch()
 
+    def secrets_lacking(self, reasons: Mapping[str, str]) -> None:
+        """The deployments of these apps wait for secrets that they cannot have, and no others."""
+        found = {app: Problem("CONFLICT", reason) for app, reason in reasons.items()}
+        for app, problem in found.items():
+            if self.secret_problems.get(app) != problem:
+                self.tell("error", app, f"No replica is given up yet: {problem.text}")
+        if found != self.secret_problems:
+            self.secret_problems = found
+            self.touch()
+
     def problem(self, app: str) -> Problem | None:
         """What keeps an app from its replicas."""
-        return self.problems.get(app) or self.image_problems.get(app)
+        return (self.problems.get(app) or self.image_problems.get(app)
+                or self.secret_problems.get(app))
 
     def blocked(self, app: str, reason: str) -> None:
         """A replica of `app` cannot be ordered for a reason that its owner should read."""

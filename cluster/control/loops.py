@@ -66,7 +66,8 @@ def make_loops(
     last_lines = LastLines(engine, workers, keyring)
     rollouts = Rollouts(
         last_lines, fleet, serves=ingress.serves, is_blind=ingress.is_blind,
-        canaries=Canaries(fleet, measurer, ingress.shares), has_image=images.ready)
+        canaries=Canaries(fleet, measurer, ingress.shares), has_image=images.ready,
+        keyring=keyring)
     runs = Runs(engine, fleet, workers, images, last_lines, keyring=keyring)
     return [
         observer, Restarts(fleet, last_lines), health, scaler, measurer, Jobs(fleet), images, runs,

@@ -28,8 +28,10 @@ from cluster.control.rollout import (
     limits_of,
     proved,
 )
+from cluster.control.secret_values import lacking
 from cluster.control.specs import old_specs, spec_for
 from cluster.engine.base import Container
+from cluster.sealing import Keyring
 from cluster.state.commands import EndRollout, StepRollout
 from cluster.state.model import App, Rollout, RolloutPhase
 from cluster.state.replicas import name_of_slot
@@ -93,7 +95,7 @@ class Rollouts:
     def __init__(
         self, last_lines: LastLines, fleet: Fleet, *,
         serves: Callable[[str], bool], is_blind: Callable[[], bool], canaries: Canaries,
-        has_image: Callable[[App], bool],
+        has_image: Callable[[App], bool], keyring: Keyring,
     ) -> None:
         self._last_lines = last_lines
         self._fleet = fleet
@@ -101,7 +103,10 @@ class Rollouts:
         self._is_blind = is_blind
         self._canaries = canaries
         self._has_image = has_image
+        self._keyring = keyring
         self._watched: dict[str, _Watched] = {}
+        self._lacking: dict[str, str] = {}
+        """Why the new replicas of an app would not get their secrets, as of this step."""
 
     def reset(self) -> None:
         """Each rollout has its whole time again."""
@@ -125,6 +130,7 @@ class Rollouts:
             if name in rolling and (rollout := rolling[name].rollout) is not None
             and rollout.phase == "running"}
         defaults, by_app = spec_defaults(turn.state.config), self._fleet.by_app()
+        self._lacking = {}
         for name, app in sorted(rolling.items()):
             with turn.apart(name):
                 spec = spec_for(app, defaults)
@@ -132,6 +138,7 @@ class Rollouts:
                     self._watched.pop(name, None)
                     continue
                 self._one(turn, app, spec, by_app.get(name, []))
+        self._fleet.secrets_lacking(self._lacking)
 
     def _one(self, turn: Turn, app: App, spec: AppSpec, observed: Sequence[Container]) -> None:
         rollout, deploy = app.rollout, spec.deploy
@@ -143,8 +150,10 @@ class Rollouts:
             self._prepares(turn, _Case(app, rollout, spec, observed, seen), waits)
             return
         own = has_own_volumes(spec) or any(map(has_own_volumes, old_specs(app).values()))
-        # Without the new image nothing old is given up: a bad tag stops no replica.
-        moves = rollout if self._has_image(app) else replace(rollout, phase=_held(rollout.phase))
+        # Nothing old is given up without the new image and its secrets: a bad tag, or a key that
+        # is missing here, stops no replica.
+        ready = self._has_image(app) and self._has_secrets(turn, app, spec)
+        moves = rollout if ready else replace(rollout, phase=_held(rollout.phase))
         by_weight = is_canary(spec, rollout, own_volumes=own)
         limits = Limits(max(1, len(rollout.new)), 0) if by_weight else limits_of(
             spec, app.replicas, own_volumes=own)
@@ -173,6 +182,12 @@ class Rollouts:
                 app.name, rollout.id, "done", step=rollout.step))
         elif rollout.phase == "running" and not rollout.overdue:
             self._watch(turn, _Case(app, rollout, spec, observed, seen))
+
+    def _has_secrets(self, turn: Turn, app: App, spec: AppSpec) -> bool:
+        why = lacking(spec, turn.state.secrets, app.made_from, self._keyring)
+        if why:
+            self._lacking[app.name] = why
+        return not why
 
     def _decide(self, turn: Turn, app: App, rollout: Rollout, found: Next) -> bool:
         """Propose what is different from the record; False when nothing is."""

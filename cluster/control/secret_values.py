@@ -47,6 +47,17 @@ def secret_values(
     return found
 
 
+def lacking(
+    spec: AppSpec, secrets: Mapping[str, Secret], template: int, keyring: Keyring
+) -> str:
+    """Why a replica of this template would not get its secrets; "" when it would."""
+    try:
+        secret_values(spec, secrets, template, keyring)
+    except Unresolved as error:
+        return error.reason
+    return ""
+
+
 def registry_login(
     host: str, secrets: Mapping[str, Secret], keyring: Keyring
 ) -> Login | None:

@@ -178,6 +178,29 @@ def test_an_earlier_spec_does_not_bring_an_earlier_value_back() -> None:
     assert version_for(state.secrets["db"], app.made_from).version == 2
 
 
+@pytest.mark.parametrize("deploy", [
+    {"strategy": "recreate"}, {"maxSurge": 0, "maxUnavailable": 1}])
+def test_a_version_that_cannot_be_opened_here_stops_no_replica(deploy: dict[str, Any]) -> None:
+    """Though all, or some, of the old ones would go first; with one that can be, it goes on."""
+    leader = Leader(keys=(A,))
+    text = json.dumps({**json.loads(using()), "deploy": {**deploy, "minHealthySeconds": 0}})
+    leader.do(sealed(), c.RegisterApp("shop", text, 1), c.StartApp("shop", 2))
+    leader.run(10)
+    before = {one.id for one in leader.engine.containers()}
+    leader.do(sealed(2, PLAIN, "db", B))
+    leader.run(20)
+    assert {one.id for one in leader.engine.containers()} == before
+    state = leader.log.state()
+    assert "ORCHESTRY_SECRETS_KEY" in state.apps["shop"].problem
+    told = [one for one in state.events if "No replica is given up yet" in one.message]
+    assert len(told) == 1
+    leader.do(sealed(3))
+    leader.run(20)
+    after = leader.log.state().apps["shop"]
+    assert (after.rollout, after.problem, len(after.reports)) == (None, "", 2)
+    assert not before & {one.id for one in leader.engine.containers()}
+
+
 def test_resealing_is_about_what_was_read() -> None:
     """After another change it is refused; else values move to the key and nothing is restarted."""
     state, _ = run(sealed(1), c.RegisterApp("shop", using(), 1), sealed(2))
