@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import orjson
 
 from api.models_exec import (
-    MESSAGE_BYTES_MAX,
     EndOfInput,
     Resize,
     Said,
@@ -46,9 +45,11 @@ START_S = 10.0
 LEARN_S = 5.0
 """An engine tells of a command's end at one place before it does at the other."""
 LEARN_GAP_S = 0.02
+KILLED = 137
+DOUBT_S = 0.5
 LEAVE_S = 2.0
-HEARD_MAX = 4 * MESSAGE_BYTES_MAX
-"""Of what comes together with the first message; the rest waits in the system's buffer."""
+EARLY_BYTES_MAX = 128 * 1024
+"""Of what comes before the command has begun; the rest waits in the system's buffer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,15 +163,14 @@ class ExecFeed:
 
     def _start(self, order: ExecOrder) -> None:
         self._order = order
-        self._peer.listen(deaf=True)
         self._hub.work(lambda: self._begin(order), self._begins, slow=True)
 
     def _said(self, said: Said) -> None:
         if self._inner is None or not self._inner.is_open:
             self._early.append(said)
             self._early_bytes += len(said) if isinstance(said, bytes) else 1
-            if self._early_bytes > HEARD_MAX:
-                self._fail(Code.PAYLOAD_TOO_LARGE, "wait for the message `started` before more")
+            if self._early_bytes > EARLY_BYTES_MAX:
+                self._peer.listen(deaf=True)
             return
         if isinstance(said, bytes):
             self._active_s = self._hub.now_s()
@@ -332,10 +332,15 @@ class ExecFeed:
 def _learn(execution: Execution) -> ExecState:
     """How it ended; in a thread that may wait."""
     try:
-        until_s, gap_s = time.monotonic() + LEARN_S, LEARN_GAP_S
+        began_s, gap_s = time.monotonic(), LEARN_GAP_S
+        until_s = began_s + LEARN_S
         while True:
             found = execution.state()
-            if found.exit_code is not None or time.monotonic() > until_s:
+            if found.exit_code == KILLED and found.replica_runs:
+                until_s = min(until_s, began_s + DOUBT_S)  # its replica may be about to end
+            elif found.exit_code is not None:
+                return found
+            if time.monotonic() > until_s:
                 return found
             time.sleep(gap_s)
             gap_s = min(2 * gap_s, 0.5)

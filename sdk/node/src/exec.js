@@ -22,7 +22,7 @@ const EXEC_S = 60;
 const STREAMS = { 1: 'stdout', 2: 'stderr' };
 const STATUSES = {
   VALIDATION_ERROR: 400, FORBIDDEN: 403, APP_NOT_FOUND: 404, NOT_FOUND: 404, CONFLICT: 409,
-  PAYLOAD_TOO_LARGE: 413, CLUSTER_NOT_READY: 503, TIMEOUT: 504,
+  CLUSTER_NOT_READY: 503, TIMEOUT: 504,
 };
 
 /** What a session begins with. */

@@ -135,6 +135,7 @@ class Exchange {
   }
 
   #upgraded({ statusCode: status, headers }, socket, head) {
+    this.#read = true;
     this.#clear();
     socket.setTimeout(0);
     const { upgrade } = this.options;
