@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,8 @@ import orchestry
 from orchestry import client as sdk
 from orchestry.client.execution import AHEAD_BYTES_MAX, LOST
 from tests.api.process import Process, ready
+from tests.api.test_tls import secured
+from tests.certificates import TestCa
 from tests.unit.both_clients import CLIENTS, Connect
 
 MANY = b"".join(b"%07d\n" % number for number in range(300_000))
@@ -145,6 +148,26 @@ def test_sessions_leave_no_threads(node: Process) -> None:
         while threading.active_count() > before:
             assert time.monotonic() < deadline_s, threading.enumerate()
             time.sleep(0.01)
+
+
+def test_all_of_it_over_tls(tmp_path: Path) -> None:
+    """Megabytes both ways at once, and who does not read for a while, with certificates."""
+    ca = TestCa(tmp_path)
+    with secured(ca, ca.issue("node", "127.0.0.1"), ENGINE="fake") as node, orchestry.Client(
+        f"https://127.0.0.1:{node.port}", ca=ca.file
+    ) as client:
+        client.update_config({"exec": {"enabled": True}})
+        found = client.exec_app("app-0", ["cat"], stdin=MANY, output_bytes_max=len(MANY))
+        assert found["stdout"] == MANY.decode()
+        with client.open_exec("app-0", ["cat"], stdin=True) as session:
+            writer = threading.Thread(target=session.write, args=(MANY * 3,))
+            writer.start()
+            writer.join(1)
+            assert writer.is_alive()
+            got = 0
+            while got < 3 * len(MANY):
+                got += len((session.read(10) or ("", b""))[1])
+            writer.join(10)
 
 
 def test_an_asynchronous_session(node: Process) -> None:
