@@ -107,7 +107,7 @@ class FakeExecution:
         """Of a shell that is typed at; a terminal shows what is typed."""
         code, line = 0, bytearray()
         for piece in self._input():
-            if self.size is not None:
+            if self.size is not None and piece:
                 self._write(STDOUT, piece)
             line += piece
             while b"\n" in line:

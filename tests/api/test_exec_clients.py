@@ -108,7 +108,7 @@ def test_who_does_not_read_slows_the_command_down(node: Process) -> None:
     with orchestry.Client(url(node)) as client, client.open_exec(
         "app-0", ["cat"], stdin=True
     ) as session:
-        whole = MANY * 4
+        whole = MANY * 16  # beyond all that the system's buffers take
         writer = threading.Thread(target=session.write, args=(whole,))
         writer.start()
         writer.join(2)
@@ -160,12 +160,12 @@ def test_all_of_it_over_tls(tmp_path: Path) -> None:
         found = client.exec_app("app-0", ["cat"], stdin=MANY, output_bytes_max=len(MANY))
         assert found["stdout"] == MANY.decode()
         with client.open_exec("app-0", ["cat"], stdin=True) as session:
-            writer = threading.Thread(target=session.write, args=(MANY * 3,))
+            writer = threading.Thread(target=session.write, args=(MANY * 16,))
             writer.start()
-            writer.join(1)
+            writer.join(2)
             assert writer.is_alive()
             got = 0
-            while got < 3 * len(MANY):
+            while got < 16 * len(MANY):
                 got += len((session.read(10) or ("", b""))[1])
             writer.join(10)
 
