@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from orchestry import client as sdk
 from orchestry.client.execution import AHEAD_BYTES_MAX, LOST
 from tests.api.process import Process, ready
 from tests.api.test_tls import secured
+from tests.architecture.files import ROOT
 from tests.certificates import TestCa
 from tests.unit.both_clients import CLIENTS, Connect
 
@@ -168,6 +171,42 @@ def test_all_of_it_over_tls(tmp_path: Path) -> None:
             while got < 16 * len(MANY):
                 got += len((session.read(10) or ("", b""))[1])
             writer.join(10)
+
+
+NODE = """
+const Orchestry = require('./index.js');
+(async () => {
+  const client = new Orchestry(process.argv[1]);
+  const found = [await client.execApp('app-0', ['sh', '-c', 'echo out; echo no >&2; exit 3'])];
+  const many = Buffer.alloc(3_000_000, 'line\\n');
+  const back = await client.execApp('app-0', ['cat'], { stdin: many, outputBytesMax: 4_000_000 });
+  found.push(Buffer.from(back.stdout).equals(many));
+  const session = await client.openExec('app-0', ['sh'], {
+    replica: 2, stdin: true, terminal: { rows: 41, columns: 93 } });
+  found.push(await session.started());
+  await session.write('stty size\\nexit 4\\n');
+  let text = '';
+  for await (const { data } of session) text += data;
+  found.push(text.includes('41 93'), session.exitCode);
+  await client.execApp('none', ['true']).catch((error) => found.push(error.code));
+  await client.execApp('app-0', ['sleep', '60'], { timeout: 0.3 }).catch(
+    (error) => found.push(error.code));
+  client.close();
+  console.log(JSON.stringify(found));
+})();
+"""
+
+
+def test_the_client_for_node(node: Process) -> None:
+    """The same calls; and the process ends by itself, since nothing is left open."""
+    done = subprocess.run(
+        ["node", "-e", NODE, url(node)], cwd=ROOT / "sdk" / "node", capture_output=True, text=True,
+        timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [
+        {"app_name": "app-0", "replica": "app-0-1", "exit_code": 3, "stdout": "out\n",
+         "stderr": "no\n", "truncated": False, "reason": None},
+        True, "app-0-2", True, 4, "APP_NOT_FOUND", "TIMEOUT"]
 
 
 def test_an_asynchronous_session(node: Process) -> None:
