@@ -156,7 +156,7 @@ def _shown() -> str | None:
         scheme, _, text = header.partition(" ")
         return text.strip()[:TOKEN_CHARACTERS_MAX + 1] if scheme.lower() == "bearer" else ""
     rule = request.url_rule
-    if rule is not None and rule.rule.endswith("/stream"):
+    if rule is not None and rule.rule.endswith(("/stream", "/exec")):
         return request.args.get(QUERY_NAME)
     return None
 

@@ -70,6 +70,14 @@ class ImagesConfig(Answer):
     keep_revisions: Count
 
 
+class ExecConfig(Answer):
+    """Commands in containers; seconds."""
+
+    enabled: bool
+    max_sessions: Count
+    idle_timeout: Count
+
+
 class RetentionConfig(Answer):
     """How long the history is kept."""
 
@@ -91,6 +99,7 @@ class Configuration(Answer):
     ingress: IngressConfig
     limits: LimitsConfig
     images: ImagesConfig
+    exec: ExecConfig
     retention: RetentionConfig
     sources: dict[str, Literal["cluster", "environment", "file", "default"]]
     restart_required: list[str]

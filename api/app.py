@@ -31,6 +31,7 @@ from api.routes import (
     config,
     deploys,
     drill,
+    exec,
     health,
     history,
     jobs,
@@ -105,7 +106,7 @@ def create_app(controller: Controller, *, die: Callable[[], None] = _die) -> Fla
     audit.install(app, controller)
     for part in (apps, deploys, scaling, health, metrics, history, logs, cluster, members, actions,
                  backup, drill, system, config, tokens, audit_routes, peers, stream_routes, compat,
-                 releases, authority, secrets, volumes, registries, runs, jobs):
+                 releases, authority, secrets, volumes, registries, runs, jobs, exec):
         app.register_api(part.blueprint)
     docs.install(app)
     app.wsgi_app = TakeOver(app.wsgi_app, streams.hub)  # type: ignore[method-assign]

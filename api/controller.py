@@ -72,7 +72,7 @@ class Controller(Protocol):
 
     @property
     def engine(self) -> Engine:
-        """The container engine; the API only reads logs from it."""
+        """The container engine; the API reads logs from it, and runs commands of users."""
 
     @property
     def actions(self) -> ActionFile:

@@ -216,6 +216,8 @@ def _errors(method: str, path: str, operation: Mapping[str, Any]) -> set[int]:
         found |= {307, 403, 503}
     if "101" in operation["responses"]:
         found.add(403)
+    if operation["operationId"] == "exec_app":
+        found |= {409, 503}
     if "Idempotency-Key" in parameters:
         found |= {409, 413, 504}
     if "requestBody" in operation:

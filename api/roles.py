@@ -90,6 +90,8 @@ TABLE: dict[tuple[str, str], Right] = {
     ("POST", f"{_APP}/promote"): Right("deployer", "app"),
     ("POST", f"{_APP}/run"): Right("deployer", "app"),
     ("POST", f"{_APP}/runs/<run_id>/cancel"): Right("deployer", "app"),
+    # Also asks for the secrets of the app, which its containers have.
+    ("GET", f"{_APP}/exec"): Right("deployer", "app"),
     ("PUT", f"{_APP}/scaling"): Right("deployer", "app"),
     ("POST", "/api/v1/jobs/<app_name>/trigger"): Right("deployer", "app"),
     ("POST", "/api/v1/jobs/<app_name>/suspend"): Right("deployer", "app"),

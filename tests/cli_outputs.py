@@ -43,6 +43,9 @@ CHART = record(chart=TEXT, version=TEXT, apps=rows(TEXT))
 RELEASED = record(message=TEXT, release=TEXT, revision=COUNT, dry_run=FLAG, changes=rows(record(
     app=TEXT, change=TEXT, diff={"type": "array"})), ready={"type": ["boolean", "null"]})
 
+EXECUTED = record(app_name=TEXT, replica=TEXT, exit_code=COUNT, stdout=TEXT, stderr=TEXT,
+                  truncated=FLAG, reason=TEXT_OR_NULL)
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -87,6 +90,11 @@ CASES: tuple[Case, ...] = (
     Case("run shop -d -- /app once 0 0", REQUESTED),
     Case("run shop --list", answer_of("list_runs")),
     Case("run shop", ERROR, 2),
+    Case("exec shop -- /app once 0 0", ERROR, 6),
+    Case("cluster config set exec.enabled=true", answer_of("update_config")),
+    Case("exec shop -- /app once 3 0 said", EXECUTED, 3),
+    Case("exec shop --replica 99 -- /app", ERROR, 4),
+    Case("exec shop -t -- /app", ERROR, 2),
     Case("events -n 5", answer_of("get_events")),
     Case("events shop", answer_of("get_app_events")),
     Case("metrics", answer_of("system_metrics")),

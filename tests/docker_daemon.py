@@ -15,7 +15,7 @@ import pytest
 
 from cluster.engine.base import EngineError
 from cluster.engine.docker import DockerEngine
-from tests.images import build_test_app
+from tests.images import build_test_app, shell
 
 TOOL = Path(__file__).parents[1] / "tools" / "dockerd.sh"
 PID_FILE = Path(os.environ.get("ORCHESTRY_DOCKERD_DIR", "/var/tmp/orchestry-dockerd")) / "pid"
@@ -64,6 +64,16 @@ def engine(docker_socket: str) -> Iterator[DockerEngine]:
     found = DockerEngine(base_url=docker_socket, timeout_s=30)
     yield found
     found.close()
+
+
+@pytest.fixture(scope="session")
+def test_shell_image(docker_socket: str, test_app_image: str) -> Iterator[str]:
+    """The tag of the test app's image with the programs of busybox, built when it is missing."""
+    engine = DockerEngine(base_url=docker_socket, timeout_s=30)
+    try:
+        yield shell.build(engine, test_app_image)
+    finally:
+        engine.close()
 
 
 class PrivateDaemon:

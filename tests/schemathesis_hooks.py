@@ -51,6 +51,7 @@ STATE_OR_RULE = {
     # Schemathesis upgrades nothing, and asks for no events: tests/api/test_streams.py does.
     **dict.fromkeys(("stream_events", "stream_metrics", "stream_logs", "stream_deployment"), (
         "Accept|container", "is a stream|names no replica of application")),
+    "exec_app": ("Upgrade", "is a WebSocket"),
     "simulate_scaling": (
         ".*", _POLICY + "|must be after the one before|There is no measurement to run"),
     # What is in a part hangs together: numbers, specs as text, policies.

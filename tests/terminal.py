@@ -13,6 +13,7 @@ import subprocess
 import termios
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 ROWS = 24
 
@@ -69,9 +70,31 @@ class Terminal:
         """Type."""
         os.write(self._master, text.encode())
 
+    def modes(self) -> list[Any]:
+        """How it treats what is typed and shown."""
+        return termios.tcgetattr(self._master)
+
+    def until_raw(self, timeout_s: float) -> None:
+        """Wait until each key goes to the program as it is."""
+        deadline_s = time.monotonic() + timeout_s
+        while self.modes()[3] & termios.ICANON:
+            if time.monotonic() > deadline_s:
+                raise AssertionError(f"it edits lines: {self.look()[-2000:]!r}")
+            time.sleep(0.02)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Give it another size, as somebody does who pulls at its window."""
+        fcntl.ioctl(
+            self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.signal(signal.SIGWINCH)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send the program a signal."""
+        self._process.send_signal(number)
+
     def interrupt(self) -> None:
         """Ctrl-C."""
-        self._process.send_signal(signal.SIGINT)
+        self.signal(signal.SIGINT)
 
     def end(self, timeout_s: float) -> int:
         """The exit code, when it has ended."""

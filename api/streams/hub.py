@@ -154,15 +154,32 @@ class Hub:
     async def _connect(self, peer: Peer, sock: socket.socket, place: Place) -> None:
         assert self._loop is not None
         try:
-            if isinstance(sock, ssl.SSLSocket):
-                TlsTransport(self._loop, sock, peer)
-            else:
-                await self._loop.connect_accepted_socket(lambda: peer, sock)
+            await self._join(peer, sock)
         except BaseException:
             self._peers.discard(peer)
             place.release()
             sock.close()
             raise
+
+    async def _join(self, protocol: asyncio.Protocol, sock: socket.socket) -> None:
+        assert self._loop is not None
+        if isinstance(sock, ssl.SSLSocket):
+            TlsTransport(self._loop, sock, protocol)
+        else:
+            await self._loop.connect_accepted_socket(lambda: protocol, sock)
+
+    def join(self, protocol: asyncio.Protocol, sock: socket.socket) -> None:
+        """Let a protocol have a connection to something else, from soon on."""
+        assert self._loop is not None
+
+        def look(task: asyncio.Task[None]) -> None:
+            _look(task)
+            error = None if task.cancelled() else task.exception()
+            if error is not None:
+                sock.close()
+                protocol.connection_lost(error if isinstance(error, Exception) else None)
+
+        self._loop.create_task(self._join(protocol, sock)).add_done_callback(look)
 
     def watch(self, call: Callable[[float], None]) -> None:
         """Call once a second."""

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
-from api.streams.wire import DENIED, NORMAL, TOO_SLOW, Message, Wire
+from api.streams.wire import DENIED, NORMAL, TOO_SLOW, Heard, Message, Wire
 
 QUEUE_BYTES_MAX = 256 * 1024
 """What may wait for one client beyond the buffers of the system."""
@@ -61,6 +61,10 @@ class Peer(asyncio.Protocol):
         self.close_code: int | None = None
         self.allowed: Callable[[], bool] = lambda: True
         """Asked at each tick: a stream ends with its client's right to it."""
+        self.hear: Callable[[Heard], None] | None = None
+        """Is told what the client says, where the wire listens."""
+        self.stall_s, self.linger_s = STALL_S, LINGER_S
+        self._deaf = False
 
     # -- asyncio -----------------------------------------------------------------------
 
@@ -83,13 +87,16 @@ class Peer(asyncio.Protocol):
         """What the client says."""
         assert self._transport is not None
         out, goes_on = self._wire.received(data)
+        for message in self._wire.heard():
+            if self.hear is not None and not self.closing:
+                self.hear(message)
         if out:
             self._transport.write(out)
         if not goes_on:
             self.close_code = self.close_code or NORMAL
-            self._end_s = self._end_s or self._now_s() + LINGER_S
+            self._end_s = self._end_s or self._now_s() + self.linger_s
             self._transport.close()
-        elif self._transport.get_write_buffer_size() > BUFFER_BYTES + ANSWERS_BYTES_MAX:
+        elif out and self._transport.get_write_buffer_size() > 3 * BUFFER_BYTES + ANSWERS_BYTES_MAX:
             self._transport.abort()  # asks for pongs and does not read them
 
     def eof_received(self) -> bool:
@@ -116,6 +123,16 @@ class Peer(asyncio.Protocol):
     def busy(self) -> bool:
         """What is sent now would wait."""
         return self._paused
+
+    def listen(self, *, deaf: bool = False) -> None:
+        """Take what the client says, or let it wait."""
+        self._deaf = deaf
+        if self._transport is None or self._transport.is_closing():
+            return
+        if deaf:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
 
     def send(self, messages: Sequence[Message]) -> None:
         """What just happened; a client that is too far behind is dropped."""
@@ -149,7 +166,8 @@ class Peer(asyncio.Protocol):
         assert self._transport is not None
         self._forget()
         self.close_code = code
-        self._end_s = self._now_s() + LINGER_S
+        self._end_s = self._now_s() + self.linger_s
+        self.listen()
         self._transport.write(self._wire.close(code, reason))
         if not self._wire.patient:
             self._transport.close()
@@ -192,11 +210,11 @@ class Peer(asyncio.Protocol):
         elif not self.allowed():
             self.close(DENIED, "the token was revoked, or has expired")
         elif self._paused:
-            if now_s >= self._since_s + STALL_S:
+            if now_s >= self._since_s + self.stall_s:
                 self.close(TOO_SLOW, "this client has read nothing for too long")
         elif now_s >= self._ping_s:
             self._ping_s = now_s + PING_S
-            ping = self._wire.ping()
+            ping = self._wire.ping(deaf=self._deaf)
             if ping is None:
                 self._transport.abort()
             else:

@@ -10,6 +10,7 @@ from api.controller import Controller
 from api.replica_logs import LogReader
 from api.streams.deployments import Deployments
 from api.streams.events import Events
+from api.streams.exec import Execs
 from api.streams.hub import Hub, descriptors
 from api.streams.logs import Logs
 from api.streams.metrics import Metrics
@@ -25,6 +26,7 @@ class Streams:
     metrics: Metrics
     logs: Logs
     deployments: Deployments
+    execs: Execs
 
 
 def make_streams(
@@ -40,4 +42,6 @@ def make_streams(
         hub, events, Metrics(hub, latest, controller.log.state),
         Logs(hub, source, reader, controller.clock, controller.log.state),
         Deployments(hub, controller.log.state),
+        Execs(hub, lambda: controller.engine,
+              lambda: controller.configured(controller.log.state().config)),
     )

@@ -6,6 +6,7 @@ asyncio's own transport would want a handshake of its own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from typing import Any
 
@@ -27,6 +28,8 @@ class TlsTransport(asyncio.Transport):
         self._waiting = bytearray()
         self._high, self._low = 64 * 1024, 16 * 1024
         self._paused = False
+        self._deaf = False
+        self._eof = False
         self._closing = False
         self._lost = False
         sock.setblocking(False)
@@ -34,7 +37,7 @@ class TlsTransport(asyncio.Transport):
 
     def _begin(self) -> None:
         self._protocol.connection_made(self)
-        if not self._closing:
+        if not self._closing and not self._deaf:
             self._loop.add_reader(self._sock.fileno(), self._readable)
             self._readable()  # of what was decrypted already no poll tells
 
@@ -54,6 +57,34 @@ class TlsTransport(asyncio.Transport):
     def is_closing(self) -> bool:
         """Nothing more is taken."""
         return self._closing
+
+    def pause_reading(self) -> None:
+        """Let what comes wait."""
+        if not self._deaf and not self._closing:
+            self._deaf = True
+            self._loop.remove_reader(self._sock.fileno())
+
+    def resume_reading(self) -> None:
+        """Take it again."""
+        if self._deaf and not self._closing:
+            self._deaf = False
+            self._loop.add_reader(self._sock.fileno(), self._readable)
+            self._loop.call_soon(self._readable)  # some may be decrypted already
+
+    def can_write_eof(self) -> bool:
+        """TLS tells the end of one direction apart from that of the other."""
+        return True
+
+    def write_eof(self) -> None:
+        """Send what waits, and then that no more comes."""
+        self._eof = True
+        if not self._waiting:
+            self._send_eof()
+
+    def _send_eof(self) -> None:
+        self._eof = False
+        with contextlib.suppress(OSError, ValueError):  # it waits for the other's end in vain
+            self._sock.unwrap()
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         """Send now what the system takes, the rest when it takes more."""
@@ -100,6 +131,8 @@ class TlsTransport(asyncio.Transport):
             return
         if not self._waiting:
             self._loop.remove_writer(self._sock.fileno())
+            if self._eof:
+                self._send_eof()
         if self._paused and len(self._waiting) <= self._low:
             self._paused = False
             self._protocol.resume_writing()
@@ -107,7 +140,7 @@ class TlsTransport(asyncio.Transport):
             self._lose(None)
 
     def _readable(self) -> None:
-        while not self._closing:
+        while not self._closing and not self._deaf:
             try:
                 data = self._sock.recv(RECEIVE_BYTES)
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError):

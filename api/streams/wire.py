@@ -16,7 +16,12 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 INCOMING_BYTES_MAX = 4096
-"""Clients have nothing to tell but pongs and a close."""
+"""Most clients have nothing to tell but pongs and a close."""
+PINGS_MISSED_MAX = 3
+"""Of a client that is listened to, which may be slow in reading."""
+
+Heard = tuple[bool, bytes]
+"""What a client said: whether it is binary, and the message."""
 RECONNECT_MS = 1000
 REASON_BYTES_MAX = 123
 GOING_AWAY = 1001
@@ -28,10 +33,14 @@ NORMAL = 1000
 
 @dataclass(slots=True)
 class Message:
-    """One JSON object, encoded once for all who get it; `id` is where a stream may resume."""
+    """One JSON object, encoded once for all who get it; `id` is where a stream may resume.
+
+    Only over a WebSocket it may be `binary`.
+    """
 
     data: bytes
     id: int | None = None
+    binary: bool = False
     _frame: bytes = field(default=b"", repr=False)
     _text: bytes = field(default=b"", repr=False)
 
@@ -39,7 +48,8 @@ class Message:
     def frame(self) -> bytes:
         """As a WebSocket frame; a server's are not masked, so all clients get the same."""
         if not self._frame:
-            self._frame = Frame(Opcode.TEXT, self.data).serialize(mask=False)
+            kind = Opcode.BINARY if self.binary else Opcode.TEXT
+            self._frame = Frame(kind, self.data).serialize(mask=False)
         return self._frame
 
     @property
@@ -62,14 +72,20 @@ class Wire(Protocol):
     def encode(self, message: Message) -> bytes:
         """A message."""
 
-    def ping(self) -> bytes | None:
-        """Something that keeps proxies from closing; None when the last was not answered."""
+    def ping(self, *, deaf: bool = False) -> bytes | None:
+        """Something that keeps proxies from closing; None when the last was not answered.
+
+        While we are `deaf` no answer is expected.
+        """
 
     def close(self, code: int, reason: str) -> bytes:
         """The last words."""
 
     def received(self, data: bytes) -> tuple[bytes, bool]:
         """What to answer to the client's bytes, and whether the stream goes on."""
+
+    def heard(self) -> list[Heard]:
+        """The messages that came since, where they are listened to."""
 
 
 class Refused(Exception):
@@ -81,18 +97,23 @@ class Refused(Exception):
 
 
 class WebSocketWire:
-    """RFC 6455 by the library's protocol without I/O; no extension, no subprotocol."""
+    """RFC 6455 by the library's protocol without I/O; no extension, no subprotocol.
+
+    With `listens_bytes_max` the client's messages, up to that size, are kept to be heard.
+    """
 
     begin = b""
     patient = True
 
-    def __init__(self, target: str, headers: Iterable[tuple[str, str]]) -> None:
+    def __init__(
+        self, target: str, headers: Iterable[tuple[str, str]], *, listens_bytes_max: int = 0
+    ) -> None:
         """Check the handshake of a request that was read already.
 
         Raises:
             Refused: it is no valid one.
         """
-        self._protocol = ServerProtocol(max_size=INCOMING_BYTES_MAX)
+        self._protocol = ServerProtocol(max_size=listens_bytes_max or INCOMING_BYTES_MAX)
         lines = [f"GET {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
         self._protocol.receive_data("\r\n".join([*lines, "", ""]).encode("latin-1"))
         events = self._protocol.events_received()
@@ -106,17 +127,25 @@ class WebSocketWire:
             (name, value) for name, value in response.headers.raw_items() if name != "Date"]
         self._protocol.send_response(response)
         self._protocol.data_to_send()
-        self._asked = False
+        self._listens = listens_bytes_max > 0
+        self._missed_max = PINGS_MISSED_MAX if self._listens else 0
+        self._missed = 0
+        self._heard: list[Heard] = []
+        self._pieces: list[bytes] = []
+        self._binary = False
 
     def encode(self, message: Message) -> bytes:
         """A text frame."""
         return message.frame
 
-    def ping(self) -> bytes | None:
-        """A ping frame, which the client has to answer before the next."""
-        if self._asked:
+    def ping(self, *, deaf: bool = False) -> bytes | None:
+        """A ping frame, which the client has to answer before the next.
+
+        Of one that is listened to, whatever it says is an answer.
+        """
+        if self._missed > self._missed_max and not deaf:
             return None
-        self._asked = True
+        self._missed = 0 if deaf else self._missed + 1
         self._protocol.send_ping(b"")
         return self._out()
 
@@ -132,9 +161,27 @@ class WebSocketWire:
         """Pongs to pings, and the answer to a close; what else clients say is not looked at."""
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
-            if isinstance(event, Frame) and event.opcode is Opcode.PONG:
-                self._asked = False
+            if not isinstance(event, Frame):
+                continue
+            if event.opcode is Opcode.PONG or self._listens:
+                self._missed = 0
+            if self._listens and event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+                self._add(event)
         return self._out(), self._protocol.state is State.OPEN
+
+    def heard(self) -> list[Heard]:
+        """What the client said."""
+        found, self._heard = self._heard, []
+        return found
+
+    def _add(self, frame: Frame) -> None:
+        """A message may come in several frames."""
+        if frame.opcode is not Opcode.CONT:
+            self._binary = frame.opcode is Opcode.BINARY
+        self._pieces.append(bytes(frame.data))
+        if frame.fin:
+            self._heard.append((self._binary, b"".join(self._pieces)))
+            self._pieces.clear()
 
     def _out(self) -> bytes:
         return b"".join(self._protocol.data_to_send())
@@ -156,7 +203,7 @@ class SseWire:
         """An event."""
         return self._piece(message.text)
 
-    def ping(self) -> bytes | None:
+    def ping(self, *, deaf: bool = False) -> bytes | None:
         """A comment."""
         return self._piece(b": ping\n\n")
 
@@ -169,6 +216,10 @@ class SseWire:
     def received(self, data: bytes) -> tuple[bytes, bool]:
         """Clients have nothing to say here."""
         return b"", True
+
+    def heard(self) -> list[Heard]:
+        """Nothing."""
+        return []
 
     def _piece(self, text: bytes) -> bytes:
         return b"%x\r\n%s\r\n" % (len(text), text) if self._chunked else text

@@ -88,6 +88,21 @@ class Config:
         return int(self.values["images.keep_revisions"])
 
     @property
+    def exec_on(self) -> bool:
+        """Whether commands may be run in containers."""
+        return bool(self.values["exec.enabled"])
+
+    @property
+    def exec_sessions(self) -> int:
+        """Commands in containers that one controller carries at once."""
+        return int(self.values["exec.max_sessions"])
+
+    @property
+    def exec_idle_s(self) -> float:
+        """A command that is silent for so long is cut off."""
+        return float(self.values["exec.idle_timeout"])
+
+    @property
     def reserved_hosts(self) -> tuple[str, ...]:
         """Patterns of the hosts that no app may have."""
         return tuple(self.values["limits.reserved_hosts"])

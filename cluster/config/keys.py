@@ -21,6 +21,7 @@ from orchestry.spec.shapes import (
     Faults,
     ListOf,
     Shape,
+    boolean,
     choice,
     did_you_mean,
     integer,
@@ -33,6 +34,7 @@ RATE_MAX: Final = 1_000_000_000
 SCALES_MAX: Final = 1_000
 PULLS_MAX: Final = 8
 REVISIONS_MAX: Final = 10
+SESSIONS_MAX: Final = 64
 DOMAIN: Final = "ingress.domain"
 
 
@@ -146,6 +148,14 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("images.keep_revisions", integer(0, REVISIONS_MAX), "live",
         "Of so many revisions of an app before the present one, the images that were pulled stay "
         "on the host; the last healthy one always does.", default=3),
+    Key("exec.enabled", boolean(), "live",
+        "Whether commands may be run in the containers of applications, with `orchestry exec`. "
+        "While it is off, none is, and what runs is cut off.", default=False),
+    Key("exec.max_sessions", integer(1, SESSIONS_MAX), "live",
+        "Commands in containers that one controller carries at once.", default=8),
+    Key("exec.idle_timeout", integer(10, 86_400), "live",
+        "A command that neither writes nor is written to for so long is cut off.", "s",
+        default=1_800),
     Key("retention.raw_hours", integer(1, 24 * 31), "live",
         "How long single measurements are kept.", "hours", default=24),
     Key("retention.minute_days", integer(1, 366), "live",

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from cluster.engine.execution import ExecOrder, Execution
+
 Fault = Literal[
     "unavailable",     # the daemon does not answer
     "timeout",         # it took too long; the outcome is unknown
@@ -328,6 +330,13 @@ class Engine(Protocol):
         Ends when the container has ended, or is gone, and all was read; within 0.5 s of
         `stop`; with EngineError when the stream breaks off. The lines of one stream come in
         the order in which they were written, and those of one time all or not at all.
+        """
+
+    def execute(self, container_id: str, order: ExecOrder) -> Execution:
+        """Begin a command in a container that runs; the one call that, repeated, does it twice.
+
+        Whoever gets it has to close its `sock`. A command that cannot begin ends with 126 or 127,
+        and with the reason in its output. Raises `gone`, and `rejected` for one that does not run.
         """
 
     def usage(self, container_ids: Sequence[str]) -> Sequence[Usage]:

@@ -29,6 +29,7 @@ from cluster.engine.base import (
 )
 from cluster.engine.docker_api import NAME_POLL_S, ApiRefusal, DockerApi, DockerTls, in_parallel
 from cluster.engine.docker_events import EventStream
+from cluster.engine.docker_exec import execute
 from cluster.engine.docker_files import ContainerFiles, context_archive
 from cluster.engine.docker_format import (
     LABEL_CLUSTER,
@@ -51,6 +52,7 @@ from cluster.engine.docker_log_api import LogFollow, gone, last_lines
 from cluster.engine.docker_network import ClusterNetworks, is_about_addresses, must_be_possible
 from cluster.engine.docker_usage import UsageReader
 from cluster.engine.docker_volumes import DockerVolumes
+from cluster.engine.execution import ExecOrder, Execution
 
 
 class DockerEngine:
@@ -190,6 +192,11 @@ class DockerEngine:
             return state is not None and bool(state["Running"])
 
         yield from LogFollow(self._api, container_id, since_ns, runs).read(stop)
+
+    def execute(self, container_id: str, order: ExecOrder) -> Execution:
+        """Begin a command in a container."""
+        self._must_be_ours(container_id)
+        return execute(self._api, container_id, order)
 
     def usage(self, container_ids: Sequence[str]) -> Sequence[Usage]:
         """Counters of those that run."""

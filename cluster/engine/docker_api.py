@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -70,6 +71,18 @@ class _Verified(TLSConfig):  # type: ignore[misc]  # docker has no types
         client.trust_env = False
 
 
+@dataclass(frozen=True, slots=True)
+class Upgraded:
+    """A connection that is no HTTP any more, with what came behind the head of the answer.
+
+    `close` lets go of the rest of it, when `sock` is closed.
+    """
+
+    sock: socket.socket
+    first: bytes
+    close: Callable[[], None]
+
+
 class DockerApi:
     """A thread-safe client that connects on first use, so a dead daemon stops nobody.
 
@@ -126,6 +139,22 @@ class DockerApi:
                 if silence_s is None:
                     _wait_for_ever(response)
                 yield response
+
+    def upgraded(self, path: str, body: Mapping[str, Any]) -> Upgraded:
+        """POST, and the connection for what follows; it does not block."""
+        with self._translated():
+            client = self._connected()
+            response = client.request(
+                "POST", f"{client.base_url}/v{client.api_version}{path}", json=body, stream=True,
+                headers={"Connection": "Upgrade", "Upgrade": "tcp"},
+                timeout=(self.timeout_s, self.timeout_s))
+            try:
+                if response.status_code >= 400:
+                    raise _refusal(response.status_code, _message(response))
+                return _taken(response)
+            except BaseException:
+                response.close()
+                raise
 
     def with_client(self, use: Callable[[Any], T]) -> T:
         """What `use` makes of docker.APIClient."""
@@ -219,6 +248,21 @@ class DockerApi:
                 raise EngineError("timeout", reason) from error
             reason = f"Docker does not answer: {_root_cause(error)}"
             raise EngineError("unavailable", short(reason)) from error
+
+
+def _taken(response: requests.Response) -> Upgraded:
+    reader: Any = response.raw._fp.fp  # type: ignore[union-attr]  # it may have read on
+    sock: socket.socket = reader.raw._sock
+    sock.setblocking(False)
+    first = b""
+    with suppress(ssl.SSLWantReadError, BlockingIOError):
+        first = bytes(reader.peek())
+    if isinstance(sock, ssl.SSLSocket):
+        return Upgraded(sock, first, response.close)
+    taken = sock.dup()
+    taken.setblocking(False)
+    response.close()
+    return Upgraded(taken, first, lambda: None)
 
 
 def _wait_for_ever(response: requests.Response) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,12 +29,14 @@ from cluster.engine.base import (
     no_guard,
     tell_nobody,
 )
+from cluster.engine.execution import ExecOrder, Execution
 from cluster.engine.fake_images import FakeImages
 from cluster.engine.fake_log import follow
 from cluster.engine.fake_parts import (
     IDLE_BYTES,
     Effect,
     FakeVolumes,
+    Hints,
     ImageBehaviour,
     PlannedFault,
     Record,
@@ -45,8 +46,6 @@ from cluster.engine.fake_parts import (
 from cluster.engine.lines import readable
 
 EFFECTS_MAX = 100_000
-QUEUE_EVENTS = 1_000
-STOP_POLL_S = 0.05
 
 
 class FakeEngine:
@@ -159,11 +158,7 @@ class FakeEngine:
         if tail <= 0:
             return ()
         with self._call():
-            self._is_free(container_id)
-            record = self._readable(container_id)
-            if record is None:
-                raise EngineError("gone", f"container {container_id[:12]} is gone")
-            return record.log.last(tail, since_ns)
+            return self._present(container_id).log.last(tail, since_ns)
 
     def follow(
         self, container_id: str, *, since_ns: int, stop: threading.Event
@@ -181,6 +176,11 @@ class FakeEngine:
                 return *record.log.after(read), record.container.phase != "running"
 
         yield from follow(look, since_ns, stop)
+
+    def execute(self, container_id: str, order: ExecOrder) -> Execution:
+        """Begin a command in a container."""
+        with self._call():
+            return self._present(container_id).execute(order)
 
     def usage(self, container_ids: Sequence[str]) -> Sequence[Usage]:
         """Counters of those that run, by the loads that were set."""
@@ -208,23 +208,15 @@ class FakeEngine:
 
     def events(self, cluster_id: str, stop: threading.Event) -> Iterator[EngineEvent]:
         """Block and yield hints until `stop`."""
-        hints: queue.Queue[EngineEvent] = queue.Queue(QUEUE_EVENTS)
-
-        def listen(of_cluster: str, hint: EngineEvent) -> None:
-            if of_cluster in ("", cluster_id):
-                with contextlib.suppress(queue.Full):
-                    hints.put_nowait(hint)
-
+        hints = Hints(cluster_id)
         with self._lock:
             self._clusters.add(cluster_id)
-            listen("", EngineEvent("lost" if self._down else "connected"))
-            self.listeners.append(listen)
+            hints.listen("", EngineEvent("lost" if self._down else "connected"))
+            self.listeners.append(hints.listen)
         try:
-            while not stop.is_set():
-                with contextlib.suppress(queue.Empty):
-                    yield hints.get(timeout=STOP_POLL_S)
+            yield from hints.until(stop)
         finally:
-            self.listeners.remove(listen)
+            self.listeners.remove(hints.listen)
 
     # --- faults and knobs ---
 
@@ -339,6 +331,13 @@ class FakeEngine:
         if container in self.hanging:
             raise EngineError("timeout", "Docker did not answer: told to hang")
 
+    def _present(self, container_id: str) -> Record:
+        self._is_free(container_id)
+        record = self._readable(container_id)
+        if record is None:
+            raise EngineError("gone", f"container {container_id[:12]} is gone")
+        return record
+
     def _readable(self, container_id: str) -> Record | None:
         record = self._records.get(container_id)
         if record is not None and record.cluster_id not in self._clusters:
@@ -382,6 +381,7 @@ class FakeEngine:
                 record.container, phase="exited", ip="", exit_code=exit_code, oom_killed=oom,
                 finished_at_ms=self._clock.wall_ms(),
             )
+            record.kill_executions()
             self._tell(record.cluster_id, EngineEvent("died", record.container.id))
 
     def _remove(self, record: Record, verb: Literal["stop", "remove"]) -> None:

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+import queue
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Literal
 
-from cluster.engine.base import Container, EngineError, Fault, Guard, RunRequest, Usage, Volume
+from cluster.engine.base import (
+    Container,
+    EngineError,
+    EngineEvent,
+    Fault,
+    Guard,
+    RunRequest,
+    Usage,
+    Volume,
+)
+from cluster.engine.execution import ExecOrder
+from cluster.engine.fake_exec import FakeExecution
 from cluster.engine.fake_log import FakeLog
 
 IDLE_BYTES = 4 * 1024**2
+QUEUE_EVENTS = 1_000
+STOP_POLL_S = 0.05
 FIRST_ADDRESS = IPv4Address("10.128.0.2")
 
 
@@ -57,6 +73,21 @@ class Record:
     cpu_cores: float = 0.0
     memory_bytes: int = IDLE_BYTES
     log: FakeLog = field(default_factory=FakeLog)
+    executions: list[FakeExecution] = field(default_factory=list)
+
+    def execute(self, order: ExecOrder) -> FakeExecution:
+        """Begin a command in it."""
+        if self.container.phase != "running":
+            raise EngineError("rejected", f"container {self.container.id[:12]} is not running")
+        made = FakeExecution(order, lambda: self.container.phase == "running")
+        self.executions = [
+            *(one for one in self.executions if one.state().exit_code is None), made]
+        return made
+
+    def kill_executions(self) -> None:
+        """It has ended, and so does what ran in it."""
+        for one in self.executions:
+            one.kill()
 
     def count_cpu(self, now_s: float) -> None:
         """Add what it used since it was counted last."""
@@ -114,6 +145,26 @@ class PlannedFault:
     fault: Fault
     reason: str
     after_effect: bool
+
+
+class Hints:
+    """What one listener is told; beyond QUEUE_EVENTS nothing more."""
+
+    def __init__(self, cluster_id: str) -> None:
+        self._cluster_id = cluster_id
+        self._queue: queue.Queue[EngineEvent] = queue.Queue(QUEUE_EVENTS)
+
+    def listen(self, of_cluster: str, hint: EngineEvent) -> None:
+        """Take a hint, when it is about this cluster or all."""
+        if of_cluster in ("", self._cluster_id):
+            with contextlib.suppress(queue.Full):
+                self._queue.put_nowait(hint)
+
+    def until(self, stop: threading.Event) -> Iterator[EngineEvent]:
+        """Block and yield them."""
+        while not stop.is_set():
+            with contextlib.suppress(queue.Empty):
+                yield self._queue.get(timeout=STOP_POLL_S)
 
 
 class FakeVolumes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cluster.state.model import Replica
 
 ID_PREFIX_MIN = 6
@@ -22,3 +24,13 @@ def is_named(app: str, replica: Replica, wanted: str) -> bool:
     if wanted in (replica_name(app, replica), replica.container_name):
         return True
     return len(wanted) >= ID_PREFIX_MIN and replica.container_id.startswith(wanted)
+
+
+def chosen(replicas: Sequence[Replica], slot: int | None) -> Replica | None:
+    """The replica in which a command is to run: one that runs, of `slot` if that is given.
+
+    Healthy ones come first, then those of the newest revision, then the first slot.
+    """
+    running = [one for one in replicas if one.phase == "running" and slot in (None, one.slot)]
+    return min(
+        running, key=lambda one: (one.health != "healthy", -one.revision, one.slot), default=None)

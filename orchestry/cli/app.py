@@ -34,6 +34,7 @@ HOMES: Final[dict[str, tuple[str, str]]] = {
     "resume": ("deploys", "Let a deployment go on that is paused or has failed."),
     "promote": ("deploys", "Let the deployment of an app wait for nothing but healthy replicas."),
     "run": ("jobs", "Run a command once in a container of an app, and end with its exit code."),
+    "exec": ("exec", "Run a command in a container of an app, and end with its exit code."),
     "jobs": ("jobs", "List jobs and their runs, run one now, and hold a schedule."),
     "autoscale": (
         "scaling",

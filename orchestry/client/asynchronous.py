@@ -6,8 +6,10 @@ from collections.abc import AsyncGenerator, Coroutine, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from orchestry.client.async_execution import AsyncSession, Opener
 from orchestry.client.async_transport import AsyncTransport
 from orchestry.client.basis import TIMEOUT_S
+from orchestry.client.blocking import Client
 from orchestry.client.calls import (
     Calls,
     deployment_source,
@@ -16,6 +18,7 @@ from orchestry.client.calls import (
     metric_source,
 )
 from orchestry.client.exchange import Answer, Request
+from orchestry.client.execution import EXEC_S, OUTPUT_BYTES_MAX, Executed
 from orchestry.client.trust import Trust
 
 if TYPE_CHECKING:
@@ -46,6 +49,8 @@ class AsyncClient(AsyncCalls):
         super().__init__(url, token, timeout)
         self._transport = AsyncTransport(
             self._known, f"orchestry-python/{__version__}", Trust(ca, cert))
+        self._opener = Opener(lambda: Client(
+            self._known.members, token, timeout, ca=ca, cert=cert))
 
     async def __aenter__(self) -> Self:
         return self
@@ -58,6 +63,7 @@ class AsyncClient(AsyncCalls):
 
     async def close(self) -> None:
         """Close the kept connections."""
+        self._opener.close()
         await self._transport.close()
 
     def stream_events(
@@ -92,6 +98,31 @@ class AsyncClient(AsyncCalls):
     def stream_metrics(self, app_name: str) -> AsyncGenerator[answers.AppMeasured, None]:
         """Each measurement, beginning with the last, until the app is removed."""
         return self._transport.follow(metric_source(app_name), self._timeout_s)
+
+    async def open_exec(
+        self, app_name: str, command: Sequence[str], *, replica: int | None = None,
+        stdin: bool = False, terminal: tuple[int, int] | None = None,
+    ) -> AsyncSession:
+        """Run a command in a container of an app, where the cluster allows it; to be closed.
+
+        `replica` is the number of one, else a healthy one is taken; `terminal` its rows and
+        columns. Raises Forbidden where commands are switched off, NotFound, Conflict.
+        """
+        return await self._opener.open(
+            app_name, command, replica=replica, stdin=stdin, terminal=terminal)
+
+    async def exec_app(
+        self, app_name: str, command: Sequence[str], *, replica: int | None = None,
+        stdin: bytes | str | None = None, timeout: float = EXEC_S,
+        output_bytes_max: int = OUTPUT_BYTES_MAX,
+    ) -> Executed:
+        """The same, and wait up to `timeout` seconds for its end; its output and exit code.
+
+        Of what it writes more than `output_bytes_max` to, only the beginning is kept. Raises
+        TimedOut when it has not ended, or the connection is lost: it may go on.
+        """
+        session = await self.open_exec(app_name, command, replica=replica, stdin=stdin is not None)
+        return await session.collect(app_name, stdin, timeout, output_bytes_max)
 
     def _send(self, request: Request) -> Coroutine[Any, Any, Answer]:
         return self._transport.send(request)

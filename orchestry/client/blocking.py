@@ -15,6 +15,15 @@ from orchestry.client.calls import (
     metric_source,
 )
 from orchestry.client.exchange import Answer, Request
+from orchestry.client.execution import (
+    EXEC_S,
+    OUTPUT_BYTES_MAX,
+    Executed,
+    Session,
+    collect,
+    exec_request,
+    start_message,
+)
 from orchestry.client.transport import Transport
 from orchestry.client.trust import Trust
 
@@ -95,6 +104,33 @@ class Client(BlockingCalls):
     def stream_metrics(self, app_name: str) -> Generator[answers.AppMeasured, None, None]:
         """Each measurement, beginning with the last, until the app is removed."""
         return self._transport.follow(metric_source(app_name), self._timeout_s)
+
+    def open_exec(
+        self, app_name: str, command: Sequence[str], *, replica: int | None = None,
+        stdin: bool = False, terminal: tuple[int, int] | None = None,
+    ) -> Session:
+        """Run a command in a container of an app, where the cluster allows it; to be closed.
+
+        `replica` is the number of one, else a healthy one is taken; `terminal` its rows and
+        columns. Raises Forbidden where commands are switched off, NotFound, Conflict.
+        """
+        start = start_message(command, stdin=stdin, terminal=terminal)
+        return Session(self._transport.open(
+            exec_request(app_name, replica, self._timeout_s)), start)
+
+    def exec_app(
+        self, app_name: str, command: Sequence[str], *, replica: int | None = None,
+        stdin: bytes | str | None = None, timeout: float = EXEC_S,
+        output_bytes_max: int = OUTPUT_BYTES_MAX,
+    ) -> Executed:
+        """The same, and wait up to `timeout` seconds for its end; its output and exit code.
+
+        Of what it writes more than `output_bytes_max` to, only the beginning is kept. Raises
+        TimedOut when it has not ended, or the connection is lost: it may go on.
+        """
+        session = self.open_exec(app_name, command, replica=replica, stdin=stdin is not None)
+        return collect(session, app_name, stdin=stdin, timeout_s=timeout,
+                       output_bytes_max=output_bytes_max)
 
     def _send(self, request: Request) -> Answer:
         return self._transport.send(request)

@@ -62,6 +62,14 @@ class ConfigChangesImages(TypedDict):
     keep_revisions: NotRequired[int | None]
 
 
+class ConfigChangesExec(TypedDict):
+    """A part of a spec."""
+
+    enabled: NotRequired[bool | None]
+    max_sessions: NotRequired[int | None]
+    idle_timeout: NotRequired[int | None]
+
+
 class ConfigChangesRetention(TypedDict):
     """A part of a spec."""
 
@@ -81,6 +89,7 @@ class ConfigChanges(TypedDict):
     ingress: NotRequired[ConfigChangesIngress]
     limits: NotRequired[ConfigChangesLimits]
     images: NotRequired[ConfigChangesImages]
+    exec: NotRequired[ConfigChangesExec]
     retention: NotRequired[ConfigChangesRetention]
 
 

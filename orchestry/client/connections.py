@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http
 import io
 import math
@@ -108,13 +109,23 @@ class Connection:
         self._wire.head_until_s = time.monotonic() + head_s
         self._read = self._made.getresponse()
         self._wire.head_until_s = math.inf
-        if self._read.status < http.HTTPStatus.OK:
+        upgraded = "Upgrade" in headers and self._read.status == http.HTTPStatus.SWITCHING_PROTOCOLS
+        if self._read.status < http.HTTPStatus.OK and not upgraded:
             raise HTTPException(f"status {self._read.status} is no answer")
         return Response(self, self._read)
 
     def go_on(self) -> None:
         """The answer is a stream, which only silence ends."""
         self._wire.until_s = math.inf
+
+    def taken(self) -> tuple[socket.socket, bytes]:
+        """The socket, which stays ours to close, and what was read from it already."""
+        self._wire.silence_s = 0.0  # so that nothing more is read
+        first = b""
+        if self._read is not None:
+            with contextlib.suppress(TimeoutError):
+                first = self._read.fp.peek()
+        return self._wire.wire, first
 
     def is_quiet(self) -> bool:
         """Nothing has come since the last answer, as the end of the connection would."""
@@ -136,6 +147,7 @@ class Response:
         self._connection = connection
         self._read = read
         self.go_on = connection.go_on
+        self.taken = connection.taken
         self.status = read.status
         self.headers = cast(Mapping[str, str], read.headers)
 

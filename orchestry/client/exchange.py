@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-from orchestry.client import attempts
+from orchestry.client import attempts, websocket
 from orchestry.client.addresses import exposes, node_url, redirect_target
 from orchestry.client.errors import (
     NO_ANSWER,
@@ -48,7 +48,8 @@ S = TypeVar("S")
 class Request:
     """One call: `budget_s` bounds all its tries, `read_timeout_s` the silence of one.
 
-    `stream` asks for server-sent events, at the controller `start` first, and from a state
+    `stream` asks for server-sent events, with `upgrade`, the key of its handshake, for a
+    WebSocket, at the controller `start` first, and from a state
     with `index_floor` at least; `patience_s` is for when no controller takes a connection.
     """
 
@@ -64,6 +65,7 @@ class Request:
     start: str | None = None
     index_floor: int = 0
     patience_s: float = attempts.PATIENCE_S
+    upgrade: str = ""
 
     @property
     def write(self) -> bool:
@@ -91,17 +93,22 @@ class Exchange:
 
     def headers(self) -> dict[str, str]:
         """What this request says beside its body."""
-        headers = {"Accept": SSE if self.request.stream else "application/json"}
+        events = self.request.stream and not self.request.upgrade
+        headers = {"Accept": SSE if events else "application/json"}
         if self.request.body is not None:
             headers["Content-Type"] = "application/json"
         if self.request.idempotency_key is not None:
             headers["Idempotency-Key"] = self.request.idempotency_key
+        if self.request.upgrade:
+            headers |= websocket.handshake(self.request.upgrade)
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
         return headers
 
     def streams(self, status: int, headers: Mapping[str, str]) -> bool:
         """Whether an answer is the stream that was asked for."""
+        if self.request.upgrade:
+            return status == 101 and websocket.accepts(self.request.upgrade, headers)
         return self.request.stream and status == 200 \
             and headers.get("Content-Type", "").lower().startswith(SSE)
 

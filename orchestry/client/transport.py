@@ -83,6 +83,10 @@ class Transport:
                 return
             time.sleep(delay_s)
 
+    def open(self, request: Request) -> Response:
+        """The open answer to a request for a stream; raises ClientError."""
+        return self._known.opened(self._carry_out(request))[1]
+
     def _carry_out(self, request: Request) -> Carried[Response]:
         steps = self._known.carry_out(request)
         found: Reply[Response] | Lost | None = None

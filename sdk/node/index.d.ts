@@ -68,6 +68,13 @@ declare class Orchestry {
   streamEvents(options?: Orchestry.StreamEventsOptions):
     AsyncGenerator<answers.Event, void, undefined>;
 
+  /** Run a command in a container, where the cluster allows it; close it after. */
+  openExec(appName: string, command: readonly string[], options?: Orchestry.OpenExecOptions):
+    Promise<Orchestry.ExecSession>;
+  /** The same, and wait for its end. */
+  execApp(appName: string, command: readonly string[], options?: Orchestry.ExecOptions):
+    Promise<Orchestry.Executed>;
+
   getScalingPolicy(appName: string): Promise<answers.ScalingPolicy>;
   updateScalingPolicy<const T extends object>(
     appName: string, policy: Orchestry.Loaded<T>, options?: Orchestry.WriteOptions,
@@ -150,6 +157,48 @@ declare namespace Orchestry {
   interface StreamEventsOptions extends StreamOptions {
     sinceId?: number; app?: string; type?: EventType;
   }
+
+  interface OpenExecOptions {
+    /** The number of a replica; by default the first healthy one. */
+    replica?: number;
+    stdin?: boolean;
+    /** With it the command has a terminal, and stdout and stderr are one. */
+    terminal?: { rows: number; columns: number };
+  }
+  interface ExecOptions {
+    replica?: number;
+    stdin?: string | Uint8Array;
+    /** Seconds to wait for its end; 60 by default. */
+    timeout?: number;
+    /** Of each stream; 1 MiB by default. */
+    outputBytesMax?: number;
+  }
+  interface Executed {
+    app_name: string; replica: string; exit_code: number; stdout: string; stderr: string;
+    /** There was more output. */
+    truncated: boolean;
+    /** What ended the command beside itself, such as the end of its replica. */
+    reason: string | null;
+  }
+  /** A command in a container; it cannot be resumed: TimedOut when its connection is lost. */
+  interface ExecSession extends AsyncIterable<ExecOutput> {
+    /** Empty before it has begun. */
+    readonly replica: string;
+    /** Null before it has ended. */
+    readonly exitCode: number | null;
+    readonly reason: string | null;
+    /** What the command wrote next; null when it has ended. */
+    read(): Promise<ExecOutput | null>;
+    /** Wait until it has begun; the name of its replica. */
+    started(): Promise<string>;
+    /** Resolves when it is on its way. */
+    write(data: string | Uint8Array): Promise<void>;
+    closeStdin(): void;
+    resize(rows: number, columns: number): void;
+    /** A command that has not ended loses its input, and may go on. */
+    close(): void;
+  }
+  interface ExecOutput { stream: 'stdout' | 'stderr'; data: Uint8Array }
 
   type Status =
     'registered' | 'starting' | 'running' | 'updating' | 'stopping' | 'stopped' | 'error';

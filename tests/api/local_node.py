@@ -1,7 +1,8 @@
 """One API process over a LocalLog: `python -m tests.api.local_node`, settings as for a node.
 
 `APPS` registers that many applications; `FAIL=reason` makes the controller refuse to start;
-`LOOPS` makes applications what they are wanted to be; `SILENCE` is how many seconds a peer may
+`LOOPS` makes applications what they are wanted to be; with `ENGINE=fake` their replicas have
+containers, in which commands can be run; `SILENCE` is how many seconds a peer may
 be silent within a request.
 """
 
@@ -15,6 +16,8 @@ from pathlib import Path
 
 from api import logs, peers, server
 from cluster import config
+from cluster.engine.base import RunRequest
+from cluster.engine.fake import FakeEngine
 from cluster.state.commands import BeginEpoch, RegisterApp, StartApp
 from orchestry.spec.parse import canonical
 from tests.api.support import Loops, Node, spec
@@ -43,10 +46,19 @@ class LocalNode(Node):
             name = f"app-{number}"
             self.submit(RegisterApp(name, canonical(spec(name)), 2))
             self.submit(StartApp(name))
-            self.report(name, "healthy", "healthy")
+            self.report(name, "healthy", "healthy", container_ids=self._containers(name))
 
         if os.environ.get("LOOPS"):
             self._loops.enter_context(Loops(self).running())
+
+    def _containers(self, name: str) -> Sequence[str]:
+        """With `ENGINE=fake` the replicas have containers there."""
+        if os.environ.get("ENGINE") != "fake":
+            return ()
+        if not isinstance(self.engine, FakeEngine):
+            self.engine = FakeEngine(self.clock)
+        return [self.engine.run(RunRequest(
+            self.log.state().cluster_id, name, slot, 1, 1, "shop:1")).id for slot in (1, 2)]
 
     def stop(self) -> None:
         self._loops.close()

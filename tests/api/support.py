@@ -169,13 +169,15 @@ class Node:
         self.submit(AnnounceController(node, url, f"{node}.local", "1.0.0"))
 
     def report(
-        self, name: str, *healths: Health, problem: str = "", problem_code: str = ""
+        self, name: str, *healths: Health, problem: str = "", problem_code: str = "",
+        container_ids: Sequence[str] = (),
     ) -> None:
         """Report one replica for each of `healths`."""
         app = self.local.state().apps[name]
         replicas = tuple(
             Replica(
-                slot=slot, revision=app.revision, container_id=f"id-{name}-{slot}",
+                slot=slot, revision=app.revision,
+                container_id=dict(enumerate(container_ids, 1)).get(slot, f"id-{name}-{slot}"),
                 container_name=f"{name}.{slot}", ip=f"10.0.0.{slot}", port=80,
                 phase="running", health=health, started_at_ms=1_700_000_000_000,
             )

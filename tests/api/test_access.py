@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from api.roles import TABLE, Right
 from cluster.live.relay_mark import HEADER, RelayMark
 from cluster.live.tokens import new_token
-from cluster.state.commands import RevokeToken
+from cluster.state.commands import RevokeToken, SetConfig, StartApp
 from orchestry.access import Role
 from tests.api.callers import OLD_REGISTER, ON, REGISTER, SECRET, ask, asking, bearer, give
 from tests.api.support import SPEC, Node, Part, make, spec
@@ -90,6 +90,7 @@ def test_every_route_for_every_caller(asks: tuple[Node, FlaskClient]) -> None:
     A query that no route knows keeps writes from changing anything once they are let through.
     """
     node, client = asks
+    node.submit(SetConfig((("exec.enabled", True),)))  # else everybody is refused there
     shown = {persona: headers_of(node, persona) for persona in PERSONAS}
     count = 0
     for (method, rule), right in TABLE.items():
@@ -226,8 +227,11 @@ def test_streams_take_the_token_from_the_query_and_nothing_else_does(
 ) -> None:
     """Only what a browser's WebSocket asks for; a stream in a plain request is a 400."""
     node, client = asks
-    token = give(node, "viewer")
-    for path in ("/api/v1/events/stream", "/api/v1/apps/shop/logs/stream",
+    token = give(node, "deployer")
+    node.submit(SetConfig((("exec.enabled", True),)))
+    node.submit(StartApp("shop", 1))
+    node.report("shop", "healthy")
+    for path in ("/api/v1/apps/shop/exec", "/api/v1/events/stream", "/api/v1/apps/shop/logs/stream",
                  "/api/v1/apps/shop/metrics/stream"):
         assert ask(client, "GET", path, {}).status_code == 401
         assert ask(client, "GET", f"{path}?access_token=no", {}).status_code == 401

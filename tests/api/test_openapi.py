@@ -26,7 +26,7 @@ SDK = {
     "system_metrics", "cluster_status", "cluster_leader", "cluster_health", "check_health",
     "update_app", "list_revisions", "rollback_app", "restart_app", "pause_app", "resume_app",
     "promote_app", "list_deployments", "get_deployment",
-    "run_app", "list_runs", "get_run", "cancel_run",
+    "exec_app", "run_app", "list_runs", "get_run", "cancel_run",
     "list_jobs", "get_job", "trigger_job", "suspend_job", "resume_job",
     "get_config", "update_config", "stream_logs", "stream_metrics", "stream_events",
     "stream_deployment",
@@ -79,7 +79,7 @@ def test_every_operation_says_what_succeeds_and_what_fails(document: dict[str, A
         assert not operation["operationId"].startswith("stream_") or "101" in found
         found.pop("101", None)
         good = {status for status in found if status < "300"}
-        assert len(good) == 1, (path, method)
+        assert len(good) == (0 if operation["operationId"] == "exec_app" else 1), (path, method)
         for status, response in found.items():
             assert response["description"]
             if status != "414":  # which the server answers before anything of ours

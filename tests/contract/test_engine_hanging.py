@@ -10,6 +10,7 @@ import pytest
 
 from cluster.engine.base import Container, EngineError
 from cluster.engine.docker import DockerEngine
+from cluster.engine.execution import ExecOrder
 from tests.contract.engine_hosts import DEADLINE_S, DockerHost, FakeHost, request_for
 from tests.docker_proxy import DockerProxy
 
@@ -70,7 +71,8 @@ def observed(host: Hanging) -> dict[str, Container]:
 
 
 def test_a_container_that_hangs_keeps_nothing_else(hanging: Hanging) -> None:
-    """Its stop ends with `timeout`, its log too; others are run, seen and stopped meanwhile."""
+    """Its stop ends with `timeout`, its log and a command in it too; others are run, seen and
+    stopped meanwhile."""
     stuck, other = (hanging.engine.run(request_for(hanging, slot)) for slot in (1, 2))
     hanging.hang(stuck.id)
     began_s = time.monotonic()
@@ -79,6 +81,9 @@ def test_a_container_that_hangs_keeps_nothing_else(hanging: Hanging) -> None:
     assert (caught.value.fault, caught.value.silent) == ("timeout", True)
     with pytest.raises(EngineError) as caught:
         hanging.engine.logs(stuck.id, tail=5)
+    assert caught.value.fault == "timeout"
+    with pytest.raises(EngineError) as caught:
+        hanging.engine.execute(stuck.id, ExecOrder(("true",)))
     assert caught.value.fault == "timeout"
     assert time.monotonic() - began_s < 5 * TIMEOUT_S
     third = hanging.engine.run(request_for(hanging, 3))

@@ -19,6 +19,7 @@ import pytest
 from cluster.engine.base import EngineError, EngineEvent
 from cluster.engine.docker import DockerEngine
 from cluster.engine.docker_api import DockerTls
+from cluster.engine.execution import ExecOrder, Splitter
 from tests.certificates import TestCa
 from tests.contract.engine_hosts import DEADLINE_S, DockerHost, Listener, request_for
 
@@ -94,10 +95,26 @@ def files_of(ca: TestCa) -> DockerTls:
     return DockerTls(ca.file, pair.cert, pair.key)
 
 
+def output(host: DockerHost, container_id: str) -> bytes:
+    """What a command in a container writes, over the connection that it was begun on."""
+    order = ExecOrder(("/app", "once", "0", "0", "said"))
+    execution, found = host.engine.execute(container_id, order), b""
+    splitter = Splitter(terminal=False)
+    with execution.sock as sock:
+        sock.setblocking(True)
+        sock.settimeout(DEADLINE_S)
+        data = execution.first
+        while data or not found:
+            found += b"".join(piece for _, piece in splitter.feed(data))
+            data = sock.recv(65_536)
+    execution.close()
+    return found
+
+
 def test_replicas_and_events_over_tls(
     docker_socket: str, docker_host: DockerHost, tmp_path: Path
 ) -> None:
-    """A replica is started, seen, told of and stopped; streams and calls are encrypted."""
+    """A replica is started, seen, told of, entered and stopped; streams and calls are encrypted."""
     ca = TestCa(tmp_path / "ca")
     with tls_before(docker_socket, server_of(ca, "127.0.0.1")) as address:
         plain, docker_host.engine = docker_host.engine, DockerEngine(
@@ -108,6 +125,7 @@ def test_replicas_and_events_over_tls(
                 seen = docker_host.engine.observe(docker_host.cluster_id)
                 assert [one.id for one in seen] == [started.id]
                 events.wait_for(EngineEvent("started", started.id))
+                assert output(docker_host, started.id) == b"said\n"
                 docker_host.engine.stop(started.id, grace_s=0)
             assert not docker_host.exists(started.id)
         finally:

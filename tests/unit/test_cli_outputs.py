@@ -11,7 +11,7 @@ from tests.cli_outputs import CASES, ELSEWHERE, Case, commands, schema_of
 
 CONTRACT = """
 dev node register apply validate init up down delete scale autoscale status list info top
-deploys rollback pause resume promote restart spec logs events metrics health
+deploys rollback pause resume promote restart spec logs events metrics health exec
 config.set config.use config.list secret.set secret.list secret.rm
 cluster.status cluster.leader cluster.health cluster.transfer cluster.add cluster.remove
 cluster.backup cluster.restore cluster.verify cluster.recover cluster.drill

@@ -36,6 +36,7 @@ GOOD: dict[str, Any] = {
     "images.keep_revisions": 0,
     "limits.images": ["docker.io/library/*", "registry.example:5000/team/shop"],
     "limits.reserved_hosts": ["admin.example.org", "*.intern.example.org"],
+    "exec.enabled": True, "exec.max_sessions": 2, "exec.idle_timeout": 60,
     "retention.minute_days": 14, "retention.hour_days": 365, "retention.events_days": 30,
 }
 BAD: dict[str, list[Any]] = {
@@ -51,6 +52,7 @@ BAD: dict[str, list[Any]] = {
     "images.keep_revisions": [-1, 11],
     "limits.images": ["*", ["*/x"], ["a:1"], ["Nginx"], ["a@sha256:1"], [""], ["a/b:1"], ["a*"]],
     "limits.reserved_hosts": ["a.b", ["*"], ["A.b"], ["10.0.0.1"], ["a.*"], ["*.*.a"]],
+    "exec.enabled": ["true", 1], "exec.max_sessions": [0, 65], "exec.idle_timeout": [9, "60"],
     "retention.raw_hours": [0, 745], "retention.minute_days": [0, 367],
     "retention.hour_days": [0, 3_661], "retention.events_days": [0, "90"],
 }

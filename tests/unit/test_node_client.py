@@ -91,7 +91,7 @@ def test_types_of_answers_are_current_and_each_call_has_its_own() -> None:
     assert set(made) == {*(SDK / "src" / "answers").iterdir(), SDK / "src" / "bodies.d.ts"}
     declared = [
         found for file in (SDK / "index.d.ts", SDK / "src" / "operations.d.ts")
-        for found in DECLARED.findall(file.read_text())]
+        for found in DECLARED.findall(file.read_text()) if found[1].startswith("answers.")]
     wanted = {
         (camel_case(name), f"answers.{answer}") for name, answer in answer_types().calls.items()}
     assert set(declared) == wanted | {("listApps", "answers.AppTotals")}
@@ -103,4 +103,5 @@ def test_every_call_is_made_in_the_table_of_its_test() -> None:
     table = (SDK / "test" / "client.test.js").read_text().partition("const CALLS = [")[2]
     made = set(re.findall(r"^  \['(\w+)', \[", table.partition("\n];\n")[0], re.MULTILINE))
     python = {name for name in dir(orchestry.Client) if not name.startswith(("_", "stream_"))}
-    assert made == {camel_case(name) for name in python} - {"gapS", "close", "urls"}
+    assert made == {camel_case(name) for name in python} - {
+        "gapS", "close", "urls", "execApp", "openExec"}  # those two in a file of their own

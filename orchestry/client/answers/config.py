@@ -67,6 +67,14 @@ class ImagesConfig(TypedDict):
     keep_revisions: int
 
 
+class ExecConfig(TypedDict):
+    """Commands in containers; seconds."""
+
+    enabled: bool
+    max_sessions: int
+    idle_timeout: int
+
+
 class RetentionConfig(TypedDict):
     """How long the history is kept."""
 
@@ -88,6 +96,7 @@ class Configuration(TypedDict):
     ingress: IngressConfig
     limits: LimitsConfig
     images: ImagesConfig
+    exec: ExecConfig
     retention: RetentionConfig
     sources: dict[str, Literal["cluster", "environment", "file", "default"]]
     restart_required: list[str]

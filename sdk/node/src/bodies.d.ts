@@ -34,6 +34,10 @@ export interface ConfigChangesImages {
   keep_revisions?: number | null;
 }
 
+export interface ConfigChangesExec {
+  enabled?: boolean | null; max_sessions?: number | null; idle_timeout?: number | null;
+}
+
 export interface ConfigChangesRetention {
   raw_hours?: number | null; minute_days?: number | null; hour_days?: number | null;
   events_days?: number | null;
@@ -43,7 +47,8 @@ export interface ConfigChangesRetention {
 export interface ConfigChanges {
   controller?: ConfigChangesController; database?: ConfigChangesDatabase;
   scaling?: ConfigChangesScaling; health?: ConfigChangesHealth; ingress?: ConfigChangesIngress;
-  limits?: ConfigChangesLimits; images?: ConfigChangesImages; retention?: ConfigChangesRetention;
+  limits?: ConfigChangesLimits; images?: ConfigChangesImages; exec?: ConfigChangesExec;
+  retention?: ConfigChangesRetention;
 }
 
 /** Let the leader fail on purpose; it ends by itself. */

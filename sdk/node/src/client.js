@@ -2,10 +2,12 @@
 
 const { version } = require('../package.json');
 const { invalid } = require('./errors.js');
+const exec = require('./exec.js');
 const { operations } = require('./operations.js');
 const { app, part, secret } = require('./paths.js');
 const streams = require('./streams.js');
 const { READ_TIMEOUT_S, Transport, encoded } = require('./transport.js');
+const { newKey } = require('./websocket.js');
 
 const TIMEOUT_S = 30;
 const TIMEOUT_MAX_S = 86_400;
@@ -223,6 +225,32 @@ class Orchestry {
       return events[0]?.id ?? 0;
     };
     return this.#follow(new streams.Events({ app: appName, type }, sinceId, newest), signal);
+  }
+
+  // Commands in containers
+
+  /**
+   * Run a command in a container of an app, where the cluster allows it; close it after.
+   * `replica` is the number of one, else a healthy one is taken; `terminal` is `{rows, columns}`.
+   * Throws Forbidden where commands are switched off, NotFound, Conflict.
+   */
+  async openExec(appName, command, { replica, stdin, terminal } = {}) {
+    const start = exec.startMessage(command, { stdin, terminal });
+    const { stream } = await this.#transport.open({
+      path: app(appName, '/exec'), query: { replica }, upgrade: newKey(), ...this.#limits(0),
+    });
+    return new exec.ExecSession(stream.socket, stream.head, start);
+  }
+
+  /**
+   * The same, and wait up to `timeout` (60) seconds for its end; its output and exit code. Of
+   * what it writes more than `outputBytesMax` to, only the beginning is kept. TimedOut: it has
+   * not ended, or the connection is lost, and it may go on.
+   */
+  async execApp(appName, command, { replica, stdin, timeout, outputBytesMax } = {}) {
+    const session = await this.openExec(appName, command, {
+      replica, stdin: stdin !== undefined });
+    return exec.collect(session, appName, { stdin, timeoutS: timeout, outputBytesMax });
   }
 
   #follow(source, signal) {

@@ -3,11 +3,14 @@
 const http = require('node:http');
 const https = require('node:https');
 
+const { accepts } = require('./websocket.js');
+
 const CONNECT_TIMEOUT_S = 3;
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 /** Kept connections to one controller that nobody uses at the moment. */
 const FREE_SOCKETS_MAX = 16;
 const SSE = 'text/event-stream';
+const SWITCHING_PROTOCOLS = 101;
 
 /** An answer with more than ANSWER_BYTES_MAX. */
 class TooLarge extends Error {}
@@ -31,11 +34,12 @@ class Connections {
    * One exchange with one node, no redirect followed.
    *
    * @param {URL} url
-   * @param {object} options `{method, headers, body, silenceS, leftS, headS, stream,
+   * @param {object} options `{method, headers, body, silenceS, leftS, headS, stream, upgrade,
    *   signal}`: `silenceS` bounds a pause of the node, `headS` the wait for the head of its answer
-   *   once the request was sent, `leftS` the whole; a stream has only the first two
+   *   once the request was sent, `leftS` the whole; a stream has only the first two, and a
+   *   WebSocket, whose handshake has the key `upgrade`, only the second
    * @returns {Promise<{status: number, headers: object, text: string, stream?: object}>}
-   *   `stream` is the open body of a stream that was accepted
+   *   `stream` is the open body of a stream that was accepted, of a WebSocket `{socket, head}`
    * @throws {Error} with `sent`: whether the request may have reached the node, and `silent`: whether
    *   it was awaited in vain
    */
@@ -72,6 +76,7 @@ class Exchange {
     request.on('error', (error) => this.#failed(error));
     request.on('socket', (socket) => this.#connecting(socket));
     request.on('response', (response) => this.#answered(response));
+    request.on('upgrade', (...upgraded) => this.#upgraded(...upgraded));
     request.on('timeout', () => this.#late());
     request.on('finish', () => { if (!this.#read) this.#headTimer = this.#after(headS); });
     request.setTimeout(Math.max(1, 1000 * Math.min(silenceS, leftS)));
@@ -127,6 +132,19 @@ class Exchange {
       this.#clear();
       this.resolve({ status, headers, text: Buffer.concat(parts).toString() });
     });
+  }
+
+  #upgraded({ statusCode: status, headers }, socket, head) {
+    this.#read = true;
+    this.#clear();
+    socket.setTimeout(0);
+    const { upgrade } = this.options;
+    if (upgrade && status === SWITCHING_PROTOCOLS && accepts(upgrade, headers)) {
+      this.resolve({ status, headers, text: '', stream: { socket, head } });
+    } else {
+      socket.destroy();
+      this.#failed(new Error('answered with another protocol'));
+    }
   }
 
   #failed(error) {

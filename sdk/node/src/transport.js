@@ -10,6 +10,7 @@ const {
   ClientError, InvalidRequest, NoLeader, NotReachable, TimedOut, fromAnswer, invalid, seconds,
 } = require('./errors.js');
 const { ANSWER_BYTES_MAX, Connections, SSE, TooLarge } = require('./http.js');
+const { handshake } = require('./websocket.js');
 
 const READ_TIMEOUT_S = 10;
 const LEARN_TIMEOUT_S = 2;
@@ -86,7 +87,8 @@ class Transport {
   }
 
   /**
-   * Open a stream of server-sent events at `request.start`, or at another controller.
+   * Open a stream of server-sent events, or a WebSocket with the key `request.upgrade`, at
+   * `request.start`, or at another controller.
    *
    * @returns {Promise<{node: string, headers: object, stream: object}>} destroy `stream` after
    * @throws {ClientError}
@@ -192,7 +194,8 @@ class Transport {
       if (value !== undefined && value !== null) url.searchParams.set(name, String(value));
     }
     const headers = { 'User-Agent': this.#agent };
-    headers.Accept = request.stream ? SSE : 'application/json';
+    headers.Accept = request.stream && !request.upgrade ? SSE : 'application/json';
+    if (request.upgrade) Object.assign(headers, handshake(request.upgrade));
     if (request.body !== undefined) {
       headers['Content-Type'] = 'application/json';
     }
@@ -205,7 +208,7 @@ class Transport {
     }
     const reply = await this.#connections.exchange(url, {
       method: request.method, headers, body: request.body, silenceS: request.readTimeoutS, leftS,
-      headS, stream: request.stream, signal: request.signal,
+      headS, stream: request.stream, upgrade: request.upgrade, signal: request.signal,
     });
     return { ...reply, body: objectOf(reply.text) };
   }

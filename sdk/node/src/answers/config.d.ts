@@ -37,6 +37,11 @@ export interface ImagesConfig {
   max_pulls: number; pull_idle_timeout: number; pull_timeout: number; keep_revisions: number;
 }
 
+/** Commands in containers; seconds. */
+export interface ExecConfig {
+  enabled: boolean; max_sessions: number; idle_timeout: number;
+}
+
 /** How long the history is kept. */
 export interface RetentionConfig {
   raw_hours: number; minute_days: number; hour_days: number; events_days: number;
@@ -46,7 +51,7 @@ export interface RetentionConfig {
 export interface Configuration {
   version: string; node_id: string; controller: ControllerConfig; database: DatabaseConfig;
   scaling: ScalingConfig; health: HealthConfig; ingress: IngressConfig; limits: LimitsConfig;
-  images: ImagesConfig; retention: RetentionConfig;
+  images: ImagesConfig; exec: ExecConfig; retention: RetentionConfig;
   sources: Record<string, 'cluster' | 'environment' | 'file' | 'default'>;
   restart_required: string[];
 }

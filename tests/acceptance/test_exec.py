@@ -1,0 +1,206 @@
+"""Commands in real containers through a real cluster: exit codes, input, terminals, and ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+import orchestry
+from orchestry import client as sdk
+from orchestry.client.execution import LOST, Session
+from tests.live import LiveCluster, app_spec, until
+from tests.terminal import Terminal
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.beside]
+
+WAIT_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory, docker_socket: str, test_shell_image: str
+) -> Iterator[LiveCluster]:
+    """One cluster with two replicas of an app, in which commands are allowed."""
+    with LiveCluster(
+        tmp_path_factory.mktemp("cluster"), ingress=False, environ={"DOCKER_HOST": docker_socket}
+    ) as live:
+        spec = app_spec("web", test_shell_image)
+        assert live.write("POST", "/api/v1/apps/register", spec)[0] == 201
+        status, body = live.write("POST", "/api/v1/apps/web/start", {"replicas": 2})
+        assert status == 200, body
+        assert live.write("PUT", "/api/v1/config", {"exec": {"enabled": True}})[0] == 200
+        yield live
+
+
+def words_of(cluster: LiveCluster, node: str, *words: str) -> list[str]:
+    """The command line, at one controller."""
+    return [sys.executable, "-m", "orchestry.cli", "exec", "-u", cluster.url(node), *words]
+
+
+def run(
+    cluster: LiveCluster, node: str, *words: str, given: bytes = b""
+) -> subprocess.CompletedProcess[bytes]:
+    """What came of it."""
+    return subprocess.run(words_of(cluster, node, *words), input=given, capture_output=True,
+                          timeout=WAIT_S, check=False)
+
+
+@contextmanager
+def client_of(cluster: LiveCluster, node: str) -> Iterator[orchestry.Client]:
+    """A client of one controller."""
+    with orchestry.Client(cluster.url(node)) as client:
+        yield client
+
+
+def running(cluster: LiveCluster, replica: int = 1) -> str:
+    """The processes in a replica's container."""
+    leader = str(cluster.leader())
+    with client_of(cluster, leader) as client:
+        return str(client.exec_app("web", ["ps", "-o", "pid,args"], replica=replica)["stdout"])
+
+
+def test_any_controller_runs_a_command(cluster: LiveCluster) -> None:
+    """Leader and followers alike: output, errors, exit code, input, in the replica asked for."""
+    for node in cluster.ids:
+        done = run(cluster, node, "web", "--", "sh", "-c", "echo out; echo wrong >&2; exit 7")
+        assert (done.returncode, done.stdout, done.stderr) == (7, b"out\n", b"wrong\n")
+        data = os.urandom(300_000)
+        done = run(cluster, node, "web", "-r", "2", "-i", "--", "cat", given=data)
+        assert (done.returncode, done.stdout) == (0, data)
+    hosts = {run(cluster, cluster.ids[0], "web", "-r", str(number), "--", "hostname").stdout
+             for number in (1, 2)}
+    assert len(hosts) == 2
+    assert run(cluster, cluster.ids[0], "web", "--", "no-such").returncode in (126, 127)
+    killed = run(cluster, cluster.ids[0], "web", "--", "sh", "-c", "kill -9 $$")
+    assert killed.returncode == 137
+
+
+@pytest.mark.parametrize("leads", [True, False])
+def test_a_shell_in_a_terminal(cluster: LiveCluster, leads: bool) -> None:
+    """Keys, size and its changes, Ctrl-C for the program and not for us, exit code, terminal."""
+    leader = cluster.leader()
+    node = next(one for one in cluster.ids if (one == leader) is leads)
+    words = words_of(cluster, node, "web", "-it", "--", "sh")
+    with Terminal(words, os.environ, columns=97) as terminal:
+        before = terminal.modes()
+        terminal.until_raw(WAIT_S)
+        terminal.type("stty size; tty\r")
+        terminal.expect(r"24 97\r\n/dev/pts/", WAIT_S)
+        terminal.resize(41, 120)
+        terminal.type("sleep 0.5; stty size\r")
+        terminal.expect(r"41 120\r\n", WAIT_S)
+        terminal.type("echo begun; sleep 60\r")
+        terminal.expect(r"\nbegun\r\n", WAIT_S)
+        terminal.type("\x03")
+        terminal.type("echo code $?\r")
+        terminal.expect(r"\ncode 130\r\n", WAIT_S)
+        terminal.type("exit 4\r")
+        assert terminal.end(WAIT_S) == 4
+        assert terminal.modes() == before
+
+
+def test_a_controller_that_is_killed_ends_it_clearly(cluster: LiveCluster) -> None:
+    """Not as if the command had ended, not hanging; another controller takes the next one."""
+    victim = next(node for node in cluster.ids if node != cluster.leader())
+    with Terminal(words_of(cluster, victim, "web", "-it", "--", "sh"), os.environ) as terminal:
+        before = terminal.modes()
+        terminal.until_raw(WAIT_S)
+        terminal.type("echo begun\r")
+        terminal.expect(r"\nbegun\r\n", WAIT_S)
+        cluster.kill(victim)
+        assert terminal.end(WAIT_S) == 5
+        assert "may go on" in terminal.text
+        assert terminal.modes() == before
+    urls = [cluster.url(node) for node in (victim, *cluster.alive())]
+    with orchestry.Client(urls) as client:
+        assert client.exec_app("web", ["true"])["exit_code"] == 0
+    cluster.boot(victim)
+    cluster.wait_ready()
+
+
+def test_a_leader_that_is_killed_ends_only_its_own(cluster: LiveCluster) -> None:
+    """A session of a follower goes on through the change of leaders."""
+    leader = str(cluster.leader())
+    follower = next(node for node in cluster.ids if node != leader)
+    with client_of(cluster, leader) as one, client_of(cluster, follower) as two:
+        doomed = one.open_exec("web", ["cat"], stdin=True)
+        with two.open_exec("web", ["cat"], stdin=True) as lives:
+            doomed.wait_started()
+            lives.wait_started()
+            cluster.kill(leader)
+            with pytest.raises(sdk.TimedOut) as lost:
+                doomed.read(WAIT_S)
+            assert lost.value.code == LOST
+            until("another leader", lambda: cluster.leader() not in (None, leader), WAIT_S)
+            lives.write(b"still here\n")
+            assert lives.read(WAIT_S) == ("stdout", b"still here\n")
+            lives.close_stdin()
+            assert lives.read(WAIT_S) is None
+            assert lives.exit_code == 0
+    cluster.boot(leader)
+    cluster.wait_ready()
+
+
+def test_a_replica_that_ends_ends_its_commands(cluster: LiveCluster) -> None:
+    """With what the engine tells of it, at once and not as if all was well."""
+    with client_of(cluster, cluster.ids[0]) as client:
+        with client.open_exec("web", ["sh", "-c", "echo begun; sleep 60"], replica=2) as session:
+            assert session.read(WAIT_S) == ("stdout", b"begun\n")
+            assert cluster.write(
+                "POST", "/api/v1/apps/web/scale", {"replicas": 1, "wait": False})[0] == 200
+            assert _end(session) in ("137: replica web-2 has ended", "replica web-2 is gone")
+        with pytest.raises(sdk.NotFound):
+            client.exec_app("web", ["true"], replica=2)
+
+
+def _end(session: Session) -> str:
+    """How it ended; a replica may be removed before anybody could ask how its command ended."""
+    try:
+        while session.read(WAIT_S) is not None:
+            pass
+    except sdk.ApiError as gone:
+        return str(gone.details).partition(",")[0]
+    return f"{session.exit_code}: {session.reason}"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+def test_a_client_that_vanishes_takes_what_reads_along(
+    cluster: LiveCluster, number: signal.Signals
+) -> None:
+    """A shell at its prompt and a command that reads its input end; what reads none goes on."""
+    with Terminal(words_of(cluster, cluster.ids[0], "web", "-it", "--", "sh", "-i"),
+                  os.environ) as terminal:
+        terminal.until_raw(WAIT_S)
+        terminal.type("echo begun\r")
+        terminal.expect(r"\nbegun\r\n", WAIT_S)
+        assert "sh -i" in running(cluster)
+        terminal.signal(number)
+        terminal.end(WAIT_S)
+    until("the shell has ended", lambda: "sh -i" not in running(cluster), WAIT_S)
+    with client_of(cluster, cluster.ids[0]) as client:
+        client.open_exec("web", ["cat", "-"], stdin=True).close()
+        client.open_exec("web", ["sleep", "12345"]).close()
+    until("cat has ended", lambda: "cat -" not in running(cluster), WAIT_S)
+
+
+def test_all_places_are_free_afterwards(cluster: LiveCluster) -> None:
+    """Nothing that was done here has kept one, or a thread's worth of anything, on a controller."""
+    for node in cluster.ids:
+        with client_of(cluster, node) as client:
+            sessions = [client.open_exec("web", ["cat"], stdin=True) for _ in range(8)]
+            try:
+                for one in sessions:
+                    one.wait_started()
+                with orchestry.Client(cluster.url(node), timeout=1) as another, pytest.raises(
+                    sdk.NoLeader, match=r"exec\.max_sessions"
+                ):
+                    another.exec_app("web", ["true"])
+            finally:
+                for one in sessions:
+                    one.close()
