@@ -15,7 +15,7 @@ import orchestry
 from orchestry.client.answers import Event
 from tests.architecture.files import ROOT
 from tests.live import LiveCluster, app_spec, call, until
-from tests.live_apps import begin, say, served
+from tests.live_apps import begin, environment, say, served, update
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside]
 
@@ -130,7 +130,8 @@ def test_events_and_measurements_are_followed_over_lost_controllers(
             if number == 40:
                 cluster.boot(victim)
                 cluster.wait_ready()
-                cluster.kill(until("a leader", cluster.leader, WAIT_S))
+                leader = until("a leader", cluster.leader, WAIT_S)
+                cluster.kill(leader)
             assert cluster.write("PUT", "/api/v1/apps/brief/scaling",
                                  {"max_replicas": 5 + number % 2})[0] == 200
         assert cluster.write("DELETE", "/api/v1/apps/brief?force=true")[0] == 200
@@ -143,6 +144,8 @@ def test_events_and_measurements_are_followed_over_lost_controllers(
         assert ids == list(range(1, len(ids) + 1))
         until("the same on the command line", lambda: len(shown.lines) >= len(ids), WAIT_S)
         assert [json.loads(text)["id"] for text in shown.lines][:len(ids)] == ids
+    cluster.boot(leader)
+    cluster.wait_ready()
 
 
 def test_a_deployment_is_followed_over_a_lost_controller(
@@ -150,11 +153,9 @@ def test_a_deployment_is_followed_over_a_lost_controller(
 ) -> None:
     """To its end by both clients, though the controller that told of it dies in the middle."""
     spec = app_spec("web", test_app_image, deploy={"minHealthySeconds": 3})
-    assert cluster.write("POST", "/api/v1/apps/register", spec)[0] == 201
-    assert cluster.write("POST", "/api/v1/apps/web/start", {"replicas": 3})[0] == 200
+    begin(cluster, spec, 3)
     victim, urls = victim_first(cluster)
-    spec["spec"]["environment"] = [{"name": "VERSION", "value": "2"}]
-    number = cluster.write("PUT", "/api/v1/apps/web", spec)[1]["deployment"]
+    number = update(cluster, environment(spec, VERSION="2"))
     until("the victim knows of it", lambda: call(
         "GET", f"{urls[0]}/api/v1/apps/web/deployments/{number}")[0] == 200, WAIT_S)
     phases: list[str] = []
