@@ -37,12 +37,13 @@ class EngineSide(asyncio.Protocol):
         self._terminal = terminal
         self._splitter = Splitter(terminal=terminal)
         self._transport: asyncio.Transport | None = None
-        self._input_ended = False
+        self._input_ended = self._left = False
 
     @property
     def is_open(self) -> bool:
         """Whether it takes input."""
-        return self._transport is not None and not self._transport.is_closing()
+        return not self._left and self._transport is not None and (
+            not self._transport.is_closing())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is ours."""
@@ -54,6 +55,8 @@ class EngineSide(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """The command writes."""
+        if self._left:
+            return
         self._feed.output(self._splitter.feed(data))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -70,7 +73,7 @@ class EngineSide(asyncio.Protocol):
 
     def listen(self, *, deaf: bool = False) -> None:
         """Take what the command writes, or let it wait."""
-        if self._transport is None or self._transport.is_closing():
+        if self._left or self._transport is None or self._transport.is_closing():
             return
         if deaf:
             self._transport.pause_reading()
@@ -93,12 +96,19 @@ class EngineSide(asyncio.Protocol):
             self._transport.write_eof()
 
     def leave(self) -> bool:
-        """The client is gone: end the input, and close; False when that was done already."""
-        if self._transport is None or self._transport.is_closing():
+        """The client is gone: the input ends; False when that was done already.
+
+        A connection that is closed with output unread takes the last input with it, so that of a
+        terminal stays open until the command ends, or `abort` is called.
+        """
+        if self._left or self._transport is None or self._transport.is_closing():
             return False
+        self.listen()
+        self._left = True
         if self._terminal:
             self.end_input()
-        self._transport.close()
+        else:
+            self._transport.close()
         return True
 
     def abort(self) -> None:

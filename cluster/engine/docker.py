@@ -41,6 +41,7 @@ from cluster.engine.docker_format import (
     container,
     container_config,
     details,
+    engine_info,
     identity_labels,
     listed_details,
     number,
@@ -208,13 +209,7 @@ class DockerEngine:
 
     def info(self) -> EngineInfo:
         """The host's size."""
-        info = self._api.call("info")
-        return EngineInfo(
-            version=info["ServerVersion"],
-            cpus=info["NCPU"],
-            memory_bytes=info["MemTotal"],
-            containers_running=info["ContainersRunning"],
-        )
+        return engine_info(self._api.call("info"))
 
     def events(self, cluster_id: str, stop: threading.Event) -> Iterator[EngineEvent]:
         """Hints until `stop`; each also makes observe() look at its container again."""

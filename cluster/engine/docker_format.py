@@ -13,6 +13,7 @@ from cluster.engine.base import (
     FILES_FOLDER,
     Container,
     EngineEvent,
+    EngineInfo,
     RunRequest,
     container_name,
 )
@@ -236,6 +237,13 @@ def one_per_identity(cluster_id: str, found: Sequence[Container]) -> tuple[Conta
         one for one in found
         if named[one.id] or (one.app, one.revision, one.slot, one.run) not in held
     )
+
+
+def engine_info(info: Mapping[str, Any]) -> EngineInfo:
+    """The host's size."""
+    return EngineInfo(
+        version=info["ServerVersion"], cpus=info["NCPU"], memory_bytes=info["MemTotal"],
+        containers_running=info["ContainersRunning"])
 
 
 def details(state: Mapping[str, Any]) -> Details:
