@@ -8,12 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 import orchestry
 from orchestry import client as sdk
 from orchestry.client.execution import LOST, Session
+from tests.asking_cluster import AskingCluster
 from tests.live import LiveCluster, app_spec, until
 from tests.terminal import Terminal
 
@@ -204,3 +206,42 @@ def test_all_places_are_free_afterwards(cluster: LiveCluster) -> None:
             finally:
                 for one in sessions:
                     one.close()
+
+
+def test_where_tokens_are_asked_for(
+    tmp_path: Path, docker_socket: str, test_shell_image: str
+) -> None:
+    """Who may, what the audit has of it, and that a session ends with its token."""
+    with AskingCluster(tmp_path / "c", size=1, ingress=False, environ={
+        "DOCKER_HOST": docker_socket, "ORCHESTRY_AUTH": "on"}
+    ) as live:
+        assert live.write(
+            "POST", "/api/v1/apps/register", app_spec("web", test_shell_image))[0] == 201
+        status, body = live.write("POST", "/api/v1/apps/web/start", {"replicas": 1})
+        assert status == 200, body
+        url = live.url(live.ids[0])
+        with orchestry.Client(url, live.headers["Authorization"].split()[1]) as admin:
+            tokens = {role: admin.create_token(f"a-{role}", role) for role in (
+                "viewer", "deployer")}
+            mine = str(tokens["deployer"]["token"])
+            with orchestry.Client(url, mine) as client:
+                with pytest.raises(sdk.Forbidden, match=r"exec\.enabled=true"):
+                    client.exec_app("web", ["true"])
+                admin.update_config({"exec": {"enabled": True}})
+                assert client.exec_app("web", ["echo", "hunter2"])["stdout"] == "hunter2\n"
+                with client.open_exec("web", ["cat"], stdin=True) as session:
+                    session.write(b"begun\n")
+                    assert session.read(WAIT_S) == ("stdout", b"begun\n")
+                    admin.revoke_token(tokens["deployer"]["id"])
+                    with pytest.raises(sdk.TimedOut, match="revoked"):
+                        session.read(WAIT_S)
+            with orchestry.Client(url, str(tokens["viewer"]["token"])) as viewer, pytest.raises(
+                sdk.Forbidden, match="needs the role deployer"
+            ):
+                viewer.exec_app("web", ["true"])
+            entries = [one for one in admin.get_audit()["entries"] if "/exec" in one["path"]]
+            assert [(one["name"], one["code"], one["path"]) for one in entries] == [
+                ("a-deployer", "OK", f"/api/v1/apps/web/exec?replica=1&arguments={words}")
+                for words in ("0&program=cat", "1&program=echo")]
+            assert "hunter2" not in str(admin.get_events())
+        assert "hunter2" not in live.log(live.ids[0])

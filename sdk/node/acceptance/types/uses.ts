@@ -48,6 +48,21 @@ export function told(error: unknown): string {
   return '';
 }
 
+export async function enters(): Promise<number | null> {
+  const done: Orchestry.Executed = await client.execApp('web', ['ls', '-l'], { replica: 2 });
+  const session = await client.openExec('web', ['sh'], {
+    stdin: true, terminal: { rows: 24, columns: 80 },
+  });
+  await session.write(new Uint8Array([10]));
+  for await (const { stream, data } of session) {
+    const name: 'stdout' | 'stderr' = stream;
+    if (data.length > done.exit_code && name === 'stderr') session.close();
+  }
+  return session.exitCode;
+}
+
+// @ts-expect-error a command is a list of words
+client.execApp('web', 'ls').catch(told);
 // @ts-expect-error the number of replicas is a number
 client.scaleApp('web', '4').catch(told);
 // @ts-expect-error there is no such status
