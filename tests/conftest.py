@@ -24,7 +24,7 @@ SLOW = (
     "acceptance/test_node_sdk", "acceptance/test_restarts", "faults/test_docker_hosts",
     "faults/test_kills", "faults/test_partitions", "acceptance/test_canary",
     "acceptance/test_images", "acceptance/test_deploys", "acceptance/test_volumes",
-    "acceptance/test_runs",
+    "acceptance/test_runs", "acceptance/test_exec",
     "acceptance/test_raft_processes", "acceptance/test_docker_faults", "acceptance/test_config",
     "acceptance/test_faults", "faults/test_history", "acceptance/test_readme",
     "acceptance/test_upgrade", "acceptance/test_autoscaling",

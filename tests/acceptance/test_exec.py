@@ -191,6 +191,36 @@ def test_a_client_that_vanishes_takes_what_reads_along(
     until("cat has ended", lambda: "cat -" not in running(cluster), WAIT_S)
 
 
+def _held(cluster: LiveCluster, node: str) -> tuple[int, int]:
+    """Threads and descriptors of a controller."""
+    pid = cluster.processes[node].pid
+    worker = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
+    return tuple(len(list(Path(f"/proc/{worker}/{what}").iterdir()))  # type: ignore[return-value]
+                 for what in ("task", "fd"))
+
+
+def test_clients_that_vanish_leave_nothing_on_their_controller(cluster: LiveCluster) -> None:
+    """Killed in the middle of output or input: no thread and no descriptor more."""
+    node = cluster.ids[0]
+
+    def lost(count: int) -> None:
+        for number in range(count):
+            script = "echo; cat" if number % 2 else "yes | head -c 20000000"
+            with subprocess.Popen(
+                words_of(cluster, node, "web", "-i", "--", "sh", "-c", script),
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            ) as process:
+                assert process.stdout is not None
+                assert process.stdout.read(1)
+                process.kill()
+
+    lost(4)  # pools grow to their size
+    before = _held(cluster, node)
+    lost(16)
+    until("it has let go of all", lambda: all(
+        now <= then + 2 for now, then in zip(_held(cluster, node), before, strict=True)), WAIT_S)
+
+
 def test_all_places_are_free_afterwards(cluster: LiveCluster) -> None:
     """Nothing that was done here has kept one, or a thread's worth of anything, on a controller."""
     for node in cluster.ids:
