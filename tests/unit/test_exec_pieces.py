@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 
 import pytest
@@ -10,10 +11,13 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.server import ServerProtocol
 
+from api.models_exec import EndOfInput, Resize, Start, said_of, start_of
+from api.streams.wire import WebSocketWire
 from cluster.engine.execution import STDERR, STDOUT, Channel, Splitter, framed
 from cluster.state.model import Replica
 from cluster.state.replicas import chosen
 from orchestry.client import websocket as ws
+from orchestry.errors import Code, OrchestryError
 
 PIECES = st.lists(st.tuples(st.sampled_from([STDOUT, STDERR]), st.binary(max_size=300)),
                   max_size=8)
@@ -94,6 +98,45 @@ def test_the_reason_of_a_close_is_read() -> None:
     """Also where there is none."""
     assert ws.closing(b"") == (1005, "")
     assert ws.closing(b"\x03\xe9why") == (1001, "why")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5), lambda inner: st.lists(
+        inner, max_size=3) | st.dictionaries(st.sampled_from(
+            ["type", "command", "stdin", "terminal", "rows", "columns"]), inner, max_size=4))
+SAID = st.binary(max_size=200) | st.dictionaries(
+    st.sampled_from(["type", "command", "stdin", "terminal", "x"]),
+    st.sampled_from(["start", "eof", "resize"]) | JSON, max_size=4).map(
+        lambda found: json.dumps(found).encode())
+
+
+@given(st.booleans(), SAID)
+def test_whatever_a_client_says_is_understood_or_refused(binary: bool, data: bytes) -> None:
+    """With the code of a wrong request; never otherwise."""
+    for read in (start_of, said_of):
+        found: object
+        try:
+            found = read(binary, data)
+        except OrchestryError as error:
+            found = error.code
+        assert isinstance(found, Start | Resize | EndOfInput | bytes) \
+            or found is Code.VALIDATION_ERROR
+
+
+@given(st.lists(st.binary(max_size=100) | st.tuples(
+    st.sampled_from([Opcode.TEXT, Opcode.BINARY, Opcode.CONT, Opcode.PING, Opcode.CLOSE]),
+    st.binary(max_size=100), st.booleans()).map(
+        lambda one: Frame(one[0], one[1], fin=one[2] or one[0] > 7).serialize(mask=True)),
+    max_size=8))
+def test_whatever_a_client_sends_ends_its_stream_at_worst(pieces: list[bytes]) -> None:
+    """Broken frames, masks, orders and closes: no exception, and nothing is kept."""
+    wire = WebSocketWire("/exec", [("Host", "x"), *ws.handshake(ws.new_key()).items()],
+                         listens_bytes_max=65_536)
+    goes_on = True
+    for piece in pieces:
+        if goes_on:
+            _, goes_on = wire.received(piece)
+            assert sum(len(message) for _, message in wire.heard()) <= 1000
 
 
 def replica(
