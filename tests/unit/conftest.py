@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.both_clients import CLIENTS, Connect
 from tests.unit.stub_answers import answer
-from tests.unit.stub_cluster import StubNode, nodes
+from tests.unit.stub_cluster import StubNode, judge, nodes
 
 
 @pytest.fixture
@@ -17,6 +17,19 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubNode]:
     with nodes(answer) as (stub,):
         monkeypatch.setenv("ORCHESTRY_URL", stub.url)
         yield stub
+
+
+@pytest.fixture(autouse=True)
+def _no_stub_lies(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Before commands the stubs answer what the API could answer, and all of it."""
+    if not request.node.path.name.startswith("test_cli"):
+        yield
+        return
+    from tests.unit.whole_answers import judged
+
+    judge.append(judged)
+    yield
+    judge.remove(judged)
 
 
 @pytest.fixture(params=CLIENTS)

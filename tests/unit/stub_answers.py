@@ -5,17 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from tests.unit.stub_cluster import Says, Seen, error
+from tests.unit.whole_answers import whole
 
-APP = {
+_APP = {
     "name": "web", "status": "running", "created_at": "2026-01-01T00:00:00Z",
     "replicas": {"current": 3, "desired": 3, "healthy": 2}, "image": "nginx:alpine",
     "containers": [{"id": "1", "name": "web-1", "ip": "10.0.0.2", "port": 80,
-                    "status": "running", "health": "healthy",
+                    "status": "running", "state": "running", "health": "healthy",
                     "started_at": "2026-01-01T00:00:00Z"}],
 }
-APPS = {"apps": [APP], "total": 1, "running": 1, "stopped": 0, "error": 0}
+_APPS = {"apps": [_APP], "total": 1, "running": 1, "stopped": 0, "error": 0}
 SPEC = {"apiVersion": "v1", "kind": "App", "metadata": {"name": "web"},
         "spec": {"image": "nginx:alpine", "ports": [{"containerPort": 80}]}}
+POLICY = {
+    "mode": "auto", "min_replicas": 1, "max_replicas": 5, "target_rps_per_replica": 50,
+    "max_p95_latency_ms": 250, "max_cpu_percent": 70, "max_memory_percent": 75,
+    "max_conn_per_replica": 100, "metrics": ["cpu", "rps"], "scale_out_threshold_pct": 80,
+    "scale_in_threshold_pct": 30, "window_seconds": 60, "cooldown_seconds": 180,
+    "max_scale_out_step": 0, "max_scale_in_step": 1, "stabilization_window_seconds": 300,
+    "schedule": []}
 POINT = {"cpu_percent": 45.2, "memory_percent": 62.1, "rps": 127.5, "latency_p95_ms": 89,
          "active_connections": 234}
 CLUSTER = {"node_id": "c1", "leader_id": "c2", "term": 7, "level": 1, "nodes": [
@@ -23,16 +31,17 @@ CLUSTER = {"node_id": "c1", "leader_id": "c2", "term": 7, "level": 1, "nodes": [
      "version": "1.1.0", "level": 2},
     {"node_id": "c2", "hostname": "h2", "state": "leader", "is_healthy": False,
      "version": "1.0.0", "level": 1}]}
-DEPLOYMENT = {
+_DEPLOYMENT = {
     "id": 9, "app_name": "web", "kind": "update", "phase": "done", "revision": 9,
-    "previous_revision": 7, "started_at": None, "changed_at": "2026-01-01T00:00:02Z",
+    "previous_revision": 7, "started_at": "2999-01-01T00:00:00Z",
+    "changed_at": "2026-01-01T00:00:02Z",
     "ended_at": "2026-01-01T00:00:02Z", "wanted": 3, "available": 1, "reason": None, "canary": None,
     "receipt": {
         "before": {"seconds": 60.0, "requests": 900, "failed": 0, "retried": 0, "p95_ms": 12.5},
         "during": {"seconds": 30.0, "requests": 450, "failed": 1, "retried": 2, "p95_ms": 14.0},
         "after": None, "complete": False},
     "steps": [{"timestamp": "2026-01-01T00:00:01Z", "message": "web-1 starts"}]}
-ANSWERS: dict[tuple[str, str], Any] = {
+_SAID: dict[tuple[str, str], Any] = {
     ("POST", "/api/v1/apps/register"): {"message": "m", "app_name": "web", "status": "registered"},
     ("POST", "/api/v1/apps/web/start"): {"app_name": "web", "replicas": 3, "status": "running"},
     ("POST", "/api/v1/apps/web/stop"): {"app_name": "web", "status": "stopped"},
@@ -41,18 +50,18 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("DELETE", "/api/v1/apps/web"): {
         "app_name": "web", "containers_removed": 3, "volumes_removed": 1},
     ("GET", "/api/v1/apps/web/scaling"): {
-        "app_name": "web", "mode": "auto", "policy": {"min_replicas": 1, "metrics": ["cpu", "rps"]},
+        "app_name": "web", "mode": "auto", "policy": POLICY,
         "last_scaling_event": {
             "timestamp": "2026-01-01T00:00:02Z", "action": "scale_out", "from_replicas": 1,
             "to_replicas": 3, "reason": "Scale out from 1 to 3 replicas: much load."}},
     ("PUT", "/api/v1/apps/web/scaling"): {
-        "message": "m", "app_name": "web", "previous_policy": {"mode": "auto", "max_replicas": 5},
-        "new_policy": {"mode": "auto", "max_replicas": 9}},
+        "message": "m", "app_name": "web", "previous_policy": POLICY,
+        "new_policy": {**POLICY, "max_replicas": 9}},
     ("GET", "/api/v1/apps/web/scaling/decisions"): {
         "app_name": "web", "total": 1, "has_more": False, "decisions": [
             {"timestamp": "2026-01-01T00:00:02Z", "explanation": "Stay at 3 replicas: steady."}]},
     ("POST", "/api/v1/apps/web/scaling/simulate"): {
-        "app_name": "web", "policy": {}, "rounds": [
+        "app_name": "web", "policy": POLICY, "rounds": [
             {"timestamp": f"2026-01-01T00:00:0{second}.5Z", "from_replicas": before,
              "would_be": after, "would_reason": "load", "recorded_replicas": 1}
             for second, before, after in ((0, 1, 1), (2, 1, 4), (4, 4, 4))],
@@ -82,15 +91,15 @@ ANSWERS: dict[tuple[str, str], Any] = {
         "message": "m", "app_name": "web", "deployment": 9, "phase": phase}
        for verb, phase in (("pause", "paused"), ("resume", "running"), ("promote", "running"))},
     ("GET", "/api/v1/apps/web/deployments"): {
-        "app_name": "web", "deployments": [{**DEPLOYMENT, "phase": "running", "ended_at": None}],
+        "app_name": "web", "deployments": [{**_DEPLOYMENT, "phase": "running", "ended_at": None}],
         "total": 1},
-    ("GET", "/api/v1/apps/web/deployments/9"): {**DEPLOYMENT, "replicas": []},
+    ("GET", "/api/v1/apps/web/deployments/9"): {**_DEPLOYMENT, "replicas": []},
     ("GET", "/api/v1/apps/web/revisions"): {"app_name": "web", "total": 1, "revisions": [
         {"revision": 9, "current": True, "healthy": True, "cause": "updated",
          "created_at": "2026-01-01T00:00:00Z", "image": "nginx:2", "template": 9, "spec": SPEC,
          "pinned": "docker.io/library/nginx@sha256:" + "a" * 64}]},
-    ("GET", "/api/v1/apps/web"): APP,
-    ("GET", "/api/v1/apps"): APPS,
+    ("GET", "/api/v1/apps/web"): _APP,
+    ("GET", "/api/v1/apps"): _APPS,
     ("GET", "/api/v1/apps/web/spec"): SPEC,
     ("GET", "/api/v1/apps/web/logs"): {"app_name": "web", "logs": [
         {"timestamp": "2026-01-01T00:00:02Z", "container": "web-2", "level": "INFO",
@@ -120,6 +129,10 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("GET", "/cluster/leader"): {"leader_id": "c2", "api_url": "http://h2:8001", "term": 7},
     ("GET", "/cluster/health"): {"status": "healthy", "leader_id": "c2", "cluster_size": 3},
 }
+
+ANSWERS = {(method, path): whole(method, path, said) for (method, path), said in _SAID.items()}
+APP, APPS = ANSWERS["GET", "/api/v1/apps/web"], ANSWERS["GET", "/api/v1/apps"]
+DEPLOYMENT = ANSWERS["GET", "/api/v1/apps/web/deployments/9"]
 
 
 def answer(seen: Seen) -> Says:

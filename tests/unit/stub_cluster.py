@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -33,7 +33,8 @@ class Seen:
 class Says:
     """What the stub answers; `drop` closes the connection instead.
 
-    With `open_s` the answer does not end for so long, as a stream's.
+    With `open_s` the answer does not end for so long, as a stream's. `as_is` is for answers that
+    no controller would give.
     """
 
     status: int = 200
@@ -42,9 +43,13 @@ class Says:
     drop: bool = False
     delay_s: float = 0.0
     open_s: float = 0.0
+    as_is: bool = False
 
 
 Script = Callable[[Seen], Says]
+Judge = Callable[[Seen, Any], Any]
+judge: list[Judge] = []
+"""What makes a good answer of a script whole, where one is set; raises AssertionError for a lie."""
 
 
 class StubNode:
@@ -57,12 +62,23 @@ class StubNode:
         self.script = script
         self.seen: list[Seen] = []
         self.pulses = 0
+        self.lies: list[str] = []
         self.released = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = False
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
+
+    def judged(self, seen: Seen, says: Says) -> Says:
+        """The answer as a controller would give it; a lie is kept for the end of the test."""
+        if not judge or says.as_is or says.status >= 300 or not isinstance(says.body, dict):
+            return says
+        try:
+            return replace(says, body=judge[-1](seen, says.body))
+        except AssertionError as error:
+            self.lies.append(f"{seen.method} {seen.path}: {error}")
+            return says
 
     def stop(self) -> None:
         """End the server; later connections are refused."""
@@ -85,7 +101,7 @@ class StubNode:
                     says = Says(200, {"is_leader": True})
                 else:
                     node.seen.append(seen)
-                    says = node.script(seen)
+                    says = node.judged(seen, node.script(seen))
                 self.close_connection = True
                 if says.delay_s:
                     node.released.wait(says.delay_s)
@@ -125,6 +141,7 @@ def nodes(*scripts: Script) -> Iterator[list[StubNode]]:
     finally:
         for node in running:
             node.stop()
+    assert [lie for node in running for lie in node.lies] == []
 
 
 def error(status: int, code: str, details: Any = None, **headers: str) -> Says:

@@ -27,18 +27,29 @@ CONTROLLER  STATE     HEALTH   HOST  VERSION  LEVEL
 c1          follower  healthy  h1    1.1.0    2
 c2          leader    down     h2    1.0.0    1
 """
-POLICY_TABLE = """\
-KEY           VALUE
-mode          auto
-min_replicas  1
-metrics       cpu, rps
+_POLICY = """\
+mode                          auto
+min_replicas                  1
+max_replicas                  {}
+target_rps_per_replica        50
+max_p95_latency_ms            250
+max_cpu_percent               70
+max_memory_percent            75
+max_conn_per_replica          100
+metrics                       cpu, rps
+scale_out_threshold_pct       80
+scale_in_threshold_pct        30
+window_seconds                60
+cooldown_seconds              180
+max_scale_out_step            0
+max_scale_in_step             1
+stabilization_window_seconds  300
+schedule                      -
+"""
+POLICY_TABLE = "KEY                           VALUE\n" + _POLICY.format(5) + """\
 Last scaled 2026-01-01T00:00:02Z: 1 to 3 replicas. Scale out from 1 to 3 replicas: much load.
 """
-POLICY_CHANGE = """\
-KEY           VALUE  BEFORE
-mode          auto
-max_replicas  9      5
-"""
+POLICY_CHANGE = "KEY                           VALUE     BEFORE\n" + _POLICY.format("9         5")
 SIMULATION = """\
 TIME                  FROM  TO  REASON
 2026-01-01T00:00:02Z  1     4   load
@@ -126,6 +137,18 @@ def test_commands_print_their_result(
     printed = capsys.readouterr()
     assert "\n".join(line.rstrip() for line in printed.out.split("\n")) == expected
     assert printed.err == ""
+
+
+def test_a_schedule_is_told_in_words(capsys: Captured) -> None:
+    """One entry after the other, in the cell of its key."""
+    entry = {"cron": "0 8 * * *", "timezone": "Europe/Berlin", "min_replicas": 2,
+             "max_replicas": 5, "duration_seconds": 3600}
+    said = ANSWERS["GET", "/api/v1/apps/web/scaling"]
+    body = {**said, "policy": {**said["policy"], "schedule": [entry, entry]}}
+    with nodes(lambda _: Says(200, body)) as (stub,):
+        assert main(["autoscale", "web", "-u", stub.url]) == 0
+    told = "0 8 * * * Europe/Berlin for 3600 s: 2 to 5"
+    assert f"schedule                      {told}, {told}" in capsys.readouterr().out
 
 
 def test_top_as_json_joins_apps_and_measurements(node: StubNode, capsys: Captured) -> None:
@@ -305,7 +328,8 @@ def test_waiting_shows_replicas_and_the_last_reason(capsys: Captured) -> None:
     def slow(seen: Seen) -> Says:
         if seen.method == "POST":
             return Says(200, ANSWERS[seen.method, seen.path], delay_s=1.5)
-        return Says(200, {**APP, "problem": "image is being pulled"})
+        return Says(200, {**APP, "problem": {
+            "code": "IMAGE", "message": "image is being pulled"}})
 
     with nodes(slow) as (stub,):
         assert main(["up", "web", "-u", stub.url]) == 0
@@ -371,7 +395,7 @@ def test_version(capsys: Captured) -> None:
 @pytest.mark.parametrize("answer", [{}, {"apps": 1, "events": [7]}])
 def test_an_answer_of_something_else(line: str, answer: Any, capsys: Captured) -> None:
     """What is no controller, or one of another age, is no stack trace."""
-    with nodes(lambda _: Says(200, answer)) as (stub,):
+    with nodes(lambda _: Says(200, answer, as_is=True)) as (stub,):
         words = line.split()
         assert main(["-u", stub.url, *words]) == 1
         assert "Next: Check that --url names a controller" in capsys.readouterr().err

@@ -23,7 +23,7 @@ web: to be updated
 """
 DEPLOYS = """\
 ID  KIND    PHASE    READY  AGE  REQUESTS  FAILED  RETRIED  P95 MS
-9   update  running  1/3    -    450       1       2        12.5/14/-
+9   update  running  1/3    0s   450       1       2        12.5/14/-
 2026-01-01T00:00:01Z  web-1 starts
 """
 COMMANDS: list[tuple[list[str], str]] = [

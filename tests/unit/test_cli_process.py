@@ -74,7 +74,7 @@ def test_who_follows_notices_that_its_reader_is_gone(line: str) -> None:
 def test_interrupted_wait_says_how_to_go_on() -> None:
     """Ctrl-C ends the wait only: the message names the command that follows it."""
     def slow(seen: Seen) -> Says:
-        return Says(200, APP, delay_s=30 if seen.method == "POST" else 0)
+        return Says(200, APP, delay_s=30, as_is=True) if seen.method == "POST" else answer(seen)
 
     with nodes(slow) as (stub,), start("up", "web", "-u", stub.url) as process:
         assert process.stderr is not None

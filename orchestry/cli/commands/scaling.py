@@ -109,7 +109,12 @@ def _policy(session: Session, name: str, changes: Mapping[str, Any]) -> None:
 
 
 def _text(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(map(_text, value)) or "-"
+    if isinstance(value, Mapping):  # an entry of the schedule
+        return (f"{value['cron']} {value['timezone']} for {value['duration_seconds']} s: "
+                f"{value['min_replicas']} to {value['max_replicas']}")
+    return printable(value)
 
 
 def _explain(session: Session, name: str, at: str | None) -> None:
