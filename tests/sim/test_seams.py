@@ -226,6 +226,18 @@ def tick(world: World) -> c.RegisterApp:
             ("Allow", "Forbid", "Replace")), "retries": 1}}), 0)
 
 
+def break_it(world: World, number: int) -> None:
+    """An update that does not get healthy, or whose job fails."""
+    dice = world.dice
+    world.engine.behaviours[f"{SHOP}:{number}"] = ImageBehaviour(
+        healthy=dice.random() < 0.5, crash_after_s=dice.choice((None, 0.3)),
+        run_exit_code=dice.choice((0, 0, 9)))
+    world.ask(update(world, number))
+    if dice.random() < 0.5:  # until it has failed
+        world.run(12.0)
+        world.ask(c.ScaleApp("shop", dice.randint(2, 4), 0))
+
+
 def wish(world: World, number: int) -> None:
     """What somebody asks for."""
     dice, engine = world.dice, world.engine
@@ -238,10 +250,7 @@ def wish(world: World, number: int) -> None:
     elif what == "back":
         world.ask(update(world, dice.randint(1, number)))
     elif what == "broken":
-        engine.behaviours[f"{SHOP}:{number}"] = ImageBehaviour(
-            healthy=dice.random() < 0.5, crash_after_s=dice.choice((None, 0.3)),
-            run_exit_code=dice.choice((0, 0, 9)))
-        world.ask(update(world, number))
+        break_it(world, number)
     elif what == "missing":
         engine.images.refuse[f"{SHOP}:{number}"] = DOWN
         world.ask(update(world, number))
@@ -298,7 +307,10 @@ def walk(seed: int) -> None:
     """One history; `test_random_histories[SEED]` in a failure names it."""
     world = World(seed)
     try:
-        history(world)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(control_runs, "LINGER_S", 2.0)
+            patch.setattr(image_cleaner, "EVERY_S", 3.0)
+            history(world)
     except AssertionError as error:
         raise AssertionError(f"{error}\nseed {seed}:\n" + "\n".join(world.notes)) from error
 
@@ -348,8 +360,6 @@ def history(world: World) -> None:
 
 
 @pytest.mark.parametrize("seed", seeds("test_seams", SEEDS))
-def test_random_histories(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_histories(seed: int) -> None:
     """Whatever is asked for and fails, in whatever moment."""
-    monkeypatch.setattr(control_runs, "LINGER_S", 2.0)
-    monkeypatch.setattr(image_cleaner, "EVERY_S", 3.0)
     walk(seed)
