@@ -171,7 +171,7 @@ class Images:
             if key in anew:
                 work.failures, work.not_before_s, work.anew = 0, 0.0, True
         # What has failed waits for what has not: a registry that hangs takes no place for long.
-        for key in sorted(wanted, key=lambda key: self._works[key].failures):
+        for key in sorted(wanted, key=lambda key: (self._works[key].failures, key)):
             with turn.apart(wanted[key][0].app.name):
                 self._one(turn, key, wanted[key], config)
         self._book.step(turn, {

@@ -32,14 +32,21 @@ SETTLE_S = 5.0
 LATE_S = 60.0
 """So long after a pull what is there may be from it, and then from anybody."""
 RETRY_S = 1.0
+LIST_S = 10.0
+"""So long a pull waits for a list of what is here."""
 
 
 @dataclass(slots=True)
 class _Listed:
-    """What is on the host before a pull; `here` is None while that is asked for."""
+    """What is on the host before a pull; `here` is None while that is asked for.
 
+    `since_s` is when it was asked for first.
+    """
+
+    since_s: float
     asked_s: float
     here: tuple[str, ...] | None = None
+    failed: bool = False
 
 
 @dataclass(slots=True)
@@ -73,8 +80,12 @@ class PullBook:
             # What was there before the pull of a leader before was there before this one, too.
             return begun.epoch != turn.lease.epoch and not self._workers.running(_key(name))
         if listed is None or (listed.here is not None and turn.now_s - listed.asked_s > FRESH_S):
-            self._list(turn, name)
+            self._list(turn, name, turn.now_s)
             return False
+        if listed.failed and turn.now_s - listed.since_s > LIST_S:
+            listed.here, listed.failed = HERE_UNKNOWN, False  # it keeps no pull waiting
+        elif listed.failed and turn.now_s - listed.asked_s >= RETRY_S:
+            self._list(turn, name, listed.since_s)
         if listed.here is None:
             return False
         if begun is None and len(turn.state.pulls) >= BEGUN_MAX:
@@ -93,14 +104,16 @@ class PullBook:
         self._listed.pop(name, None)
         self._over.pop(name, None)
 
-    def _list(self, turn: Turn, name: str) -> None:
-        listed = _Listed(turn.now_s)
+    def _list(self, turn: Turn, name: str, since_s: float) -> None:
+        listed = _Listed(since_s, turn.now_s)
 
         def done(outcome: Outcome) -> None:
-            if outcome.error is None and len(outcome.value) <= HERE_MAX:
-                listed.here = tuple(sorted(short_id(one.id) for one in outcome.value))
-            else:  # it keeps no pull waiting
+            if outcome.error is not None:
+                listed.failed = True
+            elif len(outcome.value) > HERE_MAX:
                 listed.here = HERE_UNKNOWN
+            else:
+                listed.here = tuple(sorted(short_id(one.id) for one in outcome.value))
 
         if self._workers.start(
             "image", f"image:here:{name}", self._engine.stored_images, done

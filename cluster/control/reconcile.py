@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from cluster.clock import Clock
 from cluster.config.effective import Configured
 from cluster.config.keys import spec_defaults
+from cluster.control.asking import Call, ask
 from cluster.control.attempts import Slot
 from cluster.control.backoff import over
 from cluster.control.fleet import Fleet
@@ -170,9 +171,6 @@ class Reconciler:
         pinned = self._images.ref(app, slot[1])
         if pinned is None:
             return
-        key = f"start:{app.name}:{action.slot}:{slot[1]}"
-        if not fleet.quarantine.may_begin(key):
-            return
         ended = fleet.containers.get(action.replaces)
         if ended is not None and ended.phase == "exited" and not fleet.attempts.knows(ended):
             return  # how it ended decides when it comes again
@@ -192,8 +190,6 @@ class Reconciler:
 
         def done(outcome: Outcome) -> None:
             fleet.starting.discard(slot)
-            fleet.operation_ended(
-                key, app.name, f"Starting {app.name}-{action.slot}", outcome.error)
             if outcome.error is None:
                 if action.replaces and action.replaces != outcome.value.id:
                     fleet.removed(action.replaces)
@@ -212,8 +208,9 @@ class Reconciler:
                 logger.error("starting %s failed", app.name, exc_info=outcome.error)
                 fleet.attempts.refused(slot)
 
-        if self._workers.start("start", key, job, done):
-            fleet.quarantine.began(key)
+        call = Call("start", f"start:{app.name}:{action.slot}:{slot[1]}", app.name,
+                    f"Starting {app.name}-{action.slot}")
+        if ask(fleet, self._workers, call, job, done):
             self._starting.add(app.name)
             fleet.starting.add(slot)
 
@@ -233,8 +230,7 @@ class Reconciler:
         refused_s = fleet.stop_refused_s.get(container_id)
         if refused_s is not None and turn.now_s - refused_s < RETRY_S:
             return
-        key = f"stop:{app}:{container_id}"
-        if not self._room("stop", app) or not fleet.quarantine.may_begin(key):
+        if not self._room("stop", app):
             return
 
         def job() -> None:
@@ -242,7 +238,6 @@ class Reconciler:
                 self._engine.stop(container_id, grace_s=action.grace_s)
 
         def done(outcome: Outcome) -> None:
-            fleet.operation_ended(key, app, f"Stopping {container_id[:12]}", outcome.error)
             if outcome.error is None:
                 fleet.removed(container_id)
                 fleet.solved(app)
@@ -254,8 +249,8 @@ class Reconciler:
             elif not isinstance(outcome.error, Fenced):
                 logger.error("stopping failed", exc_info=outcome.error)
 
-        if self._workers.start("stop", key, job, done):
-            fleet.quarantine.began(key)
+        ask(fleet, self._workers, Call(
+            "stop", f"stop:{app}:{container_id}", app, f"Stopping {container_id[:12]}"), job, done)
 
     def _finish(self, turn: Turn, app: App, observed: Sequence[Container]) -> None:
         """Forget a deleted app after a fresh look found nothing of it."""

@@ -14,6 +14,7 @@ FOUND: dict[str, dict[int, str]] = {
     "test_runs": {},
     "test_restarts": {},
     "test_jobs": {},
+    "test_seams": {},
     "test_membership": {
         1013: "a follower refused a leader whose removal it had in its log, uncommitted",
         1583: "the same, after the entry was lost on the controller that proposed it",

@@ -15,7 +15,8 @@ from cluster.consensus.applier import Applier
 from cluster.consensus.follower import Follower
 from cluster.consensus.journal import Journal
 from cluster.consensus.node import RaftNode
-from cluster.control import canaries, image_cleaner
+from cluster.control import canaries, image_cleaner, rollouts
+from cluster.control import rollout as rolling
 from cluster.control.attempts import AttemptBook
 from cluster.control.gate import Verdict
 from cluster.control.image_needs import Need
@@ -29,6 +30,7 @@ from cluster.control.volumes import VolumeKeeper
 from cluster.engine.base import EngineError, Image
 from cluster.engine.fake import FakeEngine
 from cluster.state import machine
+from cluster.state import rollouts as state_rollouts
 from cluster.state.commands import NotePulled
 from cluster.state.model import App
 from orchestry.admission import full_name
@@ -40,6 +42,7 @@ from tests.sim import (
     test_raft,
     test_restarts,
     test_rollouts,
+    test_seams,
     test_volumes,
 )
 from tests.sim.fleet_world import FleetWorld
@@ -174,6 +177,16 @@ def pulls_end_with_the_leader(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(machine, "kept_pulls", lambda state, now_ms: Map())
 
 
+def updates_keep_what_never_started(patch: pytest.MonkeyPatch) -> None:
+    """That a template was to be prepared is not looked at."""
+    patch.setattr(state_rollouts, "must_prepare", lambda app: False)
+
+
+def what_failed_spreads(patch: pytest.MonkeyPatch) -> None:
+    """A deployment that has failed follows the number of replicas as one that is paused does."""
+    patch.setattr(rollouts, "hold", rolling.advance)
+
+
 def gate_without_numbers(patch: pytest.MonkeyPatch) -> None:
     """What was not measured passes."""
     patch.setattr(canaries, "judge", lambda *found: Verdict("passed"))
@@ -266,6 +279,8 @@ MUTATIONS: list[tuple[Patch, Callable[[int], None], range]] = [
     (images_go_though_they_are_kept, test_image_cleaner.walk, range(8)),
     (images_of_others_go, test_image_cleaner.walk, range(8)),
     (pulls_end_with_the_leader, test_image_cleaner.pull_and_die, range(1)),
+    (updates_keep_what_never_started, test_seams.walk, range(25)),
+    (what_failed_spreads, test_seams.walk, range(25)),
     (gate_without_numbers, test_canaries.unmeasured, range(1)),
     (counts_end_with_the_leader, test_restarts.walk, range(10)),
     (ends_count_at_every_look, test_restarts.walk, range(10)),

@@ -143,6 +143,7 @@ def test_a_list_that_cannot_be_had_keeps_no_pull_waiting(monkeypatch: pytest.Mon
             else:
                 patch.setattr(pull_book, "BEGUN_MAX", 0)
             begin(leader)
+            leader.run(12 if how == "refused" else 0)
         assert app_of(leader).reached, how
         assert not leader.log.state().pulled
 
