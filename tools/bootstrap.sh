@@ -58,7 +58,8 @@ missing_packages() {
     have npm || echo npm
     have pebble || echo pebble
     have lego || echo lego
-    for package in libc6-dev wrk mmdebstrap postgresql libpq-dev redis-server keepalived; do
+    for package in libc6-dev wrk mmdebstrap postgresql libpq-dev redis-server keepalived \
+        zsh fish; do
         installed "$package" || echo "$package"
     done
 }

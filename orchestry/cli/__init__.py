@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -37,7 +38,10 @@ def _run(words: list[str]) -> int:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "orchestry"
         out = output.Output(as_json="--json" in words, color="--no-color" not in words, quiet=False)
-        out.failure(error.format_message(), f"See `{path} --help`.", code="USAGE")
+        # The words of a library for its own types.
+        said = re.sub(r"a valid integer( range)?", "a whole number", error.format_message())
+        said = re.sub(r"a valid float( range)?", "a number", said)
+        out.failure(said, f"See `{path} --help`.", code="USAGE")
         return error.exit_code
     except click.Abort:
         return INTERRUPTED

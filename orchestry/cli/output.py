@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from orchestry.errors import Code, OrchestryError
 
@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 # Nothing is cut in a pipe: programs read whole names.
 _PIPE_COLUMNS = 1000
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
+# What a user of the command does, where the catalogue speaks to programs.
+_REMEDIES: Final[Mapping[str, str]] = {
+    "INVALID_SPEC": "Correct what is listed above; `orchestry validate FILE` checks it again.",
+    "VALIDATION_ERROR": "Correct what is listed above.",
+    "APP_ALREADY_EXISTS": "Update it with `orchestry apply FILE`, or choose another name.",
+    "CONFLICT": "Do as it says above, or look at `orchestry status NAME`, and try again.",
+}
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _STYLES = {
     "running": "green", "healthy": "green", "leader": "green", "up": "green",
@@ -97,6 +104,25 @@ def reader_may_go() -> None:
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
+class _Trimmed:
+    """A stream that leaves out the blanks by which the columns of a table end."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.flush = stream.flush
+        self.isatty = stream.isatty
+        self.fileno = stream.fileno
+
+    def write(self, text: str) -> int:
+        """Write whole lines."""
+        return self._stream.write(trimmed(text))
+
+
+def trimmed(text: str) -> str:
+    """Lines without the blanks at their ends."""
+    return re.sub(r"[ ]+$", "", text, flags=re.MULTILINE)
+
+
 class Output:
     """Where a command writes; in JSON mode standard output gets one document only."""
 
@@ -148,15 +174,20 @@ class Output:
 
         stream = sys.stderr if error else sys.stdout
         terminal = stream.isatty()
+        written: Any = stream if terminal else _Trimmed(stream)
         return Piped(
-            file=stream, highlight=False, markup=False, emoji=False,
+            file=written, highlight=False, markup=False, emoji=False,
             color_system="auto" if self.color and terminal else None,
             width=None if terminal else _PIPE_COLUMNS,
         )
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """Print a table."""
+    def table(
+        self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str = ""
+    ) -> None:
+        """Print a table; `empty` is a note on standard error when it has no rows."""
         self.console().print(table(columns, rows))
+        if empty and not rows:
+            self.progress(empty)
 
     def error(self, error: OrchestryError) -> int:
         """Report a failed call and return the exit code of its kind."""
@@ -223,6 +254,8 @@ def next_step(code: str, details: object) -> str:
                 "hang, or name others with --url.")
     if isinstance(details, Mapping) and details.get("outcome") == "unknown":
         return "See `orchestry status` for what was done, then repeat the command if it was not."
+    if code in _REMEDIES:
+        return _REMEDIES[code]
     remedies: dict[str, str] = {}
     for entry in Code:
         remedies.setdefault(entry.value.code, entry.value.remedy)

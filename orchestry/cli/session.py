@@ -201,7 +201,9 @@ def perform(session: Session, work: Callable[[Session], int | None]) -> int:
     try:
         return work(session) or 0
     except UsageError as error:
-        out.failure(str(error), "See `orchestry --help`.", code="USAGE")
+        context = click.get_current_context(silent=True)
+        path = context.command_path if context else "orchestry"
+        out.failure(str(error), f"See `{path} --help`.", code="USAGE")
         return 2
     except CommandError as error:
         out.failure(str(error), error.next_step, code="FAILED")

@@ -59,7 +59,7 @@ def piped(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 
 @pytest.mark.parametrize(("fields", "text", "body"), [
     ([], f"{PLAIN}\n", {"value": PLAIN}), ([], "two\nlines\n\n", {"value": "two\nlines\n"}),
-    ([], "", {"value": ""}), (["tls.key"], f"{PLAIN}\r\n", {"values": {"tls.key": PLAIN}}),
+    ([], "\n", {"value": ""}), (["tls.key"], f"{PLAIN}\r\n", {"values": {"tls.key": PLAIN}}),
     (["user", "password"], f"me\n{PLAIN}\n", {"values": {"user": "me", "password": PLAIN}}),
 ])
 def test_values_come_from_standard_input(

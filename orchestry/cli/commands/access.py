@@ -53,7 +53,7 @@ def list_(session: Session) -> None:
          _day(row["created_at"]),
          "expired" if row["expired"] else _day(row["expires_at"]) if row["expires_at"] else "never"]
         for row in answer["tokens"]
-    ])
+    ], empty="No tokens. Make one with `orchestry token create NAME --role ROLE`.")
 
 
 def _day(text: str | None) -> str:
@@ -93,7 +93,7 @@ def audit(session: Session, *, action: str | None, since: str | None, limit: int
         [_day(row["timestamp"]), _who(row), row["client"], f"{row['method']} {row['path']}",
          row["code"], str(row["count"])]
         for row in reversed(answer["entries"])
-    ])
+    ], empty="Nothing was written or refused.")
     return 0
 
 

@@ -52,7 +52,7 @@ def apply(
     def work(document: Any) -> Mapping[str, Any]:
         planned = session.client.update_app(document, dry_run=True)
         show = session.out.result if dry_run else session.out.progress
-        if not session.out.as_json:
+        if not session.out.as_json and (dry_run or planned["status"] != "unchanged"):
             for line in plan_lines(planned):
                 show(line)
         if dry_run:
@@ -80,7 +80,8 @@ def deploys(session: Session, *, name: str) -> None:
     session.out.table(
         ("ID", "KIND", "PHASE", "READY", "AGE", *RECEIPT_COLUMNS),
         [(one["id"], one["kind"], one["phase"], f"{one['available']}/{one['wanted']}",
-          age(one["started_at"]), *receipt_cells(one.get("receipt"))) for one in found])
+          age(one["started_at"]), *receipt_cells(one.get("receipt"))) for one in found],
+        empty=f"{name} was not updated yet; `orchestry apply FILE` does it.")
     for one in found:
         if one["reason"]:  # too long for a column beside so many
             session.out.result(printable(f"{one['id']}: {one['reason']}"))

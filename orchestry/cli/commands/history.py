@@ -115,7 +115,7 @@ def events(
         session.out.document(answer)
         return
     session.out.table(["TIME", "TYPE", "APP", "MESSAGE"], [
-        _event_row(event, name) for event in reversed(answer["events"])])
+        _event_row(event, name) for event in reversed(answer["events"])], empty="No events.")
 
 
 def _follow_events(

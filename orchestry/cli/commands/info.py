@@ -49,8 +49,8 @@ def _show(session: Session, answer: dict[str, Any]) -> None:
             cluster.get("node_id", "-"), health.get("status", "unknown"),
             f"version {health.get('version', '-')}"))),
         ("Apps", f"{apps.get('total', '?')} in all: {counts}"),
-        *((name.capitalize(), part.get("status", "-")) for name, part in sorted(parts.items())
-          if isinstance(part, dict)),
+        *((name.upper() if name == "tls" else name.capitalize(), part.get("status", "-"))
+          for name, part in sorted(parts.items()) if isinstance(part, dict)),
     ]
     width = max(len(name) for name, _ in lines)
     for name, value in lines:

@@ -71,7 +71,8 @@ def _list(session: Session, answer: Mapping[str, Any]) -> int:
              "-" if one["exit_code"] is None else str(one["exit_code"]),
              age(one["requested_at"]), printable(" ".join(one["command"] or ["-"])),
              printable(one["reason"] or "")]
-            for one in answer["runs"]])
+            for one in answer["runs"]],
+            empty="No runs yet.")
     return 0
 
 
@@ -152,7 +153,8 @@ def list_jobs(session: Session) -> None:
         [row["name"], row["schedule"] or "-", row["timezone"],
          "yes" if row["suspended"] else "no", str(row["active"]), row["last_status"] or "-",
          age(row["last_due_at"])]
-        for row in answer["jobs"]])
+        for row in answer["jobs"]],
+        empty="No jobs. A document with `kind: Job` makes one: `orchestry register FILE`.")
 
 
 @click.command(cls=Command)

@@ -40,7 +40,8 @@ def list_(session: Session) -> None:
         return
     session.out.table(["HOST", "USERNAME", "UPDATED", "KEY"], [
         [row["host"], row["username"] or "-", row["updated_at"].partition(".")[0].rstrip("Z"),
-         row["key"]] for row in answer["registries"]])
+         row["key"]] for row in answer["registries"]],
+        empty="No logins. Images of public registries need none.")
 
 
 @click.command(cls=Command)

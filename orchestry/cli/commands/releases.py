@@ -126,7 +126,8 @@ def list_(session: Session) -> None:
         return
     session.out.table(["RELEASE", "REVISION", "CHART", "VERSION", "UPDATED", "APPS"], [
         [row["release"], str(row["revision"]), row["chart"], row["chart_version"],
-         age(row["updated_at"]), ", ".join(row["apps"])] for row in answer["releases"]])
+         age(row["updated_at"]), ", ".join(row["apps"])] for row in answer["releases"]],
+        empty="No releases. Install a chart with `orchestry chart install RELEASE CHART`.")
 
 
 @click.command(cls=Command)

@@ -51,6 +51,11 @@ def lines(fields: tuple[str, ...]) -> dict[str, str]:
     except UnicodeDecodeError:
         raise CommandError(
             "Standard input is not UTF-8 text", "Encode it first, as with `base64`.") from None
+    if not text:
+        raise CommandError(
+            "Standard input is empty, and a secret without a value is of no use",
+            "Pass the value on, as in `pass show db | orchestry secret set db`, or set it at a "
+            "terminal.")
     if len(text) > INPUT_CHARACTERS_MAX:
         raise CommandError("Standard input is too long", "A secret has at most 64 KiB.")
     if len(fields) == 1:
@@ -74,7 +79,7 @@ def list_(session: Session) -> None:
          ", ".join(row["used_by"]) or "-", row["updated_at"].partition(".")[0].rstrip("Z"),
          row["key"]]
         for row in answer["secrets"]
-    ])
+    ], empty="No secrets. Set one with `orchestry secret set NAME`.")
 
 
 @click.command(cls=Command)

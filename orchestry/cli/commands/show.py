@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestry.cli.output import age, explain, printable, replicas, table
+from orchestry.cli.output import age, explain, printable, replicas, table, trimmed
 from orchestry.cli.session import Command, Session, app_argument, app_names
 from orchestry.cli.waiting import pause_s, problem, pulled
 from orchestry.errors import OrchestryError
@@ -117,7 +117,7 @@ def _print_changes(
             console.print(view)
         if capture.get() != shown:
             shown = capture.get()
-            session.out.line_now(shown.rstrip("\n"))
+            session.out.line_now(trimmed(shown).rstrip("\n"))
         time.sleep(pause_s(session, WATCH_PERIOD_S, looks))
         view = _view_or_error(session, name)
 

@@ -27,7 +27,7 @@ def list_(session: Session, *, app_name: str | None, sizes: bool) -> None:
          "-" if row["size_bytes"] is None else f"{row['size_bytes'] / 1024**2:.1f} MiB",
          row["created_at"].partition(".")[0].rstrip("Z")]
         for row in answer["volumes"]
-    ])
+    ], empty="No volumes. Those that specs name are made when their apps start.")
 
 
 def _status(row: Mapping[str, Any]) -> str:
