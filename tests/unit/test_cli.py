@@ -375,14 +375,6 @@ def test_printable_text() -> None:
     assert printable("\x1b[31mred\x1b[0m\t\x1b]0;t\x07\u009b") == "red\t\\x1b]0;t\\x07\\x9b"
 
 
-def test_without_controller_parts(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An installation of the client alone says what to install."""
-    monkeypatch.setattr("orchestry.cli.commands.local._CONTROLLER_PARTS", ("api", "no_such_part"))
-    assert main(["dev"]) == 1
-    assert "no_such_part" in (printed := capsys.readouterr().err)
-    assert "orchestry[controller]" in printed
-
-
 def test_version(capsys: Captured) -> None:
     """The version is one line."""
     assert main(["--version"]) == 0

@@ -7,6 +7,9 @@ import pkgutil
 import subprocess
 import sys
 
+import pytest
+
+from orchestry.cli import main
 from orchestry.cli.app import HOMES
 
 
@@ -34,3 +37,13 @@ def test_a_command_line_loads_one_command() -> None:
         done = subprocess.run([sys.executable, "-c", code, *line.split()], text=True,
                               capture_output=True, timeout=60, check=True)
         assert done.stdout.splitlines()[-1] == loaded
+
+
+def test_without_controller_parts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An installation of the client alone says what to install."""
+    monkeypatch.setattr("orchestry.cli.commands.local._CONTROLLER_PARTS", ("api", "no_such_part"))
+    assert main(["dev"]) == 1
+    assert "no_such_part" in (printed := capsys.readouterr().err)
+    assert "orchestry[controller]" in printed
