@@ -124,27 +124,31 @@ def advance(
 
 
 def follow(
-    app: App, rollout: Rollout, seen: Sequence[Seen], *, min_healthy_s: float
+    app: App, rollout: Rollout, seen: Sequence[Seen], *, min_healthy_s: float,
+    at_once: bool = False,
 ) -> Next:
     """What is wanted while no new replica may start: old ones follow the number of replicas.
 
     Those that are added are of the template that serves best; where nothing runs, of the last
     revision that was healthy. The highest slots leave first. A new one from before that is gone
-    cannot come again.
+    cannot come again. `at_once`: none is added beside a replica of another revision.
     """
     wanted, good = app.replicas, proved(app, rollout, seen, min_healthy_s=min_healthy_s)
     new, before = split(app, rollout)
     there = {one.place for one in seen if not one.ended or one.finished}
     new = [slot for slot in new if (app.made_from, slot) in there]
-    template = _serving(app, [*before, *((app.made_from, slot) for slot in new)], good)
+    template = _serving(app, [place for place in before if place[0] != app.made_from], good)
     before.sort(key=lambda place: (place[0] == template, -place[1]))
     leaving = to_leave(
         before, seen, Limits(0, 0), wanted, good, most=max(0, len(new) + len(before) - wanted))
     old = {place for place in before if place not in leaving}
     notes = [
         f"{place_name(app, place)} leaves: {why}" for place, why in sorted(leaving.items())]
+    missing = wanted - len(new) - len(old)
+    if at_once and any(place[0] != template for place in there):
+        missing = 0
     for place in _free_places(template, {*new, *(slot for _, slot in old)}, seen)[
-        :max(0, wanted - len(new) - len(old))
+        :max(0, missing)
     ]:
         old.add(place)
         notes.append(
@@ -173,9 +177,9 @@ def hold(
         f"{place_name(app, place)} leaves: {why}" for place, why in sorted(leaving.items())]
     there = taken_places(seen, {*old, *mine}, also_ended=limits.exclusive)
     missing = wanted - len(old) - sum(one.place in mine for one in good)
-    if limits.at_once and any(place[0] == app.made_from for place in there):
-        missing = 0  # its revisions never run beside one another
     template = _serving(app, [one for one in old if one[0] != app.made_from], good)
+    if limits.at_once and any(place[0] != template for place in there):
+        missing = 0  # its revisions never run beside one another
     free = _free_places(template, {slot for _, slot in (*old, *mine)}, seen)
     back = [place for place in free if place in there]  # not gone yet, and not one more
     room = max(0, wanted + limits.surge - len(there))

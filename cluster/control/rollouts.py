@@ -166,7 +166,8 @@ class Rollouts:
                 self._fail(turn, _Case(app, rollout, spec, observed, seen), failure)
                 return
         elif moves is not rollout and not rollout.new:
-            found = follow(app, rollout, seen, min_healthy_s=deploy.min_healthy_s)
+            found = follow(app, rollout, seen, min_healthy_s=deploy.min_healthy_s,
+                           at_once=limits.at_once)
         else:
             found = advance(app, moves, seen, limits, min_healthy_s=deploy.min_healthy_s)
         if self._decide(turn, app, rollout, found):
@@ -219,7 +220,8 @@ class Rollouts:
                 roll_back=case.spec.deploy.auto_rollback, step=rollout.step))
         else:
             self._decide(turn, app, rollout, follow(
-                app, rollout, case.seen, min_healthy_s=case.spec.deploy.min_healthy_s))
+                app, rollout, case.seen, min_healthy_s=case.spec.deploy.min_healthy_s,
+                at_once=case.spec.deploy.strategy == "recreate"))
 
     def _on_their_way(self, app: App, seen: Sequence[Seen]) -> list[Seen]:
         """Containers that may be there any moment, also where they are no longer wanted, and

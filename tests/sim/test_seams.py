@@ -81,6 +81,7 @@ class World:
         self.engine = FakeEngine(self.clock, start_latency_s=0.2)
         self.ingress = FakeIngress()
         self.prepares = self.dice.random() < 0.7
+        self.how = self.dice.choice(("rolling", "rolling", "recreate", "canary", "volumes"))
         self.notes: list[str] = []
         self.prepared: set[int] = {0}
         self.failed: dict[int, set[int]] = {}
@@ -166,9 +167,19 @@ class World:
             assert set(rollout.new) <= new, "a deployment that has failed spreads"
         elif rollout is not None:
             self.failed.pop(rollout.id, None)
+        self.look_at_numbers(app)
+
+    def look_at_numbers(self, app: App) -> None:
+        """Enough serve, by what the strategy promises; and what may not run at once does not."""
         self.floor = min(self.floor, app.replicas if app.running else 0)
-        serving = self.serving()
-        assert serving >= self.floor, f"{serving} serve of {self.floor}"
+        serving, missing = self.serving(), {"recreate": 9, "volumes": 1}.get(self.how, 0)
+        assert serving >= self.floor - missing, f"{serving} serve of {self.floor}"
+        there = [one for one in self.replicas() if one.phase == "running"]
+        if self.how == "recreate":
+            assert len({one.revision for one in there}) <= 1, f"two revisions at once: {there}"
+        if self.how == "volumes":
+            assert len({one.slot for one in there}) == len(there), f"one volume twice: {there}"
+        rollout = app.rollout
         if rollout is None and serving == app.replicas and app.running and (
             self.clock.now_s >= self.steady_from_s
         ):
@@ -197,7 +208,14 @@ def spec(world: World, number: int, image: str = "", **deploy: Any) -> str:
         "autoRollback": world.dice.random() < 0.6, **deploy}
     if world.prepares:
         options["pre"] = {"command": ["migrate"], "timeoutSeconds": 5}
-    found = json.loads(document("shop", image or f"{SHOP}:{number}", **options))
+    if world.how in ("recreate", "canary"):
+        options["strategy"] = world.how
+    if world.how == "canary":
+        options["steps"] = [{"weight": 34, "pauseSeconds": 1}]
+    volumes = [{"name": "d", "mountPath": "/d", "perReplica": True}]
+    found = json.loads(document(
+        "shop", image or f"{SHOP}:{number}", volumes=volumes if world.how == "volumes" else (),
+        **options))
     found["spec"]["environment"] = [{"name": "DB", "source": "secret", "key": "db"}]
     found["scaling"] = {"mode": "manual", "minReplicas": 0, "maxReplicas": 9}
     return json.dumps(found)
@@ -238,6 +256,13 @@ def break_it(world: World, number: int) -> None:
         world.ask(c.ScaleApp("shop", dice.randint(2, 4), 0))
 
 
+def steer(world: World, verb: str) -> None:
+    """A deployment that is under way; to one that is promoted, healthy for a moment is enough."""
+    if verb == "promote":
+        world.stops()
+    world.ask(c.SteerRollout("shop", verb))  # type: ignore[arg-type]
+
+
 def wish(world: World, number: int) -> None:
     """What somebody asks for."""
     dice, engine = world.dice, world.engine
@@ -275,7 +300,7 @@ def wish(world: World, number: int) -> None:
     elif what == "run":
         world.ask(c.RequestRun("shop", ("work",), 5))
     else:
-        world.ask(c.SteerRollout("shop", what))  # type: ignore[arg-type]
+        steer(world, what)
 
 
 def disturb(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from cluster.control.rollout import Seen, follow
 from cluster.engine.fake_parts import ImageBehaviour
 from cluster.state import commands as c
-from cluster.state.model import App, Rollout
+from cluster.state.model import App, Revision, Rollout
 from cluster.state.status import settled
 from tests.unit.test_reconcile import Leader
 from tests.unit.test_restarts import begin, live, shop, spec, update
@@ -159,6 +160,30 @@ def test_which_old_ones_are_wanted(
     rollout = Rollout(NEW, "update", OLD, 0, old=tuple(old))
     found = follow(APP, rollout, there, min_healthy_s=5)
     assert (found.new, list(found.old)) == ((), expected)
+
+
+@pytest.mark.parametrize(("there", "at_once", "expected"), [
+    ([], False, [(OLD, 1), (OLD, 2), (OLD, 3)]),
+    ([], True, [(OLD, 1), (OLD, 2), (OLD, 3)]),
+    (seen(FIRST, 1, 2), False, [(OLD, 3), (OLD, 4), (OLD, 5)]),
+    (seen(FIRST, 1, 2), True, []),
+    ([Seen(FIRST, 1, ended=True)], True, [(OLD, 2), (OLD, 3), (OLD, 4)]),
+])
+def test_no_two_revisions_run_at_once_where_the_strategy_forbids_it(
+    there: list[Seen], at_once: bool, expected: list[tuple[int, int]]
+) -> None:
+    """What leaves still has to be gone before older ones come back."""
+    app = replace(APP, revisions=(Revision(OLD, "{}", OLD, 0, healthy=True),))
+    found = follow(app, Rollout(NEW, "update", OLD, 0), there, min_healthy_s=5, at_once=at_once)
+    assert (found.new, list(found.old)) == ((), expected)
+
+
+def test_none_of_the_revision_that_waits_is_added_though_some_of_it_serve() -> None:
+    """They are from before an update that came between."""
+    rollout = Rollout(NEW, "update", OLD, 0, new=(1, 2), old=((OLD, 3),))
+    found = follow(
+        replace(APP, replicas=5), rollout, seen(OLD, 3) + seen(NEW, 1, 2), min_healthy_s=5)
+    assert (found.new, list(found.old)) == ((1, 2), [(OLD, 3), (OLD, 4), (OLD, 5)])
 
 
 @pytest.mark.parametrize(("there", "expected"), [
