@@ -28,6 +28,7 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "INVALID_SPEC": "Correct what is listed above; `orchestry validate FILE` checks it again.",
     "VALIDATION_ERROR": "Correct what is listed above.",
     "APP_ALREADY_EXISTS": "Update it with `orchestry apply FILE`, or choose another name.",
+    "NOT_FOUND": "See what there is: most commands have a `list` beside them.",
     "CONFLICT": "Do as it says above, or look at `orchestry status NAME`, and try again.",
 }
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")

@@ -40,7 +40,7 @@ def test_the_page_runs_as_written(tmp_path: Path) -> None:
     """Its blocks as one program, with only the addresses changed, print what it shows."""
     (tmp_path / "app.yml").write_text(yaml.safe_dump(SPEC))
     blocks = pages.blocks("docs/python-client.md")
-    assert [block.language for block in blocks] == ["python"] * 6
+    assert [block.language for block in blocks] == ["python"] * 7
     code = "\n".join(block.code for block in blocks)
     with LiveCluster(tmp_path / "cluster", engine="fake", ingress=False) as cluster:
         follower, leader = sorted(cluster.alive(), key=lambda node: node == cluster.leader())[-2:]

@@ -139,18 +139,6 @@ def test_commands_print_their_result(
     assert printed.err == ""
 
 
-def test_a_schedule_is_told_in_words(capsys: Captured) -> None:
-    """One entry after the other, in the cell of its key."""
-    entry = {"cron": "0 8 * * *", "timezone": "Europe/Berlin", "min_replicas": 2,
-             "max_replicas": 5, "duration_seconds": 3600}
-    said = ANSWERS["GET", "/api/v1/apps/web/scaling"]
-    body = {**said, "policy": {**said["policy"], "schedule": [entry, entry]}}
-    with nodes(lambda _: Says(200, body)) as (stub,):
-        assert main(["autoscale", "web", "-u", stub.url]) == 0
-    told = "0 8 * * * Europe/Berlin for 3600 s: 2 to 5"
-    assert f"schedule                      {told}, {told}" in capsys.readouterr().out
-
-
 def test_top_as_json_joins_apps_and_measurements(node: StubNode, capsys: Captured) -> None:
     """One row for each app."""
     assert main(["top", "--json"]) == 0

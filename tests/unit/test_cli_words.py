@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestry.cli import main
+from tests.unit.stub_answers import ANSWERS
 from tests.unit.stub_cluster import Says, StubNode, error, nodes
 
 Captured = pytest.CaptureFixture[str]
@@ -34,6 +35,7 @@ def test_a_wrong_line_is_told_in_the_words_of_its_user(
     ("APP_ALREADY_EXISTS", 409, "Update it with `orchestry apply FILE`, or choose another name."),
     ("CONFLICT", 409, "Do as it says above, or look at `orchestry status NAME`, and try again."),
     ("VALIDATION_ERROR", 400, "Correct what is listed above."),
+    ("NOT_FOUND", 404, "See what there is: most commands have a `list` beside them."),
 ])
 def test_the_next_step_is_one_of_the_command_line(
     code: str, status: int, next_step: str, capsys: Captured
@@ -90,3 +92,15 @@ def test_nothing_is_no_secret(
     assert main(["secret", "set", "db"]) == 1
     assert "Standard input is empty" in capsys.readouterr().err
     assert node.seen == []
+
+
+def test_a_schedule_is_told_in_words(capsys: Captured) -> None:
+    """One entry after the other, in the cell of its key."""
+    entry = {"cron": "0 8 * * *", "timezone": "Europe/Berlin", "min_replicas": 2,
+             "max_replicas": 5, "duration_seconds": 3600}
+    said = ANSWERS["GET", "/api/v1/apps/web/scaling"]
+    body = {**said, "policy": {**said["policy"], "schedule": [entry, entry]}}
+    with nodes(lambda _: Says(200, body)) as (stub,):
+        assert main(["autoscale", "web", "-u", stub.url]) == 0
+    told = "0 8 * * * Europe/Berlin for 3600 s: 2 to 5"
+    assert f"schedule                      {told}, {told}" in capsys.readouterr().out
