@@ -19,17 +19,19 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SLOW = (
-    "acceptance/test_schemathesis", "acceptance/test_backup", "acceptance/test_members",
-    "acceptance/test_cluster", "faults/test_disks_and_clocks", "acceptance/test_dev",
-    "acceptance/test_node_sdk", "acceptance/test_restarts", "faults/test_docker_hosts",
-    "faults/test_kills", "faults/test_partitions", "acceptance/test_canary",
-    "acceptance/test_images", "acceptance/test_deploys", "acceptance/test_volumes",
-    "acceptance/test_runs", "acceptance/test_exec",
-    "acceptance/test_raft_processes", "acceptance/test_docker_faults", "acceptance/test_config",
-    "acceptance/test_faults", "faults/test_history", "acceptance/test_readme",
-    "acceptance/test_upgrade", "acceptance/test_autoscaling",
-    "acceptance/test_node", "acceptance/test_followed", "acceptance/test_streams",
-    "acceptance/test_tls", "acceptance/test_logs", "acceptance/test_access",
+    "acceptance/test_schemathesis", "acceptance/test_restarts", "acceptance/test_dev",
+    "acceptance/test_images", "acceptance/test_cli_contract", "acceptance/test_backup",
+    "acceptance/test_cluster", "faults/test_disks_and_clocks", "acceptance/test_runs",
+    "faults/test_history", "acceptance/test_raft_processes", "acceptance/test_docker_faults",
+    "acceptance/test_volumes", "acceptance/test_exec", "acceptance/test_node",
+    "acceptance/test_deploys", "acceptance/test_secret_traces", "acceptance/test_chart_tls",
+    "acceptance/test_members", "acceptance/test_config", "faults/test_kills",
+    "faults/test_partitions", "acceptance/test_docker_logs", "acceptance/test_node_sdk",
+    "acceptance/test_readme", "acceptance/test_canary", "acceptance/test_faults",
+    "acceptance/test_followed", "acceptance/test_upgrade", "faults/test_docker_hosts",
+    "acceptance/test_api_balancer", "acceptance/test_older_cli", "acceptance/test_streams",
+    "acceptance/test_autoscaling", "acceptance/test_access", "acceptance/test_tls",
+    "acceptance/test_logs",
 )
 """Files whose tests take long, the longest first."""
 

@@ -18,6 +18,7 @@ from tests.live import LiveCluster, app_spec, call, until
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
 PATH = "/api/v1/config"
+GAPS = 3
 # Nobody listens there: it is enough that a controller has such a pool.
 DATABASE = "postgresql://me:hunter22@127.0.0.1:1/history"
 
@@ -76,7 +77,7 @@ def follower(cluster: LiveCluster) -> str:
 
 def gaps_s(cluster: LiveCluster) -> list[float]:
     """Seconds between the last decisions about the app."""
-    path = "/api/v1/apps/shop/scaling/decisions?limit=6"
+    path = f"/api/v1/apps/shop/scaling/decisions?limit={GAPS + 1}"
     found = call("GET", cluster.url(str(cluster.leader()), path))[1]["decisions"]
     times = [datetime.fromisoformat(one["timestamp"]).timestamp() for one in found]
     return [before - after for before, after in pairwise(times)]
@@ -114,11 +115,11 @@ def test_the_interval_of_measuring_follows_at_once(cluster: LiveCluster) -> None
     """The leader decides more often a moment later, and as before when it is taken back."""
     def often() -> bool:
         found = gaps_s(cluster)
-        return len(found) == 5 and max(found) < 1.5
+        return len(found) == GAPS and max(found) < 1.5
 
     def seldom() -> bool:
         found = gaps_s(cluster)
-        return len(found) == 5 and min(found) > 1.5
+        return len(found) == GAPS and min(found) > 1.5
 
     until("decisions each 2 s", seldom, 60)
     put(cluster, follower(cluster), {"scaling": {"default_check_interval": 0.5}})

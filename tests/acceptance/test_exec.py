@@ -17,6 +17,7 @@ from orchestry import client as sdk
 from orchestry.client.execution import LOST, Session
 from tests.asking_cluster import AskingCluster
 from tests.live import LiveCluster, app_spec, until
+from tests.live_apps import ask, begin
 from tests.terminal import Terminal
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.beside]
@@ -26,17 +27,12 @@ WAIT_S = 30.0
 
 @pytest.fixture(scope="module")
 def cluster(
-    tmp_path_factory: pytest.TempPathFactory, docker_socket: str, test_shell_image: str
+    tmp_path_factory: pytest.TempPathFactory, test_shell_image: str
 ) -> Iterator[LiveCluster]:
     """One cluster with two replicas of an app, in which commands are allowed."""
-    with LiveCluster(
-        tmp_path_factory.mktemp("cluster"), ingress=False, environ={"DOCKER_HOST": docker_socket}
-    ) as live:
-        spec = app_spec("web", test_shell_image)
-        assert live.write("POST", "/api/v1/apps/register", spec)[0] == 201
-        status, body = live.write("POST", "/api/v1/apps/web/start", {"replicas": 2})
-        assert status == 200, body
-        assert live.write("PUT", "/api/v1/config", {"exec": {"enabled": True}})[0] == 200
+    with LiveCluster(tmp_path_factory.mktemp("cluster"), ingress=False) as live:
+        begin(live, app_spec("web", test_shell_image), 2)
+        ask(live, "PUT", "/api/v1/config", {"exec": {"enabled": True}})
         yield live
 
 
