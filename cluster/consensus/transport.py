@@ -258,7 +258,9 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
                 self._refuse(node, EMPTIED, outcast=True)
                 return
             self._admitted.add(node)
-            self._guard.outcasts.pop(name, None)
+            members = message.get("members")
+            if not members or self._guard.controller_id in members:
+                self._guard.outcasts.pop(name, None)
             self._guard.peers.accept(node.id, theirs)
             self._guard.peers.heard(node.id)
             self._syncObj.on_hint(message.get("members_index", 0), message.get("members", {}))

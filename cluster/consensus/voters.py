@@ -13,6 +13,9 @@ from cluster.consensus.membership import Configuration, Configurations
 from cluster.consensus.transport import Guard
 
 FAREWELL_S = 0.5
+PARTING_S = 5.0
+"""So long a leader tells a removed node that it is: a word may be lost with its connection, and a
+node whose address is the lower one does not dial by itself to ask."""
 REMOVED = "this controller was removed from the cluster: stop it, or add it again"
 
 
@@ -28,7 +31,8 @@ class Voters(HookedSyncObj):
         self.guard = guard
         self.configurations = configurations
         self._adopted = configurations.latest
-        self._leaving: dict[Any, float] = {}
+        self._leaving: dict[Any, tuple[float, float]] = {}
+        """Removed nodes: when to let go of them, and when to tell them again."""
         self._visitors: set[Any] = set()
         self._hint = Configuration(0, {})
         self._tell()
@@ -113,10 +117,13 @@ class Voters(HookedSyncObj):
 
         The library forgets what it has read as soon as it reads the end of a connection.
         """
-        for node, since_s in list(self._leaving.items()):
-            if raft.monotonicTime() > since_s + FAREWELL_S:
+        for node, (until_s, again_s) in list(self._leaving.items()):
+            if raft.monotonicTime() > until_s:
                 del self._leaving[node]
                 self._transport.dropNode(node)
+            elif raft.monotonicTime() > again_s:
+                self._leaving[node] = until_s, raft.monotonicTime() + FAREWELL_S
+                self._say_removed(node)
 
     def _unvote(self, node: Any, *, stays: bool) -> None:
         self.other_nodes.discard(node)
@@ -135,9 +142,13 @@ class Voters(HookedSyncObj):
 
     def _farewell(self, node: Any) -> None:
         self.connected_nodes.discard(node)
+        leads, now_s = self.role() == LEADER, raft.monotonicTime()
+        self._say_removed(node)
+        self._leaving[node] = now_s + (PARTING_S if leads else FAREWELL_S), now_s + FAREWELL_S
+
+    def _say_removed(self, node: Any) -> None:
         if self.role() == LEADER:  # a follower may just be reading an old part of the log
             self.raw_send(node, {"type": "removed", "members_index": self._adopted.index})
-        self._leaving[node] = raft.monotonicTime()
 
     def _vote_too(self, node: Any) -> None:
         self._visitors.discard(node)

@@ -322,14 +322,17 @@ def _places(app: App) -> tuple[Place, ...]:
 
 
 def _template_of(app: App, key: str, oldest: int) -> int:
-    """The template with this key, the newest first, so that its containers are taken over.
+    """The template with this key whose containers are there, the newest first, to take them over.
 
+    None that has failed, or is not there: it would bring its old image along, which may be why.
     Except for the present one, none from before `oldest`.
     """
     if key and key == app.template_key:
         return app.made_from
+    there = {template for template, _ in app.rollout.old} if app.rollout is not None else set()
+    there -= {one.id for one in app.deployments if one.phase == "failed"}
     for one in reversed(app.revisions):
-        if key and key == one.template_key and one.template >= oldest:
+        if key and key == one.template_key and one.template >= oldest and one.template in there:
             return one.template
     return 0
 

@@ -110,6 +110,26 @@ def test_an_old_document_comes_back_with_its_containers() -> None:
     assert [one.phase for one in shop.app.deployments] == ["superseded"]
 
 
+def test_a_failed_document_that_comes_again_is_another_template() -> None:
+    """Its image may have been what failed, so it is looked up anew."""
+    shop = Shop()
+    second = shop.update()
+    shop.do(c.StepRollout("shop", second, 0, (1,), ((shop.app.revisions[0].template, 2),), 0, 2))
+    shop.do(c.EndRollout("shop", second, "failed", "it crashes", roll_back=True))
+    back = shop.app.rollout
+    assert back is not None
+    assert (back.kind, back.old) == ("rollback", ((second, 1),))
+    third = shop.update()  # while its containers are there
+    assert shop.app.made_from == third
+    shop.do(c.RollBackApp("shop"))
+    back = shop.app.rollout
+    assert back is not None
+    shop.do(c.StepRollout("shop", back.id, back.step, (1, 2), (), 2, 2))
+    shop.do(c.EndRollout("shop", back.id, "done"))
+    fourth = shop.update()
+    assert shop.app.made_from == fourth
+
+
 def test_slots_above_the_wanted_number_are_old() -> None:
     """They serve until others do."""
     shop = Shop()
@@ -289,7 +309,7 @@ def test_a_version_that_cannot_read_a_spec_decides_the_same(
     shop.do(first)
     shop.do(c.StartApp("shop", 2))
     for key, document_, template in (("k1", '{"a":2}', 1), ("k2", '{"a":3}', 4),
-                                     ("k1", '{"a":4}', 1)):
+                                     ("k2", '{"a":4}', 4)):
         shop.do(c.UpdateApp("shop", document_, key, 1))
         assert shop.app.made_from == template
     assert [one.template_key for one in shop.app.revisions] == ["k1", "k1", "k2"]
