@@ -24,9 +24,8 @@ Cells = Annotated[int, Field(ge=1, le=1000)]
 class ExecQuery(StreamQuery):
     """In which container."""
 
-    replica: Whole | None = Field(
-        None, ge=1, le=REPLICAS_MAX,
-        description="Number of the replica: 2 for shop-2; by default the first healthy one")
+    replica: Annotated[Whole, Field(ge=1, le=REPLICAS_MAX)] | None = Field(
+        None, description="Number of the replica: 2 for shop-2; by default the first healthy one")
 
 
 class Terminal(Body):
