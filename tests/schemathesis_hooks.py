@@ -32,7 +32,7 @@ WAIT_S = 1
 
 _CONFIG = (
     "must be a whole number|must name at least one key|must be a lower-case domain|"
-    "must be an IP address|must be a repository like"
+    "must be an IP address|must be a repository like|must be a host like"
 )
 _POLICY = (
     r"must be a whole number|"  # 3.0 is none in a policy, as in a spec
