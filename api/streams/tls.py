@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import socket
 import ssl
 from typing import Any
 
 from api.secure import say_goodbye
 
 RECEIVE_BYTES = 64 * 1024
+RECORD_BYTES = 17 * 1024
 
 
 class TlsTransport(asyncio.Transport):
@@ -30,6 +33,7 @@ class TlsTransport(asyncio.Transport):
         self._paused = False
         self._deaf = False
         self._eof = False
+        self._farewell = b""
         self._closing = False
         self._lost = False
         sock.setblocking(False)
@@ -77,14 +81,26 @@ class TlsTransport(asyncio.Transport):
 
     def write_eof(self) -> None:
         """Send what waits, and then that no more comes."""
+        if self._lost or self._eof:
+            return
         self._eof = True
         if not self._waiting:
             self._send_eof()
 
     def _send_eof(self) -> None:
         self._eof = False
-        with contextlib.suppress(OSError, ValueError):  # it waits for the other's end in vain
-            self._sock.unwrap()
+        self._farewell = self._farewell or _close_notify(self._sock)
+        try:
+            sent = socket.socket.send(self._sock, self._farewell) if self._farewell else 0
+        except BlockingIOError:  # what was written last fills the system's buffer
+            sent = 0
+        except OSError as error:
+            self._lose(error)
+            return
+        self._farewell = self._farewell[sent:]
+        if self._farewell:
+            self._eof = True
+            self._loop.add_writer(self._sock.fileno(), self._writable)
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         """Send now what the system takes, the rest when it takes more."""
@@ -170,3 +186,31 @@ class TlsTransport(asyncio.Transport):
             say_goodbye(self._sock)
         self._sock.close()
         self._protocol.connection_lost(error)
+
+
+def _close_notify(sock: ssl.SSLSocket) -> bytes:
+    """The record that says that no more comes, to be sent; nothing of what came is read.
+
+    `unwrap` looks for the other's end as well, and what came in its place is lost: so it has
+    another connection under it meanwhile, on which nothing comes.
+    """
+    inner, outer = socket.socketpair()
+    fd = sock.fileno()
+    kept = os.dup(fd)
+    try:
+        inner.setblocking(False)
+        outer.setblocking(False)
+        os.dup2(inner.fileno(), fd, inheritable=False)
+        try:
+            with contextlib.suppress(OSError, ValueError):  # the other's end does not come
+                sock.unwrap()
+        finally:
+            os.dup2(kept, fd, inheritable=False)
+        try:
+            return outer.recv(RECORD_BYTES)
+        except BlockingIOError:
+            return b""
+    finally:
+        os.close(kept)
+        inner.close()
+        outer.close()
