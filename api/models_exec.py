@@ -8,7 +8,7 @@ import orjson
 from pydantic import Field, TypeAdapter, ValidationError
 
 from api import errors
-from api.models import REPLICAS_MAX, Body, StreamQuery, Whole
+from api.models import Body, Slot, StreamQuery
 from api.models_runs import WORDS_MAX, Word
 from cluster.engine.execution import ExecOrder, Size
 from orchestry.errors import Code, OrchestryError
@@ -24,7 +24,7 @@ Cells = Annotated[int, Field(ge=1, le=1000)]
 class ExecQuery(StreamQuery):
     """In which container."""
 
-    replica: Annotated[Whole, Field(ge=1, le=REPLICAS_MAX)] | None = Field(
+    replica: Slot | None = Field(
         None, description="Number of the replica: 2 for shop-2; by default the first healthy one")
 
 
