@@ -50,14 +50,16 @@ class Events:
 
     def feed(self, wanted: Wanted, since_id: int | None) -> Callable[[Hub, Peer], Feed]:
         """A stream of what is `wanted`, after `since_id` or from now on."""
+        # Now, not when the hub comes to it: who has read our head misses nothing after it.
+        after = self.state().next_event_id - 1 if since_id is None else since_id
+
         def begin(hub: Hub, peer: Peer) -> Feed:
-            newest = self.state().next_event_id - 1
             if not self._feeds:
-                self.last_id = newest
+                self.last_id = self.state().next_event_id - 1
             if not self._watched:
                 self._watched = True
                 hub.watch(self._look)
-            found = EventFeed(self, peer, wanted, newest if since_id is None else since_id)
+            found = EventFeed(self, peer, wanted, after)
             self._feeds.add(found)
             found.catch_up()
             return found

@@ -72,12 +72,13 @@ class Logs:
         self._watched = False
 
     def feed(self, asked: Asked) -> Callable[[Hub, Peer], Feed]:
-        """A stream of what is asked for."""
+        """A stream of what is asked for, from this call on."""
+        now_ns = self._clock.wall_ms() * 1_000_000
+
         def begin(hub: Hub, peer: Peer) -> Feed:
             if not self._watched:
                 self._watched = True
                 hub.watch(self._look)
-            now_ns = self._clock.wall_ms() * 1_000_000
             found = LogsFeed(self, asked, peer, past_ns=now_ns if asked.tail else 0)
             self._feeds.add(found)
             if asked.tail:
