@@ -10,6 +10,7 @@ from typing import Any
 
 import pysyncobj.syncobj as raft
 from pysyncobj import SyncObj, SyncObjConf
+from pysyncobj.poller import POLL_EVENT_TYPE
 from pysyncobj.tcp_server import SERVER_STATE
 
 from cluster.consensus.errors import ConsensusError
@@ -45,9 +46,15 @@ def put_socket(connection: Any, link: Any) -> None:
     connection._TcpConnection__socket = link
 
 
-def flush(connection: Any) -> None:
-    """Send what a TcpConnection still has to send."""
-    connection._TcpConnection__trySendBuffer()
+def await_room(connection: Any) -> None:
+    """Let what a TcpConnection could not send yet go out as soon as there is room for it.
+
+    The library tries again with the next message only, and so sends 64 KiB each heartbeat.
+    """
+    if connection.getSendBufferSize():
+        connection._TcpConnection__poller.subscribe(
+            connection.fileno(), connection._TcpConnection__processConnection,
+            POLL_EVENT_TYPE.READ | POLL_EVENT_TYPE.WRITE | POLL_EVENT_TYPE.ERROR)
 
 
 def lost_its_port(server: Any) -> bool:

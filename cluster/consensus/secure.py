@@ -1,12 +1,13 @@
 """TlsLink: TLS on a connection of PySyncObj, which takes it for the socket that it was.
 
-Never blocks: a handshake goes on with each send or receive, and until it is done both say
-that they would block, as a full or an empty socket does.
+Never blocks: a handshake goes on with each receive, and until it is done both ways say that
+they would block, as a full or an empty socket does.
 Source: docs/adr/0023-tls.md.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import ssl
@@ -23,7 +24,9 @@ Mode = Literal["off", "both", "on"]
 
 ENDED = "it ended our TLS handshake; is its CLUSTER_TLS off, or another program at its port?"
 HELLO = b"\x16\x03"
-"""How TLS begins. A frame of ours that begins so would be longer than a stranger may send."""
+DECIDED_BYTES = 3
+"""TLS begins with HELLO and a byte that is not 0; a frame of ours that does is longer than a
+stranger may send."""
 _PLAIN = frozenset({"WRONG_VERSION_NUMBER", "UNSUPPORTED_PROTOCOL", "RECORD_LAYER_FAILURE"})
 
 
@@ -45,14 +48,15 @@ class RaftTls:
 
 def begins_tls(data: bytes) -> bool:
     """Whether a connection's first bytes are those of TLS."""
-    return data.startswith(HELLO)
+    return data.startswith(HELLO) and data[len(HELLO):DECIDED_BYTES] > b"\0"
 
 
 class TlsLink:
     """`opened` is told the peer's certificate, and says why it is refused, else "".
 
-    `failed` is told why there is no TLS with this peer. `ready` is called once the handshake
-    ended while something was received, since what is to be sent has waited for it.
+    `failed` is told why there is no TLS with this peer. `ready` is called once the handshake is
+    done: what is sent before would keep the library busy, for a socket can nearly always be
+    written to.
     """
 
     def __init__(
@@ -69,7 +73,10 @@ class TlsLink:
         self._sock: socket.socket = sock
         # Who accepts both looks at the first bytes before it decides.
         self._undecided = server_side and tls.mode == "both"
-        if not self._undecided:
+        if self._undecided:
+            # Fewer bytes, which are looked at and left, would wake the poller without end.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, DECIDED_BYTES)
+        else:
             self._sock = tls.wrap(sock, server_side=server_side)
 
     def __getattr__(self, name: str) -> Any:
@@ -80,10 +87,20 @@ class TlsLink:
         self._closed = True
         self._sock.close()
 
+    def start(self) -> None:
+        """Begin the handshake, if it is ours to begin.
+
+        Raises:
+            OSError: the connection is gone.
+        """
+        if isinstance(self._sock, ssl.SSLSocket) and not self._sock.server_side:
+            with contextlib.suppress(BlockingIOError):
+                self._begin()
+
     def send(self, data: bytes) -> int:
         """As that of a socket that does not block."""
         if not self._open:
-            self._begin()
+            raise _would_block()
         return self._done(lambda: self._sock.send(data))
 
     def recv(self, size: int) -> bytes:
@@ -97,11 +114,12 @@ class TlsLink:
 
     def _begin(self) -> None:
         if self._undecided:
-            first = self._sock.recv(len(HELLO), socket.MSG_PEEK)
-            if first and len(first) < len(HELLO):
-                raise _would_block()
+            first = self._sock.recv(DECIDED_BYTES, socket.MSG_PEEK)
+            if len(first) < DECIDED_BYTES:
+                raise ConnectionResetError(errno.ECONNRESET, "it ended before it began")
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
             self._undecided = False
-            if first != HELLO:
+            if not begins_tls(first):
                 self._open = True
                 return
             self._sock = self._tls.wrap(self._sock, server_side=True)

@@ -16,7 +16,7 @@ from pysyncobj.node import TCPNode
 from pysyncobj.tcp_connection import CONNECTION_STATE
 from pysyncobj.transport import TCPTransport
 
-from cluster.consensus.hooks import flush, lost_its_port, put_socket, socket_of, unread
+from cluster.consensus.hooks import await_room, lost_its_port, put_socket, socket_of, unread
 from cluster.consensus.peers import Peers
 from cluster.consensus.secure import RaftTls, TlsLink, begins_tls
 from cluster.consensus.wire import Cipher, Seal
@@ -92,6 +92,7 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
         self._guard: Guard = node.guard
         self._admitted: set[TCPNode] = set()
         self._strangers: dict[Any, float] = {}
+        self._unproven: set[TCPNode] = set()
         self._plain: set[TCPNode] = set()
         self._ping_due_s = 0.0
         super().__init__(node, self_node, others)
@@ -119,10 +120,11 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
     def _onOutgoingConnected(self, conn: Any) -> None:
         node = self._connToNode(conn)
         self._admitted.discard(node)
-        if node not in self._plain:
-            self._secure(conn, node)
-        if conn.state != CONNECTION_STATE.DISCONNECTED:
+        self._unproven.add(node)
+        if self._guard.tls is None or node in self._plain:
             super()._onOutgoingConnected(conn)
+        else:
+            self._secure(conn, node)
 
     def _secure(self, conn: Any, node: TCPNode | None) -> None:
         """Let a new connection speak TLS, where that is wanted; `node` is whom we dialled."""
@@ -135,17 +137,20 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
             # Who dials us tells later who it is.
             return "" if node is None else unnamed(facts, (node.host, peers.name(node.id)))
 
+        def ready() -> None:
+            if node is not None:
+                super(GuardedTransport, self)._onOutgoingConnected(conn)
+
         def failed(reason: str) -> None:
             peers.refuse("" if node is None else peers.name(node.id), reason)
 
         try:
-            link = TlsLink(
-                socket_of(conn), tls, server_side=node is None, opened=opened, failed=failed,
-                ready=lambda: flush(conn))
+            link = TlsLink(socket_of(conn), tls, server_side=node is None, opened=opened,
+                           failed=failed, ready=ready)
+            put_socket(conn, link)
+            link.start()
         except OSError:
             conn.disconnect()  # the peer is gone already
-        else:
-            put_socket(conn, link)
 
     def _seal(self, conn: Any) -> Seal:
         def refused(claimed: str, reason: str) -> None:
@@ -176,6 +181,7 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
     def dropNode(self, node: TCPNode) -> None:
         super().dropNode(node)
         self._admitted.discard(node)
+        self._unproven.discard(node)
 
     def _onIncomingMessageReceived(self, conn: Any, message: Any) -> None:
         if not conn.sendRandKey:
@@ -208,10 +214,15 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
     def _onDisconnected(self, conn: Any) -> None:
         self._strangers.pop(conn, None)
         node = self._connToNode(conn)
-        if self._guard.tls is not None and self._guard.tls.mode == "both" \
-                and node is not None and node not in self._admitted:
-            self._plain ^= {node}  # perhaps it speaks the other way only
+        if node in self._unproven:
+            self._unproven.discard(node)
+            if self._guard.tls is not None and self._guard.tls.mode == "both":
+                self._plain ^= {node}  # perhaps it speaks the other way only
+        # Dialled again in the next tick: the library is in the midst of ending this connection,
+        # and would take events of the old socket for those of a new one.
+        self._preventConnectNodes.add(node)
         super()._onDisconnected(conn)
+        self._preventConnectNodes.discard(node)
 
     def _onNodeConnected(self, node: TCPNode) -> None:
         self._admitted.discard(node)
@@ -221,13 +232,16 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
     # Messages
 
     def send(self, node: TCPNode, message: Any) -> bool:
-        return not self._guard.cut_off() and bool(super().send(node, message))
+        conn = self._connections.get(node)
+        if conn is None or not conn.sendRandKey or self._guard.cut_off():
+            return False  # a word before both have introduced themselves ends the connection
+        sent = bool(super().send(node, message))
+        await_room(conn)
+        return sent
 
     def _ping(self, node: TCPNode) -> None:
-        if self._guard.cut_off():
-            return
         # Past the node's own gate, for which the first ping of a connection is too early.
-        super().send(node, {
+        GuardedTransport.send(self, node, {
             "type": "ping", "id": self._guard.controller_id, "protocol": PROTOCOL,
             "cluster": self._guard.cluster_id, "incarnation": self._guard.incarnation,
             "members": dict(self._guard.members), "members_index": self._guard.members_index,
@@ -258,6 +272,7 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
                 self._refuse(node, EMPTIED, outcast=True)
                 return
             self._admitted.add(node)
+            self._unproven.discard(node)
             members = message.get("members")
             if not members or self._guard.controller_id in members:
                 self._guard.outcasts.pop(name, None)
@@ -313,14 +328,15 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
         self._ping_due_s = now_s + PING_EVERY_S
         for node in list(self._nodes):
             conn = self._connections.get(node)
-            if conn is None or conn.state != CONNECTION_STATE.CONNECTED:
+            if conn is None or conn.state == CONNECTION_STATE.DISCONNECTED:
                 continue
             if conn.sendRandKey:
                 self._ping(node)
             elif now_s > self._dialled_at_s(node) + self._syncObj.conf.connectionTimeout:
-                if self._guard.tls is not None and self._guard.tls.mode == "on":
+                if conn.state == CONNECTION_STATE.CONNECTED \
+                        and self._guard.tls is not None and self._guard.tls.mode == "on":
                     self._guard.peers.refuse(self._guard.peers.name(node.id), SILENT)
-                conn.disconnect()
+                conn.disconnect()  # the system alone would ask a lost host ever more rarely
         for conn, since_s in list(self._strangers.items()):
             overdue = now_s > since_s + STRANGER_TIMEOUT_S
             waiting = unread(conn)
