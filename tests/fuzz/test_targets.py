@@ -122,7 +122,8 @@ def test_every_field_of_a_ping_is_checked_and_fuzzed(monkeypatch: pytest.MonkeyP
     sent: list[dict[str, Any]] = []
     monkeypatch.setattr(TCPTransport, "send", lambda self, node, message: sent.append(message))
     listener = wires.Listener(wires.SEALED)
-    listener.transport._ping(next(iter(listener.transport._nodes)))
+    for word in (b"nonce", wires.MEMBER):
+        listener.say(word)
     (ping,) = sent
     assert set(ping) == set(wires.PING) == {"type", *transport._FIELDS["ping"]}
     for field in transport._FIELDS["ping"]:
