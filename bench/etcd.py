@@ -10,7 +10,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.live import free_ports, until
+from tests.live import until
+from tests.ports import free_ports
 
 KEY = base64.b64encode(b"k").decode()
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from api import server
 from bench.etcd import Etcd, there
 from bench.report import Figure, spread
-from tests.live import LiveCluster, app_spec, call, free_ports, until
+from tests.live import LiveCluster, app_spec, call, until
+from tests.ports import free_ports
 
 CLIENTS = 32
 SECONDS = 5

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.live import WORKERS_MAX, call, until
+from tests.live import call, until
+from tests.ports import WORKERS_MAX
 
 UP_S = 90.0
 DOWN_S = 60.0

@@ -23,7 +23,7 @@ from typing import Any
 from cluster.ingress.base import Peer, PeerStats, Route, Table
 from cluster.ingress.client import NginxIngress
 from cluster.ingress.local import LocalNginx
-from tests.live import free_ports
+from tests.ports import free_ports
 
 DEADLINE_S = 20.0
 

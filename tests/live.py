@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -14,16 +12,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from tests.ports import free_ports, is_free
 from tests.preloaded import Forked
 
 READY_S = 30.0
-PORTS = range(10_000, 20_000)
-"""Where free ports are looked for: the system gives none of these to a connection."""
-WORKERS_MAX = 8
 PRELOADED = False
 """Whether controllers are forked from a process with the imports done; the tests say so."""
 BY_THE_LOADER = {"LD_PRELOAD"}
@@ -33,37 +29,6 @@ ON_HOST = ["ip", "netns", "exec"]
 INGRESS_GRACE_S = 0.5
 CALL_S = 10.0
 STATUS_S = 30.0
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def _places() -> Iterator[int]:
-    """Ports in a random order; tests that run side by side have different ones.
-
-    So what a controller had before it was killed is still free when it comes back.
-    """
-    turn = os.environ.get("PYTEST_XDIST_WORKER", "")
-    mine = PORTS if not turn else PORTS[int(turn.removeprefix("gw")) % WORKERS_MAX::WORKERS_MAX]
-    return itertools.cycle(random.sample(mine, len(mine)))
-
-
-_ports = _places()
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on at the moment, and that no earlier call gave out."""
-    tried = itertools.islice(_ports, len(PORTS))
-    found = list(itertools.islice(filter(_is_free, tried), count))
-    assert len(found) == count, "no free ports"
-    return found
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -265,7 +230,7 @@ class LiveCluster:
     def gone(self, node: str) -> None:
         """Wait until a killed controller's ports are free: its worker dies a moment later."""
         for port in (self.api_ports[node], self.raft_ports[node]):
-            until(f"port {port} is free", lambda port=port: _is_free(port), 5)  # type: ignore[misc]
+            until(f"port {port} is free", lambda port=port: is_free(port), 5)  # type: ignore[misc]
 
     def log(self, node: str) -> str:
         """What one controller said."""

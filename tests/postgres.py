@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.live import free_ports
+from tests.ports import free_ports
 
 START_S = 20.0
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from cluster.consensus.syncobj_log import RaftConfig, SyncObjLog
-from tests.live import free_ports, until
+from tests.live import until
+from tests.ports import free_ports
 
 READY_S = 15.0
 

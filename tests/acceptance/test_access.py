@@ -21,7 +21,8 @@ from orchestry import Client
 from orchestry.cli import main
 from orchestry.client import ApiError, Forbidden
 from tests.asking_cluster import SECRET, AskingCluster
-from tests.live import app_spec, call, free_ports, until
+from tests.live import app_spec, call, until
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 KNOWN_S = 30.0

@@ -16,7 +16,8 @@ import pytest
 from tests.acceptance.test_tls import WAIT_S, IngressCluster
 from tests.certificates import TestCa
 from tests.ingress_parts import ask, short_directory
-from tests.live import app_spec, call, free_ports, until
+from tests.live import app_spec, call, until
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.nginx, pytest.mark.beside]
 

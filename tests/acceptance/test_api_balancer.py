@@ -28,7 +28,8 @@ from orchestry.chart.render import rendered
 from orchestry.chart.values import merged
 from tests.architecture.files import ROOT
 from tests.asking_cluster import SECRET, AskingCluster
-from tests.live import app_spec, call, free_ports, until
+from tests.live import app_spec, call, until
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.nginx, pytest.mark.beside]
 WAIT_S = 30.0

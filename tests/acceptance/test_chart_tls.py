@@ -27,7 +27,8 @@ from orchestry.chart import load_chart, merged
 from orchestry.chart.render import rendered
 from tests.architecture.files import ROOT
 from tests.certificates import TestCa
-from tests.live import app_spec, free_ports, until
+from tests.live import app_spec, until
+from tests.ports import free_ports
 from tests.unit.chart.test_cluster import environment
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.nginx, pytest.mark.beside,

@@ -19,7 +19,8 @@ import pytest
 from cluster.engine.docker import DockerEngine
 from orchestry import Client
 from tests.images.compose import ROOT, build_all, tools
-from tests.live import app_spec, call, free_ports, until
+from tests.live import app_spec, call, until
+from tests.ports import free_ports
 from tests.schemas import cyclonedx
 
 pytestmark = [

@@ -17,7 +17,8 @@ from tests.acceptance.test_compose import UP_S, Stack, check_confined, docker
 from tests.architecture.files import ROOT
 from tests.certificates import TestCa
 from tests.images.compose import build_all
-from tests.live import app_spec, free_ports, until
+from tests.live import app_spec, until
+from tests.ports import free_ports
 
 pytestmark = [
     pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside,

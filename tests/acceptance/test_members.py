@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from orchestry import Client
-from tests.live import LiveCluster, app_spec, call, free_ports, until
+from tests.live import LiveCluster, app_spec, call, until
+from tests.ports import free_ports
 from tests.sdk_load import goes_on, writing
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]

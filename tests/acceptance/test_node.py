@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.live import call, free_ports, until
+from tests.live import call, until
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.test_node import COMMAND, END_S, environment
-from tests.live import call, free_ports, until
+from tests.live import call, until
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 

@@ -18,7 +18,8 @@ from orchestry.client import Client
 from tests.architecture.files import ROOT
 from tests.certificates import TestCa
 from tests.ingress_parts import ask, short_directory
-from tests.live import LiveCluster, app_spec, call, free_ports, until
+from tests.live import LiveCluster, app_spec, call, until
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 

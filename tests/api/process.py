@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.live import free_ports
+from tests.ports import free_ports
 from tests.preloaded import Forked
 
 START_S = 60.0

@@ -16,7 +16,7 @@ from cluster.consensus.secure import Mode, RaftTls
 from cluster.consensus.transport import STRANGER_TIMEOUT_S
 from cluster.tls.identity import Identity
 from tests.certificates import TestCa
-from tests.live import free_ports
+from tests.ports import free_ports
 from tests.raft_links import TICK_S, End, Time, by_hand
 
 SOON_S = 3.0

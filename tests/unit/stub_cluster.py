@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from orchestry.client.exchange import PULSE_PATH
-from tests.live import free_ports
+from tests.ports import free_ports
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.live import free_ports, until
+from tests.live import until
+from tests.ports import free_ports
 from tests.steady import Closed, Steady, Told
 
 RATE_PER_S = 200
