@@ -15,6 +15,7 @@ from tests.faults.linearizability import NotLinearizable, check
 from tests.faults.recorder import Recorder
 from tests.faults.verdicts import assert_sound, rounds
 from tests.faults.watch import EpochWatcher, LeaderClaims, by_others, overlaps
+from tests.live import call, until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
@@ -22,6 +23,7 @@ CLAIM_S = 1.0
 CUT_S = 2.5
 CLIENTS = 9
 GAP_S = 0.02
+LINK_BACK_S = 5.0
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +94,23 @@ def test_leader_is_cut_off(cluster: HostsCluster, what: str, hears: bool, says: 
               f"the last effect of the old one at {last_s - cut_s:.2f} s, 0 after the new epoch "
               f"began; {len(recorder.history)} calls in order")
 
+def terms(cluster: HostsCluster) -> dict[str, int]:
+    """The Raft term of each controller."""
+    return {node: call("GET", cluster.url(node, "/cluster/status"))[1]["raft_term"]
+            for node in cluster.ids}
+
+
+def hears(cluster: HostsCluster, node: str, other: str) -> bool:
+    """Whether one controller is connected to another, by its own word."""
+    rows = call("GET", cluster.url(node, "/cluster/status"))[1]["nodes"]
+    return any(row["node_id"] == other and row["is_healthy"] for row in rows)
+
+
 def test_one_link_is_cut(cluster: HostsCluster) -> None:
-    """A leader that loses one of its followers goes on, and the follower deposes nobody."""
+    """A leader that loses one of its followers goes on, and the follower deposes nobody.
+
+    Not even for a moment: no term begins, neither during the cut nor after it.
+    """
     with (
         EpochWatcher(cluster) as watcher,
         Recorder(cluster.urls(), prefix_of("link"), seed=1, clients=CLIENTS,
@@ -102,6 +119,7 @@ def test_one_link_is_cut(cluster: HostsCluster) -> None:
         leader = cluster.elected()
         away, other = random.sample([node for node in cluster.ids if node != leader], 2)
         recorder.await_writes(20, 10)
+        began = terms(cluster)
         with cluster.partition(leader, [away]):
             began_s = time.monotonic()
             assert not cluster.connects(leader, away)
@@ -110,7 +128,12 @@ def test_one_link_is_cut(cluster: HostsCluster) -> None:
             recorder.await_writes(50, 10)
             time.sleep(CUT_S)
             quiet_s = recorder.worst_gap_s(began_s, time.monotonic())
+            during = terms(cluster)
+            assert not hears(cluster, leader, away)
+        until("the link stands again", lambda: hears(cluster, leader, away), LINK_BACK_S)
         recorder.await_writes(20, 10)
+        after = terms(cluster)
+    assert began == during == after
     assert_sound(cluster, recorder, set())
     assert {epoch.holder for epoch in watcher.epochs()} == {leader}
     print(f"\none link cut: the leader stayed, the longest pause of writes was {quiet_s:.2f} s")

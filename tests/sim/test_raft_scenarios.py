@@ -86,6 +86,32 @@ def test_a_returning_follower_deposes_nobody() -> None:
         assert world.logs[leader].status().term == term
 
 
+@pytest.mark.parametrize("writes", [True, False])
+@pytest.mark.parametrize("fault", ["cut", "mute", "deaf"])
+def test_a_broken_link_to_one_follower_costs_no_election(fault: str, writes: bool) -> None:
+    """The other one hears the leader, and so votes for nobody, however often it is asked."""
+    for seed in range(3):
+        with World(seed) as world:
+            leader = _ready(world)
+            term = world.logs[leader].status().term
+            away = _others(world, leader)[0]
+            if fault == "cut":
+                world.cut(leader, away)
+            else:
+                world.silence(*((away, leader) if fault == "mute" else (leader, away)))
+            for second in range(10):
+                if writes:
+                    _write(world, leader, f"app-{second}")
+                world.run(1)
+            terms = {log.status().term for log in world.logs.values()}
+            assert (world.leader(), terms) == (leader, {term}), f"seed {seed}"
+            world.heal()
+            world.run_until(world.settled, 3)
+            world.run(1)
+            terms = {log.status().term for log in world.logs.values()}
+            assert (world.leader(), terms) == (leader, {term}), f"seed {seed}"
+
+
 def test_the_only_log_that_can_win_learns_the_term_that_refuses_it() -> None:
     """Two controllers, one with the longer log and one with the higher term, find a leader."""
     with World(13) as world:
