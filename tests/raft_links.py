@@ -17,6 +17,7 @@ from pysyncobj.poller import PollPoller
 
 from cluster.consensus import wire
 from cluster.consensus.library_conf import library_conf
+from cluster.consensus.names import NamedNode
 from cluster.consensus.peers import Peers
 from cluster.consensus.raft_config import RaftConfig
 from cluster.consensus.secure import RaftTls
@@ -48,10 +49,11 @@ class End:
 
     def __init__(
         self, name: str, addresses: dict[str, str], tls: RaftTls | None = None,
+        bind: str | None = None,
     ) -> None:
         wire.restrict_pickle()
         self.name = name
-        self.others = {other: TCPNode(at) for other, at in addresses.items() if other != name}
+        self.others = {other: NamedNode(at) for other, at in addresses.items() if other != name}
         self.heard: list[Any] = []
         self.connected: set[TCPNode] = set()
         self.poller = CountingPoller()
@@ -61,9 +63,9 @@ class End:
         self._ticks: list[Any] = []
         node = SimpleNamespace(
             guard=self.guard, encryptor=self.guard, _poller=self.poller,
-            conf=library_conf(RaftConfig(name, addresses, Path())),
+            conf=library_conf(RaftConfig(name, addresses, Path(), bind_host=bind)),
             addOnTickCallback=self._ticks.append, on_hint=lambda index, members: None)
-        self.transport = GuardedTransport(node, TCPNode(addresses[name]), self.others.values())
+        self.transport = GuardedTransport(node, NamedNode(addresses[name]), self.others.values())
         self.transport.setOnMessageReceivedCallback(self._hear)
         self.transport.setOnNodeConnectedCallback(self.connected.add)
         self.transport.setOnNodeDisconnectedCallback(self.connected.discard)

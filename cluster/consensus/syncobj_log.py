@@ -34,7 +34,7 @@ from cluster.consensus.peers import Peers
 from cluster.consensus.raft_config import RaftConfig
 from cluster.consensus.snapshots import Snapshots, run_in_thread
 from cluster.consensus.tickets import NOT_COMMITTED, SyncObjTicket, TicketBook, failed
-from cluster.consensus.transport import Guard, GuardedTransport
+from cluster.consensus.transport import LIBRARY, Guard
 from cluster.state import codec, levels
 from cluster.state.commands import ChangeMembers, Command, Stamp
 from cluster.state.model import ClusterState, EventRecord
@@ -74,7 +74,7 @@ class SyncObjLog:
         self._clock = clock or SystemClock()
         self._disk = disk or OsDisk(config.durability)
         self._run_job = run
-        self._library = library or {"transportClass": GuardedTransport}
+        self._library = library or LIBRARY
         self._peers = Peers({}, self._clock.monotonic_s, self._clock.wall_ms)
         self._tickets = TicketBook(self._clock.monotonic_s)
         self._applier = Applier()

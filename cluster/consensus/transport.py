@@ -17,6 +17,7 @@ from pysyncobj.tcp_connection import CONNECTION_STATE
 from pysyncobj.transport import TCPTransport
 
 from cluster.consensus.hooks import await_room, lost_its_port, put_socket, socket_of, unread
+from cluster.consensus.names import NamedNode
 from cluster.consensus.peers import Peers
 from cluster.consensus.secure import RaftTls, TlsLink, begins_tls
 from cluster.consensus.wire import Cipher, Seal
@@ -172,6 +173,10 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
         self._lastConnectAttempt[node] = raft.monotonicTime() + REFUSED_RETRY_S - retry_s
 
     def _connectIfNecessarySingle(self, node: TCPNode) -> bool:
+        lost = self._connections.get(node)
+        if lost is not None and lost.state == CONNECTION_STATE.DISCONNECTED \
+                and self._shouldConnect(node) and node.ip is None:
+            return False  # its host is being looked up: no attempt yet
         connected = bool(super()._connectIfNecessarySingle(node))
         conn = self._connections.get(node)
         if not connected and conn is not None and conn.fileno() is None:
@@ -344,6 +349,10 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
                 self._guard.peers.refuse("", "it speaks TLS, we do not; set CLUSTER_TLS alike")
             if overdue or len(waiting) > STRANGER_BYTES_MAX or begins_tls(waiting):
                 conn.disconnect()
+
+
+LIBRARY: Mapping[str, Any] = {"transportClass": GuardedTransport, "nodeClass": NamedNode}
+"""What PySyncObj is given of ours."""
 
 
 def _is_readable(message: Mapping[str, Any]) -> bool:

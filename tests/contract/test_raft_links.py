@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import random
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
 import pytest
 
 from cluster import config
 from cluster.clock import SystemClock
+from cluster.consensus.names import Names
 from cluster.consensus.secure import Mode, RaftTls
 from cluster.consensus.transport import STRANGER_TIMEOUT_S
 from cluster.tls.identity import Identity
 from tests.certificates import TestCa
+from tests.live import until
 from tests.ports import free_ports
 from tests.raft_links import TICK_S, End, Time, by_hand
 
@@ -26,6 +29,7 @@ PAIRS: tuple[tuple[Mode, Mode], ...] = (
     ("both", "on"), ("on", "on"))
 """The dialling one first."""
 EVENTS = ("run",) * 12 + ("pause", "reset") * 2 + ("vanish", "restart")
+WAIT_S = 10.0
 LARGE_BYTES = 2 * 1024 * 1024
 
 
@@ -38,10 +42,10 @@ def time() -> Iterator[Time]:
 
 @pytest.fixture(scope="module")
 def identity(tmp_path_factory: pytest.TempPathFactory) -> Identity:
-    """One that both show: of their host."""
+    """One that both show: of their host, and of a name that it has."""
     folder = tmp_path_factory.mktemp("ca")
     ca = TestCa(folder)
-    pair = ca.issue("both", "127.0.0.1")
+    pair = ca.issue("both", "127.0.0.1", "a-peer")
     return Identity(config.load({
         "ORCHESTRY_TLS_CERT": pair.cert, "ORCHESTRY_TLS_KEY": pair.key, "ORCHESTRY_TLS_CA": ca.file,
         "CLUSTER_TLS": "on"}), SystemClock())
@@ -57,7 +61,11 @@ def addresses() -> dict[str, str]:
 class Ends:
     """Starts the two, and stops them at the end."""
 
-    def __init__(self, stack: ExitStack, identity: Identity, addresses: dict[str, str]) -> None:
+    def __init__(
+        self, stack: ExitStack, identity: Identity, addresses: dict[str, str],
+        bind: str | None = None,
+    ) -> None:
+        self._bind = bind
         self._stack = stack
         self._identity = identity
         self._addresses = addresses
@@ -65,7 +73,7 @@ class Ends:
     def start(self, name: str, mode: Mode) -> End:
         """One of them."""
         tls = None if mode == "off" else RaftTls(mode, self._identity)
-        end = End(name, self._addresses, tls)
+        end = End(name, self._addresses, tls, self._bind)
         self._stack.callback(end.stop)
         return end
 
@@ -138,6 +146,29 @@ def test_a_silent_peer_costs_nothing(
             time.run([high], SOON_S)
             second, _ = silent.accept()
             second.close()
+
+
+def test_a_host_is_looked_up_beside_the_thread(
+    identity: Identity, addresses: dict[str, str], time: Time, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A name server that hangs delays the connection alone; once it answers, that is made."""
+    answers = threading.Event()
+
+    def ask(host: str) -> Sequence[str]:
+        answers.wait(WAIT_S)
+        return ["127.0.0.1"]
+
+    names = Names(ask)
+    monkeypatch.setattr("cluster.consensus.names.NAMES", names)
+    named = {name: at.replace("127.0.0.1", "a-peer") for name, at in addresses.items()}
+    with ExitStack() as stack:
+        ends = Ends(stack, identity, named, bind="127.0.0.1")
+        low, high = ends.start("low", "on"), ends.start("high", "on")
+        time.run((low, high), 1.0)
+        assert high.dials("low") == "disconnected"
+        answers.set()
+        until("its address is known", lambda: names.address("a-peer"), WAIT_S)
+        assert time.talks_s(low, high, 1.0) is not None
 
 
 @pytest.mark.parametrize("mode", ["off", "on"])
