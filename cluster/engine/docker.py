@@ -27,7 +27,7 @@ from cluster.engine.base import (
     no_guard,
     tell_nobody,
 )
-from cluster.engine.docker_api import NAME_POLL_S, ApiRefusal, DockerApi, DockerTls, in_parallel
+from cluster.engine.docker_api import NAME_POLL_S, ApiRefusal, DockerApi, DockerTls
 from cluster.engine.docker_events import EventStream
 from cluster.engine.docker_exec import execute
 from cluster.engine.docker_files import ContainerFiles, context_archive
@@ -35,7 +35,6 @@ from cluster.engine.docker_format import (
     LABEL_CLUSTER,
     LABEL_EPOCH,
     LABEL_FILES_OF,
-    LABEL_INGRESS,
     Details,
     cluster_filter,
     container,
@@ -51,6 +50,7 @@ from cluster.engine.docker_hanging import Hanging
 from cluster.engine.docker_images import DockerImages
 from cluster.engine.docker_log_api import LogFollow, gone, last_lines
 from cluster.engine.docker_network import ClusterNetworks, is_about_addresses, must_be_possible
+from cluster.engine.docker_purge import purge
 from cluster.engine.docker_usage import UsageReader
 from cluster.engine.docker_volumes import DockerVolumes
 from cluster.engine.execution import ExecOrder, Execution
@@ -247,13 +247,7 @@ class DockerEngine:
 
     def purge(self, cluster_id: str) -> None:
         """Remove everything of a cluster: containers, volumes, network."""
-        filters = cluster_filter(cluster_id)
-        for owned in (filters, {"label": [f"{LABEL_INGRESS}={cluster_id}"]}):
-            listed = self._api.call("containers", all=True, filters=owned)
-            in_parallel(self._api.remove_container, [item["Id"] for item in listed])
-        self._volumes.purge(cluster_id)
-        for network in self._api.call("networks", filters=filters):
-            self._unless_gone("remove_network", network["Id"])
+        purge(self._api, self._volumes, cluster_id)
         self._networks.forget(cluster_id)
 
     def network_id(self, cluster_id: str) -> str:
@@ -387,13 +381,3 @@ class DockerEngine:
                 return True
         found = self._api.call("inspect_container", container_id)
         return (found["Config"]["Labels"] or {}).get(LABEL_CLUSTER) in self._clusters
-
-    def _unless_gone(self, method: str, what: str) -> bool:
-        """Call; False when there is no such object."""
-        try:
-            self._api.call(method, what)
-        except ApiRefusal as error:
-            if error.status != 404:
-                raise
-            return False
-        return True

@@ -69,14 +69,16 @@ class DockerVolumes:
             if error.status != 404:
                 raise
 
-    def purge(self, cluster_id: str) -> None:
-        """Remove all of a cluster."""
-        for item in self._listed(cluster_filter(cluster_id)):
+    def purge(self, cluster_id: str) -> bool:
+        """Remove all of a cluster; whether there was one."""
+        listed = self._listed(cluster_filter(cluster_id))
+        for item in listed:
             try:
                 self._api.call("remove_volume", item["Name"])
             except ApiRefusal as error:
                 if error.status != 404:
                     raise
+        return bool(listed)
 
     def _listed(self, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
         return self._api.call("volumes", filters=filters)["Volumes"] or []

@@ -225,6 +225,30 @@ def test_purge_removes_containers_volumes_and_network(docker_host: DockerHost) -
 
 
 @pytest.mark.docker
+def test_purge_removes_what_comes_while_it_looks(
+    docker_host: DockerHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container that a killed controller had asked for is in the network that is to go."""
+    api, call = docker_host.engine._api, docker_host.engine._api.call
+    looks = 0
+
+    def later(method: str, *args: Any, **kwargs: Any) -> Any:
+        nonlocal looks
+        looks += method == "containers"
+        if method == "remove_network" and looks == 2:  # after both first looks
+            docker_host.engine.run(request_for(docker_host))
+        return call(method, *args, **kwargs)
+
+    docker_host.engine.network_id(docker_host.cluster_id)
+    monkeypatch.setattr(api, "call", later)
+    docker_host.engine.purge(docker_host.cluster_id)
+    filters = {"label": [f"orchestry.cluster={docker_host.cluster_id}"]}
+    assert looks > 2
+    assert docker_host.client.containers(all=True, filters=filters) == []
+    assert docker_host.client.networks(filters=filters) == []
+
+
+@pytest.mark.docker
 def test_failing_build_tells_the_step(docker_host: DockerHost) -> None:
     """A Dockerfile that cannot be built is refused with the builder's reason."""
     with pytest.raises(EngineError, match="absent"):
