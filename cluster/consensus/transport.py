@@ -7,6 +7,7 @@ the first vote after a quiet time would meet dead connections.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -173,12 +174,14 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
         self._lastConnectAttempt[node] = raft.monotonicTime() + REFUSED_RETRY_S - retry_s
 
     def _connectIfNecessarySingle(self, node: TCPNode) -> bool:
-        lost = self._connections.get(node)
-        if lost is not None and lost.state == CONNECTION_STATE.DISCONNECTED \
+        conn = self._connections.get(node)
+        if conn is not None and conn.state == CONNECTION_STATE.DISCONNECTED \
                 and self._shouldConnect(node) and node.ip is None:
             return False  # its host is being looked up: no attempt yet
-        connected = bool(super()._connectIfNecessarySingle(node))
-        conn = self._connections.get(node)
+        try:
+            connected = bool(super()._connectIfNecessarySingle(node))
+        except OSError:
+            return False  # no descriptor is left: those who are connected need the thread
         if not connected and conn is not None and conn.fileno() is None:
             conn.disconnect()  # closes the socket of an attempt that failed at once
         return connected
@@ -325,7 +328,9 @@ class GuardedTransport(TCPTransport):  # type: ignore[misc]
 
     def _onTick(self) -> None:
         if self._ready and lost_its_port(self._server):
-            self._ready: bool = False  # then the library binds it again
+            # To the library a node without its port is none; what stands is used all the same.
+            with contextlib.suppress(OSError):
+                self._server.bind()
         super()._onTick()
         now_s = raft.monotonicTime()
         if now_s < self._ping_due_s:

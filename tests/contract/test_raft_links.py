@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -146,6 +148,29 @@ def test_a_silent_peer_costs_nothing(
             time.run([high], SOON_S)
             second, _ = silent.accept()
             second.close()
+
+
+def test_without_a_descriptor_the_thread_goes_on(
+    ends: Ends, time: Time, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever is connected needs it. It dials, and listens, once there is one again."""
+    def none_left(*ignored: object) -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    high = ends.start("high", "off")
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "socket", none_left)
+        time.run([high], 1.0)
+    low = ends.start("low", "off")
+    time.run([low], TICK_S)
+    with monkeypatch.context() as patch:
+        patch.setattr(socket.socket, "accept", none_left)
+        time.run([high], 1.0)
+        assert high.dials("low") == "connected"
+        patch.setattr(socket, "socket", none_left)
+        time.run([low], 1.0)
+        assert low.transport.ready
+    assert time.talks_s(low, high, SOON_S) is not None
 
 
 def test_a_host_is_looked_up_beside_the_thread(
