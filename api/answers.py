@@ -79,12 +79,13 @@ class Scaled(Answer):
 
 
 class Removed(Answer):
-    """An application is gone."""
+    """An application is gone, with these volumes; of many, not all are named."""
 
     message: str
     app_name: str
     containers_removed: Count
     volumes_removed: Count
+    removed_volumes: list[str]
 
 
 class ReplicaCounts(Answer):

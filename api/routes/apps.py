@@ -161,10 +161,11 @@ def delete(path: AppPath, query: DeleteQuery, header: AppHeaders) -> Response:
             DeleteApp(name, query.force, query.keep_data, expected_revision())
         )
         timeout_s = _stop_timeout_s(name, grace_s=None, force=query.force)
-        volumes = converging.until_gone(name, applied, timeout_s)
+        volumes, names = converging.until_gone(name, applied, timeout_s)
     return answer({
         "message": "Application removed successfully", "app_name": name,
         "containers_removed": applied.get("containers"), "volumes_removed": volumes,
+        "removed_volumes": names,
     })
 
 

@@ -108,6 +108,8 @@ FIELDS: Mapping[tuple[str, str], int] = {
     ("App", "oom_kills"): FIRST,
     ("ReportApp", "attempts"): FIRST,
     ("App", "pins"): FIRST,
+    ("App", "slots_used"): FIRST,
+    ("App", "past_volumes"): FIRST,
     ("ClusterState", "releases"): FIRST,
     ("ClusterState", "last_run_id"): FIRST,
     ("ClusterState", "runs"): FIRST,

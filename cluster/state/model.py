@@ -88,6 +88,8 @@ class App:
     templates are made from.
 
     `leaving_volumes` are those that a deletion removes now, the last of `volumes_named`.
+    `slots_used` is the most replicas that were wanted at once since it was registered, and
+    `past_volumes` are the volumes that only revisions named that are no more known.
     `pre` is the run that prepares this revision, 0 when none was begun; `prepared` the template
     that was prepared last, or needs no preparation. Of a job `due_ms` is the last time at which it
     was due and was seen to, or from which on it is looked at; `suspended` that nothing begins.
@@ -137,6 +139,8 @@ class App:
     due_ms: int = 0
     suspended: bool = False
     pins: tuple[Pin, ...] = ()
+    slots_used: int = 0
+    past_volumes: tuple[str, ...] = ()
 
     @property
     def made_from(self) -> int:

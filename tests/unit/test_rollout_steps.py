@@ -13,7 +13,8 @@ from cluster.state.backup import lines
 from cluster.state.codec import decode_snapshot, encode_snapshot
 from cluster.state.machine import apply
 from cluster.state.model import App, Applied, Canary, ClusterState, Replica
-from cluster.state.rollouts import DEPLOYMENTS_MAX, REVISIONS_MAX
+from cluster.state.revisions import REVISIONS_MAX
+from cluster.state.rollouts import DEPLOYMENTS_MAX
 from cluster.state.status import app_status, converged
 from cluster.state.template import key_of
 from orchestry.errors import Code

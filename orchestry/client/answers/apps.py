@@ -44,12 +44,13 @@ class Scaled(TypedDict):
 
 
 class Removed(TypedDict):
-    """An application is gone."""
+    """An application is gone, with these volumes; of many, not all are named."""
 
     message: str
     app_name: str
     containers_removed: int
     volumes_removed: int
+    removed_volumes: list[str]
 
 
 class ReplicaCounts(TypedDict):

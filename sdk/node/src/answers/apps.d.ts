@@ -22,9 +22,10 @@ export interface Scaled {
   desired_replicas: number; scaling_time: number;
 }
 
-/** An application is gone. */
+/** An application is gone, with these volumes; of many, not all are named. */
 export interface Removed {
   message: string; app_name: string; containers_removed: number; volumes_removed: number;
+  removed_volumes: string[];
 }
 
 /** Replicas that are there, wanted and healthy. */
