@@ -96,7 +96,7 @@ def detail(app: App, rollout: Rollout, waits: Pulling | None = None) -> dict[str
     found = deployment(app, rollout)
     mine = rollout is app.rollout
     found["replicas"] = _replicas(app, rollout) if mine else []
-    found["pinned"] = pinned(app, app.made_from) if rollout.id == app.revision else None
+    found["pinned"] = pinned(app, app.made_from) if mine or rollout.id == app.revision else None
     found["pulling"] = pulling(waits) if mine else None
     found["problem"] = (app.problem or None) if mine else None
     return found
@@ -127,6 +127,8 @@ def _state(replica: Replica | None) -> dict[str, Any]:
 def plan(before: App | None, after: App, now_ms: int) -> dict[str, Any]:
     """What comes of an update, by name of replica: to start, to stop, and to keep."""
     running = before.reports if before is not None and before.running else ()
+    if before is not None and before.rollout is not None and before.rollout == after.rollout:
+        return _plan_beside(before, after, now_ms)
     wanted = range(1, _within_bounds(after, now_ms) + 1) if after.running else ()
     kept = [one.slot for one in running if one.revision == after.made_from and one.slot in wanted]
     return {
@@ -136,6 +138,19 @@ def plan(before: App | None, after: App, now_ms: int) -> dict[str, Any]:
         "stop": _names(after, [one for one in running if one.revision != after.made_from
                                or one.slot not in wanted]),
         "keep": [name_of_slot(after.name, slot) for slot in sorted(kept)],
+    }
+
+
+def _plan_beside(before: App, after: App, now_ms: int) -> dict[str, Any]:
+    """The same when a deployment goes on, or is held, as if nothing had been changed."""
+    wanted = range(1, _within_bounds(after, now_ms) + 1)
+    there = {one.slot for one in before.reports}
+    return {
+        "changes": _diff(before, after),
+        "rolls": False,
+        "start": [name_of_slot(after.name, slot) for slot in wanted if slot > before.replicas],
+        "stop": [name_of_slot(after.name, slot) for slot in sorted(there - {*wanted})],
+        "keep": [name_of_slot(after.name, slot) for slot in sorted(there & {*wanted})],
     }
 
 

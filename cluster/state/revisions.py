@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from typing import Any
 
 from cluster.state.model import App, Revision
 
@@ -43,7 +45,27 @@ def revisions_until(app: App) -> tuple[Revision, ...]:
 
 def same_policy(before: str, after: str) -> bool:
     """Whether the owner left the policy as it was, so that changes made to it since stay."""
+    return _same(before, after, (("scaling",),))
+
+
+def goes_on(before: str, after: str) -> bool:
+    """Whether a deployment goes on as it is, or stays where it is held, under another spec with
+    the same template: nothing was changed that decides how it goes, or whether it fails.
+    """
+    return _same(before, after, (
+        ("deploy",), ("healthCheck",), ("spec", "restartPolicy"), ("spec", "imagePullPolicy")))
+
+
+def _same(before: str, after: str, paths: Iterable[tuple[str, ...]]) -> bool:
+    """Not by way of the parser, as in all steps; what cannot be read is not the same."""
     try:
-        return bool(json.loads(before).get("scaling") == json.loads(after).get("scaling"))
+        first, second = json.loads(before), json.loads(after)
+        return all(_part(first, path) == _part(second, path) for path in paths)
     except (ValueError, AttributeError, RecursionError):
         return False
+
+
+def _part(document: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        document = (document or {}).get(key)
+    return document

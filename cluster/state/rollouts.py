@@ -26,7 +26,7 @@ from cluster.state.model import (
     RolloutPhase,
 )
 from cluster.state.register import register
-from cluster.state.revisions import is_good, last_good, revisions_until, same_policy
+from cluster.state.revisions import goes_on, is_good, last_good, revisions_until, same_policy
 from cluster.state.runs import LINES_MAX, cancelled, must_prepare
 from cluster.state.secret_uses import newest_change
 from cluster.state.step import (
@@ -248,11 +248,12 @@ def _revise(state: ClusterState, app: App, new: _New, stamp: c.Stamp) -> Step:
                 Code.CONFLICT, f"{address} already leads to application '{owner}': choose "
                 "another host or path in `spec.ingress`")
     template = new.template or state.index
-    rollout = _begun(app, state.index, template, new.kind, stamp)
+    held = app.rollout if _goes_on(app, new) else None
+    rollout = held or _begun(app, state.index, template, new.kind, stamp)
     past = revisions_until(app)
-    rolls = rollout.phase == "running"
+    rolls = held is None and rollout.phase == "running"
     before = app
-    if app.rollout is not None:
+    if app.rollout is not None and held is None:
         phase: RolloutPhase = "failed" if app.rollout.phase == "failed" else "superseded"
         app = _closed(app, phase, stamp)
     after = replace(
@@ -262,9 +263,9 @@ def _revise(state: ClusterState, app: App, new: _New, stamp: c.Stamp) -> Step:
         past_volumes=past_volumes(app, past),
         good=is_good(before) and template == before.made_from, problem="", problem_code="",
         scaling=app.scaling if same_policy(app.document, new.document) else "",
-        rollout=rollout if rolls else None,
+        rollout=rollout if rolls else held,
         pre=0 if rolls or not app.running else app.pre, prepared=_prepared(app, template, new.kind),
-        deployments=app.deployments if rolls else _kept(app, rollout),
+        deployments=app.deployments if rolls or held else _kept(app, rollout),
     )
     owners = state.owners
     for address in set(app.addresses):
@@ -276,7 +277,13 @@ def _revise(state: ClusterState, app: App, new: _New, stamp: c.Stamp) -> Step:
     state = replace(state, owners=owners)
     if after.pre != app.pre:
         state = cancelled(state, lambda run: run.id == app.pre)
-    return with_app(state, after), _value(after, "updated", rollout.id)
+    waits = held is not None and held.phase != "running"
+    return with_app(state, after), _value(after, "updated", 0 if waits else rollout.id)
+
+
+def _goes_on(app: App, new: _New) -> bool:
+    return (app.rollout is not None and new.kind == "update" and new.template == app.made_from
+            and goes_on(app.document, new.document))
 
 
 def _prepared(app: App, template: int, kind: RolloutKind) -> int:
