@@ -51,12 +51,13 @@ class Registered(Answer):
 
 
 class Started(Answer):
-    """An application runs, or begins to."""
+    """An application runs, or begins to; `warning` when the autoscaler will change the number."""
 
     message: str
     app_name: str
     replicas: Count
     status: Status
+    warning: str | None
 
 
 class Stopped(Answer):
@@ -68,7 +69,10 @@ class Stopped(Answer):
 
 
 class Scaled(Answer):
-    """An application has its number of replicas, or gets it."""
+    """An application has its number of replicas, or gets it.
+
+    `warning`, when the scaling policy does not allow it, so that the autoscaler changes it.
+    """
 
     message: str
     app_name: str
@@ -76,6 +80,7 @@ class Scaled(Answer):
     current_replicas: Count
     desired_replicas: Count
     scaling_time: Amount = Field(description="Seconds")
+    warning: str | None
 
 
 class Removed(Answer):
