@@ -119,6 +119,7 @@ FIELDS: Mapping[tuple[str, str], int] = {
     ("RestorePart", "releases"): FIRST,
     ("UninstallRelease", "expected"): FIRST,
     ("AnnounceController", "secrets_key"): FIRST,
+    ("AnnounceController", "secrets_keys"): FIRST,
     ("ClusterState", "secrets"): FIRST,
     ("ClusterState", "volume_removals"): FIRST,
     ("EndRollout", "step"): FIRST,
@@ -128,6 +129,7 @@ FIELDS: Mapping[tuple[str, str], int] = {
     ("StepRollout", "canary"): FIRST,
     ("RegisterApp", "template_key"): FIRST,
     ("ControllerInfo", "secrets_key"): FIRST,
+    ("ControllerInfo", "secrets_keys"): FIRST,
     ("Restore", "secrets"): FIRST,
     ("RestorePart", "secrets"): FIRST,
 }

@@ -178,7 +178,7 @@ class ControllerInfo:
     """What a controller announces about itself; `api_url` is reachable by clients.
 
     `level` is the highest that it understands, see `cluster.state.levels`. `secrets_key` is the
-    id of the key under which it seals secrets, "" without one.
+    id of the key under which it seals secrets, "" without one, `secrets_keys` all that it has.
     """
 
     id: str
@@ -188,6 +188,7 @@ class ControllerInfo:
     at_ms: int
     level: int = 1
     secrets_key: str = ""
+    secrets_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

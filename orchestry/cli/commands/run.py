@@ -9,7 +9,6 @@ import click
 from orchestry.cli.output import printable
 from orchestry.cli.session import Command, Session, UsageError, app_argument
 from orchestry.cli.waiting import follow
-from orchestry.client.answers.apps import Scaled, Started
 from orchestry.errors import OrchestryError
 
 WAIT_S = 300
@@ -37,7 +36,7 @@ def up(session: Session, *, name: str, replicas: int | None, wait: bool, timeout
             name, replicas, timeout=timeout), leaving=False)
     else:
         answer = client.start_app(name, replicas, wait=False, timeout=timeout)
-    _warn(session, answer)
+    session.out.warn(answer)
     if session.out.as_json:
         session.out.document(answer)
     else:
@@ -74,7 +73,7 @@ def scale(session: Session, *, name: str, replicas: int, wait: bool, timeout: in
             name, replicas, timeout=timeout), leaving=False)
     else:
         answer = client.scale_app(name, replicas, wait=False, timeout=timeout)
-    _warn(session, answer)
+    session.out.warn(answer)
     if session.out.as_json:
         session.out.document(answer)
     elif wait:
@@ -115,13 +114,6 @@ def delete(session: Session, *, name: str, force: bool, keep_data: bool) -> int:
             + (printable(f" ({', '.join(names)})") if names else "")
         )
     return 0
-
-
-def _warn(session: Session, answer: Scaled | Started) -> None:
-    """Say what will become of the number; a controller of an older version does not tell."""
-    text = answer.get("warning")
-    if text:
-        session.out.progress(f"Warning: {text}")
 
 
 def _going(session: Session, name: str) -> str:
