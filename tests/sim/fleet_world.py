@@ -15,10 +15,10 @@ from cluster.engine.fake_parts import Effect
 from cluster.ingress.fake import FakeIngress
 from cluster.state import commands as c
 from cluster.state.model import App
-from cluster.state.template import key_of
 from cluster.state.volume_names import goes_with
 from tests.sim.parts import SimController
 from tests.sim.world import World
+from tests.templates import key_of
 
 
 def document(

@@ -16,8 +16,8 @@ from cluster.state.model import App, Applied, Canary, ClusterState, Replica
 from cluster.state.revisions import REVISIONS_MAX
 from cluster.state.rollouts import DEPLOYMENTS_MAX
 from cluster.state.status import app_status, converged
-from cluster.state.template import key_of
 from orchestry.errors import Code
+from tests.templates import key_of
 
 
 def document(image: str = "shop:1", **sections: Any) -> str:
@@ -221,58 +221,6 @@ def test_a_rollback_that_takes_long_is_told_and_goes_on() -> None:
     assert "takes too long" in shop.state.events[-1].message
 
 
-LABELS = {"name": "shop", "labels": {"tier": "web"}}
-
-
-@pytest.mark.parametrize(("sections", "begins"), [
-    ({"metadata": LABELS}, False), ({"scaling": {"maxReplicas": 9}}, False),
-    ({"termination": {"drainSeconds": 1}}, False),
-    ({"spec": {"ingress": {"hosts": ["shop.localhost"]}}}, False),
-    ({"deploy": {"pre": {"command": ["x"]}}}, True), ({"healthCheck": {"periodSeconds": 3}}, True),
-    ({"spec": {"restartPolicy": "Never"}}, True), ({"spec": {"command": ["x"]}}, True),
-    ({"spec": {"imagePullPolicy": "Always"}}, True),
-])
-@pytest.mark.parametrize("held", ["failed", "paused"])
-def test_what_begins_a_deployment_anew_that_is_held(
-    sections: dict[str, Any], begins: bool, held: str
-) -> None:
-    """Only what decides how it goes, or whether it fails; it can be resumed all the same."""
-    shop = Shop()
-    second = shop.update()
-    if held == "failed":
-        shop.finish("failed")
-    else:
-        shop.do(c.SteerRollout("shop", "pause"))
-    before = shop.app
-    text = document("shop:2", **sections)
-    applied = shop.do(c.UpdateApp("shop", text, key_of(text), 1, ("shop.localhost/",)))
-    assert shop.app.rollout is not None
-    if begins:
-        assert (shop.app.rollout.id, shop.app.rollout.phase) == (shop.app.revision, "running")
-        return
-    assert (shop.app.rollout, shop.app.deployments) == (before.rollout, before.deployments)
-    assert (shop.app.made_from, applied.get("deployment")) == (second, 0)
-    assert (shop.app.document, shop.app.revision > second) == (text, True)
-    shop.do(c.SteerRollout("shop", "resume"))
-    assert shop.app.rollout.id == second
-    shop.finish()
-    assert (shop.app.good, converged(shop.app)) == (True, True)
-
-
-def test_other_labels_leave_a_deployment_and_its_job_as_they_are() -> None:
-    """The job that prepares it is not begun a second time, and the last healthy one comes back."""
-    shop = Shop()
-    pre = {"pre": {"command": ["migrate"]}}
-    second = shop.update(deploy=pre)
-    run = shop.do(c.PrepareRevision("shop", second, 60)).get("run")
-    text = document("shop:2", deploy=pre, metadata=LABELS)
-    applied = shop.do(c.UpdateApp("shop", text, key_of(text), 1, ("shop.localhost/",)))
-    assert (shop.app.pre, applied.get("deployment")) == (run, second)
-    assert not shop.state.runs[str(run)].ending
-    shop.finish("failed", roll_back=True)
-    assert shop.app.document == document()
-
-
 def test_healthy_revisions_are_those_that_were_complete() -> None:
     """And the present one once it is."""
     shop = Shop()
@@ -355,7 +303,7 @@ def test_a_version_that_cannot_read_a_spec_decides_the_same(
     def unreadable(*_: object) -> None:
         raise ValueError("a newer version wrote it")
 
-    for name in ("cluster.state.template.spec_of", "cluster.state.template.template_key"):
+    for name in ("orchestry.spec.parse.spec_of", "cluster.state.template.template_key"):
         monkeypatch.setattr(name, unreadable)
     shop, first = Shop.__new__(Shop), c.RegisterApp("shop", '{"a":1}', 1, (), "k1")
     shop.state = ClusterState()
