@@ -51,12 +51,13 @@ class Registered(Answer):
 
 
 class Started(Answer):
-    """An application runs, or begins to."""
+    """An application runs, or begins to; `warning` when the autoscaler will change the number."""
 
     message: str
     app_name: str
     replicas: Count
     status: Status
+    warning: str | None
 
 
 class Stopped(Answer):
@@ -68,7 +69,10 @@ class Stopped(Answer):
 
 
 class Scaled(Answer):
-    """An application has its number of replicas, or gets it."""
+    """An application has its number of replicas, or gets it.
+
+    `warning`, when the scaling policy does not allow it, so that the autoscaler changes it.
+    """
 
     message: str
     app_name: str
@@ -76,15 +80,17 @@ class Scaled(Answer):
     current_replicas: Count
     desired_replicas: Count
     scaling_time: Amount = Field(description="Seconds")
+    warning: str | None
 
 
 class Removed(Answer):
-    """An application is gone."""
+    """An application is gone, with these volumes; of many, not all are named."""
 
     message: str
     app_name: str
     containers_removed: Count
     volumes_removed: Count
+    removed_volumes: list[str]
 
 
 class ReplicaCounts(Answer):

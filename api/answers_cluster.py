@@ -15,7 +15,10 @@ Level = Annotated[int, Field(ge=1, description="What commands a controller under
 
 
 class Node(Answer):
-    """One controller as another sees it; `refused` says why its messages are refused."""
+    """One controller as another sees it; `refused` says why its messages are refused.
+
+    `missing_keys` are the ids of keys that secrets are kept under, and that it does not have.
+    """
 
     node_id: str
     hostname: str
@@ -25,6 +28,7 @@ class Node(Answer):
     api_url: str | None
     version: str | None
     level: Level | None
+    missing_keys: list[str]
     refused: str | None = None
 
 

@@ -26,11 +26,12 @@ class Registries(Answer):
 
 
 class RegistrySet(Answer):
-    """A login that images are pulled with from now on."""
+    """A login that images are pulled with from now on; see `SecretSet` for `warning`."""
 
     message: str
     host: str
     version: Count
+    warning: str | None
 
 
 class RegistryChanged(Answer):

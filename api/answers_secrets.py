@@ -25,12 +25,16 @@ class Secrets(Answer):
 
 
 class SecretSet(Answer):
-    """A new version; `apps_restarted` of the applications that use it get new replicas."""
+    """A new version; `apps_restarted` of the applications that use it get new replicas.
+
+    `warning` names controllers that do not have the key.
+    """
 
     message: str
     name: str
     version: Count
     apps_restarted: Count
+    warning: str | None
 
 
 class SecretRemoved(Answer):
@@ -47,3 +51,4 @@ class SecretRotated(Answer):
     message: str
     name: str
     key: str
+    warning: str | None

@@ -8,6 +8,9 @@ from api.answers import Answer, Count, Time
 class Volume(Answer):
     """One volume; `orphaned` when its application is deleted, `removing` while it goes.
 
+    An application that got the name of a deleted one has what that left only when it names it;
+    `goes_with_app` tells whether the volume is removed when its application is.
+
     `used_by` are the names of the containers that mount it. `size_bytes` is null unless it was
     asked for and could be told.
     """
@@ -17,6 +20,7 @@ class Volume(Answer):
     in_use: bool
     used_by: list[str]
     orphaned: bool
+    goes_with_app: bool
     removing: bool
     created_at: Time
     size_bytes: Count | None

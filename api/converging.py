@@ -67,15 +67,15 @@ def until_stopped(name: str, applied: Applied, timeout_s: float) -> None:
         raise _timeout(name, timeout_s)
 
 
-def until_gone(name: str, applied: Applied, timeout_s: float) -> int:
-    """The number of volumes removed, once the application is forgotten.
+def until_gone(name: str, applied: Applied, timeout_s: float) -> tuple[int, list[str]]:
+    """The number of volumes removed, and names of them, once the application is forgotten.
 
     Raises:
         OrchestryError: TIMEOUT.
     """
     revision = applied.get("revision")
 
-    def look(state: ClusterState) -> int | None:
+    def look(state: ClusterState) -> tuple[int, list[str]] | None:
         app = state.apps.get(name)
         if app is not None and app.revision == revision:
             return None
@@ -83,8 +83,8 @@ def until_gone(name: str, applied: Applied, timeout_s: float) -> int:
             details = dict(event.details)
             removed = details.get("volumes_removed")
             if event.app == name and details.get("revision") == revision and removed is not None:
-                return int(removed)
-        return 0
+                return int(removed), list(details.get("removed_volumes", ()))
+        return 0, []
 
     volumes = _until(applied, look, timeout_s)
     if volumes is None:

@@ -10,6 +10,7 @@ from api.here import here
 from api.writes import WRITE_WAIT_S, propose, repeated
 from cluster.sealing import SealError
 from cluster.state.commands import ResealSecret, SetSecret
+from cluster.state.members import lacking_key
 from cluster.state.model import Applied
 from orchestry.errors import Code, OrchestryError
 
@@ -57,6 +58,20 @@ def reseal(name: str) -> bool:
                 raise OrchestryError(Code.CONFLICT, error.reason) from None
             propose(ResealSecret(name, known.changed, keyring.first, sealed))
     return True
+
+
+def warning(key_id: str) -> str | None:
+    """Which controllers could not open what is sealed under a key; None when all can."""
+    controller = here().controller
+    without = [name for name in lacking_key(controller.log.state(), key_id)
+               if name != controller.id or not controller.keyring.knows(key_id)]
+    if not without:
+        return None
+    one = len(without) == 1
+    return (
+        f"{'Controller' if one else 'Controllers'} {', '.join(without)} {'does' if one else 'do'} "
+        f"not have key {key_id}: when {'it' if one else 'one of them'} leads, what needs this is "
+        "not started. Give all controllers the same ORCHESTRY_SECRETS_KEY and start them again")
 
 
 @contextmanager

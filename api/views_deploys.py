@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from api.beyond import within_bounds
 from api.times import rfc3339
 from api.views import pinned, pulling
 from cluster.control.canary import at_step, is_canary, is_last
 from cluster.control.rollout import has_own_volumes
 from cluster.control.specs import old_specs, spec_for
-from cluster.scaling.bounds import bounds
 from cluster.state.model import App, Replica, Revision, Rollout
 from cluster.state.pins import Pulling
 from cluster.state.replicas import name_of_slot
@@ -96,7 +96,7 @@ def detail(app: App, rollout: Rollout, waits: Pulling | None = None) -> dict[str
     found = deployment(app, rollout)
     mine = rollout is app.rollout
     found["replicas"] = _replicas(app, rollout) if mine else []
-    found["pinned"] = pinned(app, app.made_from) if rollout.id == app.revision else None
+    found["pinned"] = pinned(app, app.made_from) if mine or rollout.id == app.revision else None
     found["pulling"] = pulling(waits) if mine else None
     found["problem"] = (app.problem or None) if mine else None
     return found
@@ -127,6 +127,8 @@ def _state(replica: Replica | None) -> dict[str, Any]:
 def plan(before: App | None, after: App, now_ms: int) -> dict[str, Any]:
     """What comes of an update, by name of replica: to start, to stop, and to keep."""
     running = before.reports if before is not None and before.running else ()
+    if before is not None and before.rollout is not None and before.rollout == after.rollout:
+        return _plan_beside(before, after, now_ms)
     wanted = range(1, _within_bounds(after, now_ms) + 1) if after.running else ()
     kept = [one.slot for one in running if one.revision == after.made_from and one.slot in wanted]
     return {
@@ -139,14 +141,26 @@ def plan(before: App | None, after: App, now_ms: int) -> dict[str, Any]:
     }
 
 
+def _plan_beside(before: App, after: App, now_ms: int) -> dict[str, Any]:
+    """The same when a deployment goes on, or is held, as if nothing had been changed."""
+    wanted = range(1, _within_bounds(after, now_ms) + 1)
+    there = {one.slot for one in before.reports}
+    return {
+        "changes": _diff(before, after),
+        "rolls": False,
+        "start": [name_of_slot(after.name, slot) for slot in wanted if slot > before.replicas],
+        "stop": [name_of_slot(after.name, slot) for slot in sorted(there - {*wanted})],
+        "keep": [name_of_slot(after.name, slot) for slot in sorted(there & {*wanted})],
+    }
+
+
 def _within_bounds(app: App, now_ms: int) -> int:
     """As many as the autoscaler leaves or makes, whatever the load."""
     spec = spec_for(app)
     by_hand = app.by_hand and not app.replicas
     if spec is None or spec.scaling.mode == "manual" or by_hand:
         return app.replicas
-    limits = bounds(spec.scaling, now_ms)
-    return min(max(app.replicas, limits.minimum), limits.maximum)
+    return within_bounds(spec.scaling, app.replicas, now_ms)
 
 
 def _names(app: App, replicas: Sequence[Replica]) -> list[str]:

@@ -336,11 +336,11 @@ class Controller:
         known = self.log.state().controllers.get(self.id)
         mine = AnnounceController(
             self.id, self.settings.api_url, socket.gethostname(), __version__, LEVEL,
-            self.keyring.first,
+            self.keyring.first, self.keyring.ids,
         )
         if known is not None and mine == AnnounceController(
             known.id, known.api_url, known.hostname, known.version, known.level,
-            known.secrets_key,
+            known.secrets_key, known.secrets_keys,
         ):
             return
         self.log.submit(mine, Stamp(self.clock.wall_ms(), self.id))

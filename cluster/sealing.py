@@ -45,6 +45,11 @@ class Keyring:
         """The id of the key that seals; "" without one."""
         return self._first
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Those of all keys, the first one first."""
+        return tuple(self._keys)
+
     def knows(self, key_id: str) -> bool:
         """Whether what was sealed under this key opens here."""
         return key_id in self._keys

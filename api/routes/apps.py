@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Response
 
-from api import answers, bodies, converging, describe, views
+from api import answers, beyond, bodies, converging, describe, views
 from api.access import caller, must_reach
 from api.admission import (
     as_registered,
@@ -100,7 +100,15 @@ def _started(name: str, replicas: int, status: str) -> Response:
     message = _STARTED.get(status, f"Application has its replicas; its status is {status}")
     return answer({
         "message": message, "app_name": name, "replicas": replicas, "status": status,
+        "warning": _beyond(name, replicas),
     })
+
+
+def _beyond(name: str, replicas: int) -> str | None:
+    controller = here().controller
+    state = controller.log.state()
+    return beyond.warning(
+        state.apps.get(name), replicas, controller.clock.wall_ms(), spec_defaults(state.config))
 
 
 @blueprint.post("/<app_name>/stop", operation_id="stop_app", responses={200: answers.Stopped})
@@ -148,6 +156,7 @@ def scale(path: AppPath, query: WriteQuery, header: AppHeaders, body: ScaleBody)
         "previous_replicas": applied.get("previous_replicas"),
         "current_replicas": current, "desired_replicas": applied.get("replicas"),
         "scaling_time": round(clock.monotonic_s() - began_s, 3),
+        "warning": _beyond(name, body.replicas),
     })
 
 
@@ -161,10 +170,11 @@ def delete(path: AppPath, query: DeleteQuery, header: AppHeaders) -> Response:
             DeleteApp(name, query.force, query.keep_data, expected_revision())
         )
         timeout_s = _stop_timeout_s(name, grace_s=None, force=query.force)
-        volumes = converging.until_gone(name, applied, timeout_s)
+        volumes, names = converging.until_gone(name, applied, timeout_s)
     return answer({
         "message": "Application removed successfully", "app_name": name,
         "containers_removed": applied.get("containers"), "volumes_removed": volumes,
+        "removed_volumes": names,
     })
 
 

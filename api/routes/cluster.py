@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from flask import Response
@@ -15,6 +15,7 @@ from api.endpoint import checked
 from api.here import answer, here, read
 from api.models import ReadQuery
 from cluster.consensus.log import RaftStatus
+from cluster.state.members import lacks_key
 from cluster.state.model import ClusterState
 from orchestry import __version__
 from orchestry.errors import Code
@@ -33,6 +34,7 @@ def status(query: ReadQuery) -> Response:
     controller = here().controller
     raft = controller.log.status()
     leader = controller.log.leader_id()
+    keys = sorted({one.key_id for secret in state.secrets.values() for one in secret.versions})
     return answer({
         "node_id": controller.id,
         "hostname": _hostname(state, controller.id),
@@ -41,7 +43,7 @@ def status(query: ReadQuery) -> Response:
         "is_leader": leader == controller.id,
         "leader_id": leader,
         "cluster_size": len(addresses(state)),
-        "nodes": [_node(state, raft, leader, node) for node in addresses(state)],
+        "nodes": [_node(state, raft, leader, node, keys) for node in addresses(state)],
         "lease": _lease(state, leader),
         "cluster_id": state.cluster_id or None,
         "raft_term": raft.term,
@@ -65,7 +67,7 @@ def _clustered(state: ClusterState) -> bool:
 
 
 def _node(
-    state: ClusterState, raft: RaftStatus, leader: str | None, node: str
+    state: ClusterState, raft: RaftStatus, leader: str | None, node: str, keys: Collection[str],
 ) -> Mapping[str, Any]:
     controller = here().controller
     info = state.controllers.get(node)
@@ -78,6 +80,7 @@ def _node(
         "api_url": info.api_url if info is not None else None,
         "version": info.version if info is not None else None,
         "level": info.level if info is not None else None,
+        "missing_keys": [] if info is None else [one for one in keys if lacks_key(info, one)],
     }
     if node == controller.id:
         return {**row, "state": raft.role}

@@ -58,7 +58,9 @@ def put(
             "cluster allows: add them to limits.images first"}])
     applied = sealed.keep(
         secret_name(host), {"username": body.username, "password": body.password})
-    return answer({"message": "Login kept", "host": host, "version": applied.get("version")})
+    return answer({
+        "message": "Login kept", "host": host, "version": applied.get("version"),
+        "warning": sealed.warning(here().controller.keyring.first)})
 
 
 @blueprint.delete(

@@ -59,7 +59,8 @@ def put(path: SecretPath, query: WriteQuery, header: WriteHeaders, body: SecretB
     applied = sealed.keep(name, body.fields)
     return answer({
         "message": "Secret set", "name": name, "version": applied.get("version"),
-        "apps_restarted": applied.get("apps")})
+        "apps_restarted": applied.get("apps"),
+        "warning": sealed.warning(here().controller.keyring.first)})
 
 
 @blueprint.delete(
@@ -87,7 +88,8 @@ def rotate(path: SecretPath, query: WriteQuery, header: WriteHeaders) -> Respons
         raise _missing(name)
     return answer({
         "message": "Secret is sealed under the first key", "name": name,
-        "key": here().controller.keyring.first})
+        "key": here().controller.keyring.first,
+        "warning": sealed.warning(here().controller.keyring.first)})
 
 
 def _missing(name: str) -> errors.Answered:

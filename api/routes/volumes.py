@@ -20,6 +20,7 @@ from api.writes import propose, repeated
 from cluster.engine.base import EngineError, Volume
 from cluster.state.commands import RemoveVolume
 from cluster.state.model import ClusterState
+from cluster.state.volume_names import goes_with, names_volume
 from orchestry.errors import Code, OrchestryError
 
 REMOVE_WAIT_S = 30.0
@@ -77,7 +78,8 @@ def _owner(state: ClusterState, name: str) -> str:
         raise errors.Answered(errors.response(
             Code.NOT_FOUND, f"There is no volume {name!r}; `orchestry volumes list` shows all",
             error="No such volume"))
-    if found.used_by and found.app not in state.apps:
+    app = state.apps.get(found.app)
+    if found.used_by and (app is None or not names_volume(app, name)):
         raise OrchestryError(
             Code.CONFLICT, f"Volume '{name}' is used by container {found.used_by[0]}: remove "
             "that first")
@@ -98,11 +100,13 @@ def _listing(found: Sequence[Volume], state: ClusterState) -> Response:
 
 
 def _view(volume: Volume, state: ClusterState) -> dict[str, Any]:
+    app = state.apps.get(volume.app)
     return {
         "name": volume.name, "app": volume.app, "in_use": bool(volume.used_by),
-        "used_by": list(volume.used_by), "orphaned": volume.app not in state.apps,
+        "used_by": list(volume.used_by),
+        "orphaned": app is None or not names_volume(app, volume.name),
+        "goes_with_app": app is not None and goes_with(app, volume.name),
         "removing": volume.name in state.volume_removals
-        or (volume.app in state.apps
-            and volume.name in state.apps[volume.app].leaving_volumes),
+        or (app is not None and volume.name in app.leaving_volumes),
         "created_at": rfc3339(volume.created_at_ms), "size_bytes": volume.size_bytes,
     }

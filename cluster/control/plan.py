@@ -11,6 +11,7 @@ from cluster.state.model import App, Place, Run
 from cluster.state.replicas import name_of_slot
 from cluster.state.runs import run_name
 from cluster.state.secret_uses import field_of
+from cluster.state.volume_names import volume_name
 from orchestry.spec.model import AppSpec, EnvVar
 
 NO_SPECS: Mapping[int, AppSpec] = {}
@@ -155,7 +156,7 @@ def request(
         cpu_millicores=spec.resources.cpu_millicores, memory_bytes=spec.resources.memory_bytes,
         mounts=tuple(
             Mount(
-                f"orchestry-{app.name}-{volume.name}" + (f"-{slot}" if volume.per_replica else ""),
+                volume_name(app.name, volume.name, slot if volume.per_replica else 0),
                 volume.mount_path, volume.read_only,
             )
             for volume in spec.volumes if run is None or not volume.per_replica

@@ -294,15 +294,20 @@ class Runs:
         container = memory.container
         if container is None or turn.now_s < memory.retry_s:
             return
-        grace_s = self._grace_s(turn.state, run)
-        reader = self._reader(turn.state, run, container)
+        self._remove(
+            turn, _stopping(run), container, memory, grace_s=self._grace_s(turn.state, run),
+            reader=self._reader(turn.state, run, container))
 
+    def _remove(
+        self, turn: Turn, call: Call, container: Container, memory: _Memory, *, grace_s: int = 0,
+        reader: Callable[[], Lines] | None = None,
+    ) -> None:
         def job() -> Lines:
             lines = memory.lines or ()
             if reader is not None:
                 with suppress(EngineError):
                     lines = reader()
-            with turn.act(Effect("docker", "stop", run.app, container.id)):
+            with turn.act(Effect("docker", "stop", container.app, container.id)):
                 self._engine.stop(container.id, grace_s=grace_s)
             return lines
 
@@ -311,10 +316,12 @@ class Runs:
             if outcome.error is None:
                 memory.lines = outcome.value
                 self._fleet.removed(container.id)
-            else:
-                _tell(outcome, run_name(run))
+            elif isinstance(outcome.error, EngineError):
+                logger.warning("stopping %s failed: %s", container.name, outcome.error.reason)
+            elif not isinstance(outcome.error, Fenced):
+                logger.error("stopping %s failed", container.name, exc_info=outcome.error)
 
-        ask(self._fleet, self._workers, _stopping(run), job, done)
+        ask(self._fleet, self._workers, call, job, done)
 
     def _grace_s(self, state: ClusterState, run: Run) -> int:
         app = state.apps.get(run.app)
@@ -344,23 +351,9 @@ class Runs:
             if number < LINGERING_MAX and turn.now_s - over_s < LINGER_S:
                 continue
             if turn.now_s >= memory.retry_s:
-                self._remove(turn, container, memory)
-
-    def _remove(self, turn: Turn, container: Container, memory: _Memory) -> None:
-        def job() -> None:
-            with turn.act(Effect("docker", "stop", container.app, container.id)):
-                self._engine.stop(container.id, grace_s=0)
-
-        def done(outcome: Outcome) -> None:
-            memory.retry_s = turn.now_s + RETRY_S
-            if outcome.error is None:
-                self._fleet.removed(container.id)
-            else:
-                _tell(outcome, container.name)
-
-        ask(self._fleet, self._workers, Call(
-            "stop", f"run:{container.app}:{container.run}:", container.app,
-            f"Removing {container.name}"), job, done)
+                self._remove(turn, Call(
+                    "stop", f"run:{container.app}:{container.run}:", container.app,
+                    f"Removing {container.name}"), container, memory)
 
 
 def _spec(state: ClusterState, run: Run) -> AppSpec | None:
@@ -380,10 +373,3 @@ def _key(run: Run) -> str:
 
 def _stopping(run: Run) -> Call:
     return Call("stop", _key(run), run.app, f"Stopping {run_name(run)}")
-
-
-def _tell(outcome: Outcome, name: str) -> None:
-    if isinstance(outcome.error, EngineError):
-        logger.warning("stopping %s failed: %s", name, outcome.error.reason)
-    elif not isinstance(outcome.error, Fenced):
-        logger.error("stopping %s failed", name, exc_info=outcome.error)

@@ -10,7 +10,7 @@ from cluster.engine.base import StoredImage
 from cluster.state.images import pin_of, templates_of
 from cluster.state.model import App, ClusterState
 from cluster.state.pins import PulledImage
-from cluster.state.rollouts import last_good
+from cluster.state.revisions import last_good
 from orchestry.admission import full_name, repository
 
 

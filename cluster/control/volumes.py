@@ -19,6 +19,7 @@ from cluster.control.workers import Done, Outcome, Workers
 from cluster.engine.base import Engine, EngineError
 from cluster.state.commands import EndVolumeRemoval, FinishDelete, NameVolumes
 from cluster.state.model import App, VolumeRemoval
+from cluster.state.volume_names import goes_with
 from cluster.state.volumes import NAMED_MAX
 
 logger = logging.getLogger(__name__)
@@ -105,7 +106,8 @@ class VolumeKeeper:
                 if name in named:
                     with turn.act(Effect("docker", "remove volume", app.name, name)):
                         self._engine.remove_volume(cluster_id, name, guard=turn.guard)
-            return tuple(name for name in there if name not in named)
+            return tuple(
+                name for name in there if name not in named and goes_with(app, name))
 
         def done(outcome: Outcome) -> None:
             if outcome.error is None:

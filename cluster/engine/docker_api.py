@@ -21,6 +21,7 @@ from docker import APIClient
 from docker.tls import TLSConfig
 
 from cluster.engine.base import EngineError, Fault
+from cluster.engine.docker_logins import logins_for_build
 
 DEFAULT_URL = "unix:///var/run/docker.sock"
 POOL_CONNECTIONS = 32
@@ -81,6 +82,21 @@ class Upgraded:
     sock: socket.socket
     first: bytes
     close: Callable[[], None]
+
+
+class _Client(APIClient):  # type: ignore[misc]  # docker has no types
+    """Without the logins in the account's file: one that cannot be read costs no call."""
+
+    @property
+    def _general_configs(self) -> dict[str, Any]:
+        return self._general
+
+    @_general_configs.setter
+    def _general_configs(self, found: Any) -> None:
+        rest = found if isinstance(found, dict) else {}
+        rest = {key: value for key, value in rest.items()
+                if key in ("proxies", "HttpHeaders", "detachKeys")}
+        self._general = {**rest, "auths": {"": {}}}  # with none it would look for them again
 
 
 class DockerApi:
@@ -156,14 +172,11 @@ class DockerApi:
                 response.close()
                 raise
 
-    def with_client(self, use: Callable[[Any], T]) -> T:
-        """What `use` makes of docker.APIClient."""
-        with self._translated():
-            return use(self._connected())
-
     def build(self, tag: str, context_tar: Any) -> str:
         """Build an image from a tar file object; returns the image id."""
-
+        logins = logins_for_build()
+        with self._translated():
+            self._connected()._auth_configs = logins
         steps = self.call(
             "build", fileobj=context_tar, custom_context=True, tag=tag, rm=True, forcerm=True,
             decode=True, timeout=BUILD_TIMEOUT_S,
@@ -207,7 +220,7 @@ class DockerApi:
         secure = {} if self._tls is None else {"tls": _Verified(
             (self._tls.cert, self._tls.key) if self._tls.cert else None, self._tls.ca,
             verify=True)}
-        fresh = APIClient(
+        fresh = _Client(
             version="auto", timeout=self.timeout_s, max_pool_size=POOL_CONNECTIONS,
             **self._settings, **secure,
         )

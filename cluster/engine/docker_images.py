@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import docker.auth
 import docker.utils
 
 from cluster.engine.base import (
@@ -27,11 +26,9 @@ from cluster.engine.base import (
     tell_nobody,
 )
 from cluster.engine.docker_api import ApiRefusal, DockerApi, lacks_resources, short
+from cluster.engine.docker_logins import HUB, HUB_LOGIN, header_of, login_of_file
 from orchestry.admission import registry_of
 
-HUB = "docker.io"
-HUB_LOGIN = "https://index.docker.io/v1/"
-"""Under this name the daemon looks for the login of the hub."""
 MASK = "********"
 
 _MISSING = (
@@ -74,7 +71,7 @@ class DockerImages:
         """Fetch it; see Engine.pull."""
         guard()
         repository, tag = docker.utils.parse_repository_tag(order.image)
-        header = self._header(registry_of(order.image), order.login)
+        header = _header(registry_of(order.image), order.login)
         watch = _Watch(order)
         try:
             with self._api.stream(
@@ -111,16 +108,14 @@ class DockerImages:
             raise
         return True
 
-    def _header(self, registry: str, login: Login | None) -> str:
-        """What the daemon is to say to a registry: our login, or that of this account's files."""
-        if login is not None:
-            server = HUB_LOGIN if registry == HUB else registry
-            text = json.dumps({"username": login.username, "password": login.password,
-                               "serveraddress": server})
-            return base64.urlsafe_b64encode(text.encode()).decode()
-        header: bytes | None = self._api.with_client(
-            lambda client: docker.auth.get_config_header(client, registry))
-        return header.decode() if header else ""
+
+def _header(registry: str, login: Login | None) -> str:
+    """What the daemon is to say to a registry: our login, or that of this account's files."""
+    if login is None:
+        return login_of_file(registry)
+    return header_of({
+        "username": login.username, "password": login.password,
+        "serveraddress": HUB_LOGIN if registry == HUB else registry})
 
 
 def _given(names: list[str] | None) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from typing import Any
 from cluster.state.codec import encode_part
 from cluster.state.commands import RestorePart
 from cluster.state.model import App, ClusterState, Release, Revision, Secret
+from cluster.state.volume_names import past_volumes
 
 FORMAT = "orchestry-backup"
 FORMAT_VERSION = 1
@@ -63,11 +64,12 @@ def _items(state: ClusterState) -> Iterator[tuple[App | Release | Secret, int]]:
     for _, app in sorted(state.apps.items()):
         if app.deleting:
             continue
+        fitting = _fitting(app)
         kept = replace(
-            app, revisions=_fitting(app), reports=(), attempts=(), reached=False, problem="",
-            problem_code="", scaling_until_ms=0, pre=0)
+            app, revisions=fitting, past_volumes=past_volumes(app, fitting), reports=(),
+            attempts=(), reached=False, problem="", problem_code="", scaling_until_ms=0, pre=0)
         yield kept, _size(kept.document) + sum(_size(one.document) for one in kept.revisions) + (
-            _APP_BYTES + _NOTE_BYTES * sum(
+            _APP_BYTES + sum(map(len, kept.past_volumes)) + _NOTE_BYTES * sum(
                 len(one.notes) + 1 for one in (*kept.deployments, kept.rollout) if one))
     for _, release in sorted(state.releases.items()):
         texts = [text for revision in release.revisions

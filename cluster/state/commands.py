@@ -268,7 +268,9 @@ class RecordEvent:
 
 @dataclass(frozen=True, slots=True)
 class AnnounceController:
-    """A controller tells where clients reach it, and the highest level that it understands."""
+    """A controller tells where clients reach it, the highest level that it understands, and the
+    ids of its keys for secrets: the one that seals, and all that open.
+    """
 
     id: str
     api_url: str
@@ -276,6 +278,7 @@ class AnnounceController:
     version: str
     level: int = 1
     secrets_key: str = ""
+    secrets_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,12 @@ from cluster.state.step import (
     with_app,
 )
 from cluster.state.tokens import create_token, revoke_token
-from cluster.state.volumes import end_volume_removal, name_volumes, remove_volume
+from cluster.state.volumes import (
+    VOLUMES_TOLD_MAX,
+    end_volume_removal,
+    name_volumes,
+    remove_volume,
+)
 from orchestry.errors import Code
 
 
@@ -179,7 +184,8 @@ def _finish_delete(state: ClusterState, command: c.FinishDelete, stamp: c.Stamp)
     if app is None or app.revision != command.revision or not app.deleting:
         return state, ()
     state = tell(state, stamp, "config", command.app, "Application deleted",
-                  revision=app.revision, volumes_removed=command.volumes_removed)
+                 revision=app.revision, volumes_removed=command.volumes_removed,
+                 removed_volumes=app.leaving_volumes[:VOLUMES_TOLD_MAX])
     apps, owners = state.apps.delete(app.name), state.owners
     for address in set(app.addresses):
         owners = owners.delete(address)

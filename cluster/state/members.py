@@ -51,10 +51,27 @@ def announce(state: ClusterState, command: c.AnnounceController, stamp: c.Stamp)
     """Note where a controller is reached and what it understands."""
     info = ControllerInfo(
         command.id, command.api_url, command.hostname, command.version, stamp.at_ms,
-        command.level, command.secrets_key,
+        command.level, command.secrets_key, command.secrets_keys,
     )
     state = replace(state, controllers=state.controllers.set(info.id, info))
     return _levelled(state, stamp), ()
+
+
+def lacks_key(info: ControllerInfo, key_id: str) -> bool:
+    """Whether a controller is known not to open what is sealed under a key.
+
+    One that tells of none but the key that seals is of an older version, and may have others.
+    """
+    if info.secrets_keys or not info.secrets_key:
+        return key_id not in info.secrets_keys
+    return False
+
+
+def lacking_key(state: ClusterState, key_id: str) -> list[str]:
+    """The ids of all controllers that are known not to have a key."""
+    return sorted(
+        name for name, info in state.controllers.items()
+        if (not state.members or name in state.members) and lacks_key(info, key_id))
 
 
 def _levelled(state: ClusterState, stamp: c.Stamp) -> ClusterState:

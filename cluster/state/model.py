@@ -88,6 +88,8 @@ class App:
     templates are made from.
 
     `leaving_volumes` are those that a deletion removes now, the last of `volumes_named`.
+    `slots_used` is the most replicas that were wanted at once since it was registered, and
+    `past_volumes` are the volumes that only revisions named that are no more known.
     `pre` is the run that prepares this revision, 0 when none was begun; `prepared` the template
     that was prepared last, or needs no preparation. Of a job `due_ms` is the last time at which it
     was due and was seen to, or from which on it is looked at; `suspended` that nothing begins.
@@ -137,6 +139,8 @@ class App:
     due_ms: int = 0
     suspended: bool = False
     pins: tuple[Pin, ...] = ()
+    slots_used: int = 0
+    past_volumes: tuple[str, ...] = ()
 
     @property
     def made_from(self) -> int:
@@ -174,7 +178,7 @@ class ControllerInfo:
     """What a controller announces about itself; `api_url` is reachable by clients.
 
     `level` is the highest that it understands, see `cluster.state.levels`. `secrets_key` is the
-    id of the key under which it seals secrets, "" without one.
+    id of the key under which it seals secrets, "" without one, `secrets_keys` all that it has.
     """
 
     id: str
@@ -184,6 +188,7 @@ class ControllerInfo:
     at_ms: int
     level: int = 1
     secrets_key: str = ""
+    secrets_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ Source: docs/adr/0025-rollouts-in-the-state.md.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +26,7 @@ from cluster.state.model import (
     RolloutPhase,
 )
 from cluster.state.register import register
+from cluster.state.revisions import goes_on, is_good, last_good, revisions_until, same_policy
 from cluster.state.runs import LINES_MAX, cancelled, must_prepare
 from cluster.state.secret_uses import newest_change
 from cluster.state.step import (
@@ -38,10 +38,10 @@ from cluster.state.step import (
     wanted_app,
     with_app,
 )
+from cluster.state.volume_names import past_volumes
+from cluster.state.volumes import leaving_of
 from orchestry.errors import Code
 
-REVISIONS_MAX = 10
-REVISIONS_CHARACTERS_MAX = 512 * 1024
 DEPLOYMENTS_MAX = 10
 NOTES_KEPT = 20
 """Of a rollout that is over."""
@@ -73,6 +73,11 @@ def update(state: ClusterState, command: c.UpdateApp, stamp: c.Stamp) -> Step:
         return Refusal(
             Code.CONFLICT, f"'{app.name}' is of another kind: an app does not become a job, nor "
             "the other way round")
+    leaving = leaving_of(state, app.name, command.document)
+    if leaving:
+        return Refusal(Code.CONFLICT, (
+            f"Volume '{leaving}', which an earlier application '{app.name}' left, is being "
+            "removed: try again when it is gone"))
     addresses = settled_addresses(state, command)
     if command.document == app.document:
         return state, _value(app, "unchanged", 0)
@@ -243,22 +248,24 @@ def _revise(state: ClusterState, app: App, new: _New, stamp: c.Stamp) -> Step:
                 Code.CONFLICT, f"{address} already leads to application '{owner}': choose "
                 "another host or path in `spec.ingress`")
     template = new.template or state.index
-    rollout = _begun(app, state.index, template, new.kind, stamp)
-    past = _revisions(app)
-    rolls = rollout.phase == "running"
+    held = app.rollout if _goes_on(app, new) else None
+    rollout = held or _begun(app, state.index, template, new.kind, stamp)
+    past = revisions_until(app)
+    rolls = held is None and rollout.phase == "running"
     before = app
-    if app.rollout is not None:
+    if app.rollout is not None and held is None:
         phase: RolloutPhase = "failed" if app.rollout.phase == "failed" else "superseded"
         app = _closed(app, phase, stamp)
     after = replace(
         app, document=new.document, revision=state.index, template=template,
         template_key=new.template_key, addresses=new.addresses, cause=new.cause,
         updated_at_ms=stamp.at_ms, revised_at_ms=stamp.at_ms, revisions=past,
-        good=_is_good(before) and template == before.made_from, problem="", problem_code="",
-        scaling=app.scaling if _same_policy(app.document, new.document) else "",
-        rollout=rollout if rolls else None,
+        past_volumes=past_volumes(app, past),
+        good=is_good(before) and template == before.made_from, problem="", problem_code="",
+        scaling=app.scaling if same_policy(app.document, new.document) else "",
+        rollout=rollout if rolls else held,
         pre=0 if rolls or not app.running else app.pre, prepared=_prepared(app, template, new.kind),
-        deployments=app.deployments if rolls else _kept(app, rollout),
+        deployments=app.deployments if rolls or held else _kept(app, rollout),
     )
     owners = state.owners
     for address in set(app.addresses):
@@ -270,7 +277,13 @@ def _revise(state: ClusterState, app: App, new: _New, stamp: c.Stamp) -> Step:
     state = replace(state, owners=owners)
     if after.pre != app.pre:
         state = cancelled(state, lambda run: run.id == app.pre)
-    return with_app(state, after), _value(after, "updated", rollout.id)
+    waits = held is not None and held.phase != "running"
+    return with_app(state, after), _value(after, "updated", 0 if waits else rollout.id)
+
+
+def _goes_on(app: App, new: _New) -> bool:
+    return (app.rollout is not None and new.kind == "update" and new.template == app.made_from
+            and goes_on(app.document, new.document))
 
 
 def _prepared(app: App, template: int, kind: RolloutKind) -> int:
@@ -342,36 +355,6 @@ def _again(app: App, found: Revision) -> _New:
                 "rollback", f"rolled back to revision {found.revision}")
 
 
-def last_good(app: App) -> Revision | None:
-    """The last healthy revision whose containers differ from those that are wanted."""
-    return next(
-        (r for r in reversed(app.revisions) if r.healthy and r.template != app.made_from), None)
-
-
-def _is_good(app: App) -> bool:
-    served = app.reached and app.replicas > 0 and not app.template_key  # of older versions
-    return app.rollout is None and (app.good or served)
-
-
-def _revisions(app: App) -> tuple[Revision, ...]:
-    """Those before the next one; what a rollout or a rollback needs stays the longest."""
-    mine = Revision(
-        app.revision, app.document, app.made_from, app.revised_at_ms or app.created_at_ms,
-        app.template_key, app.cause or "registered", _is_good(app),
-        app.addresses)
-    found = [*app.revisions, mine]
-    good = next((r for r in reversed(found) if r.healthy), mine)
-    while len(found) > 1 and (
-        len(found) > REVISIONS_MAX or sum(len(r.document) for r in found)
-        > REVISIONS_CHARACTERS_MAX
-    ):
-        oldest = next((r for r in found if r not in (good, mine)), None)
-        if oldest is None:
-            break
-        found.remove(oldest)
-    return tuple(found)
-
-
 def _closed(app: App, phase: RolloutPhase, stamp: c.Stamp) -> App:
     assert app.rollout is not None
     over = replace(app.rollout, phase=phase, ended_at_ms=stamp.at_ms)
@@ -387,11 +370,3 @@ def _kept(app: App, rollout: Rollout) -> tuple[Rollout, ...]:
 
 def _value(app: App, change: str, deployment: int) -> tuple[tuple[str, Any], ...]:
     return ("revision", app.revision), ("change", change), ("deployment", deployment)
-
-
-def _same_policy(before: str, after: str) -> bool:
-    """Whether the owner left the policy as it was, so that changes made to it since stay."""
-    try:
-        return bool(json.loads(before).get("scaling") == json.loads(after).get("scaling"))
-    except (ValueError, AttributeError, RecursionError):
-        return False

@@ -51,6 +51,8 @@ def append(state: ClusterState, event: EventRecord) -> ClusterState:
 
 def with_app(state: ClusterState, app: App) -> ClusterState:
     """The state with this app in the place of the one of its name."""
+    if app.running and app.replicas > app.slots_used:
+        app = replace(app, slots_used=app.replicas)
     return replace(state, apps=state.apps.set(app.name, app))
 
 

@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass, replace
 from typing import Any
 
-from orchestry.errors import OrchestryError
 from orchestry.spec.model import AppSpec, HealthCheck
-from orchestry.spec.parse import spec_of
 
 _KEPT = (
     "image", "command", "args", "working_dir", "environment", "resources", "volumes", "security",
@@ -39,14 +37,6 @@ def template_key(spec: AppSpec) -> str:
         "check": _plain(asks)}
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_CHARACTERS]
-
-
-def key_of(document: str) -> str:
-    """The key of a stored document; "" when this version cannot read it."""
-    try:
-        return template_key(spec_of(document))
-    except (OrchestryError, ValueError, TypeError):
-        return ""
 
 
 def _plain(value: Any) -> Any:

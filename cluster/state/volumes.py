@@ -7,11 +7,14 @@ from dataclasses import replace
 from cluster.state import commands as c
 from cluster.state.model import ClusterState, VolumeRemoval
 from cluster.state.step import Refusal, Step, tell, with_app
+from cluster.state.volume_names import document_names, names_volume
 from orchestry.errors import Code
 
 NAMED_MAX = 256
 """Volumes of an app that are named at once; then come the next ones."""
 REMOVALS_MAX = 256
+VOLUMES_TOLD_MAX = 32
+"""By name, of those that went with their app: as many as one spec may name."""
 VOLUME_REMOVED = "Volume removed"
 VOLUME_STAYS = "Volume not removed"
 
@@ -29,13 +32,16 @@ def name_volumes(state: ClusterState, command: c.NameVolumes, stamp: c.Stamp) ->
 
 
 def remove_volume(state: ClusterState, command: c.RemoveVolume, stamp: c.Stamp) -> Step:
-    """Let a volume go whose app is not there any more."""
+    """Let a volume go that was left by an app that is not there any more.
+
+    One that has the app's name now may be there, as long as it does not name the volume.
+    """
     if state.awaiting_restore:
         return Refusal(
             Code.CONFLICT, "This cluster waits for the backup of the cluster that it adopts, whose "
             "volumes these are: run `orchestry cluster restore FILE --adopt` first")
     there = state.apps.get(command.app)
-    if there is not None:
+    if there is not None and (there.deleting or names_volume(there, command.name)):
         return Refusal(Code.CONFLICT, (
             f"Application '{command.app}' is still being deleted: try again when it is gone"
             if there.deleting else
@@ -69,8 +75,12 @@ def end_volume_removal(
     return replace(state, volume_removals=state.volume_removals.delete(known.name)), ()
 
 
-def leaving_of(state: ClusterState, app: str) -> str:
-    """The name of a volume that an earlier app of this name left, and that goes now; else ""."""
+def leaving_of(state: ClusterState, app: str, document: str | None = None) -> str:
+    """The name of a volume that an earlier app of this name left, and that goes now; else "".
+
+    With a document, of those that it names.
+    """
     return min((
-        removal.name for removal in state.volume_removals.values() if removal.app == app),
+        removal.name for removal in state.volume_removals.values() if removal.app == app
+        and (document is None or document_names(document, app, removal.name))),
         default="")

@@ -163,6 +163,12 @@ class Output:
         if not self.quiet:
             sys.stderr.write(printable(text) + "\n")
 
+    def warn(self, *answers: Mapping[str, Any]) -> None:
+        """What answers warn of, once each; those of older controllers do not tell."""
+        for text in dict.fromkeys(answer.get("warning") for answer in answers):
+            if text:
+                self.progress(f"Warning: {text}")
+
     def console(self, *, error: bool = False) -> Console:
         """A rich console for tables and live displays."""
         from rich.console import Console

@@ -297,6 +297,25 @@ def test_a_failed_update_without_a_way_back_is_an_error(
     assert client.post(f"{APP}/resume").get_json()["phase"] == "running"
 
 
+def test_other_scaling_leaves_a_deployment_held_that_failed(
+    running: tuple[Node, FlaskClient]
+) -> None:
+    """No other one begins: the plan says so first, and the answer names none."""
+    node, client = running
+    deployment = updated(client)["deployment"]
+    node.submit(EndRollout("shop", deployment, "failed", "why"))
+    document = {**OTHER_IMAGE, "scaling": {"maxReplicas": 7}}
+    plan = client.put(f"{APP}?dry_run=true", json=document).get_json()["plan"]
+    assert (plan["rolls"], plan["start"], plan["stop"], plan["keep"]) == (
+        False, [], [], ["shop-1", "shop-2"])
+    answer = updated(client, document)
+    assert (answer["status"], answer["deployment"]) == ("updated", None)
+    found = client.get(f"{APP}/deployments").get_json()["deployments"]
+    assert [(one["id"], one["phase"]) for one in found] == [(deployment, "failed")]
+    assert client.get(f"{APP}/deployments/{deployment}").get_json()["replicas"]
+    assert client.get(f"{APP}/scaling").get_json()["policy"]["max_replicas"] == 7
+
+
 def test_unknown_deployments(running: tuple[Node, FlaskClient]) -> None:
     """A deployment that nobody knows, an id that is none, an application that is not there."""
     _, client = running

@@ -35,7 +35,7 @@ def test_a_login_is_kept_listed_used_and_removed(keyed: tuple[Node, FlaskClient]
     """The leader opens it; nobody else sees the password; a new one takes its place."""
     node, client = keyed
     assert client.put(PATH, json=BODY).get_json() == {
-        "message": "Login kept", "host": HOST, "version": 1}
+        "message": "Login kept", "host": HOST, "version": 1, "warning": None}
     answer = client.get("/api/v1/registries").get_json()
     assert answer["total"] == 1
     (row,) = answer["registries"]

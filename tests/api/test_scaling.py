@@ -127,6 +127,33 @@ def test_the_last_scaling_is_told(node_client: tuple[Node, FlaskClient]) -> None
     assert last["timestamp"].endswith("Z")
 
 
+@pytest.mark.parametrize(("policy", "replicas", "words"), [
+    ({}, 5, ()), ({}, 2, ()), ({}, 0, ()), ({"mode": "manual"}, 9, ()),
+    ({}, 6, ("`scaling.maxReplicas` is 5", "from 6 back to 5", "--max 6", "--mode manual")),
+    ({}, 1, ("`scaling.minReplicas` is 2", "from 1 back to 2", "--min 1")),
+    ({"schedule": [{"cron": "* * * * *", "timezone": "UTC", "minReplicas": 3, "maxReplicas": 4,
+                    "durationSeconds": 86400}]}, 9,
+     ("`scaling.schedule[0].maxReplicas` is 4", "raise it first, or")),
+])
+@pytest.mark.parametrize("verb", ["scale", "start"])
+def test_a_number_beyond_the_policy_is_taken_with_a_warning(
+    node_client: tuple[Node, FlaskClient], policy: Any, replicas: int, words: tuple[str, ...],
+    verb: str,
+) -> None:
+    """Which names the bound, what the autoscaler makes of the number, and what to do."""
+    node, client = node_client
+    document = {**client.get("/api/v1/apps/shop/spec").get_json(), "scaling": {
+        "minReplicas": 2, **policy}}
+    assert client.put("/api/v1/apps/shop", json=document).status_code == 200
+    answer = client.post(
+        f"/api/v1/apps/shop/{verb}", json={"replicas": replicas, "wait": False})
+    assert answer.status_code == 200
+    warning = answer.get_json()["warning"]
+    assert node.log.state().apps["shop"].replicas == replicas
+    assert (warning is not None) is bool(words)
+    assert all(word in (warning or "") for word in words), warning
+
+
 def test_decisions_come_newest_first_with_their_reasons(
     node_client: tuple[Node, FlaskClient]
 ) -> None:

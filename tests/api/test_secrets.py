@@ -13,6 +13,7 @@ from cluster.control.secret_values import secret_values
 from cluster.sealing import Keyring
 from cluster.state.backup import lines
 from cluster.state.codec import encode_snapshot
+from cluster.state.commands import AnnounceController, ChangeMembers
 from orchestry.spec.parse import spec_of
 from tests.api.callers import ON, REGISTER, bearer, give
 from tests.api.support import SPEC, Node, make, spec
@@ -52,7 +53,8 @@ def test_a_secret_is_set_listed_used_and_removed(keyed: tuple[Node, FlaskClient]
     """Every answer has all but its values; a version is new with each PUT."""
     node, client = keyed
     assert put(client) == {
-        "message": "Secret set", "name": "shop-db", "version": 1, "apps_restarted": 0}
+        "message": "Secret set", "name": "shop-db", "version": 1, "apps_restarted": 0,
+        "warning": None}
     assert client.post("/api/v1/apps/register", json=USES).status_code == 201
     assert put(client, "second")["version"] == 2
     shown = client.get(PATH).get_json()
@@ -260,6 +262,32 @@ def test_a_controller_without_the_key_is_degraded() -> None:
     body = client.get("/health").get_json()
     assert (body["status"], body["components"]["secrets"]["status"]) == ("degraded", "degraded")
     assert key_id in body["components"]["secrets"]["detail"]
+
+
+def test_controllers_without_the_key_are_named_when_something_is_sealed() -> None:
+    """Those that told that they lack it; the answers and the status of the cluster say so."""
+    node, _, client = make({"ORCHESTRY_SECRETS_KEY": KEY})
+    key_id, other = node.keyring.first, Keyring([b"k" * 32]).first
+    told: list[tuple[str, str, tuple[str, ...]]] = [
+        ("c1", key_id, (key_id,)), ("c2", "", ()), ("c3", other, (other, key_id)),
+        ("c4", other, ())]
+    for name, first, keys in told:
+        node.submit(AnnounceController(name, f"http://{name}", name, "1", 1, first, keys))
+    node.submit(ChangeMembers(
+        node.log.state().members_index, tuple((name, f"{name}:1") for name, *_ in told)))
+    assert "Controller c2 does not have key" in put(client)["warning"]
+    assert key_id in client.post(f"{PATH}/rotate").get_json()["warning"]
+    login = client.put("/api/v1/registries/docker.io", json={
+        "username": "robot", "password": PLAIN}).get_json()
+    assert "ORCHESTRY_SECRETS_KEY" in login["warning"]
+    assert {one["node_id"]: one["missing_keys"] for one in client.get(
+        "/cluster/status").get_json()["nodes"]} == {
+            "c1": [], "c2": [key_id], "c3": [], "c4": []}
+    node.submit(AnnounceController("c3", "http://c3", "c3", "1", 1, other, (other,)))
+    assert "Controllers c2, c3 do not" in put(client)["warning"]
+    for name in ("c2", "c3"):
+        node.submit(AnnounceController(name, f"http://{name}", name, "1", 1, key_id, (key_id,)))
+    assert put(client)["warning"] is None
 
 
 def test_a_limited_token_has_the_secrets_of_its_apps() -> None:

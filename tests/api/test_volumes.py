@@ -29,6 +29,7 @@ from tests.api.support import Node, make
 
 CLUSTER = "c" * 32
 LEFT = "orchestry-gone-data"
+DOCUMENT = '{"spec": {"volumes": [{"name": "data", "mountPath": "/data"}]}}'
 
 
 def place(node: Node, app: str, volume: str, *, stopped: bool = False) -> str:
@@ -47,7 +48,7 @@ def begin(environ: dict[str, str] | None = None) -> tuple[Node, FlaskClient]:
     node.engine = FakeEngine(node.clock)
     if not node.log.state().cluster_id:
         node.keep_history()
-    node.submit(RegisterApp("shop", "{}", 1))
+    node.submit(RegisterApp("shop", DOCUMENT, 1))
     return node, client
 
 
@@ -163,11 +164,11 @@ def test_a_name_waits_for_the_volumes_that_leave_it(stored: tuple[Node, FlaskCli
     """An app is not registered while data of an earlier one of its name is being removed."""
     node, _ = stored
     removal = node.submit(RemoveVolume(LEFT, "gone"))
-    refused = node.submit(RegisterApp("gone", "{}", 1))
+    refused = node.submit(RegisterApp("gone", DOCUMENT, 1))
     assert refused.rejected is not None
     assert LEFT in str(refused.details)
     node.submit(EndVolumeRemoval(LEFT, removal.index))
-    assert node.submit(RegisterApp("gone", "{}", 1)).rejected is None
+    assert node.submit(RegisterApp("gone", DOCUMENT, 1)).rejected is None
     assert node.submit(RemoveVolume(LEFT, "gone")).rejected is not None
     node.submit(DeleteApp("gone", keep_data=True))
     assert "being deleted" in str(node.submit(RemoveVolume(LEFT, "gone")).details)

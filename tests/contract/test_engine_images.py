@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import socket
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
 import pytest
 
 from cluster.control.loop import Fenced
 from cluster.engine.base import Engine, EngineError, Login, PullOrder, PullProgress
+from cluster.engine.docker import DockerEngine
 from tests.contract.engine_hosts import DockerHost, FakeHost, Host, request_for, until
 from tests.registry import Fault, Registry, saved
 
@@ -242,6 +246,27 @@ def test_an_image_is_removed_unless_something_uses_it(hub: Hub) -> None:
     assert hub.engine.remove_image(image.id)
     assert hub.engine.image(name) is None
     assert hub.engine.image(image.id) is None
+
+
+@pytest.mark.docker
+def test_the_login_of_dockers_file(
+    docker_hub: DockerHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds without one of ours; one that cannot be read is told as that, and Docker answers."""
+    name = new_name(docker_hub)
+    docker_hub.put(name, "one")
+    docker_hub.lock()
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    file = tmp_path / "config.json"
+    for config in ({"credsStore": "absent"}, {"auths": {docker_hub.registry: {"auth": "!"}}}):
+        file.write_text(json.dumps(config))
+        with pytest.raises(EngineError, match=str(file)) as caught:
+            docker_hub.engine.pull(PullOrder(name))
+        assert (caught.value.fault, caught.value.silent) == ("unauthorized", False)
+        DockerEngine().ping()
+    auth = base64.b64encode(f"{LOGIN.username}:{LOGIN.password}".encode()).decode()
+    file.write_text(json.dumps({"auths": {docker_hub.registry: {"auth": auth}}}))
+    assert docker_hub.engine.pull(PullOrder(name)).id in stored(docker_hub)
 
 
 @pytest.mark.docker

@@ -15,9 +15,10 @@ from cluster.engine.fake_parts import Effect
 from cluster.ingress.fake import FakeIngress
 from cluster.state import commands as c
 from cluster.state.model import App
-from cluster.state.template import key_of
+from cluster.state.volume_names import goes_with
 from tests.sim.parts import SimController
 from tests.sim.world import World
+from tests.templates import key_of
 
 
 def document(
@@ -122,7 +123,9 @@ class FleetWorld(World):
         assert self.engine.exists(self.foreign), "a foreign container was touched"
 
     def _check_volumes(self, effects: list[Effect]) -> None:
-        """No volume goes but by a deletion that was committed, and that named it."""
+        """No volume goes but by a deletion that was committed, and that named it, and the app
+        was never one that only has the name of the one that left it.
+        """
         before, self._leaving = self._leaving, set()
         if self.logs:
             state = max(
@@ -130,7 +133,8 @@ class FleetWorld(World):
             self._leaving = {
                 *state.volume_removals,
                 *(name for app in state.apps.values()
-                  if app.deleting and not app.keep_data for name in app.leaving_volumes)}
+                  if app.deleting and not app.keep_data for name in app.leaving_volumes
+                  if goes_with(app, name))}
         for effect in effects:
             if effect.verb == "remove volume":
                 asked = before | self._leaving

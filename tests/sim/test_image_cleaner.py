@@ -10,10 +10,10 @@ from cluster.control import image_cleaner
 from cluster.engine.base import EngineError, PullOrder
 from cluster.state import commands as c
 from cluster.state.model import App, ClusterState
-from cluster.state.template import key_of
 from tests.sim.fleet_world import FleetWorld, document, update
 from tests.sim.regressions import seeds
 from tests.sim.test_rollouts import Watch, deploy_of, disturb
+from tests.templates import key_of
 
 SEEDS = int(os.environ.get("SEEDS", "8"))
 SHOP = "registry.example/shop"

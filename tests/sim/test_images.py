@@ -8,11 +8,11 @@ import pytest
 
 from cluster.engine.base import EngineError, Fault
 from cluster.state import commands as c
-from cluster.state.template import key_of
 from tests.sim.fleet_world import FleetWorld, document, update
 from tests.sim.parts import SimController
 from tests.sim.regressions import seeds
 from tests.sim.test_rollouts import Watch, deploy_of, disturb
+from tests.templates import key_of
 
 SEEDS = int(os.environ.get("SEEDS", "40"))
 TAG = "registry.example/shop:latest"

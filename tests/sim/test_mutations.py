@@ -15,7 +15,7 @@ from cluster.consensus.applier import Applier
 from cluster.consensus.follower import Follower
 from cluster.consensus.journal import Journal
 from cluster.consensus.node import RaftNode
-from cluster.control import canaries, image_cleaner, rollouts
+from cluster.control import canaries, image_cleaner, rollouts, volumes
 from cluster.control import rollout as rolling
 from cluster.control.attempts import AttemptBook
 from cluster.control.gate import Verdict
@@ -155,6 +155,11 @@ def volumes_removed_before_they_are_named(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(VolumeKeeper, "_clear", broken)
 
 
+def volumes_of_earlier_apps_go(patch: pytest.MonkeyPatch) -> None:
+    """A deletion removes all that has the name of its app."""
+    patch.setattr(volumes, "goes_with", lambda app, name: True)
+
+
 def images_go_though_they_are_kept(patch: pytest.MonkeyPatch) -> None:
     """What revisions need is not looked at: only containers hold their images."""
     patch.setattr(image_cleaner, "unused", lambda pulled, stored, needs: unused(
@@ -276,6 +281,7 @@ MUTATIONS: list[tuple[Patch, Callable[[int], None], range]] = [
     (health_without_proof, test_rollouts.walk, range(60)),
     (volumes_go_with_containers, test_volumes.walk, range(10)),
     (volumes_removed_before_they_are_named, test_volumes.walk, range(20)),
+    (volumes_of_earlier_apps_go, test_volumes.walk, range(20)),
     (images_go_though_they_are_kept, test_image_cleaner.walk, range(8)),
     (images_of_others_go, test_image_cleaner.walk, range(8)),
     (pulls_end_with_the_leader, test_image_cleaner.pull_and_die, range(1)),

@@ -16,11 +16,11 @@ from cluster.engine.base import Container
 from cluster.engine.fake_parts import ImageBehaviour
 from cluster.state import commands as c
 from cluster.state.model import App, Rollout
-from cluster.state.template import key_of
 from tests.sim.fleet_world import FleetWorld, document
 from tests.sim.parts import SimController
 from tests.sim.regressions import seeds
 from tests.sim.test_rollouts import Watch, begin, deploy_of, image
+from tests.templates import key_of
 
 REPLICAS = 3
 REACHED_S = 60.0

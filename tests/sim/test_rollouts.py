@@ -15,9 +15,9 @@ import pytest
 
 from cluster.engine.fake_parts import ImageBehaviour
 from cluster.state import commands as c
-from cluster.state.template import key_of
 from tests.sim.fleet_world import FleetWorld, disturb_leader, document, update
 from tests.sim.regressions import seeds
+from tests.templates import key_of
 
 SEEDS = int(os.environ.get("SEEDS", "14"))
 SETTLE_S = 90.0

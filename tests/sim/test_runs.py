@@ -13,11 +13,11 @@ from cluster.control import runs as control_runs
 from cluster.engine.fake_parts import ImageBehaviour
 from cluster.state import commands as c
 from cluster.state.model import ClusterState, Run
-from cluster.state.template import key_of
 from orchestry.errors import OrchestryError
 from tests.sim.fleet_world import FleetWorld, disturb_leader, document, update
 from tests.sim.regressions import seeds
 from tests.sim.test_images import slow_pulls
+from tests.templates import key_of
 
 SEEDS = int(os.environ.get("SEEDS", "14"))
 LINGER_S = 2.0

@@ -25,12 +25,12 @@ from cluster.ingress.fake import FakeIngress
 from cluster.sealing import Keyring
 from cluster.state import commands as c
 from cluster.state.model import App, ClusterState
-from cluster.state.template import key_of
 from orchestry.errors import OrchestryError
 from tests.sim.fleet_world import document
 from tests.sim.network import SimClock
 from tests.sim.parts import SimController
 from tests.sim.regressions import seeds
+from tests.templates import key_of
 
 SEEDS = int(os.environ.get("SEEDS", "12"))
 KEY = b"k" * 32

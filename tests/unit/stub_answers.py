@@ -48,7 +48,8 @@ _SAID: dict[tuple[str, str], Any] = {
     ("POST", "/api/v1/apps/web/scale"): {
         "app_name": "web", "previous_replicas": 3, "current_replicas": 5, "scaling_time": 1.25},
     ("DELETE", "/api/v1/apps/web"): {
-        "app_name": "web", "containers_removed": 3, "volumes_removed": 1},
+        "app_name": "web", "containers_removed": 3, "volumes_removed": 1,
+        "removed_volumes": ["orchestry-web-data"]},
     ("GET", "/api/v1/apps/web/scaling"): {
         "app_name": "web", "mode": "auto", "policy": POLICY,
         "last_scaling_event": {

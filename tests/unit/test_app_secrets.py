@@ -21,12 +21,12 @@ from cluster.state.machine import apply
 from cluster.state.model import Applied, ClusterState, Secret, SecretVersion
 from cluster.state.secret_uses import faults, secrets_of, users, version_for
 from cluster.state.secrets import SEALED_CHARACTERS_MAX, SECRETS_MAX
-from cluster.state.template import key_of
 from orchestry.backup import parse
 from orchestry.errors import Code
 from orchestry.spec.parse import spec_of
 from tests.sim.fleet_world import document
 from tests.sim.parts import SimController
+from tests.templates import key_of
 from tests.unit.test_reconcile import Leader
 
 A, B = b"a" * 32, b"b" * 32

@@ -108,7 +108,8 @@ COMMANDS: list[tuple[list[str], str]] = [
     (["down", "web"], "web: stopped\n"),
     (["scale", "web", "5"], "web: scaled from 3 to 5 replicas in 1.2 s\n"),
     (["scale", "web", "5", "--no-wait"], "web: scaling from 3 to 5 replicas\n"),
-    (["delete", "web", "--force"], "web: deleted, containers: 3, volumes: 1\n"),
+    (["delete", "web", "--force"],
+     "web: deleted, containers: 3, volumes: 1 (orchestry-web-data)\n"),
     (["logs", "web"], "web-1 | first\nweb-2 | second\\x1b[2J\n"),
     (["health", "web"], HEALTH_TABLE),
     (["health", "web", "--check"], HEALTH_CHECK),
@@ -240,6 +241,24 @@ def test_wrong_usage(node: StubNode, capsys: Captured, arguments: list[str]) -> 
     assert main(arguments) == 2
     assert capsys.readouterr().err
     assert node.seen == []
+
+
+@pytest.mark.parametrize("arguments", [["scale", "web", "9"], ["up", "web", "-r", "9"]])
+def test_a_number_that_will_not_stay_is_warned_about(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    """On standard error, beside the result."""
+    def says(seen: Seen) -> Says:
+        return Says(200, {
+            "app_name": "web", "previous_replicas": 3, "current_replicas": 9, "replicas": 9,
+            "status": "running", "scaling_time": 1.0, "warning": "`scaling.maxReplicas` is 5"})
+
+    with nodes(says) as (stub,):
+        monkeypatch.setenv("ORCHESTRY_URL", stub.url)
+        assert main([*arguments, "--no-wait"]) == 0
+    found = capsys.readouterr()
+    assert found.err == "Warning: `scaling.maxReplicas` is 5\n"
+    assert found.out.startswith("web: ")
 
 
 def test_delete_in_a_script_needs_force(node: StubNode, capsys: Captured) -> None:

@@ -143,3 +143,33 @@ def test_rotate_seals_each(node: StubNode, capsys: Captured) -> None:
     assert capsys.readouterr().out == "2 secrets are sealed under key 99999999\n"
     assert [seen.path for seen in node.seen if seen.method == "POST"] == [
         "/api/v1/secrets/shop-db/rotate", "/api/v1/secrets/other/rotate"]
+
+
+@pytest.mark.parametrize("line", [
+    "secret set shop-db", "secret rotate", "registry login hub.example --username robot",
+    "cluster status",
+])
+def test_keys_that_a_controller_lacks_are_warned_about(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured, line: str
+) -> None:
+    """On standard error, once each; what was asked for is done."""
+    why = "c2 does not have key 1a2b3c4d"
+
+    def lacking(seen: Seen) -> Says:
+        if seen.path == "/cluster/status":
+            return Says(200, {"leader_id": "c1", "nodes": [
+                {"node_id": "c1", "missing_keys": []},
+                {"node_id": "c2", "missing_keys": ["1a2b3c4d"]}]})
+        found = says(seen)
+        if seen.path.startswith("/api/v1/registries/"):
+            return Says(200, {"host": "hub.example", "version": 1, "warning": why})
+        if seen.method == "GET":
+            return found
+        return Says(200, {"name": "shop-db", "version": 3, "apps_restarted": 0, "key": "99999999",
+                          "warning": why})
+
+    piped(monkeypatch, PLAIN)
+    with nodes(lacking) as (stub,):
+        monkeypatch.setenv("ORCHESTRY_URL", stub.url)
+        assert main(line.split()) == 0
+    assert capsys.readouterr().err.count(f"Warning: {why}") == 1

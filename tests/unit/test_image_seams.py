@@ -16,9 +16,9 @@ from cluster.engine.docker_images import refusal
 from cluster.engine.fake_parts import ImageBehaviour
 from cluster.state import commands as c
 from cluster.state.status import converged
-from cluster.state.template import key_of
 from orchestry.admission import full_name
 from tests.sim.parts import SimWorkers
+from tests.templates import key_of
 from tests.unit.test_images import DOWN, SHOP, app_of, begin, change, made_from, text
 from tests.unit.test_reconcile import Leader
 from tests.unit.test_run_images import register_job

@@ -20,9 +20,9 @@ from cluster.state.model import App
 from cluster.state.pins import Pulling
 from cluster.state.registries import secret_name
 from cluster.state.status import converged
-from cluster.state.template import key_of
 from orchestry.spec.parse import spec_of
 from tests.sim.fleet_world import document
+from tests.templates import key_of
 from tests.unit.test_reconcile import Leader
 
 SHOP = "registry.example/team/shop:1"

@@ -9,7 +9,7 @@ from cluster.control.images import Images
 from cluster.engine.base import PullProgress
 from cluster.state import commands as c
 from cluster.state.status import converged
-from cluster.state.template import key_of
+from tests.templates import key_of
 from tests.unit.test_images import DOWN, SHOP, app_of, text, waits_for
 from tests.unit.test_reconcile import Leader
 

@@ -13,7 +13,7 @@ from cluster.engine.fake_parts import ImageBehaviour
 from cluster.state import commands as c
 from cluster.state.machine import apply
 from cluster.state.model import App, ClusterState, Health, Replica
-from cluster.state.template import key_of
+from tests.templates import key_of
 from tests.unit.test_images import SHOP, app_of, text
 from tests.unit.test_reconcile import Leader
 

@@ -15,9 +15,9 @@ from cluster.state import commands as c
 from cluster.state.exits import Attempts
 from cluster.state.model import App, EventRecord
 from cluster.state.status import app_status, converged
-from cluster.state.template import key_of
 from tests.sim.fleet_world import document
 from tests.sim.parts import SimController
+from tests.templates import key_of
 from tests.unit.test_reconcile import Leader
 
 KEY = b"k" * 32

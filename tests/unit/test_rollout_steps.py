@@ -13,10 +13,11 @@ from cluster.state.backup import lines
 from cluster.state.codec import decode_snapshot, encode_snapshot
 from cluster.state.machine import apply
 from cluster.state.model import App, Applied, Canary, ClusterState, Replica
-from cluster.state.rollouts import DEPLOYMENTS_MAX, REVISIONS_MAX
+from cluster.state.revisions import REVISIONS_MAX
+from cluster.state.rollouts import DEPLOYMENTS_MAX
 from cluster.state.status import app_status, converged
-from cluster.state.template import key_of
 from orchestry.errors import Code
+from tests.templates import key_of
 
 
 def document(image: str = "shop:1", **sections: Any) -> str:
@@ -302,7 +303,7 @@ def test_a_version_that_cannot_read_a_spec_decides_the_same(
     def unreadable(*_: object) -> None:
         raise ValueError("a newer version wrote it")
 
-    for name in ("cluster.state.template.spec_of", "cluster.state.template.template_key"):
+    for name in ("orchestry.spec.parse.spec_of", "cluster.state.template.template_key"):
         monkeypatch.setattr(name, unreadable)
     shop, first = Shop.__new__(Shop), c.RegisterApp("shop", '{"a":1}', 1, (), "k1")
     shop.state = ClusterState()
@@ -363,6 +364,8 @@ def test_an_update_takes_over_the_share_of_the_canary_before() -> None:
     shop.do(c.StepRollout(
         "shop", second, 0, (1,), ((first, 1), (first, 2)), 1, 2, (), at))
     shop.update(scaling={"maxReplicas": 9})
+    assert canary(shop.app) == at
+    shop.update(deploy={"maxSurge": 2})
     assert canary(shop.app) == replace(at, held_s=0)
     shop.update("shop:3")
     assert canary(shop.app) == Canary(0, second, 10, 0, "time")

@@ -11,7 +11,7 @@ from cluster.state import commands as c
 from cluster.state.images import pin_of
 from cluster.state.model import Run
 from cluster.state.status import converged
-from cluster.state.template import key_of
+from tests.templates import key_of
 from tests.unit.test_images import DOWN, SHOP, app_of, begin, change, made_from, text, waits_for
 from tests.unit.test_reconcile import Leader
 

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
 from cluster.state import commands as c
+from cluster.state.model import App, Revision
+from cluster.state.revisions import REVISIONS_MAX
+from cluster.state.volume_names import (
+    PAST_MAX,
+    goes_with,
+    names_volume,
+    past_volumes,
+    volumes_of,
+)
 from cluster.state.volumes import NAMED_MAX, REMOVALS_MAX
 from tests.sim.fleet_world import document
 from tests.sim.parts import SimController
@@ -57,10 +67,103 @@ def test_volumes_go_with_their_app_and_with_nothing_else() -> None:
     leader.run(5)
     assert "shop" not in leader.log.state().apps
     assert there(leader) == names
-    leader.do(c.RegisterApp("shop", document("shop"), 1), c.DeleteApp("shop"))
+
+
+def test_what_an_earlier_app_left_goes_only_with_one_that_names_it() -> None:
+    """And of each slot's own volumes only those of slots that the later app had."""
+    leader = begin("data", own=True, replicas=3)
+    names = there(leader)
+    leader.do(c.DeleteApp("shop", keep_data=True))
+    leader.run(5)
+    leader.do(c.RegisterApp("shop", with_volumes("shop", "other"), 1), c.StartApp("shop", 2))
+    leader.run(5)
+    leader.do(c.DeleteApp("shop"))
+    leader.run(5)
+    assert there(leader) == names
+    leader.do(c.RegisterApp("shop", with_volumes("shop", "data", own=True), 1),
+              c.DeleteApp("shop"))
+    leader.run(5)
+    assert there(leader) == names
+    leader.do(c.RegisterApp("shop", with_volumes("shop", "data", own=True), 1),
+              c.StartApp("shop", 2), c.ScaleApp("shop", 1, 1))
+    leader.run(5)
+    leader.do(c.DeleteApp("shop"))
+    leader.run(5)
+    assert there(leader) == names[2:]
+    assert [dict(event.details)["removed_volumes"] for event in leader.log.state().events
+            if event.message == "Application deleted"] == [
+                (), ("orchestry-shop-other",), (), tuple(names[:2])]
+
+
+def test_what_a_revision_named_that_is_no_more_known_goes_with_its_app() -> None:
+    """However many revisions came since; what none named stays."""
+    leader = begin("data")
+    for number in range(REVISIONS_MAX + 2):
+        leader.do(c.UpdateApp("shop", json.dumps({
+            **json.loads(document("shop")), "termination": {"drainSeconds": number}}), "k", 1))
+        leader.run(0 if number else 20)  # healthy, and so no revision before it is needed
+    app = leader.log.state().apps["shop"]
+    assert app.past_volumes == ("data",)
+    assert goes_with(app, "orchestry-shop-data")
+    assert not goes_with(app, "orchestry-shop-data-1")
+    leader.run(20)
+    leader.do(c.DeleteApp("shop"))
     leader.run(5)
     assert there(leader) == []
-    assert removed(leader) == [0, 3]
+
+
+@pytest.mark.parametrize(("volume", "named", "goes"), [
+    ("orchestry-shop-data", True, True), ("orchestry-shop-own-1", True, True),
+    ("orchestry-shop-own-3", True, False), ("orchestry-shop-own", False, False),
+    ("orchestry-shop-own-", False, False), ("orchestry-shop-own-0", False, False),
+    ("orchestry-shop-own-x1", False, False), ("orchestry-shop-own-1-1", False, False),
+    ("orchestry-shop-own-²", False, False), ("orchestry-shop-data-1", False, False),
+    ("orchestry-blog-data", False, False), ("data", False, False),
+])
+def test_whose_volume_it_is(volume: str, named: bool, goes: bool) -> None:
+    """By its name alone, and by how many replicas the app had."""
+    spec = json.loads(document("shop"))
+    spec["spec"]["volumes"] = [
+        {"name": "data", "mountPath": "/d"}, {"name": "own", "mountPath": "/o", "perReplica": True}]
+    app = App("shop", json.dumps(spec), 1, True, 1, 1, 1, slots_used=2)
+    assert (names_volume(app, volume), goes_with(app, volume)) == (named, goes)
+
+
+@pytest.mark.parametrize("text", ['"volumes"', '{"volumes"', '{"spec":{"volumes":[1]}}',
+                                  '{"spec":{"volumes":{"a":1}}}', '{"spec":1,"volumes":2}'])
+def test_what_cannot_be_read_names_no_volume(text: str) -> None:
+    """So none of them is removed."""
+    assert volumes_of(text) == frozenset()
+
+
+def test_names_of_past_volumes_are_bounded() -> None:
+    """The last ones are known; what else there was stays on the host."""
+    past = tuple(
+        Revision(number, with_volumes("shop", f"v{number}"), number, 1)
+        for number in range(PAST_MAX + 5))
+    app = App("shop", document("shop"), 999, True, 1, 1, 1, revisions=past)
+    found = past_volumes(app, past[-1:])
+    assert (len(found), found[-1]) == (PAST_MAX, f"v{PAST_MAX + 3}")
+    assert past_volumes(replace(app, past_volumes=("v0",)), past) == ("v0",)
+
+
+def test_a_volume_of_an_earlier_app_may_be_removed_beside_a_later_one() -> None:
+    """Not while that names it; and it names none that is being removed."""
+    leader = left_behind()
+    leader.do(c.RegisterApp("shop", document("shop"), 1))
+    leader.engine.down = True
+    leader.do(c.RemoveVolume("orchestry-shop-data", "shop"))
+    naming = c.UpdateApp("shop", with_volumes("shop", "data"), "k", 1)
+    refused = leader.log.submit(naming, c.Stamp(1, "user", "one")).applied
+    assert "orchestry-shop-data" in str(refused.details)
+    leader.do(c.UpdateApp("shop", with_volumes("shop", "more"), "k", 1))
+    leader.engine.down = False
+    leader.run(5)
+    assert there(leader) == []
+    leader.do(naming)
+    refused = leader.log.submit(
+        c.RemoveVolume("orchestry-shop-data", "shop"), c.Stamp(1, "user", "two")).applied
+    assert "belongs to" in str(refused.details)
 
 
 def test_more_volumes_than_are_named_at_once_are_all_removed(

@@ -34,6 +34,11 @@ def status(session: Session) -> None:
          node.get("version") or "-", node.get("level") or "-"]
         for node in answer.get("nodes") or []
     ])
+    for node in answer.get("nodes") or []:
+        if node.get("missing_keys"):
+            session.out.progress(
+                f"Warning: {node['node_id']} does not have key {', '.join(node['missing_keys'])} "
+                "of secrets; give all controllers the same ORCHESTRY_SECRETS_KEY")
 
 
 @click.command(cls=Command)

@@ -25,6 +25,7 @@ def login(session: Session, *, host: str, username: str) -> None:
     """
     values = asked(("password",)) if sys.stdin.isatty() else lines(("password",))
     answer = session.client.set_registry_login(host, username, values["password"])
+    session.out.warn(answer)
     if session.out.as_json:
         session.out.document(answer)
     else:

@@ -28,6 +28,7 @@ def set_(session: Session, *, name: str, fields: tuple[str, ...]) -> None:
         raise UsageError("a FIELD is given twice")
     values = asked(fields or ("value",)) if sys.stdin.isatty() else lines(fields or ("value",))
     answer = session.client.set_secret(name, values if fields else values["value"])
+    session.out.warn(answer)
     if session.out.as_json:
         session.out.document(answer)
         return
@@ -104,6 +105,7 @@ def rotate(session: Session) -> None:
     """
     names = [row["name"] for row in session.client.list_secrets()["secrets"]]
     done = [session.client.rotate_secret(name) for name in names]
+    session.out.warn(*done)
     if _logins(session):
         session.out.progress("Logins of registries are sealed under the first key too")
     if session.out.as_json:

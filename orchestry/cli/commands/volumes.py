@@ -45,7 +45,8 @@ def _status(row: Mapping[str, Any]) -> str:
 def rm(session: Session, *, name: str, yes: bool) -> int:
     """Remove the volume NAME of an app that is deleted, with all that is in it.
 
-    What an app that is there has stored goes with the app: `orchestry delete`.
+    What an app that is there has stored goes with the app: `orchestry delete`. What an earlier
+    app of its name left, and it does not name, can be removed.
     """
     if not yes:
         if not sys.stdin.isatty():

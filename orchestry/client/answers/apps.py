@@ -16,12 +16,13 @@ class Registered(TypedDict):
 
 
 class Started(TypedDict):
-    """An application runs, or begins to."""
+    """An application runs, or begins to; `warning` when the autoscaler will change the number."""
 
     message: str
     app_name: str
     replicas: int
     status: Literal["registered", "starting", "running", "updating", "stopping", "stopped", "error"]
+    warning: str | None
 
 
 class Stopped(TypedDict):
@@ -41,15 +42,17 @@ class Scaled(TypedDict):
     current_replicas: int
     desired_replicas: int
     scaling_time: float
+    warning: str | None
 
 
 class Removed(TypedDict):
-    """An application is gone."""
+    """An application is gone, with these volumes; of many, not all are named."""
 
     message: str
     app_name: str
     containers_removed: int
     volumes_removed: int
+    removed_volumes: list[str]
 
 
 class ReplicaCounts(TypedDict):

@@ -17,6 +17,7 @@ class Node(TypedDict):
     api_url: str | None
     version: str | None
     level: int | None
+    missing_keys: list[str]
     refused: NotRequired[str | None]
 
 

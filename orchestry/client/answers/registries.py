@@ -24,11 +24,12 @@ class Registries(TypedDict):
 
 
 class RegistrySet(TypedDict):
-    """A login that images are pulled with from now on."""
+    """A login that images are pulled with from now on; see `SecretSet` for `warning`."""
 
     message: str
     host: str
     version: int
+    warning: str | None
 
 
 class RegistryChanged(TypedDict):

@@ -32,6 +32,7 @@ class SecretSet(TypedDict):
     name: str
     version: int
     apps_restarted: int
+    warning: str | None
 
 
 class SecretRemoved(TypedDict):
@@ -48,3 +49,4 @@ class SecretRotated(TypedDict):
     message: str
     name: str
     key: str
+    warning: str | None

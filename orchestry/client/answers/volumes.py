@@ -14,6 +14,7 @@ class Volume(TypedDict):
     in_use: bool
     used_by: list[str]
     orphaned: bool
+    goes_with_app: bool
     removing: bool
     created_at: str
     size_bytes: int | None

@@ -5,10 +5,11 @@ export interface Registered {
   message: string; app_name: string; status: 'registered'; revision: number;
 }
 
-/** An application runs, or begins to. */
+/** An application runs, or begins to; `warning` when the autoscaler will change the number. */
 export interface Started {
   message: string; app_name: string; replicas: number;
   status: 'registered' | 'starting' | 'running' | 'updating' | 'stopping' | 'stopped' | 'error';
+  warning: string | null;
 }
 
 /** An application is stopped. */
@@ -19,12 +20,13 @@ export interface Stopped {
 /** An application has its number of replicas, or gets it. */
 export interface Scaled {
   message: string; app_name: string; previous_replicas: number; current_replicas: number;
-  desired_replicas: number; scaling_time: number;
+  desired_replicas: number; scaling_time: number; warning: string | null;
 }
 
-/** An application is gone. */
+/** An application is gone, with these volumes; of many, not all are named. */
 export interface Removed {
   message: string; app_name: string; containers_removed: number; volumes_removed: number;
+  removed_volumes: string[];
 }
 
 /** Replicas that are there, wanted and healthy. */

@@ -4,7 +4,7 @@
 export interface Node {
   node_id: string; hostname: string; state: 'leader' | 'follower' | 'candidate' | 'unreachable';
   is_healthy: boolean; last_heartbeat: number | null; api_url: string | null;
-  version: string | null; level: number | null; refused?: string | null;
+  version: string | null; level: number | null; missing_keys: string[]; refused?: string | null;
 }
 
 /** The leader's right to act; times are Unix seconds. */

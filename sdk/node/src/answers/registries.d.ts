@@ -10,9 +10,9 @@ export interface Registries {
   registries: Registry[]; total: number;
 }
 
-/** A login that images are pulled with from now on. */
+/** A login that images are pulled with from now on; see `SecretSet` for `warning`. */
 export interface RegistrySet {
-  message: string; host: string; version: number;
+  message: string; host: string; version: number; warning: string | null;
 }
 
 /** A login that is gone, or sealed under the first key. */

@@ -13,7 +13,7 @@ export interface Secrets {
 
 /** A new version; `apps_restarted` of the applications that use it get new replicas. */
 export interface SecretSet {
-  message: string; name: string; version: number; apps_restarted: number;
+  message: string; name: string; version: number; apps_restarted: number; warning: string | null;
 }
 
 /** A secret that is gone; so many applications still name it. */
@@ -23,5 +23,5 @@ export interface SecretRemoved {
 
 /** A secret, all versions of which are sealed under the first key now. */
 export interface SecretRotated {
-  message: string; name: string; key: string;
+  message: string; name: string; key: string; warning: string | null;
 }

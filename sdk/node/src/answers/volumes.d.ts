@@ -3,7 +3,7 @@
 /** One volume; `orphaned` when its application is deleted, `removing` while it goes. */
 export interface Volume {
   name: string; app: string; in_use: boolean; used_by: string[]; orphaned: boolean;
-  removing: boolean; created_at: string; size_bytes: number | null;
+  goes_with_app: boolean; removing: boolean; created_at: string; size_bytes: number | null;
 }
 
 /** The volumes that the caller may see, by name. */
