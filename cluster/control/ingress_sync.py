@@ -32,9 +32,19 @@ logger = logging.getLogger(__name__)
 
 CHECK_S = 1.0
 RETRY_S = 0.5
-LOOK_GAP_S = 0.05
+LOOK_GAP_S = 0.1
+SETTLE_WAIT_MS = 100
+"""How long an ingress may take to tell that its counters are settled."""
 MARGIN_S = 0.05
-"""How much later than it says an ingress may have counted a request."""
+"""How much later than it says an ingress, which does not tell when, may have counted a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Out:
+    """Since when, and which table, an ingress sends no requests to a container."""
+
+    since_s: float
+    table: tuple[int, int]
 
 
 @dataclass
@@ -42,26 +52,32 @@ class _Held:
     """What one ingress is known to hold; `peers` is None while that is not known."""
 
     boot_id: str = ""
-    settled_s: float = MARGIN_S
-    """So long after it has a table, its counters tell of all that began under the one before."""
+    counted_after_s: float = MARGIN_S
+    epoch: int = 0
     version: int = 0
     peers: frozenset[str] | None = None
     weights: dict[str, int] = field(default_factory=dict)
     """Of each app whose requests are shared out, the percentage of the first share."""
     check_s: float = 0.0
     fault: str = ""
-    out_since_s: dict[str, float] = field(default_factory=dict)
-    """When it first was known not to send requests to a container that drains."""
+    out: dict[str, _Out] = field(default_factory=dict)
+    """Containers that drain."""
     looked_s: float = float("-inf")
+    settled: tuple[int, int] | None = None
     busy: frozenset[str] = frozenset()
     """Peers with requests in flight at `looked_s`."""
 
+    def is_counted(self, out: _Out) -> bool:
+        """Whether what was last looked at tells of all requests that a container was sent."""
+        if self.settled is None:
+            return self.looked_s >= out.since_s + self.counted_after_s
+        return self.settled >= out.table
+
     def next_look_s(self) -> float:
-        """When to look for requests in flight: as soon as they can be known, and then again."""
-        looked_s = self.looked_s
-        return max(looked_s + LOOK_GAP_S, self.settled_s + min(
-            looked_s if looked_s >= since_s + self.settled_s else since_s
-            for since_s in self.out_since_s.values()))
+        """When to look for requests in flight; at once after a new table."""
+        if max(out.since_s for out in self.out.values()) > self.looked_s:
+            return self.looked_s
+        return self.looked_s + LOOK_GAP_S
 
 
 @dataclass
@@ -127,8 +143,8 @@ class IngressSync:
     def drained(self, container_id: str) -> bool:
         """True when no ingress waits for an answer of a container that is out of them all."""
         return all(
-            (out_s := held.out_since_s.get(container_id)) is not None
-            and held.looked_s >= out_s + held.settled_s and container_id not in held.busy
+            (out := held.out.get(container_id)) is not None
+            and held.is_counted(out) and container_id not in held.busy
             for held in self._held.values()
         )
 
@@ -149,21 +165,23 @@ class IngressSync:
     def _watch_drain(self, turn: Turn, ingress: Ingress, held: _Held) -> None:
         """Look for requests in flight, while there is something to drain."""
         draining, peers = self._fleet.draining, held.peers
-        held.out_since_s = {
-            one: held.out_since_s.get(one, turn.now_s)
+        now = _Out(turn.now_s, (held.epoch, held.version))
+        held.out = {
+            one: held.out.get(one, now)
             for one in draining if peers is not None and one not in peers
         }
-        if not held.out_since_s or turn.now_s < held.next_look_s():
+        if not held.out or turn.now_s < held.next_look_s():
             return
         asked_s = turn.now_s
 
         def done(outcome: Outcome) -> None:
             if self._held.get(ingress.name) is held and outcome.error is None:
-                held.looked_s = asked_s
+                held.looked_s, held.settled = asked_s, outcome.value.settled
                 held.busy = frozenset(
                     peer.peer_id for peer in outcome.value.peers if peer.in_flight)
 
-        self._workers.start("stats", f"drain:{ingress.name}", ingress.stats, done)
+        self._workers.start(
+            "stats", f"drain:{ingress.name}", lambda: ingress.stats(wait_ms=SETTLE_WAIT_MS), done)
 
     def _make(self, turn: Turn) -> None:
         made_from = (turn.state.apps, self._fleet.version, turn.state.config)
@@ -223,8 +241,9 @@ class IngressSync:
             if self._held.get(ingress.name) is not held:
                 return  # asked under an older lease
             if outcome.error is None:
-                held.boot_id, held.version = outcome.value.boot_id, table.version
-                held.settled_s = outcome.value.counted_after_s + MARGIN_S
+                held.boot_id = outcome.value.boot_id
+                held.epoch, held.version = table.epoch, table.version
+                held.counted_after_s = outcome.value.counted_after_s + MARGIN_S
                 held.peers, held.weights = peers, weights
                 self._answers(ingress, held)
             else:

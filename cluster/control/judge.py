@@ -10,7 +10,7 @@ from orchestry.spec.model import HealthCheck
 
 Health = Literal["starting", "healthy", "unhealthy"]
 
-FIRST_PROBE_GAP_S = 0.1
+FIRST_PROBE_GAP_S = 0.04
 STARTING_PROBE_GAP_MAX_S = 1.0
 CORRELATED_MIN = 2
 """One failing replica is never a mass failure, not even of an app that has only one."""

@@ -87,8 +87,8 @@ class Table:
 class IngressState:
     """What an ingress holds; `boot_id` changes when it has restarted and lost its table.
 
-    A request that a worker has begun is in the counters `counted_after_s` later; 0.2 from an
-    ingress of a version that does not say.
+    A request that a worker has begun is in the counters `counted_after_s` later, if the worker
+    has the time; 0.2 from an ingress of a version that does not say.
     """
 
     boot_id: str
@@ -121,7 +121,9 @@ class PeerStats:
 class IngressStats:
     """All peers that had traffic, and how many requests wait for an app at zero, by app.
 
-    `refused` counts those that found no replica, like PeerStats.
+    `refused` counts those that found no replica, like PeerStats. `settled` is (epoch, version)
+    of a table: every request that was sent on under an older one is in these counters. None from
+    an ingress of a version that does not say.
     """
 
     boot_id: str
@@ -129,6 +131,7 @@ class IngressStats:
     peers: tuple[PeerStats, ...]
     waiting: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
+    settled: tuple[int, int] | None = None
 
 
 class IngressError(Exception):
@@ -151,7 +154,7 @@ class Ingress(Protocol):
     def state(self) -> IngressState:
         """What it holds now."""
 
-    def stats(self) -> IngressStats:
-        """All counters since its start."""
+    def stats(self, *, wait_ms: int = 0) -> IngressStats:
+        """All counters since its start; after `wait_ms`, or as soon as they are settled."""
 
 

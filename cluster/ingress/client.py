@@ -50,9 +50,9 @@ class NginxIngress:
         """What it holds now; epoch and version are 0 when it holds nothing."""
         return _state(self._call("GET", "/state"))
 
-    def stats(self) -> IngressStats:
+    def stats(self, *, wait_ms: int = 0) -> IngressStats:
         """All counters."""
-        return _stats(self._call("GET", "/stats"))
+        return _stats(self._call("GET", f"/stats?wait_ms={wait_ms}"))
 
     def _call(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
         connection = self._connection()
@@ -167,6 +167,9 @@ def _stats(answer: dict[str, Any]) -> IngressStats:
                    for app, by_peer in answer["apps"].items() if NOBODY in by_peer}
         bounds = tuple(float(bound) for bound in answer["latency_bounds_ms"])
         waiting = {str(app): int(count) for app, count in answer.get("waiting", {}).items()}
-        return IngressStats(str(answer["boot_id"]), bounds, peers, waiting, refused)
+        settled = answer.get("settled")
+        return IngressStats(
+            str(answer["boot_id"]), bounds, peers, waiting, refused,
+            None if settled is None else (int(settled["epoch"]), int(settled["version"])))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise IngressError(f"the ingress's counters are not readable: {error!r}") from error

@@ -11,11 +11,15 @@ BOUNDS_MS = tuple(float(2**power) for power in range(16))
 
 
 class FakeIngress:
-    """Behaves like an ingress; fails when told to. `pushes` are (epoch, version), in order."""
+    """Behaves like an ingress; fails when told to. `pushes` are (epoch, version), in order.
+
+    `settles` is False for one with a worker that is late, None for one that does not tell.
+    """
 
     def __init__(self, name: str = "fake") -> None:
         self.name = name
         self.down = False
+        self.settles: bool | None = True
         self.pushes: deque[tuple[int, int]] = deque(maxlen=PUSHES_KEPT)
         self._boots = 0
         self.restart()
@@ -49,12 +53,18 @@ class FakeIngress:
             f"boot-{self._boots}", table.epoch if table else 0, table.version if table else 0
         )
 
-    def stats(self) -> IngressStats:
-        """What a test says that it counted."""
+    def stats(self, *, wait_ms: int = 0) -> IngressStats:
+        """What a test says that it counted; nobody has to wait for it."""
         self._check()
         return IngressStats(
             f"boot-{self._boots}", BOUNDS_MS, tuple(self.counted), dict(self.waiting),
-            dict(self.refused))
+            dict(self.refused), self._settled())
+
+    def _settled(self) -> tuple[int, int] | None:
+        if self.settles is None:
+            return None
+        table = self.table
+        return (table.epoch, table.version) if table and self.settles else (0, 0)
 
     def _check(self) -> None:
         if self.down:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import shutil
@@ -16,7 +17,7 @@ import pytest
 
 from cluster.ingress import local
 from cluster.ingress.__main__ import main
-from cluster.ingress.base import IngressError
+from cluster.ingress.base import IngressError, Peer
 from cluster.ingress.client import NginxIngress
 from cluster.ingress.local import LocalNginx
 from cluster.ingress.processes import is_master_of, members
@@ -296,3 +297,28 @@ def test_the_configuration_runs_without_root() -> None:
             process.terminate()
             process.wait(DEADLINE_S)
         assert "[alert]" not in (directory / "error.log").read_text()
+
+
+def test_a_worker_that_is_late_keeps_the_counters_from_being_settled(
+    nginx: LocalNginx, ingress: NginxIngress
+) -> None:
+    """It may have sent requests on that are not counted yet; and settles as soon as it runs."""
+    ingress.push(table(1, one_route(Peer("r", "127.0.0.1", 9))))
+    until(lambda: ingress.stats(wait_ms=500).settled == (1, 1), "all workers have the table")
+    late = _worker_pids(nginx)[0]
+    os.kill(late, signal.SIGSTOP)
+    try:
+        # A connection may go to the worker that is late: that one waits for it, as others may.
+        quick = NginxIngress("quick", nginx.endpoint, timeout_s=1)
+
+        def told() -> tuple[int, int] | None:
+            with contextlib.suppress(IngressError):
+                quick.push(table(2, one_route(Peer("s", "127.0.0.1", 9))))
+                return quick.stats(wait_ms=100).settled
+            return None
+
+        until(lambda: told() is not None, "the other worker answers")
+        assert {told() for _ in range(5)} <= {(1, 1), None}
+    finally:
+        os.kill(late, signal.SIGCONT)
+    until(lambda: ingress.stats(wait_ms=500).settled == (1, 2), "the late one has it, too")

@@ -125,6 +125,16 @@ def test_counters_of_a_fresh_ingress(subject: Subject) -> None:
     assert stats.latency_bounds_ms[-1] >= 30_000
 
 
+def test_counters_are_settled_with_each_table(subject: Subject) -> None:
+    """Soon after it is held, and not under one that was not pushed."""
+    assert subject.ingress.stats(wait_ms=500).settled == (0, 0)
+    for number in range(1, 6):
+        subject.ingress.push(table(number, one_route(PEER), epoch=3))
+        assert subject.ingress.stats(wait_ms=500).settled == (3, number)
+    subject.restart()
+    assert subject.ingress.stats(wait_ms=500).settled == (0, 0)
+
+
 def test_counters_begin_anew_after_a_restart(subject: Subject) -> None:
     """Which the identity tells."""
     before = subject.ingress.stats()

@@ -189,18 +189,26 @@ def test_a_replica_is_stopped_when_its_requests_are_answered(forced: bool) -> No
     assert not leader.engine.exists(last.id)
 
 
-def test_a_replica_without_requests_is_stopped_as_soon_as_that_is_known() -> None:
-    """A look that came too early to tell does not put off the next one."""
+@pytest.mark.parametrize(
+    ("settles", "least_s", "most_s"),
+    [(True, 0.0, 0.3), (False, 1.0, 0.4), (None, 0.2, 0.3)],
+    ids=["it tells", "a worker is late", "an older version"])
+def test_a_replica_without_requests_is_stopped_as_soon_as_that_is_known(
+    settles: bool | None, least_s: float, most_s: float
+) -> None:
+    """That is: what the ingress counts tells of all requests that it was sent."""
     leader = Leader(longest_s=0.0)
     spec = document("shop").replace('"drainSeconds": 0', '"drainSeconds": 30')
     leader.do(c.RegisterApp("shop", spec, 1), c.StartApp("shop", 4))
     leader.run(5)
     for replicas in (3, 2, 1):
         gone = next(c for c in leader.engine.containers() if c.slot == replicas + 1)
+        leader.ingress.settles = settles
         leader.do(c.ScaleApp("shop", replicas, 60))
-        leader.run(0.2)
+        leader.run(least_s)
         assert leader.engine.exists(gone.id)
-        leader.run(0.3)
+        leader.ingress.settles = None if settles is None else True
+        leader.run(most_s)
         assert not leader.engine.exists(gone.id)
 
 

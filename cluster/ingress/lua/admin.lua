@@ -10,6 +10,8 @@ if token == "" then
     token = nil
 end
 
+local WAIT_MS_MAX = 500
+
 local REFUSALS = {
     stale = { 409, "STALE_EPOCH", "A newer table is held", "Push a higher epoch or version." },
     foreign = { 409, "CONFLICT", "The ingress serves another cluster",
@@ -35,10 +37,16 @@ local function post_table()
     return answer.json(200, held.state())
 end
 
+-- `wait_ms`: so long, at most, until the counters tell of all that began before this table.
+local function get_stats()
+    stats.await(math.min(tonumber(ngx.var.arg_wait_ms) or 0, WAIT_MS_MAX) / 1000)
+    return answer.json(200, stats.report())
+end
+
 local HANDLERS = {
     ["POST /table"] = post_table,
     ["GET /state"] = function() return answer.json(200, held.state()) end,
-    ["GET /stats"] = function() return answer.json(200, stats.report()) end,
+    ["GET /stats"] = get_stats,
     ["GET /livez"] = function() return answer.json(200, { status = "ok" }) end,
 }
 

@@ -9,6 +9,7 @@ local routes = require "orchestry_ingress.routes"
 
 local M = {
     FLUSH_S = 0.1,            -- counters of a worker reach the shared dictionary so late
+    TICK_S = 0.02,            -- a worker that has nothing to do takes a new table so late
 }
 
 local LOCK_TTL_S = 5          -- only a worker that died holds it longer
@@ -16,7 +17,7 @@ local LOCK_WAIT_S = 2
 local LOCK_PAUSE_S = 0.002
 
 local shared = ngx.shared.orchestry_table
-local serial_here, hosts_here
+local serial_here, flushed_here, hosts_here
 
 local function install(serial, new)
     peers.bind(new.routes)
@@ -37,6 +38,40 @@ function M.hosts()
     return hosts_here
 end
 
+-- Whether this worker holds a table with which its counters were not flushed yet.
+function M.is_unflushed()
+    M.hosts()
+    return serial_here ~= flushed_here
+end
+
+-- Every request that this worker sent on under an older table is in the shared counters now.
+function M.flushed()
+    if serial_here ~= flushed_here then
+        flushed_here = serial_here
+        shared:set("flushed" .. ngx.worker.id(), serial_here)
+    end
+end
+
+-- A worker that has just begun has taken no table.
+function M.reset_flushed()
+    shared:delete("flushed" .. ngx.worker.id())
+end
+
+-- {epoch, version} of the newest table with which every worker has flushed its counters; zeros
+-- when that is none of the last two.
+function M.settled()
+    local serial = shared:get("serial") or 0
+    local least = serial
+    for worker = 0, ngx.worker.count() - 1 do
+        least = math.min(least, shared:get("flushed" .. worker) or 0)
+    end
+    local state = cjson.decode(shared:get("state" .. least % 2) or "")
+    if not state or state.serial ~= least then
+        return { epoch = 0, version = 0 }
+    end
+    return { epoch = state.epoch, version = state.version }
+end
+
 function M.boot_id()
     return shared:get("boot_id")
 end
@@ -47,6 +82,7 @@ function M.state()
     local serial = shared:get("serial")
     local state = serial and cjson.decode(shared:get("state" .. serial % 2))
         or { cluster_id = "", epoch = 0, version = 0, routes = 0 }
+    state.serial = nil
     state.boot_id = M.boot_id()
     state.counted_after_s = M.FLUSH_S
     return state
@@ -81,7 +117,8 @@ local function replace(new, body)
     local following = (serial or 0) + 1
     local slot = following % 2
     local state = cjson.encode({ cluster_id = new.cluster_id, epoch = new.epoch,
-                                 version = new.version, routes = #new.routes })
+                                 version = new.version, routes = #new.routes,
+                                 serial = following })
     if not shared:safe_set("body" .. slot, body)
         or not shared:safe_set("state" .. slot, state)
         or not shared:safe_set("serial", following) then

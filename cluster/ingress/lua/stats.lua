@@ -14,6 +14,8 @@ end
 local BUCKETS = #BOUNDS
 local FORGET_S = 600          -- a peer without traffic in flight that was in no report since
 
+local AWAIT_PAUSE_S = 0.003
+
 local counters = ngx.shared.orchestry_stats
 local known = ngx.shared.orchestry_peers
 
@@ -76,11 +78,38 @@ end
 
 -- A request would pay for several locks and look-ups in the shared dictionary.
 function M.flush()
+    held.hosts()  -- first: what is sent on from here on is so under this table
     peers.each_dirty(flush_peer)
+    held.flushed()
+end
+
+local flush_at_s = 0
+
+local function tick()
+    local now_s = ngx.now()
+    if now_s >= flush_at_s or held.is_unflushed() then
+        flush_at_s = now_s + held.FLUSH_S
+        M.flush()
+    end
 end
 
 function M.start()
-    assert(ngx.timer.every(held.FLUSH_S, M.flush))
+    held.reset_flushed()
+    assert(ngx.timer.every(held.TICK_S, tick))
+end
+
+-- Wait until every worker has flushed its counters with the table that is held now.
+function M.await(wait_s)
+    M.flush()
+    local wanted, until_s = held.state(), ngx.now() + wait_s
+    while ngx.now() < until_s do
+        local settled = held.settled()
+        if settled.epoch > wanted.epoch
+            or settled.epoch == wanted.epoch and settled.version >= wanted.version then
+            return
+        end
+        ngx.sleep(AWAIT_PAUSE_S)
+    end
 end
 
 -- A worker that died took its requests along: what it counted in flight is gone.
@@ -142,6 +171,7 @@ end
 -- Every peer that had traffic since the start; one that left the table stays FORGET_S more.
 function M.report()
     M.flush()
+    local settled = held.settled()  -- before the counters, which are at least as new
     local apps, present, now_s = {}, keys_in_table(), ngx.time()
     for _, key in ipairs(known:get_keys(0)) do
         local report = report_of(key)
@@ -155,7 +185,7 @@ function M.report()
         apps[app][id] = report
     end
     return { boot_id = held.boot_id(), latency_bounds_ms = BOUNDS, apps = apps,
-             waiting = waiting.report() }
+             waiting = waiting.report(), settled = settled }
 end
 
 return M
