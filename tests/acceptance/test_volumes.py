@@ -114,11 +114,17 @@ def test_data_outlives_all_but_its_deletion(
     gone = ask(cluster, "DELETE", "/api/v1/apps/shop?force=true&keep_data=true")
     assert gone["volumes_removed"] == 0
     assert volumes(cluster, "shop")["orchestry-shop-data"]["orphaned"]
+    without = spec("shop", test_app_image)
+    del without["spec"]["volumes"]
+    begin(cluster, without, 1)
+    assert volumes(cluster, "shop")["orchestry-shop-data"]["orphaned"]
+    gone = ask(cluster, "DELETE", "/api/v1/apps/shop?force=true")
+    assert (gone["volumes_removed"], gone["removed_volumes"]) == (0, [])
     begin(cluster, spec("shop", test_app_image), 1)
     assert read(client, replicas(cluster, client, "shop")[1]) == "precious"
 
     gone = ask(cluster, "DELETE", "/api/v1/apps/shop?force=true")
-    assert gone["volumes_removed"] == 1
+    assert (gone["volumes_removed"], gone["removed_volumes"]) == (1, ["orchestry-shop-data"])
     assert volumes(cluster, "shop") == {}
     begin(cluster, spec("shop", test_app_image), 1)
     assert read(client, replicas(cluster, client, "shop")[1]) is None

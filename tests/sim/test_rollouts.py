@@ -157,6 +157,27 @@ def walk(seed: int) -> None:
         restless(watch, lambda number: wish(world, watch, number, deploy), WISHES, 4.0)
 
 
+@pytest.mark.parametrize("seed", range(max(1, SEEDS // 2)))
+def test_random_rollouts_under_other_labels(seed: int) -> None:
+    """The same, while the spec changes again and again in what begins nothing."""
+    with FleetWorld(seed, loss=0.02 * (seed % 2)) as world:
+        deploy = deploy_of(1, 0)
+        begin(world, 2, **deploy)
+        watch = Watch(world, 1, 0, {2})
+
+        def wish_and_label(number: int) -> None:
+            wish(world, watch, number, deploy)
+            watch.run(world.dice.uniform(0.0, 3.0))
+            world.run_until(world.leader, 30)
+            app = world.app("shop")
+            other = json.loads(app.document)
+            other["metadata"]["annotations"] = {"note": f"{number}"}
+            text = json.dumps(other)
+            world.ask(c.UpdateApp("shop", text, key_of(text), 1, expected_revision=app.revision))
+
+        restless(watch, wish_and_label, WISHES, 2.0)
+
+
 @pytest.mark.parametrize("crash_after_s", [0.3, 1.0, 2.0, 3.0, 4.5, 6.0])
 def test_a_leader_that_dies_in_the_middle_leaves_the_next_one_no_gap(
     crash_after_s: float,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from cluster.state import commands as c
-from cluster.state.status import converged
+from cluster.state.status import app_status, converged, settled
 from tests.templates import key_of
+from tests.unit.test_failed_rollouts import failed
+from tests.unit.test_held_rollouts import there
+from tests.unit.test_reconcile import Leader
+from tests.unit.test_restarts import live, shop, update
 from tests.unit.test_rollout_steps import Shop, document
 
 LABELS = {"name": "shop", "labels": {"tier": "web"}}
@@ -61,3 +66,30 @@ def test_other_labels_leave_a_deployment_and_its_job_as_they_are() -> None:
     assert not shop.state.runs[str(run)].ending
     shop.finish("failed", roll_back=True)
     assert shop.app.document == document()
+
+
+def test_nothing_is_restarted_by_other_labels_while_a_deployment_has_failed() -> None:
+    """Old replicas go on, no other new one is tried, and their number is followed as before."""
+    leader = failed()
+    before, old = there(leader), serving(leader)
+    assert [name for name, _ in before] == ["shop:1"] * 3 + ["shop:2"]
+    other = json.loads(shop(leader).document)
+    other["metadata"]["labels"] = {"tier": "web"}
+    other["scaling"] = {"maxReplicas": 9}
+    update(leader, json.dumps(other))
+    live(leader, 30)
+    assert serving(leader) == old
+    assert set(there(leader)) <= set(before)
+    rollout = shop(leader).rollout
+    assert rollout is not None
+    assert (rollout.phase, app_status(shop(leader))) == ("failed", "error")
+    leader.do(c.ScaleApp("shop", 4, 1))
+    live(leader, 20)
+    assert settled(shop(leader))
+    assert len(serving(leader) - old) == 1
+
+
+def serving(leader: Leader) -> set[str]:
+    """The containers of the revision before."""
+    return {one.id for one in leader.engine.containers()
+            if one.revision != shop(leader).made_from}
