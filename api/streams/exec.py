@@ -237,7 +237,8 @@ class ExecFeed:
         if isinstance(fault, OrchestryError):
             self._fail(fault.code, fault.details)
         elif isinstance(fault, EngineError):
-            self._fail(Code.DOCKER_ERROR, fault.reason)
+            begun = "; the command may have begun" if fault.fault == "timeout" else ""
+            self._fail(Code.DOCKER_ERROR, fault.reason + begun)
         else:
             logger.error("a command in a container did not begin", exc_info=fault)
             self._fail(Code.INTERNAL_ERROR, "see this controller's log")

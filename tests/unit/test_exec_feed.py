@@ -161,7 +161,8 @@ def test_an_engine_that_fails_is_told(world: World) -> None:
     client = world.attached()
     client.say(type="start", command=["true"])
     told = client.next("error")
-    assert (told["code"], told["details"]) == ("DOCKER_ERROR", "Docker did not answer within 10 s")
+    assert (told["code"], told["details"]) == (
+        "DOCKER_ERROR", "Docker did not answer within 10 s; the command may have begun")
     lost = world.attached()
     lost.start("sleep", "60")
     (execution,) = world.executions()
