@@ -50,6 +50,9 @@ def exec_app(path: AppPath, query: ExecQuery) -> Response:
     replica = _replica(app, query.replica)
     for name in sorted(uses_now(app) | uses_of_template(app, replica.revision)):
         must_reach_secret(name)  # the command may print them
+    if here().controller.log.leader_id() is None:
+        raise OrchestryError(
+            Code.CLUSTER_NOT_READY, "This controller knows no leader to note the command with")
     docker = here().controller.components().get("docker")
     if docker is not None and docker.status == "unavailable":
         raise OrchestryError(Code.DOCKER_ERROR, docker.detail or "Docker does not answer here")

@@ -123,6 +123,17 @@ def test_a_program_of_any_name_is_one_bounded_line(
     assert len(path) <= 200
 
 
+def test_who_knows_no_leader_refuses_before_the_upgrade(
+    asks: tuple[Node, FlaskClient],
+) -> None:
+    """So that clients ask another controller, or once more."""
+    node, client = asks
+    token = bearer(give(node, "deployer"))
+    node.local.leader = None
+    refused = ask(client, "GET", PATH, token)
+    assert (refused.status_code, refused.get_json()["code"]) == (503, "CLUSTER_NOT_READY")
+
+
 def test_what_cannot_be_noted_is_not_run(
     asks: tuple[Node, FlaskClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
