@@ -9,7 +9,7 @@ from urllib.parse import quote
 from flask import Response
 
 from api import describe
-from api.access import must_reach_secret
+from api.access import must_reach_secret, still_allowed
 from api.blueprint import Blueprint
 from api.endpoint import checked
 from api.here import app_of, config_of, here, read
@@ -22,7 +22,7 @@ from cluster.engine.execution import ExecOrder
 from cluster.state.commands import Origin, RecordEvent, Stamp
 from cluster.state.model import App, Replica
 from cluster.state.replicas import chosen, name_of_slot, replica_name
-from cluster.state.secret_uses import uses_now
+from cluster.state.secret_uses import uses_now, uses_of_template
 from orchestry.errors import Code, OrchestryError
 
 PROGRAM_CHARACTERS_MAX = 100
@@ -47,9 +47,12 @@ def exec_app(path: AppPath, query: ExecQuery) -> Response:
         raise OrchestryError(
             Code.FORBIDDEN, "Commands in containers are switched off on this cluster: an "
             "administrator switches them on with `orchestry cluster config set exec.enabled=true`")
-    for name in sorted(uses_now(app)):
-        must_reach_secret(name)  # the command may print them
     replica = _replica(app, query.replica)
+    for name in sorted(uses_now(app) | uses_of_template(app, replica.revision)):
+        must_reach_secret(name)  # the command may print them
+    if here().controller.log.leader_id() is None:
+        raise OrchestryError(
+            Code.CLUSTER_NOT_READY, "This controller knows no leader to note the command with")
     docker = here().controller.components().get("docker")
     if docker is not None and docker.status == "unavailable":
         raise OrchestryError(Code.DOCKER_ERROR, docker.detail or "Docker does not answer here")
@@ -89,7 +92,7 @@ def _note(app: str, replica: Replica) -> Callable[[ExecOrder], None]:
     Neither arguments nor input, which may hold secrets: an entry of the audit is for ever, and in
     every backup.
     """
-    controller = here().controller
+    controller, allowed = here().controller, still_allowed()
     origin = origin_of(controller) if controller.settings.auth_on else None
     name = name_of_slot(app, replica.slot)
 
@@ -107,6 +110,10 @@ def _note(app: str, replica: Replica) -> Callable[[ExecOrder], None]:
         applied = controller.log.submit(event, stamp).wait(WRITE_WAIT_S)
         if applied.rejected is not None:
             raise OrchestryError(applied.rejected, applied.details)
+        # The entry is applied here now, and so is all that came before it.
+        config = controller.configured(controller.log.state().config)
+        if not (allowed() and config.exec_on):
+            raise OrchestryError(Code.FORBIDDEN, "The right to it ended before it began")
 
     return note
 

@@ -50,6 +50,8 @@ DOUBT_S = 0.5
 LEAVE_S = 2.0
 EARLY_BYTES_MAX = 128 * 1024
 """Of what comes before the command has begun; the rest waits in the system's buffer."""
+EARLY_MESSAGE_BYTES = 512
+"""Each message has in memory, beside its input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,7 @@ class ExecFeed:
         self._inner: EngineSide | None = None
         self._early: list[Said] = []
         self._early_bytes = 0
+        self._full = False
         self._size: Size | None = None
         self._resizing = False
         self._last: tuple[Message, int, str] | None = None
@@ -168,7 +171,8 @@ class ExecFeed:
     def _said(self, said: Said) -> None:
         if self._inner is None or not self._inner.is_open:
             self._early.append(said)
-            self._early_bytes += len(said) if isinstance(said, bytes) else 1
+            self._early_bytes += EARLY_MESSAGE_BYTES + (
+                len(said) if isinstance(said, bytes) else 0)
             if self._early_bytes > EARLY_BYTES_MAX:
                 self._peer.listen(deaf=True)
             return
@@ -233,7 +237,8 @@ class ExecFeed:
         if isinstance(fault, OrchestryError):
             self._fail(fault.code, fault.details)
         elif isinstance(fault, EngineError):
-            self._fail(Code.DOCKER_ERROR, fault.reason)
+            begun = "; the command may have begun" if fault.fault == "timeout" else ""
+            self._fail(Code.DOCKER_ERROR, fault.reason + begun)
         else:
             logger.error("a command in a container did not begin", exc_info=fault)
             self._fail(Code.INTERNAL_ERROR, "see this controller's log")
@@ -246,7 +251,7 @@ class ExecFeed:
         early, self._early = self._early, []
         for said in early:
             self._said(said)
-        self._peer.listen()
+        self._peer.listen(deaf=self._full)
 
     def output(self, pieces: Sequence[tuple[int, bytes]]) -> None:
         """What the command wrote."""
@@ -258,6 +263,7 @@ class ExecFeed:
 
     def full(self, *, full: bool) -> None:
         """Whether the command takes no more for now."""
+        self._full = full
         self._peer.listen(deaf=full)
 
     def ended(self) -> None:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from api.streams.peer import Budget, Feed, Peer
-from api.streams.tls import TlsTransport
+from api.streams.tls import SocketTransport
 from api.streams.wire import GOING_AWAY, TOO_SLOW, Wire
 
 logger = logging.getLogger(__name__)
@@ -164,22 +164,17 @@ class Hub:
     async def _join(self, protocol: asyncio.Protocol, sock: socket.socket) -> None:
         assert self._loop is not None
         if isinstance(sock, ssl.SSLSocket):
-            TlsTransport(self._loop, sock, protocol)
+            SocketTransport(self._loop, sock, protocol)
         else:
             await self._loop.connect_accepted_socket(lambda: protocol, sock)
 
     def join(self, protocol: asyncio.Protocol, sock: socket.socket) -> None:
-        """Let a protocol have a connection to something else, from soon on."""
+        """Let a protocol have a connection to something else, from soon on.
+
+        All that comes is told, also when what is sent is taken no more.
+        """
         assert self._loop is not None
-
-        def look(task: asyncio.Task[None]) -> None:
-            _look(task)
-            error = None if task.cancelled() else task.exception()
-            if error is not None:
-                sock.close()
-                protocol.connection_lost(error if isinstance(error, Exception) else None)
-
-        self._loop.create_task(self._join(protocol, sock)).add_done_callback(look)
+        SocketTransport(self._loop, sock, protocol, reads_on=True)
 
     def watch(self, call: Callable[[float], None]) -> None:
         """Call once a second."""

@@ -1,6 +1,7 @@
-"""TlsTransport: a TLS connection that begun elsewhere, for a protocol of asyncio.
+"""SocketTransport: a connection that begun elsewhere, for a protocol of asyncio.
 
-asyncio's own transport would want a handshake of its own.
+With TLS asyncio's own transport would want a handshake of its own. Without, it drops what has
+come already as soon as the other side takes no more.
 """
 
 from __future__ import annotations
@@ -18,16 +19,22 @@ RECEIVE_BYTES = 64 * 1024
 RECORD_BYTES = 17 * 1024
 
 
-class TlsTransport(asyncio.Transport):
-    """Owns the socket; every method belongs to the loop's thread."""
+class SocketTransport(asyncio.Transport):
+    """Owns the socket, with or without TLS; every method belongs to the loop's thread.
+
+    With `reads_on` it ends when nothing more comes, also when nothing more is taken before.
+    """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, sock: ssl.SSLSocket, protocol: asyncio.Protocol
+        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, protocol: asyncio.Protocol, *,
+        reads_on: bool = False,
     ) -> None:
         super().__init__()
         self._loop = loop
         self._sock = sock
         self._protocol = protocol
+        self._reads_on = reads_on
+        self._mute = False
         self._waiting = bytearray()
         self._high, self._low = 64 * 1024, 16 * 1024
         self._paused = False
@@ -76,12 +83,12 @@ class TlsTransport(asyncio.Transport):
             self._loop.call_soon(self._readable)  # some may be decrypted already
 
     def can_write_eof(self) -> bool:
-        """TLS tells the end of one direction apart from that of the other."""
+        """The end of one direction is told apart from that of the other."""
         return True
 
     def write_eof(self) -> None:
         """Send what waits, and then that no more comes."""
-        if self._lost or self._eof:
+        if self._lost or self._eof or self._mute:
             return
         self._eof = True
         if not self._waiting:
@@ -89,13 +96,17 @@ class TlsTransport(asyncio.Transport):
 
     def _send_eof(self) -> None:
         self._eof = False
+        if not isinstance(self._sock, ssl.SSLSocket):
+            with contextlib.suppress(OSError):  # it is over already
+                self._sock.shutdown(socket.SHUT_WR)
+            return
         self._farewell = self._farewell or _close_notify(self._sock)
         try:
             sent = socket.socket.send(self._sock, self._farewell) if self._farewell else 0
         except BlockingIOError:  # what was written last fills the system's buffer
             sent = 0
         except OSError as error:
-            self._lose(error)
+            self._refused(error)
             return
         self._farewell = self._farewell[sent:]
         if self._farewell:
@@ -104,7 +115,7 @@ class TlsTransport(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         """Send now what the system takes, the rest when it takes more."""
-        if self._closing or not data:
+        if self._closing or self._mute or not data:
             return
         first = not self._waiting
         self._waiting += data
@@ -135,11 +146,18 @@ class TlsTransport(asyncio.Transport):
             with memoryview(self._waiting) as view:
                 while sent < len(view):
                     sent += self._sock.send(view[sent:])
-        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
             pass
         except OSError as error:
-            self._lose(error)
+            self._refused(error)
+            sent = len(self._waiting)
         del self._waiting[:sent]
+
+    def _refused(self, error: OSError) -> None:
+        """What we send is taken no more."""
+        if self._closing or not self._reads_on:
+            self._lose(error)
+        self._mute = True
 
     def _writable(self) -> None:
         self._send()
@@ -147,7 +165,7 @@ class TlsTransport(asyncio.Transport):
             return
         if not self._waiting:
             self._loop.remove_writer(self._sock.fileno())
-            if self._eof:
+            if self._eof and not self._mute:
                 self._send_eof()
         if self._paused and len(self._waiting) <= self._low:
             self._paused = False
@@ -159,18 +177,23 @@ class TlsTransport(asyncio.Transport):
         while not self._closing and not self._deaf:
             try:
                 data = self._sock.recv(RECEIVE_BYTES)
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 return
             except OSError as error:
                 self._lose(error)
                 return
             if not data:
-                if not self._protocol.eof_received():
+                if self._reads_on:
+                    self._lose(None)  # what waits for the other side is not wanted any more
+                elif not self._protocol.eof_received():
                     self.close()
                 return
             self._protocol.data_received(data)
-            if not self._lost and not self._sock.pending():
+            if not self._lost and not self._pending():
                 return
+
+    def _pending(self) -> bool:
+        return isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
 
     def _lose(self, error: OSError | None) -> None:
         if self._lost:

@@ -178,7 +178,8 @@ class WebSocketWire:
         """A message may come in several frames."""
         if frame.opcode is not Opcode.CONT:
             self._binary = frame.opcode is Opcode.BINARY
-        self._pieces.append(bytes(frame.data))
+        if frame.data:  # of empty ones there may be any number
+            self._pieces.append(bytes(frame.data))
         if frame.fin:
             self._heard.append((self._binary, b"".join(self._pieces)))
             self._pieces.clear()

@@ -63,8 +63,14 @@ class DockerExecution:
 
     def state(self) -> ExecState:
         """How it does."""
+        found = {"Running": True}
         try:
             found = self._api.call("exec_inspect", self._exec_id)
+        except ApiRefusal as error:
+            if error.status != 404:
+                raise
+            # A daemon that was restarted has forgotten it, and its container may run on.
+        try:
             container = self._api.call("inspect_container", self._container_id)
         except ApiRefusal as error:
             raise gone(self._container_id) if error.status == 404 else error from error

@@ -69,6 +69,12 @@ def uses_now(app: App) -> frozenset[str]:
     return found
 
 
+def uses_of_template(app: App, template: int) -> frozenset[str]:
+    """The secrets that a replica of this template has, also one that is on its way out."""
+    return frozenset().union(*(
+        secrets_of(one.document) for one in app.revisions if one.template == template))
+
+
 def users(state: ClusterState) -> dict[str, list[str]]:
     """Name of a secret -> the apps that use it, sorted."""
     found: dict[str, list[str]] = {}

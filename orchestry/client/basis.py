@@ -72,9 +72,11 @@ class Basis(ABC, Generic[R, S]):
     def _write(
         self, method: str, path: str, body: dict[str, Any] | None, *,
         query: Mapping[str, str] | None = None, key: str | None = None, wait_s: float = 0,
+        once: bool = False,
     ) -> R:
         read_timeout_s, budget_s = self._limits(wait_s)
         return self._send(Request(
             method, path, query or {}, None if body is None else encoded(body),
             budget_s=budget_s, read_timeout_s=read_timeout_s, idempotency_key=key,
+            once=once,
         ))

@@ -297,7 +297,8 @@ class Calls(
 
     def transfer_leadership(self, to: str | None = None, *, key: str | None = None) -> R:
         """Hand leadership over, to controller `to` or to the one that is best prepared."""
-        return self._write("POST", "/cluster/transfer", {} if to is None else {"to": to}, key=key)
+        return self._write("POST", "/cluster/transfer", {} if to is None else {"to": to}, key=key,
+                           once=True)
 
     def cluster_actions(self, *, after: int = 0, limit: int = 1000) -> R:
         """The answering controller's own record of side effects, from number `after` on."""
@@ -324,7 +325,7 @@ class Calls(
         """Make a token; `token` of the answer is shown only now, and null for a repeat."""
         body = {"name": name, "role": role, "apps": apps, "expires_in": expires_in}
         return self._write("POST", "/api/v1/tokens", {
-            part: value for part, value in body.items() if value is not None}, key=key)
+            part: value for part, value in body.items() if value is not None}, key=key, once=True)
 
     def list_tokens(self) -> R:
         """All tokens, without the tokens themselves."""

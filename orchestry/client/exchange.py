@@ -51,6 +51,7 @@ class Request:
     `stream` asks for server-sent events, with `upgrade`, the key of its handshake, for a
     WebSocket, at the controller `start` first, and from a state
     with `index_floor` at least; `patience_s` is for when no controller takes a connection.
+    `once`: a repeat does not get the same answer, so a controller that is there is awaited.
     """
 
     method: str
@@ -66,6 +67,7 @@ class Request:
     index_floor: int = 0
     patience_s: float = attempts.PATIENCE_S
     upgrade: str = ""
+    once: bool = False
 
     @property
     def write(self) -> bool:
@@ -75,7 +77,7 @@ class Request:
     @property
     def waits(self) -> bool:
         """True when a controller may take long to answer without anything being wrong."""
-        return self.read_timeout_s > READ_TIMEOUT_S and not self.stream
+        return (self.once or self.read_timeout_s > READ_TIMEOUT_S) and not self.stream
 
 
 @dataclass(frozen=True, slots=True)

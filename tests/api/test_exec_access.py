@@ -7,7 +7,7 @@ from flask.testing import FlaskClient
 
 from api.routes import exec as route
 from cluster.engine.execution import ExecOrder
-from cluster.state.commands import SetConfig, UpdateApp
+from cluster.state.commands import RevokeToken, SetConfig, StopApp, UpdateApp
 from cluster.state.model import EventRecord
 from orchestry.errors import Code, OrchestryError
 from orchestry.spec.parse import canonical
@@ -39,6 +39,43 @@ def test_whoever_may_not_read_its_secrets_may_not(asks: tuple[Node, FlaskClient]
     assert (refused.status_code, refused.get_json()["code"]) == (403, "FORBIDDEN")
     assert "secrets" in refused.get_json()["details"]
     assert ask(client, "GET", PATH, all_of_them).status_code == 400
+
+
+def test_nor_those_of_a_replica_that_is_on_its_way_out(
+    asks: tuple[Node, FlaskClient],
+) -> None:
+    """What its app uses now is not what it was given."""
+    node, client = asks
+    document = canonical({**SPEC, "spec": {**SPEC["spec"], "environment": [
+        {"name": "B", "source": "secret", "key": "billing-db"}]}})
+    token = bearer(give(node, "deployer", "shop"))
+    assert node.submit(UpdateApp("shop", document, "t2", 2)).rejected is None
+    node.report("shop", "healthy", "healthy")
+    assert node.submit(UpdateApp("shop", canonical(SPEC), "t1", 2)).rejected is None
+    assert node.submit(StopApp("shop")).rejected is None
+    refused = ask(client, "GET", PATH, token)
+    assert (refused.status_code, "secrets" in refused.get_json()["details"]) == (403, True)
+
+
+def test_a_right_that_has_ended_begins_no_command(asks: tuple[Node, FlaskClient]) -> None:
+    """Whatever this controller knew when the client was let in."""
+    node, client = asks
+    replica = node.log.state().apps["shop"].reports[0]
+    notes = []
+    for name in ("alice", "bob"):
+        headers = bearer(give(node, "deployer", name=name))
+        with client.application.test_request_context(PATH, headers=headers):
+            assert client.application.preprocess_request() is None
+            notes.append(route._note("shop", replica))
+    notes[0](ExecOrder(("true",)))
+    assert node.submit(RevokeToken("alice")).rejected is None
+    with pytest.raises(OrchestryError, match="ended") as refused:
+        notes[0](ExecOrder(("true",)))
+    assert refused.value.code is Code.FORBIDDEN
+    notes[1](ExecOrder(("true",)))
+    node.submit(SetConfig((("exec.enabled", False),)))
+    with pytest.raises(OrchestryError, match="ended"):
+        notes[1](ExecOrder(("true",)))
 
 
 def entries(node: Node) -> list[EventRecord]:
@@ -84,6 +121,17 @@ def test_a_program_of_any_name_is_one_bounded_line(
     path = dict(entry.details)["path"]
     assert f"program={shown}".startswith(path.partition("arguments=0&")[2])
     assert len(path) <= 200
+
+
+def test_who_knows_no_leader_refuses_before_the_upgrade(
+    asks: tuple[Node, FlaskClient],
+) -> None:
+    """So that clients ask another controller, or once more."""
+    node, client = asks
+    token = bearer(give(node, "deployer"))
+    node.local.leader = None
+    refused = ask(client, "GET", PATH, token)
+    assert (refused.status_code, refused.get_json()["code"]) == (503, "CLUSTER_NOT_READY")
 
 
 def test_what_cannot_be_noted_is_not_run(

@@ -20,7 +20,7 @@ from cluster import config
 from cluster.clock import SystemClock
 from cluster.config.effective import effective
 from cluster.engine.base import RunRequest
-from cluster.engine.execution import ExecOrder
+from cluster.engine.execution import STDOUT, ExecOrder
 from cluster.engine.fake import FakeEngine
 from orchestry.client import websocket as ws
 from orchestry.errors import Code, OrchestryError
@@ -161,7 +161,8 @@ def test_an_engine_that_fails_is_told(world: World) -> None:
     client = world.attached()
     client.say(type="start", command=["true"])
     told = client.next("error")
-    assert (told["code"], told["details"]) == ("DOCKER_ERROR", "Docker did not answer within 10 s")
+    assert (told["code"], told["details"]) == (
+        "DOCKER_ERROR", "Docker did not answer within 10 s; the command may have begun")
     lost = world.attached()
     lost.start("sleep", "60")
     (execution,) = world.executions()
@@ -270,3 +271,60 @@ def test_a_right_that_ends_ends_the_command(world: World) -> None:
         client.next("exit")
     assert client.closed is not None
     assert client.closed[0] == 1008
+
+
+def test_what_came_early_and_is_not_read_holds_its_client_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it is more than the engine's connection takes."""
+    monkeypatch.setattr(execs, "EARLY_BYTES_MAX", 512 * 1024)
+    world.hold.clear()
+    client = world.attached()
+    client.say(type="start", command=["sleep", "60"], stdin=True)
+    early = client.fill()
+    world.hold.set()
+    assert client.next("started")
+    assert client.fill() < early
+    world.engine.kill(world.container_id)
+    assert client.next("exit")["exit_code"] == 137
+
+
+@pytest.mark.parametrize("message", [
+    ws.frame(ws.BINARY, b"\0"),
+    ws.frame(ws.TEXT, b'{"type":"resize","terminal":{"rows":1,"columns":1}}'),
+], ids=["nothing", "a size"])
+def test_small_things_that_come_early_are_bounded(world: World, message: bytes) -> None:
+    """What is kept of them is more than what they have in bytes."""
+    world.hold.clear()
+    client = world.attached()
+    client.say(type="start", command=["cat"], stdin=True)
+    client.end.settimeout(0.5)
+    many = message * 200_000
+    with pytest.raises(TimeoutError):
+        client.end.sendall(many)
+    (feed,) = world.execs._feeds
+    assert len(feed._early) <= 5_000
+    world.hold.set()
+    assert client.next("started")
+    world.engine.kill(world.container_id)
+    client.end.close()
+    until("it is over", lambda: world.hub.count == 0, WAIT_S)
+
+
+@pytest.mark.parametrize("terminal", [None, {"rows": 24, "columns": 80}])
+def test_output_is_not_lost_with_input_that_nobody_takes(
+    world: World, terminal: dict[str, int] | None
+) -> None:
+    """A command writes much and ends while its client writes on and reads late."""
+    client = world.attached()
+    client.start("sleep", "60", stdin=True, terminal=terminal)
+    (execution,) = world.executions()
+    (peer,) = world.hub._peers
+    execution._write(STDOUT, LINES * 20)
+    until("the client holds it up", lambda: peer.busy, WAIT_S)
+    execution._write(STDOUT, LINES * 10)
+    execution._over.set()
+    until("it has ended", lambda: execution.state().exit_code is not None, WAIT_S)
+    client.end.sendall(ws.frame(ws.BINARY, b"\0more"))
+    assert client.next("exit")["exit_code"] == 0
+    assert client.out.replace(b"\r", b"") == LINES * 30

@@ -139,6 +139,19 @@ def test_whatever_a_client_sends_ends_its_stream_at_worst(pieces: list[bytes]) -
             assert sum(len(message) for _, message in wire.heard()) <= 1000
 
 
+def test_a_message_in_empty_pieces_keeps_nothing() -> None:
+    """They have no bytes, which are bounded, but would have places."""
+    wire = WebSocketWire("/exec", [("Host", "x"), *ws.handshake(ws.new_key()).items()],
+                         listens_bytes_max=65_536)
+    wire.received(Frame(Opcode.BINARY, b"0a", fin=False).serialize(mask=True))
+    empty = Frame(Opcode.CONT, b"", fin=False).serialize(mask=True)
+    for _ in range(10):
+        assert wire.received(empty * 1000)[1]
+    assert len(wire._pieces) == 1
+    wire.received(Frame(Opcode.CONT, b"b", fin=True).serialize(mask=True))
+    assert wire.heard() == [(True, b"0ab")]
+
+
 def replica(
     slot: int, health: str = "healthy", revision: int = 3, phase: str = "running"
 ) -> Replica:

@@ -68,6 +68,20 @@ def test_one_that_takes_its_time_is_awaited_when_the_others_are_gone(
         assert len(node.seen) == 2
 
 
+def test_what_is_told_only_once_is_awaited(connect: Connect, silent: str) -> None:
+    """A repeat would find that the token was made, and not get it."""
+    def slow(seen: Seen) -> Says:
+        return answer(seen) if seen.method == "GET" else Says(
+            201, {"token": "t" if len(node.seen) == 1 else None}, delay_s=HASTE_S + 1, as_is=True)
+
+    with nodes(slow) as (node,):
+        for urls in ([node.url, silent], [silent, node.url]):
+            node.seen.clear()
+            with connect(urls) as client:
+                assert client.create_token("ci", "viewer")["token"] == "t"
+                assert len(node.seen) == 1
+
+
 def test_alone_it_is_told_within_the_bound(connect: Connect, silent: str) -> None:
     """A read was not carried out; of a write nobody knows."""
     with connect(silent, timeout=20) as client:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from api.streams.tls import TlsTransport
+from api.streams.tls import SocketTransport
 from tests.certificates import TestCa
 
 WAIT_S = 10.0
@@ -66,7 +66,7 @@ def test_the_end_of_what_we_send_is_not_that_of_what_we_get(tmp_path: Path, data
 
     async def talk() -> bytes:
         side = Side()
-        transport = TlsTransport(asyncio.get_running_loop(), ours, side)
+        transport = SocketTransport(asyncio.get_running_loop(), ours, side)
         await asyncio.sleep(0)
         transport.write(data)
         assert transport.can_write_eof()
@@ -93,7 +93,7 @@ def test_what_comes_waits_while_nobody_wants_it(tmp_path: Path) -> None:
 
     async def talk() -> bytes:
         side = Side()
-        transport = TlsTransport(asyncio.get_running_loop(), ours, side)
+        transport = SocketTransport(asyncio.get_running_loop(), ours, side)
         transport.pause_reading()
         await asyncio.sleep(0.2)
         assert side.data == b""

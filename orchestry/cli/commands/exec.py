@@ -62,7 +62,8 @@ def exec_(
             _show(execution)
     if execution.reason:
         session.out.progress(f"{name}: {execution.reason}")
-    return execution.exit_code or 0
+    assert execution.exit_code is not None  # what ends otherwise raises
+    return execution.exit_code
 
 
 def _as_document(

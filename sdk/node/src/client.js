@@ -360,10 +360,10 @@ class Orchestry {
     });
   }
 
-  #write(method, path, body, { query = {}, key, waitS = 0 } = {}) {
+  #write(method, path, body, { query = {}, key, waitS = 0, once = false } = {}) {
     if (!Number.isFinite(waitS)) throw invalid('timeout', 'must be a number of seconds');
     return this.#transport.send({
-      method, path, query, key, body: body === undefined ? undefined : encoded(body),
+      method, path, query, key, once, body: body === undefined ? undefined : encoded(body),
       ...this.#limits(waitS),
     });
   }

@@ -217,9 +217,11 @@ async function collect(session, appName, options) {
   let late = false;
   const timer = setTimeout(() => { late = true; session.close(); }, 1000 * timeoutS);
   try {
-    if (stdin !== undefined) session.write(stdin).then(() => session.closeStdin());
+    const input = stdin === undefined ? undefined : Buffer.from(stdin); // or throws here
+    if (input) session.write(input).then(() => session.closeStdin());
     for await (const { stream, data } of session) {
-      kept[stream].push(data.subarray(0, left[stream]));
+      // A view of nothing, too, would keep all of its memory.
+      if (left[stream]) kept[stream].push(data.subarray(0, left[stream]));
       truncated ||= data.length > left[stream];
       left[stream] -= Math.min(left[stream], data.length);
     }

@@ -93,7 +93,7 @@ function operations(read, write) {
       return write(this, 'DELETE', path, undefined, { key });
     },
     async transferLeadership({ to, idempotencyKey: key } = {}) {
-      return write(this, 'POST', '/cluster/transfer', { to }, { key });
+      return write(this, 'POST', '/cluster/transfer', { to }, { key, once: true });
     },
     async beginDrill(fault, { term, seconds = 10, idempotencyKey: key } = {}) {
       return write(this, 'POST', '/cluster/drill', { fault, term, seconds }, { key });
@@ -114,7 +114,7 @@ function operations(read, write) {
 
     async createToken(name, role, { apps, expiresIn, idempotencyKey: key } = {}) {
       const body = { name, role, apps, expires_in: expiresIn };
-      return write(this, 'POST', '/api/v1/tokens', body, { key });
+      return write(this, 'POST', '/api/v1/tokens', body, { key, once: true });
     },
     async listTokens() { return read(this, '/api/v1/tokens'); },
     async revokeToken(tokenId, { idempotencyKey: key } = {}) {

@@ -77,7 +77,8 @@ class Transport {
    * Carry out one call.
    *
    * @param {object} request `{method, path, query, body, budgetS, readTimeoutS, key,
-   *   bodyStatuses}`: `budgetS` bounds all its tries, `readTimeoutS` the silence of one
+   *   bodyStatuses, once}`: `budgetS` bounds all its tries, `readTimeoutS` the silence of one;
+   *   `once`: a repeat does not get the same answer, so a controller that is there is awaited
    * @returns {Promise<object>} the JSON object of the answer
    * @throws {ClientError}
    */
@@ -157,7 +158,7 @@ class Transport {
   /** One try; a controller that may take minutes to answer shows first that it is there. */
   async #tried(request, call) {
     let { silenceS } = call;
-    if (request.readTimeoutS > READ_TIMEOUT_S && !request.stream) {
+    if ((request.once || request.readTimeoutS > READ_TIMEOUT_S) && !request.stream) {
       if ((this.#heardS.get(call.node) ?? -Infinity) < nowS() - HASTE_S) {
         await this.#pulse(call.node, silenceS, request.signal);
       }

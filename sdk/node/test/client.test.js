@@ -307,3 +307,14 @@ test('a controller that hangs is passed by, and told when it is alone', async ()
     await node.stop();
   }
 });
+
+test('what is told only once is awaited where a controller answers at all', async () => {
+  const slow = async (seen, node) => {
+    await new Promise((resolve) => { setTimeout(resolve, 2500); });
+    return { status: 201, body: { token: node.seen.length === 1 ? 't' : null } };
+  };
+  await against([slow, slow], async (client, node) => {
+    assert.equal((await client.createToken('ci', 'viewer')).token, 't');
+    assert.equal(node.seen.length, 1);
+  });
+});

@@ -2,8 +2,11 @@
 
 const assert = require('node:assert/strict');
 const { createHash } = require('node:crypto');
+const { once } = require('node:events');
 const http = require('node:http');
 const { test } = require('node:test');
+const { setFlagsFromString } = require('node:v8');
+const { runInNewContext } = require('node:vm');
 
 const Orchestry = require('../index.js');
 const ws = require('../src/websocket.js');
@@ -196,5 +199,33 @@ test('who does not read keeps little', async () => {
     assert.ok(sent < 32_000_000, `${sent} bytes were taken`);
     for (let got = 0; got < 4_000_000;) got += (await session.read()).data.length;
     session.close();
+  });
+});
+
+test('what is cut off is not kept', async () => {
+  setFlagsFromString('--expose-gc');
+  const gc = runInNewContext('gc');
+  const piece = wrote(1, 'x'.repeat(32 * 1024));
+  let keptBytes = Infinity;
+  await against(async (socket) => {
+    socket.write(STARTED);
+    const before = process.memoryUsage().arrayBuffers;
+    for (let count = 0; count < 1000; count += 1) {
+      if (!socket.write(piece)) await once(socket, 'drain');
+    }
+    await new Promise((resolve) => { setTimeout(resolve, 300); });
+    gc();
+    keptBytes = process.memoryUsage().arrayBuffers - before;
+    socket.write(told({ type: 'exit', exit_code: 0, reason: null }));
+  }, async (client) => {
+    const found = await client.execApp('web', ['yes'], { outputBytesMax: 10 });
+    assert.deepEqual([found.stdout, found.truncated], ['x'.repeat(10), true]);
+  });
+  assert.ok(keptBytes < 8 * 1024 * 1024, `${keptBytes}`);
+});
+
+test('input of no kind that is known is refused, and ends the session', async () => {
+  await against((socket) => { socket.write(STARTED); }, async (client) => {
+    await assert.rejects(client.execApp('web', ['cat'], { stdin: 5 }), TypeError);
   });
 });
