@@ -65,8 +65,9 @@ def configure(level: str, node_id: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # One line a connection to the Docker daemon is no news.
-    logging.getLogger("urllib3").setLevel(logging.WARNING)
+    # A connection to the Docker daemon is no news, nor is the way to the history's tables.
+    for library in ("urllib3", "alembic"):
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 def _dumps(event: Any, **_: Any) -> str:

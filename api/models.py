@@ -50,6 +50,7 @@ Since = Annotated[str, Field(max_length=64, json_schema_extra={"anyOf": [
 ]})]
 EventId = Annotated[int, Field(ge=0, le=INDEX_MAX), BeforeValidator(_whole)]
 Lines = Annotated[int, Field(ge=0, le=10_000), BeforeValidator(_whole)]
+ReleaseRevision = Annotated[int, Field(ge=0, le=10**9), BeforeValidator(_whole)]
 Slot = Annotated[int, Field(ge=1, le=REPLICAS_MAX), BeforeValidator(_whole)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Replicas = Annotated[int, Field(ge=0, le=REPLICAS_MAX)]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.models import NAME_PATTERN, Body, Flag, ReadQuery, Whole, WriteQuery
+from api.models import NAME_PATTERN, Body, Flag, ReadQuery, ReleaseRevision, Whole, WriteQuery
 from cluster.state.releases import APPS_MAX
 
 
@@ -37,8 +37,8 @@ class ApplyQuery(WriteQuery):
 class DiffQuery(ReadQuery):
     """What a revision is compared with."""
 
-    against: Whole | None = Field(
-        None, ge=0, le=10**9, description="Number of another revision; else the one before it")
+    against: ReleaseRevision | None = Field(
+        None, description="Number of another revision; else the one before it")
 
 
 class UninstallQuery(WriteQuery):

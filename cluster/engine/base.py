@@ -139,6 +139,11 @@ class PullOrder:
     whole_s: float = 1800.0
 
 
+def gone(container_id: str) -> EngineError:
+    """There is no such container."""
+    return EngineError("gone", f"container {container_id[:12]} is gone")
+
+
 def container_name(cluster_id: str, app: str, revision: int, slot: int, run: int = 0) -> str:
     """The one name that this replica, or run, can have; Docker itself refuses a second one."""
     if run:

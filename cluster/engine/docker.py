@@ -24,6 +24,7 @@ from cluster.engine.base import (
     Usage,
     Volume,
     container_name,
+    gone,
     no_guard,
     tell_nobody,
 )
@@ -48,7 +49,7 @@ from cluster.engine.docker_format import (
 )
 from cluster.engine.docker_hanging import Hanging
 from cluster.engine.docker_images import DockerImages
-from cluster.engine.docker_log_api import LogFollow, gone, last_lines
+from cluster.engine.docker_log_api import LogFollow, last_lines
 from cluster.engine.docker_network import ClusterNetworks, is_about_addresses, must_be_possible
 from cluster.engine.docker_purge import purge
 from cluster.engine.docker_usage import UsageReader

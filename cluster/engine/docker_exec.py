@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import time
 
+from cluster.engine.base import gone
 from cluster.engine.docker_api import ApiRefusal, DockerApi, Upgraded
-from cluster.engine.docker_log_api import gone
 from cluster.engine.execution import ExecOrder, ExecState, Size
 
 RESIZE_TRIES = 10

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from cluster.engine.base import EngineError, LogLine
+from cluster.engine.base import EngineError, LogLine, gone
 from cluster.engine.docker_api import ApiRefusal, DockerApi
 from cluster.engine.docker_logs import LineReader
 from cluster.engine.docker_open import OpenAnswer
@@ -25,6 +25,8 @@ STOP_POLL_S = 0.25
 _Item = list[LogLine] | EngineError | None
 
 
+_GONE = (404, 409)
+"""No container, or one that is being removed, whose log Docker does not show any more."""
 _BOTH = {"stdout": "1", "stderr": "1", "timestamps": "1"}
 
 
@@ -67,15 +69,10 @@ def _last_pieces(
                     raise EngineError("timeout", f"reading the log took more than {WHOLE_S} s")
                 newest.add(reader.feed(chunk))
     except ApiRefusal as error:
-        raise gone(container_id) if error.status == 404 else error from error
+        raise gone(container_id) if error.status in _GONE else error from error
     newest.add(reader.end())
     lines = newest.lines()
     return lines, len(lines) >= tail or reader.pieces < asked or newest.crowded
-
-
-def gone(container_id: str) -> EngineError:
-    """There is no such container."""
-    return EngineError("gone", f"container {container_id[:12]} is gone")
 
 
 def _since(since_ns: int) -> str:
@@ -132,7 +129,7 @@ class LogFollow:
         try:
             self._follow()
         except ApiRefusal as error:
-            self._put(None if error.status == 404 else error)
+            self._put(None if error.status in _GONE else error)
         except EngineError as error:
             self._put(error)
         else:

@@ -26,6 +26,7 @@ from cluster.engine.base import (
     Usage,
     Volume,
     container_name,
+    gone,
     no_guard,
     tell_nobody,
 )
@@ -335,7 +336,7 @@ class FakeEngine:
         self._is_free(container_id)
         record = self._readable(container_id)
         if record is None:
-            raise EngineError("gone", f"container {container_id[:12]} is gone")
+            raise gone(container_id)
         return record
 
     def _readable(self, container_id: str) -> Record | None:
@@ -385,11 +386,10 @@ class FakeEngine:
             self._tell(record.cluster_id, EngineEvent("died", record.container.id))
 
     def _remove(self, record: Record, verb: Literal["stop", "remove"]) -> None:
-        container = record.container
-        del self._records[container.id]
-        self._sick.discard(container.id)
-        self._note(verb, container)
-        self._tell(record.cluster_id, EngineEvent("removed", container.id))
+        self._records.pop(record.container.id).removed = True
+        self._sick.discard(record.container.id)
+        self._note(verb, record.container)
+        self._tell(record.cluster_id, EngineEvent("removed", record.container.id))
 
     def _note(self, verb: Literal["run", "stop", "remove"], container: Container) -> None:
         now_s = self._clock.monotonic_s()

@@ -20,6 +20,7 @@ from cluster.engine.base import (
     RunRequest,
     Usage,
     Volume,
+    gone,
 )
 from cluster.engine.execution import ExecOrder
 from cluster.engine.fake_exec import FakeExecution
@@ -74,15 +75,22 @@ class Record:
     memory_bytes: int = IDLE_BYTES
     log: FakeLog = field(default_factory=FakeLog)
     executions: list[FakeExecution] = field(default_factory=list)
+    removed: bool = False
 
     def execute(self, order: ExecOrder) -> FakeExecution:
         """Begin a command in it."""
         if self.container.phase != "running":
             raise EngineError("rejected", f"container {self.container.id[:12]} is not running")
-        made = FakeExecution(order, lambda: self.container.phase == "running")
+        made = FakeExecution(order, self.runs)
         self.executions = [
             *(one for one in self.executions if one.state().exit_code is None), made]
         return made
+
+    def runs(self) -> bool:
+        """Does its process run? Raises `gone` once it is removed."""
+        if self.removed:
+            raise gone(self.container.id)
+        return self.container.phase == "running"
 
     def kill_executions(self) -> None:
         """It has ended, and so does what ran in it."""

@@ -17,17 +17,14 @@ from tests.acceptance.test_tls import WAIT_S, IngressCluster
 from tests.certificates import TestCa
 from tests.ingress_parts import ask, short_directory
 from tests.live import app_spec, call, until
+from tests.page_table import fences
 from tests.ports import free_ports
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.nginx, pytest.mark.beside]
 
 HOST = "shop.example.test"
 ISSUE_S = 90
-INSTALL = """\
-set -eu
-cp "$LEGO_CERT_KEY_PATH" "$CERTS/.key" && mv "$CERTS/.key" "$CERTS/shop.key"
-cp "$LEGO_CERT_PATH" "$CERTS/.crt" && mv "$CERTS/.crt" "$CERTS/shop.crt"
-"""
+(INSTALL,) = (code for code in fences("docs/tls.md") if code.startswith('cp "$LEGO_'))
 
 
 @contextmanager
@@ -91,7 +88,7 @@ class Lego:
 
     def __init__(self, folder: Path, certs: Path, pebble: Pebble) -> None:
         folder.mkdir()
-        (folder / "install.sh").write_text(INSTALL)
+        (folder / "install.sh").write_text(f"set -eu\n{INSTALL}")
         self._hook = f"sh {folder / 'install.sh'}"
         self._environment = {"LEGO_CA_CERTIFICATES": pebble.ca, "CERTS": str(certs)}
         self._base = ["lego", "--accept-tos", "--email", "admin@example.test", "--domains", HOST,

@@ -156,6 +156,7 @@ def test_fake_engine_needs_neither_docker_nor_nginx(tmp_path: Path) -> None:
         printed = run.start("--engine", "fake", "--nodes", "3")
         assert "ingress" not in printed
         assert ready(run)
+        assert "SQLiteImpl" not in run.err.read_text()
         assert run.apps() == {}
         assert run.stop() == 0, run.story()
     finally:

@@ -15,9 +15,11 @@ import pytest
 import orchestry
 from orchestry import client as sdk
 from orchestry.client.execution import LOST, Session
+from tests.architecture.files import ROOT
 from tests.asking_cluster import AskingCluster
 from tests.live import LiveCluster, app_spec, until
 from tests.live_apps import ask, begin
+from tests.page_table import fences
 from tests.terminal import Terminal
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.beside]
@@ -77,6 +79,46 @@ def test_any_controller_runs_a_command(cluster: LiveCluster) -> None:
     assert run(cluster, cluster.ids[0], "web", "--", "no-such").returncode in (126, 127)
     killed = run(cluster, cluster.ids[0], "web", "--", "sh", "-c", "kill -9 $$")
     assert killed.returncode == 137
+
+
+def here(cluster: LiveCluster) -> dict[str, str]:
+    """The environment of a user of this cluster."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "ORCHESTRY_URL": cluster.url(cluster.ids[0])}
+
+
+def test_the_commands_of_the_page_run(cluster: LiveCluster, tmp_path: Path) -> None:
+    """docs/exec.md; without a terminal the last one says so. There is no database in the image."""
+    (tmp_path / "dump.sql").write_text("a dump")
+    (shown,) = (code for code in fences("docs/exec.md") if "orchestry exec" in code)
+    code = shown.replace("$ orchestry", f"{sys.executable} -m orchestry.cli")
+    done = [subprocess.run(
+        line, shell=True, cwd=tmp_path, env=here(cluster), input="", text=True,
+        capture_output=True, timeout=WAIT_S, check=False)
+        for line in code.replace("shop", "web").replace("psql", "cat").splitlines()]
+    assert [one.returncode for one in done] == [0, 0, 0, 2], done
+    assert "bin" in done[0].stdout.split()
+    assert done[2].stdout == "a dump"
+
+
+@pytest.mark.parametrize(("page", "program", "around"), [
+    ("docs/python-client.md", [sys.executable, "-c"], "import orchestry\n{code}"),
+    ("sdk/node/README.md", ["node", "-e"],
+     (f"const client = new (require('{ROOT}/sdk/node'))('http://127.0.0.1:8001');\n"
+     "(async () => {\n{code}})();")),
+])
+def test_the_programs_of_the_pages_run(
+    cluster: LiveCluster, page: str, program: list[str], around: str
+) -> None:
+    """Those of both clients: what is in the root folder, and a shell that says its host."""
+    (shown,) = (code for code in fences(page) if "open_exec" in code or "openExec" in code)
+    code = around.replace("{code}", shown)
+    code = code.replace("my-app", "web").replace(
+        "http://127.0.0.1:8001", cluster.url(cluster.ids[0]))
+    done = subprocess.run([*program, code], env=here(cluster), text=True, capture_output=True,
+                          timeout=WAIT_S, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "bin" in done.stdout.split()
+    assert done.stdout.splitlines()[-1] == "0", done.stdout
 
 
 @pytest.mark.parametrize("leads", [True, False])

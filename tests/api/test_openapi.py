@@ -222,12 +222,24 @@ def test_all_that_is_allowed_for_an_index_is_read() -> None:
     assert body["details"][0]["field"] == "before"
 
 
+def test_numbers_in_paths_and_queries_have_bounds(document: dict[str, Any]) -> None:
+    """The lowest and the highest are described, whether it may be left out or not."""
+    found = {
+        f"{method} {path} {one['name']}": schema
+        for path, method, operation in operations(document)
+        for one in operation.get("parameters", [])
+        for schema in (one["schema"], *one["schema"].get("anyOf", []))
+        if schema.get("type") in ("integer", "number")}
+    assert found["get /api/v1/events before"]["maximum"] == 2**62
+    assert found[
+        "get /api/v1/releases/{release}/revisions/{revision} against"]["maximum"] == 10**9
+    assert [name for name, schema in found.items()
+            if not {"minimum", "maximum"} <= schema.keys()] == []
+
+
 def test_bounds_of_what_may_be_left_out_are_described(document: dict[str, Any]) -> None:
     """A value that may be left out has its limits all the same."""
     schemas = document["components"]["schemas"]
-    before = next(one for one in document["paths"]["/api/v1/events"]["get"]["parameters"]
-                  if one["name"] == "before")["schema"]
-    assert (before["minimum"], before["maximum"]) == (0, 2**62)
     for body, key, most in (
         ("StartBody", "replicas", 100), ("StopBody", "timeout", 300), ("SimulateBody", "replicas",
         100),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -172,9 +172,12 @@ def test_a_command_ends_with_its_container(shell: Host) -> None:
             shell.engine.execute(started.id, ExecOrder(("true",)))
         assert refused.value.fault == "rejected"
         shell.engine.stop(started.id, grace_s=0)
-    with pytest.raises(EngineError) as gone:
-        shell.engine.execute(started.id, ExecOrder(("true",)))
-    assert gone.value.fault == "gone"
+        ask: Callable[[], object]
+        for ask in (one.execution.state,
+                    lambda: shell.engine.execute(started.id, ExecOrder(("true",)))):
+            with pytest.raises(EngineError, match=f"{started.id[:12]} is gone") as gone:
+                ask()
+            assert gone.value.fault == "gone"
 
 
 def test_a_stranger_is_refused(shell: Host) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from cluster.engine.base import LOGS_BYTES_MAX, EngineError, LogLine
 from cluster.engine.lines import CUT_MARK, LINE_BYTES_MAX
 from tests.contract.engine_hosts import DEADLINE_S, DockerHost, Host, request_for, until
 
+REMOVED = 5
 OPENING = 2
 """Lines that each container writes when it starts."""
 
@@ -130,6 +132,24 @@ def test_follow_reads_all_of_a_container_that_is_removed(host: Host) -> None:
     assert reader.error is None
     assert reader.texts[OPENING:] == [f"line {number}" for number in range(500)]
     assert list(host.engine.follow(started.id, since_ns=0, stop=threading.Event())) == []
+
+
+def test_a_container_that_is_being_removed_is_gone(host: Host) -> None:
+    """Whoever reads meanwhile gets lines, then hears that it is gone, and nothing else."""
+    def read(container_id: str) -> tuple[str, str]:
+        while True:
+            try:
+                host.engine.logs(container_id, tail=10)
+            except EngineError as error:
+                return error.fault, error.reason
+
+    started = [host.engine.run(request_for(host, slot)).id for slot in range(REMOVED)]
+    with ThreadPoolExecutor(REMOVED) as readers:
+        found = [readers.submit(read, container_id) for container_id in started]
+        for container_id in started:
+            host.engine.stop(container_id, grace_s=0)
+        assert [one.result(DEADLINE_S) for one in found] == [
+            ("gone", f"container {container_id[:12]} is gone") for container_id in started]
 
 
 @pytest.mark.parametrize("writes", [False, True])

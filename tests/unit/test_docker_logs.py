@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Any, NoReturn
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.engine.base import LOGS_BYTES_MAX, LogLine
+from cluster.engine.base import LOGS_BYTES_MAX, EngineError, LogLine
+from cluster.engine.docker_api import ApiRefusal
+from cluster.engine.docker_log_api import LogFollow, last_lines
 from cluster.engine.docker_logs import FRAME_BYTES_MAX, LineReader
 from cluster.engine.lines import CUT_MARK, LINE_BYTES_MAX, Newest, readable
 
@@ -131,3 +137,23 @@ def test_the_newest_stay(sizes: list[int], tail: int) -> None:
         assert size >= LOGS_BYTES_MAX
     if kept:
         assert size - len(kept[0].text) < LOGS_BYTES_MAX
+
+
+class Removing:
+    """A daemon that is removing the container."""
+
+    timeout_s = 1.0
+
+    def stream(self, *_: object, **__: object) -> NoReturn:
+        """As Docker says it; nothing comes of it while the removal takes its time."""
+        raise ApiRefusal("rejected", "can not get logs from container which is dead or marked "
+                         "for removal", 409)
+
+
+def test_a_container_that_is_being_removed_is_gone() -> None:
+    """Reading its last lines says so, and following it has come to the end."""
+    api: Any = Removing()
+    with pytest.raises(EngineError, match="container abc is gone") as caught:
+        last_lines(api, "abc", tail=10, since_ns=0)
+    assert caught.value.fault == "gone"
+    assert list(LogFollow(api, "abc", 0, lambda: True).read(threading.Event())) == []

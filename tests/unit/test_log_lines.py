@@ -11,6 +11,8 @@ import pytest
 
 from api import logs
 from cluster.consensus.local_log import LocalLog
+from cluster.history.connect import sqlite_engine
+from cluster.history.sql import SqlStore
 from tests.api.support import make
 
 
@@ -62,3 +64,11 @@ def test_a_line_of_a_request_carries_its_id(lines: io.StringIO) -> None:
     found = last(lines)
     assert found["request_id"] == answer.headers["X-Request-Id"] == "my-id-1"
     assert "secret detail" in str(found["exception"])
+
+
+def test_how_the_tables_of_the_history_are_made_is_no_news(lines: io.StringIO) -> None:
+    """The library says something at each start; of it only what is wrong is told."""
+    SqlStore(sqlite_engine(None)).migrate()
+    assert lines.getvalue() == ""
+    logging.getLogger("alembic.runtime.migration").warning("it is wrong")
+    assert last(lines)["event"] == "it is wrong"
