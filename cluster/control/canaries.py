@@ -33,8 +33,8 @@ class _Step:
 class Canaries:
     """Remembers what a lease has seen of each step; the record has the rest.
 
-    Time counts while the canaries are well and every ingress has their weight. What another
-    leader measured is not known: the gate begins anew.
+    Time counts while the canaries are well and every ingress gives them their weight, or all. What
+    another leader measured is not known: the gate begins anew.
     """
 
     def __init__(
@@ -85,7 +85,9 @@ class Canaries:
         step = self._steps.get(app.name)
         if step is None or step.mark != (rollout.id, at.step):
             step = self._steps[app.name] = _Step((rollout.id, at.step), float(at.held_s))
-        in_force = self._shares(app.name, at.weight) and is_ready(
+        # With no old replica that serves there is nothing to share: all goes to the new ones.
+        alone = not any(one.serves and one.template != app.made_from for one in seen)
+        in_force = (alone or self._shares(app.name, at.weight)) and is_ready(
             app, rollout, seen, steps, min_healthy_s=spec.deploy.min_healthy_s)
         if step.since_s is not None and in_force:
             step.held_s += now_s - step.since_s

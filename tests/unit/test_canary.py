@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cluster.control.canaries import Canaries
 from cluster.control.canary import Held, advance, canaries, is_canary
+from cluster.control.fleet import Fleet
+from cluster.control.measure import Measurer
 from cluster.control.rollout import Next, Seen, is_complete
 from cluster.control.routes import shares
 from cluster.engine.base import Container
@@ -235,3 +238,20 @@ def test_a_canary_ends_with_the_new_ones_alone(picks: list[int]) -> None:
     assert set(weights) == {0, 10, 50}
     seen = [Seen(*place, HEALTHY_S) for place in world.there]
     assert is_complete(APP, world.rollout, seen, min_healthy_s=5)
+
+
+@pytest.mark.parametrize(("theirs", "shared", "goes_on"), [
+    ([Seen(OLD, slot, HEALTHY_S) for slot in (1, 2, 3, 4)], True, True),
+    ([Seen(OLD, slot, HEALTHY_S) for slot in (1, 2, 3, 4)], False, False),
+    ([Seen(OLD, slot, serves=False) for slot in (1, 2, 3, 4)], False, True),
+    ([], False, True),
+], ids=["the share is in force", "not in force yet", "no old one serves", "none is there"])
+def test_time_counts_while_the_requests_are_shared_or_all_for_the_new_ones(
+    theirs: list[Seen], shared: bool, goes_on: bool
+) -> None:
+    """An app whose old replicas are all down gets out of it by a canary, too."""
+    held = Canaries(cast(Fleet, None), cast(Measurer, None), lambda app, weight: shared)
+    seen = theirs + new(1)
+    for now_s in range(100, 200, 10):
+        found = held.advance(APP, ONE, SPEC, seen, float(now_s))
+    assert (found.canary is not None and found.canary.step == 1) is goes_on
