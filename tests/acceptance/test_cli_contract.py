@@ -144,7 +144,7 @@ def test_a_terminal_shows_progress_with_reasons_and_lives(
         screen.expect("orchestry status seen --watch", WAIT_S)
         assert screen.end(WAIT_S) == 130
     with Terminal([*PROGRAM, "delete", "seen"], env) as screen:
-        screen.expect("Delete seen, its containers and its volumes", WAIT_S)
+        screen.expect("Delete seen, its containers and no volume", WAIT_S)
         screen.type("y\n")
         screen.expect("seen: deleted", 2 * WAIT_S)
         assert screen.end(WAIT_S) == 0
