@@ -345,3 +345,14 @@ def test_what_was_said_before_a_right_ended_goes_nowhere(world: World) -> None:
     (execution,) = world.executions()
     until("it has ended", lambda: execution.state().exit_code is not None, WAIT_S)
     assert execution.state().exit_code == 0
+
+
+def test_an_end_does_not_wait_for_input_that_nobody_takes(world: World) -> None:
+    """An engine may end its output alone, and read no more of what waits for it."""
+    client = world.attached()
+    client.start("sleep", "60", stdin=True)
+    client.fill()
+    (execution,) = world.executions()
+    execution._code = 4
+    execution._ours.shutdown(socket.SHUT_WR)
+    assert client.next("exit")["exit_code"] == 4
