@@ -245,7 +245,7 @@ class ExecFeed:
 
     def opened(self) -> None:
         """The engine's connection is ours."""
-        if self._gone or self._last is not None:
+        if self._gone or self._last is not None or self._peer.closing:
             self._leave()
             return
         early, self._early = self._early, []

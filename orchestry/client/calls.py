@@ -289,7 +289,7 @@ class Calls(
     ) -> R:
         """Let the leader of `term` fail on purpose: leader-kill, partition or db-down."""
         body = {"fault": fault, "term": term, "seconds": seconds}
-        return self._write("POST", "/cluster/drill", body, key=key)
+        return self._write("POST", "/cluster/drill", body, key=key, once=True)
 
     def probe_drill(self, *, key: str | None = None) -> R:
         """Commit an entry that changes nothing."""

@@ -328,3 +328,31 @@ def test_output_is_not_lost_with_input_that_nobody_takes(
     client.end.sendall(ws.frame(ws.BINARY, b"\0more"))
     assert client.next("exit")["exit_code"] == 0
     assert client.out.replace(b"\r", b"") == LINES * 30
+
+
+def test_what_was_said_before_a_right_ended_goes_nowhere(world: World) -> None:
+    """A command that the engine begins late finds the end of its input at once."""
+    world.hold.clear()
+    client = world.attached()
+    client.say(type="start", command=["sh"], stdin=True)
+    client.end.sendall(ws.frame(ws.BINARY, b"\0exit 7\n"))
+    until("it is heard", lambda: any(one._early for one in world.execs._feeds), WAIT_S)
+    (peer,) = world.hub._peers
+    peer.allowed = lambda: False
+    until("it is told", lambda: peer.closing, WAIT_S)
+    world.hold.set()
+    until("it has begun", world.executions, WAIT_S)
+    (execution,) = world.executions()
+    until("it has ended", lambda: execution.state().exit_code is not None, WAIT_S)
+    assert execution.state().exit_code == 0
+
+
+def test_an_end_does_not_wait_for_input_that_nobody_takes(world: World) -> None:
+    """An engine may end its output alone, and read no more of what waits for it."""
+    client = world.attached()
+    client.start("sleep", "60", stdin=True)
+    client.fill()
+    (execution,) = world.executions()
+    execution._code = 4
+    execution._ours.shutdown(socket.SHUT_WR)
+    assert client.next("exit")["exit_code"] == 4

@@ -80,6 +80,9 @@ def test_what_is_told_only_once_is_awaited(connect: Connect, silent: str) -> Non
             with connect(urls) as client:
                 assert client.create_token("ci", "viewer")["token"] == "t"
                 assert len(node.seen) == 1
+    with nodes(slow) as (node,), connect([node.url, silent]) as client:
+        client.begin_drill("leader-kill", term=3)
+        assert len(node.seen) == 1
 
 
 def test_alone_it_is_told_within_the_bound(connect: Connect, silent: str) -> None:

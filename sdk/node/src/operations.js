@@ -96,7 +96,7 @@ function operations(read, write) {
       return write(this, 'POST', '/cluster/transfer', { to }, { key, once: true });
     },
     async beginDrill(fault, { term, seconds = 10, idempotencyKey: key } = {}) {
-      return write(this, 'POST', '/cluster/drill', { fault, term, seconds }, { key });
+      return write(this, 'POST', '/cluster/drill', { fault, term, seconds }, { key, once: true });
     },
     async probeDrill({ idempotencyKey: key } = {}) {
       return write(this, 'POST', '/cluster/drill/probe', undefined, { key });
