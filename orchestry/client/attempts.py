@@ -100,7 +100,8 @@ def begun(call: Call, now_s: float) -> Call:
     """The call as its next try begins.
 
     A controller that hangs is passed by soon. When nobody else has answered each that was cut
-    short has another, longer turn, and one that is alone all of the silence that may be.
+    short has another, longer turn, and one that is alone, or the last of several, all of the
+    silence that may be: all of them may be slow.
     """
     past_s = 0.0 if call.failing_since_s is None else now_s - call.failing_since_s
     turn_s = min(TURN_S, call.silence_max_s)
@@ -110,6 +111,8 @@ def begun(call: Call, now_s: float) -> Call:
         silence_s = min(HASTE_S, call.silence_max_s / 2, (call.deadline_s - now_s) / 2)
     elif any(node in call.silent for node in others):
         silence_s = turn_s
+    elif call.cuts > 1:
+        silence_s = call.silence_max_s
     else:
         silence_s = max(call.silence_max_s - past_s, turn_s)
     return replace(call, begun_s=now_s, silence_s=silence_s, hasty=hasty)

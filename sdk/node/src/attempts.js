@@ -40,8 +40,8 @@ function newCall(fields) {
 
 /**
  * The call as its next try begins. A controller that hangs is passed by soon. When nobody else
- * has answered each that was cut short has another, longer turn, and one that is alone all of
- * the silence that may be.
+ * has answered each that was cut short has another, longer turn, and one that is alone, or the
+ * last of several, all of the silence that may be: all of them may be slow.
  */
 function begun(call, nowS) {
   const pastS = call.failingSinceS === null ? 0 : nowS - call.failingSinceS;
@@ -53,6 +53,8 @@ function begun(call, nowS) {
     silenceS = Math.min(HASTE_S, call.silenceMaxS / 2, (call.deadlineS - nowS) / 2);
   } else if (others.some((node) => call.silent.includes(node))) {
     silenceS = turnS;
+  } else if (call.cuts > 1) {
+    silenceS = call.silenceMaxS;
   }
   return { ...call, begunS: nowS, silenceS, hasty };
 }
