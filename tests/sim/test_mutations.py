@@ -37,6 +37,7 @@ from orchestry.admission import full_name
 from tests.sim import (
     test_canaries,
     test_fleet,
+    test_held,
     test_image_cleaner,
     test_membership,
     test_raft,
@@ -286,7 +287,7 @@ MUTATIONS: list[tuple[Patch, Callable[[int], None], range]] = [
     (images_of_others_go, test_image_cleaner.walk, range(8)),
     (pulls_end_with_the_leader, test_image_cleaner.pull_and_die, range(1)),
     (updates_keep_what_never_started, test_seams.walk, range(25)),
-    (what_failed_spreads, test_seams.walk, range(25)),
+    (what_failed_spreads, test_held.failed_then_scaled, range(3)),
     (gate_without_numbers, test_canaries.unmeasured, range(1)),
     (counts_end_with_the_leader, test_restarts.walk, range(10)),
     (ends_count_at_every_look, test_restarts.walk, range(10)),
