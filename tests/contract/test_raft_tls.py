@@ -86,6 +86,13 @@ class Nodes:
             for conn in tuple(log._node._transport._connections.values())
         ]
 
+    def are_tls(self) -> bool:
+        """Whether each has one to each other, with TLS 1.3 and a certificate."""
+        links = self.links()
+        return len(links) == 6 and all(
+            isinstance(link, TlsLink) and link.facts and link.version() == "TLSv1.3"
+            for link in links)
+
     def write(self) -> None:
         """One write, at each node; a busy machine may change its leader meanwhile."""
         for name, log in self.logs.items():
@@ -126,10 +133,7 @@ def test_members_know_one_another_by_their_certificates(ca: TestCa, tmp_path: Pa
     with nodes(tmp_path, tls) as found:
         settled(found)
         found.write()
-        links = found.links()
-        assert len(links) == 6
-        assert all(isinstance(link, TlsLink) and link.facts for link in links)
-        assert {link.version() for link in links} == {"TLSv1.3"}
+        until("every link is TLS", found.are_tls, WAIT_S)
 
 
 @pytest.mark.parametrize("first", ["the one that dials all", "the one that dials none"])
@@ -145,7 +149,7 @@ def test_a_cluster_is_switched_on_node_by_node(first: str, ca: TestCa, tmp_path:
                 found.start(name, raft_tls(ca.file, pairs[name], mode))
                 settled(found)
                 found.write()
-        assert all(isinstance(link, TlsLink) and link.facts for link in found.links())
+        until("every link is TLS", found.are_tls, WAIT_S)
 
 
 @pytest.mark.parametrize(("what", "here", "there"), [
