@@ -69,7 +69,8 @@ class DockerProxy:
             request = " ".join(head.split(b"\r\n", 1)[0].decode().split(" ")[:2])
             if self.hangs is not None and self.hangs.search(request):
                 self.met.append(request)
-                client.recv(1)  # until the caller gives up
+                while client.recv(CHUNK_BYTES):  # the body may follow
+                    pass  # until the caller gives up
                 return
             lines, body = head.split(b"\r\n\r\n", 1)
             kept = [line for line in lines.split(b"\r\n")

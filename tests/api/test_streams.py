@@ -81,8 +81,9 @@ def register(node: Process, name: str) -> None:
 
 def newest(node: Process) -> int:
     """The id of the last event."""
-    events = node.call("GET", "/api/v1/events?limit=1")[1]["events"]
-    return int(events[0]["id"])
+    status, found = node.call("GET", "/api/v1/events?limit=1")
+    assert status == 200, found
+    return int(found["events"][0]["id"])
 
 
 def test_events_arrive_as_they_happen_over_both_kinds(node: Process) -> None:
