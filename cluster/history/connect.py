@@ -19,18 +19,11 @@ POOL_WAIT_S = 2.0
 BUSY_S = 5.0
 
 
-def sqlite_engine(path: Path | None) -> Engine:
-    """An engine on a file, or in memory for None."""
-    url = URL.create("sqlite", database=str(path) if path is not None else None)
-    pool: dict[str, Any] = {}
-    if path is None:
-        from sqlalchemy.pool import StaticPool
-
-        pool["poolclass"] = StaticPool
-    else:
-        pool |= {"pool_size": 4, "max_overflow": 12, "pool_timeout": POOL_WAIT_S}
+def sqlite_engine(path: Path) -> Engine:
+    """An engine on a file."""
     engine = create_engine(
-        url, connect_args={"timeout": BUSY_S, "check_same_thread": False}, **pool)
+        URL.create("sqlite", database=str(path)), pool_size=4, max_overflow=12,
+        pool_timeout=POOL_WAIT_S, connect_args={"timeout": BUSY_S, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")
     def opened(connection: Any, _: object) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from flask import Flask
@@ -80,12 +81,6 @@ class TextEngine:
         return lines[-tail:] if tail else []
 
 
-def _in_memory() -> tuple[SqlStore, str]:
-    store = SqlStore(sqlite_engine(None))
-    store.migrate()
-    return store, ""
-
-
 class Node:
     """What api.controller.Controller asks for, over a LocalLog."""
 
@@ -106,7 +101,7 @@ class Node:
         self.actions = ActionFile(Path("/nowhere/actions.jsonl"), self.clock.wall_ms)
         names = ("database", "docker", "nginx", "raft")
         self.parts: dict[str, Part] = {name: Part() for name in names}
-        self.history = History(self.id, self.log, self.clock, open_local=_in_memory)
+        self.history = History(self.id, self.log, self.clock, open_local=self._on_disk)
         self.local.subscribe_events(self.history.applied)
         self.telemetry = Telemetry(self.history.measured)
         self.pulls = PullCounts()
@@ -122,8 +117,14 @@ class Node:
         self.cut: list[tuple[str, float]] = []
         self.host: EngineInfo | None = EngineInfo("1", 4, 8 * 1024**3, 0)
 
+    def _on_disk(self) -> tuple[SqlStore, str]:
+        self._folder = TemporaryDirectory(prefix="orchestry-history-")  # as long as the node
+        store = SqlStore(sqlite_engine(Path(self._folder.name) / "history.db"))
+        store.migrate()
+        return store, ""
+
     def keep_history(self) -> None:
-        """Open a history in memory, and write there what came so far."""
+        """Open a history, and write there what came so far."""
         if not self.log.state().cluster_id:
             self.submit(BeginEpoch(self.id, 1500, "c" * 32))
         assert self.history.open()
