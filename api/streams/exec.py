@@ -236,6 +236,8 @@ class ExecFeed:
     def _refused(self, fault: BaseException | None) -> None:
         if isinstance(fault, OrchestryError):
             self._fail(fault.code, fault.details)
+        elif isinstance(fault, EngineError) and fault.fault == "gone":
+            self._fail(Code.NOT_FOUND, f"Replica {self._asked.replica} is gone: ask for another")
         elif isinstance(fault, EngineError):
             begun = "; the command may have begun" if fault.fault == "timeout" else ""
             self._fail(Code.DOCKER_ERROR, fault.reason + begun)

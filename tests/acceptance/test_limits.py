@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 import urllib.request
@@ -115,6 +116,7 @@ def test_three_controllers_are_one(tmp_path: Path, server: RedisServer) -> None:
 
 def left_over(cluster: LiveCluster, follower: str) -> list[str]:
     """What is left to a client after a write that is sent on, and after reads of the leader's."""
+    others = itertools.cycle(range(100, 250))
     for turn in range(TRIES):
         before, client = losses(cluster), f"203.0.113.{turn + 3}"
         mine = {"X-Forwarded-For": client}
@@ -123,6 +125,9 @@ def left_over(cluster: LiveCluster, follower: str) -> list[str]:
         assert status == 307
         status, _, got = call("POST", got["Location"], APP, headers=mine)
         assert status == (409 if turn else 201)
+        until("all know of it", lambda: all(
+            ask(cluster, node, f"203.0.113.{next(others)}", "/api/v1/apps/shop/metrics")[0] == 200
+            for node in cluster.ids), BACK_S)
         for node in cluster.ids:
             assert ask(cluster, node, client, "/api/v1/apps/shop/metrics")[0] == 200
         last = ask(cluster, follower, client)[1]
