@@ -183,6 +183,7 @@ class Controller:
                 subnet=settings.docker_subnet or None,
                 tls=None if not settings.docker_tls_ca else DockerTls(
                     settings.docker_tls_ca, settings.docker_tls_cert, settings.docker_tls_key),
+                serves=lambda: log.state().cluster_id,
             )
         ingresses = [
             NginxIngress(readers.without_token(endpoint), endpoint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -73,7 +73,9 @@ class DockerEngine:
         timeout_s: float = 10,
         subnet: str | None = None,
         tls: DockerTls | None = None,
+        serves: Callable[[], str] = str,
     ) -> None:
+        """`serves` tells whose containers are ours, "" while that is not known."""
         self._api = DockerApi(base_url, timeout_s, tls)
         self._networks = ClusterNetworks(self._api, network, subnet)
         self._usage = UsageReader(self._api)
@@ -87,6 +89,7 @@ class DockerEngine:
         self._helpers: dict[str, str] = {}
         """Container -> the one that fills it, as last observed."""
         self._clusters: set[str] = set()
+        self._serves = serves
 
     def observe(self, cluster_id: str) -> Sequence[Container]:
         """All containers of this cluster; only those that changed are inspected."""
@@ -381,4 +384,5 @@ class DockerEngine:
             if container_id in self._owned:
                 return True
         found = self._api.call("inspect_container", container_id)
-        return (found["Config"]["Labels"] or {}).get(LABEL_CLUSTER) in self._clusters
+        label = (found["Config"]["Labels"] or {}).get(LABEL_CLUSTER)
+        return label is not None and label in {*self._clusters, self._serves()}

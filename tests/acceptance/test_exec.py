@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,13 +28,20 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.beside]
 WAIT_S = 30.0
 
 
+def shell_app(image: str) -> dict[str, Any]:
+    """With a share of the processor that many commands can begin with: they have no other."""
+    found = app_spec("web", image)
+    found["spec"]["resources"] = {"cpu": "1", "memory": "64Mi"}
+    return found
+
+
 @pytest.fixture(scope="module")
 def cluster(
     tmp_path_factory: pytest.TempPathFactory, test_shell_image: str
 ) -> Iterator[LiveCluster]:
     """One cluster with two replicas of an app, in which commands are allowed."""
     with LiveCluster(tmp_path_factory.mktemp("cluster"), ingress=False) as live:
-        begin(live, app_spec("web", test_shell_image), 2)
+        begin(live, shell_app(test_shell_image), 2)
         ask(live, "PUT", "/api/v1/config", {"exec": {"enabled": True}})
         yield live
 
@@ -290,7 +298,7 @@ def test_where_tokens_are_asked_for(
         "DOCKER_HOST": docker_socket, "ORCHESTRY_AUTH": "on"}
     ) as live:
         assert live.write(
-            "POST", "/api/v1/apps/register", app_spec("web", test_shell_image))[0] == 201
+            "POST", "/api/v1/apps/register", shell_app(test_shell_image))[0] == 201
         status, body = live.write("POST", "/api/v1/apps/web/start", {"replicas": 1})
         assert status == 200, body
         url = live.url(live.ids[0])

@@ -225,6 +225,23 @@ def test_purge_removes_containers_volumes_and_network(docker_host: DockerHost) -
 
 
 @pytest.mark.docker
+def test_a_controller_that_has_just_started_knows_what_is_its_own(
+    docker_host: DockerHost, docker_socket: str
+) -> None:
+    """Before it has asked for anything: users may read logs of any controller at any time."""
+    started = docker_host.engine.run(request_for(docker_host))
+    known = ""
+    fresh = DockerEngine(base_url=docker_socket, serves=lambda: known)
+    try:
+        with pytest.raises(EngineError, match="is not ours"):
+            fresh.logs(started.id, tail=1)
+        known = docker_host.cluster_id
+        assert fresh.logs(started.id, tail=1) == docker_host.engine.logs(started.id, tail=1)
+    finally:
+        fresh.close()
+
+
+@pytest.mark.docker
 def test_purge_removes_what_comes_while_it_looks(
     docker_host: DockerHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
