@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from flask import Flask
@@ -35,6 +34,7 @@ from cluster.sealing import Keyring
 from cluster.state.commands import AnnounceController, BeginEpoch, FinishDelete, ReportApp, Stamp
 from cluster.state.model import Applied, Health, Replica
 from cluster.tls.identity import Identity
+from tests.history_files import history_file
 
 HEALTHY: tuple[Health, ...] = ("healthy",)
 SPEC: dict[str, Any] = {
@@ -81,6 +81,12 @@ class TextEngine:
         return lines[-tail:] if tail else []
 
 
+def _on_disk() -> tuple[SqlStore, str]:
+    store = SqlStore(sqlite_engine(history_file()))
+    store.migrate()
+    return store, ""
+
+
 class Node:
     """What api.controller.Controller asks for, over a LocalLog."""
 
@@ -101,7 +107,7 @@ class Node:
         self.actions = ActionFile(Path("/nowhere/actions.jsonl"), self.clock.wall_ms)
         names = ("database", "docker", "nginx", "raft")
         self.parts: dict[str, Part] = {name: Part() for name in names}
-        self.history = History(self.id, self.log, self.clock, open_local=self._on_disk)
+        self.history = History(self.id, self.log, self.clock, open_local=_on_disk)
         self.local.subscribe_events(self.history.applied)
         self.telemetry = Telemetry(self.history.measured)
         self.pulls = PullCounts()
@@ -116,12 +122,6 @@ class Node:
         self.records: dict[str, Record] = {}
         self.cut: list[tuple[str, float]] = []
         self.host: EngineInfo | None = EngineInfo("1", 4, 8 * 1024**3, 0)
-
-    def _on_disk(self) -> tuple[SqlStore, str]:
-        self._folder = TemporaryDirectory(prefix="orchestry-history-")  # as long as the node
-        store = SqlStore(sqlite_engine(Path(self._folder.name) / "history.db"))
-        store.migrate()
-        return store, ""
 
     def keep_history(self) -> None:
         """Open a history, and write there what came so far."""

@@ -177,7 +177,7 @@ def test_an_engine_that_fails_is_told(world: World) -> None:
     world.engine.stop(world.container_id, grace_s=0)
     gone = world.attached()
     gone.say(type="start", command=["true"])
-    assert gone.next("error")["code"] == "DOCKER_ERROR"
+    assert gone.next("error")["code"] == "NOT_FOUND"
     world.container_id = world.engine.run(RunRequest("c", "web", 2, 1, 1, "web:1")).id
 
 

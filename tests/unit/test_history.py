@@ -23,6 +23,7 @@ from cluster.history.sync import CatchUp, Forwarder
 from cluster.state.commands import BeginEpoch, RecordEvent, Stamp
 from cluster.state.model import GENERATION, EventRecord
 from cluster.state.step import RECENT_EVENTS_MAX
+from tests.history_files import history_file
 from tests.live import until
 
 C = "c" * 32
@@ -34,9 +35,9 @@ def event(number: int) -> EventRecord:
     return EventRecord(number, "config", "shop", f"event {number}", 1_700_000_000_000 + number)
 
 
-def memory() -> SqlStore:
-    """A store in memory."""
-    store = SqlStore(sqlite_engine(None))
+def empty() -> SqlStore:
+    """A store with nothing in it."""
+    store = SqlStore(sqlite_engine(history_file()))
     store.migrate()
     return store
 
@@ -48,7 +49,7 @@ def ids(store: SqlStore) -> list[int]:
 
 def recorded(*batches: Sequence[int], store: SqlStore | None = None) -> tuple[Recorder, SqlStore]:
     """A recorder that was given events."""
-    store = store or memory()
+    store = store or empty()
     recorder = Recorder(lambda: None)
     for batch in batches:
         recorder.applied([event(n) for n in batch])
@@ -92,7 +93,7 @@ def test_a_store_that_fails_keeps_everything_waiting() -> None:
                 raise HistoryError("disk full")
             super().append_events(cluster_id, found)
 
-    store = Failing(sqlite_engine(None))
+    store = Failing(sqlite_engine(history_file()))
     store.migrate()
     recorder = Recorder(lambda: None)
     recorder.applied([event(1), event(2)])
@@ -204,7 +205,7 @@ class Remote(SqlStore):
 
 def test_the_copy_goes_on_where_it_was() -> None:
     """Whatever breaks between, in the end each event is there once, up to the first gap."""
-    remote = Remote(sqlite_engine(None))
+    remote = Remote(sqlite_engine(history_file()))
     recorder, store = recorded(range(1, 11))
     store.append_samples(C, 1, [Sample("shop", Point(n)) for n in range(1, 8)])
     forwarder = Forwarder(recorder, store, remote)

@@ -14,6 +14,7 @@ from cluster.consensus.local_log import LocalLog
 from cluster.history.connect import sqlite_engine
 from cluster.history.sql import SqlStore
 from tests.api.support import make
+from tests.history_files import history_file
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_a_line_of_a_request_carries_its_id(lines: io.StringIO) -> None:
 
 def test_how_the_tables_of_the_history_are_made_is_no_news(lines: io.StringIO) -> None:
     """The library says something at each start; of it only what is wrong is told."""
-    SqlStore(sqlite_engine(None)).migrate()
+    SqlStore(sqlite_engine(history_file())).migrate()
     assert lines.getvalue() == ""
     logging.getLogger("alembic.runtime.migration").warning("it is wrong")
     assert last(lines)["event"] == "it is wrong"
