@@ -5,13 +5,7 @@ from __future__ import annotations
 from cluster.control.specs import spec_for
 from cluster.scaling.bounds import bounds
 from cluster.state.model import App
-from orchestry.spec.model import Defaults, Scaling
-
-
-def within_bounds(policy: Scaling, replicas: int, now_ms: int) -> int:
-    """What the autoscaler makes of a number, whatever the load."""
-    limits = bounds(policy, now_ms)
-    return min(max(replicas, limits.minimum), limits.maximum)
+from orchestry.spec.model import Defaults
 
 
 def warning(app: App | None, replicas: int, now_ms: int, defaults: Defaults) -> str | None:
@@ -22,17 +16,16 @@ def warning(app: App | None, replicas: int, now_ms: int, defaults: Defaults) -> 
     spec = spec_for(app, defaults) if app is not None else None
     if app is None or spec is None or spec.scaling.mode == "manual" or not replicas:
         return None
-    policy = spec.scaling
-    allowed = within_bounds(policy, replicas, now_ms)
+    limits = bounds(spec.scaling, now_ms)
+    allowed = limits.within(replicas)
     if allowed == replicas:
         return None
     more = replicas > allowed
     key, option, verb = ("maxReplicas", "--max", "raise") if more else (
         "minReplicas", "--min", "lower")
-    entries = bounds(policy, now_ms).entries
-    at = f"scaling.schedule[{entries[0]}].{key}" if entries else f"scaling.{key}"
+    at = f"scaling.schedule[{limits.entries[0]}].{key}" if limits.entries else f"scaling.{key}"
     first = f"{verb} it first" + (
-        "" if entries else f" (`orchestry autoscale {app.name} {option} {replicas}`)")
+        "" if limits.entries else f" (`orchestry autoscale {app.name} {option} {replicas}`)")
     return (
         f"`{at}` is {allowed}, so the autoscaler goes from {replicas} back to {allowed}: to keep "
         f"{replicas}, {first}, or scale by hand alone (`orchestry autoscale {app.name} --mode "

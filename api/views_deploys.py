@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from api.beyond import within_bounds
 from api.times import rfc3339
 from api.views import pinned, pulling
 from cluster.control.canary import at_step, is_canary, is_last
 from cluster.control.rollout import has_own_volumes
 from cluster.control.specs import old_specs, spec_for
+from cluster.scaling.bounds import bounds
 from cluster.state.model import App, Replica, Revision, Rollout
 from cluster.state.pins import Pulling
 from cluster.state.replicas import name_of_slot
@@ -160,7 +160,7 @@ def _within_bounds(app: App, now_ms: int) -> int:
     by_hand = app.by_hand and not app.replicas
     if spec is None or spec.scaling.mode == "manual" or by_hand:
         return app.replicas
-    return within_bounds(spec.scaling, app.replicas, now_ms)
+    return bounds(spec.scaling, now_ms).within(app.replicas)
 
 
 def _names(app: App, replicas: Sequence[Replica]) -> list[str]:

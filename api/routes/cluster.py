@@ -15,7 +15,7 @@ from api.endpoint import checked
 from api.here import answer, here, read
 from api.models import ReadQuery
 from cluster.consensus.log import RaftStatus
-from cluster.state.members import lacks_key
+from cluster.state.members import keys_in_use, lacks_key
 from cluster.state.model import ClusterState
 from orchestry import __version__
 from orchestry.errors import Code
@@ -34,7 +34,7 @@ def status(query: ReadQuery) -> Response:
     controller = here().controller
     raft = controller.log.status()
     leader = controller.log.leader_id()
-    keys = sorted({one.key_id for secret in state.secrets.values() for one in secret.versions})
+    keys = sorted(keys_in_use(state))
     return answer({
         "node_id": controller.id,
         "hostname": _hostname(state, controller.id),

@@ -14,6 +14,7 @@ from cluster.history.history import History
 from cluster.ingress.base import Ingress, IngressError
 from cluster.live.sharing import Limits
 from cluster.sealing import Keyring
+from cluster.state.members import keys_in_use
 from cluster.state.model import ClusterState
 from cluster.tls.certificates import shown_time
 from cluster.tls.hosts import HostCertificates
@@ -63,11 +64,11 @@ def database_part(history: History) -> Component:
 
 def secrets_part(keyring: Keyring, state: ClusterState) -> Component:
     """Whether this controller can open what the cluster keeps, and what the others would seal."""
-    in_use = {one.key_id for secret in state.secrets.values() for one in secret.versions}
     of_others = {
         info.secrets_key for name, info in state.controllers.items()
         if info.secrets_key and (not state.members or name in state.members)}
-    missing = sorted(key_id for key_id in in_use | of_others if not keyring.knows(key_id))
+    missing = sorted(
+        key_id for key_id in keys_in_use(state) | of_others if not keyring.knows(key_id))
     if missing:
         return Component(
             "degraded", f"Key {', '.join(missing)} for secrets is in use, and this controller does "

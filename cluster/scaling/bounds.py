@@ -19,6 +19,10 @@ class Bounds:
     maximum: int
     entries: tuple[int, ...] = ()
 
+    def within(self, replicas: int) -> int:
+        """What the autoscaler makes of a number, whatever the load."""
+        return min(max(replicas, self.minimum), self.maximum)
+
 
 def bounds(policy: Scaling, wall_ms: int) -> Bounds:
     """The bounds at a moment, milliseconds since 1970.

@@ -57,6 +57,12 @@ def announce(state: ClusterState, command: c.AnnounceController, stamp: c.Stamp)
     return _levelled(state, stamp), ()
 
 
+def keys_in_use(state: ClusterState) -> frozenset[str]:
+    """The ids of the keys that secrets are kept under."""
+    return frozenset(
+        one.key_id for secret in state.secrets.values() for one in secret.versions)
+
+
 def lacks_key(info: ControllerInfo, key_id: str) -> bool:
     """Whether a controller is known not to open what is sealed under a key.
 
