@@ -143,7 +143,8 @@ def test_a_shell_in_a_terminal(cluster: LiveCluster, leads: bool) -> None:
         terminal.resize(41, 120)
         terminal.type("sleep 0.5; stty size\r")
         terminal.expect(r"41 120\r\n", WAIT_S)
-        terminal.type("echo begun; sleep 60\r")
+        # Said by what Ctrl-C is for: the shell itself may say it before that has the terminal.
+        terminal.type("sh -c 'echo begun; exec sleep 60'\r")
         terminal.expect(r"\nbegun\r\n", WAIT_S)
         terminal.type("\x03")
         terminal.type("echo code $?\r")
