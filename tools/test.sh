@@ -29,24 +29,29 @@ if ! tools/dockerd.sh status >/dev/null 2>&1; then
     docker ps -aq --filter name=^orchestry-test- | xargs -r docker rm -fv >/dev/null
 fi
 typed=$(mktemp)
+unsteady=$(mktemp)
 mypy=
 finish() {
     [ -z "$mypy" ] || kill "$mypy" 2>/dev/null
-    rm -f "$typed"
+    rm -f "$typed" "$unsteady"
     [ "$docker_started" = no ] || tools/dockerd.sh stop
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
 
+tests() {
+    $bin/python tools/run_tests.py "$unsteady" -q --durations 20 "$@"
+}
+
 step "ruff" $bin/ruff check .
 step "import rules" $bin/lint-imports
 # Two cores have room for three of them, since most wait for part of their time.
-step "tests side by side" $bin/pytest -q --durations 20 -n 3 tests --ignore tests/acceptance \
+step "tests side by side" tests -n 3 tests --ignore tests/acceptance \
     --ignore tests/faults
 # It keeps one core busy for a minute, while these tests mostly wait.
 $bin/mypy >"$typed" 2>&1 &
 mypy=$!
-step "acceptance tests side by side" $bin/pytest -q --durations 20 -n 3 --dist loadfile \
+step "acceptance tests side by side" tests -n 3 --dist loadfile \
     --no-loadscope-reorder -m "beside and not long" tests/acceptance tests/faults
 types() {
     wait "$mypy"
@@ -56,8 +61,12 @@ types() {
     return "$1"
 }
 step "mypy" types
-step "acceptance and fault tests" $bin/pytest -q --durations 20 -m "not beside and not long" tests/acceptance tests/faults
+step "acceptance and fault tests" tests -m "not beside and not long" tests/acceptance tests/faults
 
 printf '\n%s' "$report"
+if [ -s "$unsteady" ]; then
+    printf '\nUnsteady, to be looked into:\n'
+    cat "$unsteady"
+fi
 if [ $failed = 0 ]; then echo "All passed."; else echo "Something failed: see above."; fi
 exit $failed
