@@ -163,6 +163,36 @@ def test_colours_and_questions_in_a_terminal() -> None:
         assert "web: deleted, containers: 3, volumes: 1" in text
 
 
+def test_what_goes_with_a_release_is_said_before() -> None:
+    """Its apps that are still there, and their volumes; a dry run says it too."""
+    row = {"app": "front", "status": "running", "replicas": 1, "healthy": 1}
+    volume = {"name": "orchestry-front-data", "app": "front", "goes_with_app": True}
+    left = {**volume, "name": "orchestry-front-old", "goes_with_app": False}
+    applied = {"release": "shop", "revision": 2, "dry_run": True, "changes": [
+        {"app": "front", "change": "removed", "diff": []}]}
+
+    def script(seen: Seen) -> Says:
+        if seen.path == "/api/v1/apps/front/volumes":
+            return Says(200, {"volumes": [volume, left], "total": 2})
+        if "/rollback" in seen.path:
+            return Says(200, applied)
+        return Says(200, {"apps": ["back", "front"], "status": [
+            {**row, "app": "back", "status": "missing"}, row]})
+
+    going = "volumes orchestry-front-data (1 of an earlier app of this name stay)"
+    with nodes(script) as (stub,):
+        code, text = in_terminal("chart", "uninstall", "shop", "-u", stub.url, typed="n\n")
+        assert code == 1
+        assert f"Uninstall shop with front and its {going}?" in " ".join(text.split())
+        code, text = in_terminal(
+            "chart", "uninstall", "shop", "--keep-data", "-u", stub.url, typed="n\n")
+        assert "Uninstall shop with front?" in text
+        code, text = in_terminal("chart", "rollback", "shop", "--dry-run", "-u", stub.url)
+        assert code == 0
+        assert f"with front: its {going}" in " ".join(text.split())
+    assert not [seen for seen in stub.seen if seen.method == "DELETE"]
+
+
 def in_terminal(*arguments: str, typed: str = "") -> tuple[int, str]:
     """Run the command in a pseudo-terminal of 80 columns; its exit code and all it showed."""
     master, slave = pty.openpty()

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from orchestry.cli.commands.chart import inputs, layers_of, lint, render, work
+from orchestry.cli.going import volumes_of
 from orchestry.cli.output import age, printable
 from orchestry.cli.session import Command, CommandError, Session, UsageError, names_of
 from orchestry.cli.waiting import patiently, pause_s
@@ -89,7 +90,8 @@ def rollback(
     """Make release NAME what it was in REVISION, else in the one before the last."""
     answer = session.client.rollback_release(
         name, revision, dry_run=dry_run, keep_data=keep_data)
-    return _told(session, answer, wait=wait and not dry_run, timeout_s=timeout)
+    return _told(session, answer, wait=wait and not dry_run, timeout_s=timeout,
+                 keep_data=keep_data)
 
 
 @click.command(cls=Command)
@@ -105,8 +107,12 @@ def uninstall(
     if not yes:
         if out.as_json or not sys.stdin.isatty():
             raise UsageError(f"uninstalling {name} needs a confirmation; give --yes")
-        apps = ", ".join(session.client.get_release(name)["apps"])
-        if not click.confirm(printable(f"Uninstall {name} with {apps}?"), err=True):
+        apps = [row["app"] for row in session.client.get_release(name)["status"]
+                if row["status"] != "missing"]
+        what = ", ".join(apps) or "no app"
+        if apps and not keep_data:
+            what += f" and {volumes_of(session, *apps)}"
+        if not click.confirm(printable(f"Uninstall {name} with {what}?"), err=True):
             out.progress("Nothing was removed.")
             return 1
     answer = session.client.uninstall_release(name, force=force, keep_data=keep_data)
@@ -175,16 +181,22 @@ def _apply(
     answer = session.client.apply_release(
         name, loaded.name, loaded.version, list(specs.values()), values=merged({}, *layers),
         only=only, dry_run=dry_run, keep_data=keep_data)
-    return _told(session, answer, wait=wait and not dry_run, timeout_s=timeout_s)
+    return _told(session, answer, wait=wait and not dry_run, timeout_s=timeout_s,
+                 keep_data=keep_data)
 
 
-def _told(session: Session, answer: Mapping[str, Any], *, wait: bool, timeout_s: int) -> int:
+def _told(
+    session: Session, answer: Mapping[str, Any], *, wait: bool, timeout_s: int, keep_data: bool
+) -> int:
     """Print what was done, and wait for the apps."""
     out, name = session.out, str(answer["release"])
     if not out.as_json:
         what = "would be" if answer["dry_run"] else "is"
         out.result(printable(f"{name}: {what} at revision {answer['revision']}"))
         _print_changes(session, answer)
+        gone = [row["app"] for row in answer["changes"] if row["change"] == "removed"]
+        if answer["dry_run"] and gone and not keep_data:
+            out.result(f"with {', '.join(gone)}: {volumes_of(session, *gone)}")
     behind = _behind(session, name, timeout_s) if wait else ""
     if out.as_json:
         out.document({**answer, "ready": None if not wait else not behind})

@@ -6,14 +6,12 @@ import sys
 
 import click
 
+from orchestry.cli.going import volumes_of
 from orchestry.cli.output import printable
 from orchestry.cli.session import Command, Session, UsageError, app_argument
 from orchestry.cli.waiting import follow
-from orchestry.errors import OrchestryError
 
 WAIT_S = 300
-NAMED_MAX = 8
-"""Volumes in a question."""
 REPLICAS = click.IntRange(0, 100)
 wait_option = click.option(
     "--wait/--no-wait", default=True, show_default=True,
@@ -97,7 +95,7 @@ def delete(session: Session, *, name: str, force: bool, keep_data: bool) -> int:
     if not force:
         if not sys.stdin.isatty():
             raise UsageError(f"deleting {name} needs a confirmation; give --force")
-        what = "its containers" if keep_data else f"its containers and {_going(session, name)}"
+        what = "its containers" if keep_data else f"its containers and {volumes_of(session, name)}"
         if not click.confirm(f"Delete {name}, {what}?", err=True):
             out.progress("Nothing was deleted.")
             return 1
@@ -114,19 +112,6 @@ def delete(session: Session, *, name: str, force: bool, keep_data: bool) -> int:
             + (printable(f" ({', '.join(names)})") if names else "")
         )
     return 0
-
-
-def _going(session: Session, name: str) -> str:
-    """The volumes that a deletion would remove, as far as the cluster can tell."""
-    try:
-        volumes = session.client.list_volumes(name)["volumes"]
-    except OrchestryError:
-        return "its volumes"
-    names = [one["name"] for one in volumes if one.get("goes_with_app", True)]
-    staying = len(volumes) - len(names)
-    more = f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else ""
-    text = printable(f"its volumes {', '.join(names[:NAMED_MAX])}{more}") if names else "no volume"
-    return text + (f" ({staying} of an earlier app of this name stay)" if staying else "")
 
 
 COMMANDS = (up, down, scale, delete)
