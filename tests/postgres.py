@@ -13,7 +13,8 @@ from pathlib import Path
 
 from tests.ports import free_ports
 
-START_S = 20.0
+START_S = 60.0
+ENDED_S = 30.0
 
 
 def _program(name: str) -> str:
@@ -21,6 +22,14 @@ def _program(name: str) -> str:
     path = str(found[-1]) if found else shutil.which(name)
     assert path, f"PostgreSQL is missing: {name}"
     return path
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process has not ended; a zombie has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 class Postgres:
@@ -70,11 +79,17 @@ class Postgres:
         raise AssertionError((self.folder / "server.log").read_text())
 
     def kill(self) -> None:
-        """kill -9 of the server and all its processes."""
+        """kill -9 of the server and all its processes, which are gone then."""
+        children = self._children()
         self._signal(signal.SIGKILL)
         assert self._process is not None
-        self._process.wait(10)
+        self._process.wait(ENDED_S)
         self._process = None
+        # The next server refuses to start while one of them has the shared memory.
+        until_s = time.monotonic() + ENDED_S
+        while any(map(_runs, children)):
+            assert time.monotonic() < until_s, f"{children} do not end"
+            time.sleep(0.02)
 
     def freeze(self) -> None:
         """SIGSTOP."""
@@ -87,13 +102,17 @@ class Postgres:
     def _signal(self, number: int) -> None:
         assert self._process is not None
         # The server's children are sessions of their own: children first, then the parent.
-        listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self._process.pid)],
-                                capture_output=True, text=True, check=False, timeout=10)
-        for pid in (*(int(word) for word in listed.stdout.split()), self._process.pid):
+        for pid in (*self._children(), self._process.pid):
             try:
                 os.kill(pid, number)
             except ProcessLookupError:
                 continue
+
+    def _children(self) -> list[int]:
+        assert self._process is not None
+        listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self._process.pid)],
+                                capture_output=True, text=True, check=False, timeout=10)
+        return [int(word) for word in listed.stdout.split()]
 
     def stop(self) -> None:
         """End, if it runs."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import redis
 
-START_S = 20.0
+START_S = 60.0
 
 
 def _program() -> str:
@@ -63,7 +63,7 @@ class RedisServer:
         """kill -9: from now on nobody listens."""
         assert self._process is not None
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(30)
         self._process = None
 
     def freeze(self) -> None:

@@ -131,6 +131,11 @@ class Registry:
         """Wait, at most until the registry ends."""
         self._stop.wait(seconds)
 
+    def count(self, kind: str) -> None:
+        """A request has come."""
+        with self._lock:
+            self.asked[kind] += 1
+
     def count_open(self, step: int) -> None:
         """A request for a layer begins or ends."""
         with self._lock:
@@ -154,7 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, *, body: bool) -> None:
         registry, path = self.registry, self.path.partition("?")[0]
         kind = "blobs" if "/blobs/" in path else "manifests" if "/manifests/" in path else "ping"
-        registry.asked[kind] += 1
+        registry.count(kind)
         if registry.fault == "hang" or (registry.fault == "hang in a layer" and kind == "blobs"):
             registry.wait(HANG_MAX_S)
             self.close_connection = True
