@@ -18,6 +18,7 @@ from tests.raft_process import RaftProcess, await_leader, await_same_state
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
 LOADED_S = 1.0
+WAIT_S = 60.0
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def load(nodes: list[RaftProcess], prefix: str) -> None:
     for node in nodes:
         node.tell(f"load {prefix}-{node.name} 4")
     until("a load of writes", lambda: sum(
-        len(node.acknowledged) for node in nodes) > before + 100, 20)
+        len(node.acknowledged) for node in nodes) > before + 100, WAIT_S)
     time.sleep(random.uniform(0.0, LOADED_S))
 
 
@@ -52,12 +53,12 @@ def acknowledged(nodes: list[RaftProcess]) -> set[str]:
 def await_refusal(node: RaftProcess, other: str) -> str:
     """Why `node` refuses `other`, once it does."""
     return str(until(
-        f"{node.name} refuses {other}", lambda: node.status()["refused"][other], 20))
+        f"{node.name} refuses {other}", lambda: node.status()["refused"][other], WAIT_S))
 
 
 def await_text(path: Path, text: str) -> None:
     """Wait for a file to hold a text."""
-    until(f"{path} holds {text}", lambda: text in path.read_text(), 20)
+    until(f"{path} holds {text}", lambda: text in path.read_text(), WAIT_S)
 
 
 def test_all_are_killed_under_load(nodes: list[RaftProcess]) -> None:
@@ -81,7 +82,7 @@ def test_the_leader_is_killed_under_load(nodes: list[RaftProcess]) -> None:
     old.kill()
     written = sum(len(node.acknowledged) for node in survivors)
     until("the survivors write", lambda: sum(
-        len(node.acknowledged) for node in survivors) > written + 50, 20)
+        len(node.acknowledged) for node in survivors) > written + 50, WAIT_S)
     for node in survivors:
         node.kill()
     for node in nodes:
@@ -93,7 +94,7 @@ def test_the_leader_is_killed_under_load(nodes: list[RaftProcess]) -> None:
 def test_a_torn_journal_is_cut_and_a_damaged_one_refused(nodes: list[RaftProcess]) -> None:
     """An unfinished last write costs nothing; a damaged middle is named with its remedy."""
     for number in range(20):
-        until("it is written", lambda app=f"app-{number}": nodes[0].write(app), 30)  # type: ignore[misc]
+        until("it is written", lambda app=f"app-{number}": nodes[0].write(app), WAIT_S)  # type: ignore[misc]
     await_same_state(nodes)
     victim = nodes[1]
     victim.kill()
@@ -128,7 +129,7 @@ def test_another_secret_is_said_on_both_sides(tmp_path: Path) -> None:
         ]
         leader = await_leader(nodes)
         assert leader.name != "c3"
-        assert leader.write("shop")
+        until("it is written", lambda: leader.write("shop"), WAIT_S)
         reason = "it has another CLUSTER_SECRET"
         for node in nodes:
             strangers = ["c3"] if node.name != "c3" else ["c1", "c2"]
@@ -165,7 +166,7 @@ def test_what_keeps_a_node_from_starting(tmp_path: Path) -> None:
     addresses = raft_addresses(1)
     with RaftProcess("c1", addresses, tmp_path) as first:
         await_leader([first])
-        assert first.write("shop")
+        until("it is written", lambda: first.write("shop"), WAIT_S)
         taken = addresses["c1"]
         with RaftProcess("c1", raft_addresses(1), tmp_path) as second:
             reason = second.exit_reason()
