@@ -18,7 +18,7 @@ from tests.architecture.files import ROOT
 from tests.live import LiveCluster, app_spec, call, until
 
 SDK = ROOT / "sdk" / "node"
-WAIT_S = 30.0
+WAIT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)

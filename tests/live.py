@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -19,7 +20,8 @@ from typing import Any, Self
 from tests.ports import free_ports, is_free
 from tests.preloaded import Forked
 
-READY_S = 30.0
+READY_S = 60.0
+ENDED_S = 30.0
 PRELOADED = False
 """Whether controllers are forked from a process with the imports done; the tests say so."""
 BY_THE_LOADER = {"LD_PRELOAD"}
@@ -27,7 +29,8 @@ BY_THE_LOADER = {"LD_PRELOAD"}
 MODULE = [sys.executable, "-m"]
 ON_HOST = ["ip", "netns", "exec"]
 INGRESS_GRACE_S = 0.5
-CALL_S = 10.0
+CALL_S = 30.0
+INGRESS_S = 30.0
 STATUS_S = 30.0
 
 
@@ -67,6 +70,8 @@ def call(
     except urllib.error.HTTPError as error:
         with error:
             return error.code, _body(error.read()), dict(error.headers)
+    except http.client.HTTPException as error:  # killed in the midst of its answer
+        raise ConnectionError(repr(error)) from error
 
 
 def until(what: str, check: Callable[[], Any], timeout_s: float, gap_s: float = 0.05) -> Any:
@@ -150,7 +155,7 @@ class LiveCluster:
         for node in self.alive():
             os.killpg(self.processes[node].pid, signal.SIGKILL)
         for process in self.processes.values():
-            process.wait(5)
+            process.wait(ENDED_S)
         if self.nginx is not None:
             self.nginx.stop(grace_s=INGRESS_GRACE_S)
         self.purge()
@@ -224,13 +229,13 @@ class LiveCluster:
         """kill -9 the whole controller."""
         process = self.processes.pop(node)
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait(5)
+        process.wait(ENDED_S)
         self.gone(node)
 
     def gone(self, node: str) -> None:
         """Wait until a killed controller's ports are free: its worker dies a moment later."""
         for port in (self.api_ports[node], self.raft_ports[node]):
-            until(f"port {port} is free", lambda port=port: is_free(port), 5)  # type: ignore[misc]
+            until(f"port {port} is free", lambda port=port: is_free(port), ENDED_S)  # type: ignore[misc]
 
     def log(self, node: str) -> str:
         """What one controller said."""
@@ -333,7 +338,7 @@ class LiveCluster:
                 raise AssertionError(f"{app}: nobody tells its status within {STATUS_S} s")
             time.sleep(0.05)
 
-    def through_ingress(self, host: str, path: str = "/", timeout_s: float = 5.0) -> int:
+    def through_ingress(self, host: str, path: str = "/", timeout_s: float = INGRESS_S) -> int:
         """The status of one request through the ingress."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.ingress_port}{path}", headers={"Host": host})

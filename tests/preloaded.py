@@ -38,12 +38,14 @@ class Forked:
         self.pid: int = _ask({
             "command": command, "environ": dict(environ), "log": str(log), "host": host})
         self.returncode: int | None = None
+        self._polling = Lock()
 
     def poll(self) -> int | None:
         """The exit code, negative for a signal; None while it runs."""
-        if self.returncode is None:
-            self.returncode = _ask({"poll": self.pid})
-        return self.returncode
+        with self._polling:  # one who asks after its end was told would ask of a stranger
+            if self.returncode is None:
+                self.returncode = _ask({"poll": self.pid})
+            return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
         """The exit code.
@@ -106,12 +108,19 @@ def _ended(pid: int) -> int | None:
 
 
 def _fork(question: dict[str, Any], tests: socket.socket) -> int:
+    """The number of the new process, which leads a group of its own from now on."""
+    leads, led = os.pipe()
     pid = os.fork()
     if pid:
+        os.close(led)
+        with open(leads, "rb") as end:
+            end.read()
         return pid
     code = 1
     try:
         os.setsid()
+        os.close(leads)
+        os.close(led)
         tests.close()
         log = os.open(question["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.dup2(log, 1)
