@@ -25,7 +25,7 @@ from cluster.ingress.client import NginxIngress
 from cluster.ingress.local import LocalNginx
 from tests.ports import free_ports
 
-DEADLINE_S = 20.0
+DEADLINE_S = 30.0
 
 
 def free_port() -> int:
@@ -34,7 +34,7 @@ def free_port() -> int:
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for `condition`, failing with `what` after 20 s."""
+    """Wait for `condition`, failing with `what` after DEADLINE_S."""
     deadline_s = time.monotonic() + DEADLINE_S
     while not condition():
         assert time.monotonic() < deadline_s, f"not within {DEADLINE_S} s: {what}"
@@ -92,16 +92,22 @@ class Replica:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            timeout = replica.idle_s
             wbufsize = -1  # head and body at once: the second of two writes waits for an ACK
-
-            def setup(self) -> None:
-                super().setup()
-                replica.connections.add(self.connection)
+            served = 0
 
             def finish(self) -> None:
                 super().finish()
                 replica.connections.discard(self.connection)
+
+            def handle_one_request(self) -> None:
+                # Idle is who has been served: the first request may be long on its way.
+                self.connection.settimeout(replica.idle_s if self.served else None)
+                super().handle_one_request()
+                self.served += 1
+
+            def parse_request(self) -> bool:
+                self.connection.settimeout(None)
+                return super().parse_request()
 
             def do_GET(self) -> None:
                 replica._serve(self)
@@ -115,11 +121,17 @@ class Replica:
             request_queue_size = 256
             daemon_threads = False
 
+            def get_request(self) -> tuple[socket.socket, Any]:
+                found: tuple[socket.socket, Any] = super().get_request()
+                replica.connections.add(found[0])  # before its thread may be overtaken by `close`
+                return found
+
             def handle_error(self, request: Any, client_address: Any) -> None:
                 del request, client_address
 
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.port: int = self._server.server_address[1]
+        # One that the system gives to nobody else once the replica is dead.
+        self.port = free_port()
+        self._server = Server(("127.0.0.1", self.port), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
 

@@ -11,7 +11,7 @@ import pytest
 from cluster.ingress.client import NginxIngress
 from cluster.ingress.local import LocalNginx
 from tests.dev_run import DevRun
-from tests.ingress_parts import running_nginx, table
+from tests.ingress_parts import DEADLINE_S, running_nginx, table
 from tests.live import LiveCluster
 
 
@@ -44,11 +44,11 @@ def run(tmp_path: Path, docker_socket: str) -> Iterator[DevRun]:
 def nginx() -> Iterator[LocalNginx]:
     """An ingress with an empty table."""
     with running_nginx() as running:
-        NginxIngress("n", running.endpoint).push(table(0))
+        NginxIngress("n", running.endpoint, timeout_s=DEADLINE_S).push(table(0))
         yield running
 
 
 @pytest.fixture
 def ingress(nginx: LocalNginx) -> NginxIngress:
     """The door to `nginx`."""
-    return NginxIngress("n", nginx.endpoint)
+    return NginxIngress("n", nginx.endpoint, timeout_s=DEADLINE_S)

@@ -8,6 +8,7 @@ import http.client
 import json
 import re
 import socket
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -232,24 +233,22 @@ def test_a_kept_connection_that_closed_fails_nobody(
         assert len(replica.seen) == 40
 
 
+def _queued(listener: socket.socket) -> int:
+    """How many connections wait to be accepted: `tcpi_unacked` of struct tcp_info."""
+    return int.from_bytes(
+        listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 28)[24:28], sys.byteorder)
+
+
 def test_a_replica_that_cannot_be_reached_gives_504(
     nginx: LocalNginx, ingress: NginxIngress
 ) -> None:
     """Connecting takes a second a try, not a minute."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         port = full.getsockname()[1]
-        fillers = []
-        for _ in range(4):
-            filler = socket.socket()
-            filler.setblocking(False)
-            filler.connect_ex(("127.0.0.1", port))
-            fillers.append(filler)
-        try:
+        with socket.create_connection(("127.0.0.1", port), DEADLINE_S):
+            until(lambda: _queued(full) == 1, "nobody else finds room")
             ingress.push(table(1, one_route(Peer("r", "127.0.0.1", port))))
             answer = ask(nginx.port, "shop.localhost")
-        finally:
-            for filler in fillers:
-                filler.close()
         assert answer.status == 504
         assert answer.error()["code"] == "REPLICA_TIMEOUT"
 
