@@ -26,7 +26,7 @@ from cluster.ingress.nginx import TOKEN_VARIABLE, IngressConfig, render
 
 APT_PACKAGES = ("nginx-light", "libnginx-mod-http-lua", "libnginx-mod-http-ndk",
                 "lua-resty-core", "lua-resty-lrucache", "lua-cjson")
-START_DEADLINE_S = 5.0
+START_DEADLINE_S = 15.0
 STOP_GRACE_S = 10.0
 PORT_RELEASE_S = 2.0
 ERROR_LOG_LIMIT_BYTES = 16 * 1024**2
@@ -281,10 +281,15 @@ class LocalNginx:
 
     def _check_config(self) -> None:
         # The check opens the sockets of the file too, and leaves its own behind.
-        check = subprocess.run(
-            [*self._command(), "-t"], stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, errors="replace", timeout=START_DEADLINE_S, check=False,
-        )
+        try:
+            check = subprocess.run(
+                [*self._command(), "-t"], stdin=subprocess.DEVNULL, capture_output=True,
+                text=True, errors="replace", timeout=START_DEADLINE_S, check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise IngressError(
+                f"nginx does not check its configuration within {START_DEADLINE_S:g} s: see "
+                "whether this machine is overloaded") from error
         if check.returncode != 0:
             raise IngressError(
                 f"nginx refuses its configuration: {_reason(check.stderr)}; the ingress "

@@ -240,6 +240,23 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not LocalNginx(directory, free_port()).alive()
 
 
+def test_an_nginx_that_hangs_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that does not check its file in time is an error like others, and leaves no lock."""
+    monkeypatch.setattr(local, "START_DEADLINE_S", 0.2)
+    hangs = tmp_path / "nginx"
+    hangs.write_text("#!/bin/sh\nexec sleep 60\n")
+    hangs.chmod(0o755)
+    with short_directory() as directory:
+        nginx = LocalNginx(directory / "i", free_port())
+        with monkeypatch.context() as found:
+            found.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+            with pytest.raises(IngressError, match=r"within 0\.2 s"):
+                nginx.start()
+        monkeypatch.undo()
+        nginx.start()
+        nginx.stop()
+
+
 def test_a_start_that_fails_is_tried_again_later() -> None:
     """ensure() tells the reason, waits, and succeeds when the cause is gone."""
     with short_directory() as directory:
