@@ -39,7 +39,9 @@ class Waiting:
 
     def close(self) -> None:
         """End every wait; the process stops."""
-        self._closed = True
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -80,7 +82,7 @@ class Waiting:
             if left_s <= 0:
                 return None
             with self._changed:
-                if self._log.state() is state:
+                if self._log.state() is state and not self._closed:
                     self._changed.wait(min(left_s, LOOK_AGAIN_S))
 
     def _notify(self, state: ClusterState) -> None:

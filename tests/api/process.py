@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -14,12 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.live import until
 from tests.ports import free_ports
 from tests.preloaded import Forked
 
 START_S = 60.0
-STOP_S = 15.0
-ANSWER_S = 10.0
+STOP_S = 60.0
+ANSWER_S = 30.0
 
 
 class Process:
@@ -44,7 +44,9 @@ class Process:
         """A connection with a deadline."""
         return socket.create_connection(("127.0.0.1", self.port), ANSWER_S)
 
-    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    def call(
+        self, method: str, path: str, body: Any = None, *, timeout_s: float = ANSWER_S,
+    ) -> tuple[int, Any]:
         """Status and JSON of one request."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}", method=method,
@@ -52,7 +54,7 @@ class Process:
             headers={"Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:
+            with urllib.request.urlopen(request, timeout=timeout_s) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             with error:
@@ -87,13 +89,9 @@ def serving(**environ: str) -> Iterator[Process]:
 def ready(**environ: str) -> Iterator[Process]:
     """The same, once it answers."""
     with serving(**environ) as node:
-        deadline_s = time.monotonic() + START_S
-        while True:
-            try:
-                if node.call("GET", "/livez")[0] == 200:
-                    break
-            except OSError:
-                assert time.monotonic() < deadline_s, f"no answer within {START_S} s"
-                assert node.process.poll() is None, node.said()
-                time.sleep(0.05)
+        def answers() -> bool:
+            assert node.process.poll() is None, node.said()
+            return node.call("GET", "/livez")[0] == 200
+
+        until("it answers", answers, START_S)
         yield node

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,10 +32,12 @@ from cluster.live.bus import Bus
 from cluster.live.sharing import Limits
 from cluster.sealing import Keyring
 from cluster.state.commands import AnnounceController, BeginEpoch, FinishDelete, ReportApp, Stamp
-from cluster.state.model import Applied, Health, Replica
+from cluster.state.model import Applied, ClusterState, Health, Replica
 from cluster.tls.identity import Identity
 from tests.history_files import history_file
+from tests.live import until
 
+ACT_S = 30.0
 HEALTHY: tuple[Health, ...] = ("healthy",)
 SPEC: dict[str, Any] = {
     "apiVersion": "v1", "kind": "App", "metadata": {"name": "shop"},
@@ -217,6 +219,30 @@ class Loops:
                     self._node.report(app.name, *wanted * HEALTHY)
             self._wake.wait(0.05)
             self._wake.clear()
+
+
+@contextmanager
+def once(node: Node, ready: Callable[[ClusterState], bool], act: Callable[[], object]
+         ) -> Iterator[None]:
+    """Another thread that acts as soon as the state is so; it has by the end of the block."""
+    done = list[object]()
+
+    def wait() -> None:
+        until("the state is so", lambda: ready(node.log.state()), ACT_S, gap_s=0.01)
+        done.append(act())
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+    assert done, "the state never was so"
+
+
+def runs(state: ClusterState) -> bool:
+    """Whether the app `shop` was started."""
+    return state.apps["shop"].running
 
 
 def shop(*health: Health) -> tuple[Node, FlaskClient]:

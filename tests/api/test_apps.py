@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from flask.testing import FlaskClient
 
+from api.here import EXTENSION
 from api.waiting import WAITERS_MAX
 from cluster.engine.base import EngineInfo
 from cluster.state.commands import StopApp
-from tests.api.support import SPEC, Loops, Node, make, spec
+from tests.api.support import ACT_S, SPEC, Loops, Node, make, once, runs, spec
+from tests.live import until
 
 
 @pytest.fixture
@@ -112,9 +113,9 @@ def test_start_without_waiting(node_client: tuple[Node, FlaskClient]) -> None:
 def test_start_reports_the_engines_reason(node_client: tuple[Node, FlaskClient]) -> None:
     """An image that does not exist ends the wait with the engine's reason."""
     node, client = node_client
-    threading.Timer(0.1, lambda: node.report(
-        "shop", problem="no such image: shop:1", problem_code="DOCKER_ERROR")).start()
-    answer = client.post("/api/v1/apps/shop/start")
+    with once(node, runs, lambda: node.report(
+            "shop", problem="no such image: shop:1", problem_code="DOCKER_ERROR")):
+        answer = client.post("/api/v1/apps/shop/start")
     assert answer.status_code == 500
     body = answer.get_json()
     assert body["code"] == "DOCKER_ERROR"
@@ -129,7 +130,8 @@ def test_start_reports_the_engines_reason(node_client: tuple[Node, FlaskClient])
 def test_wait_that_runs_out_says_how_to_go_on(node_client: tuple[Node, FlaskClient]) -> None:
     """A timeout is a 504 whose details count the replicas and name the way to follow."""
     node, client = node_client
-    threading.Timer(0.1, lambda: node.report("shop", "starting", "healthy")).start()
+    client.post("/api/v1/apps/shop/start", json={"wait": False})
+    node.report("shop", "starting", "healthy")
     answer = client.post("/api/v1/apps/shop/start", json={"timeout": 1})
     assert answer.status_code == 504
     body = answer.get_json()
@@ -141,8 +143,8 @@ def test_wait_that_runs_out_says_how_to_go_on(node_client: tuple[Node, FlaskClie
 def test_wait_ends_when_somebody_stops_the_app(node_client: tuple[Node, FlaskClient]) -> None:
     """A start that another request undoes is a conflict, not a timeout."""
     node, client = node_client
-    threading.Timer(0.1, lambda: node.submit(StopApp("shop"))).start()
-    answer = client.post("/api/v1/apps/shop/start")
+    with once(node, runs, lambda: node.submit(StopApp("shop"))):
+        answer = client.post("/api/v1/apps/shop/start")
     assert answer.status_code == 409
     assert answer.get_json()["code"] == "CONFLICT"
 
@@ -180,35 +182,27 @@ def test_a_replica_larger_than_the_host(
 def test_waits_are_bounded(node_client: tuple[Node, FlaskClient]) -> None:
     """One wait more than there are places is refused, changes nothing, and reads go on."""
     node, client = node_client
-    codes: list[int] = []
+    app = client.application
+    waiting = app.extensions[EXTENSION].waiting._changed
 
-    def wait() -> None:
-        body: dict[str, Any] = {"timeout": 2}
-        codes.append(client.application.test_client().post(
-            "/api/v1/apps/shop/start", json=body).status_code)
+    def wait(_: int) -> int:
+        return app.test_client().post("/api/v1/apps/shop/start").status_code
 
-    threads = [threading.Thread(target=wait) for _ in range(WAITERS_MAX)]
-    for thread in threads:
-        thread.start()
-    deadline = threading.Event()
-    while True:
-        before = node.log.state().index
-        answer = client.post("/api/v1/apps/shop/stop")
-        if answer.status_code == 503:
-            break
-        if not any(thread.is_alive() for thread in threads):  # they were late: once more
-            codes.clear()
-            threads = [threading.Thread(target=wait) for _ in range(WAITERS_MAX)]
-            for thread in threads:
-                thread.start()
-        deadline.wait(0.01)
-    assert "try again" in answer.get_json()["details"]
-    assert answer.headers["Retry-After"] == "1"
-    assert client.get("/api/v1/apps/shop").status_code == 200
-    for thread in threads:
-        thread.join()
-    assert len(codes) == WAITERS_MAX
-    assert before <= node.log.state().index
+    with ThreadPoolExecutor(WAITERS_MAX) as pool:
+        codes = pool.map(wait, range(WAITERS_MAX))
+        try:
+            until("all of them wait", lambda: len(waiting._waiters) == WAITERS_MAX, ACT_S)
+            before = node.log.state()
+            answer = client.post("/api/v1/apps/shop/stop")
+            assert answer.status_code == 503
+            assert "try again" in answer.get_json()["details"]
+            assert answer.headers["Retry-After"] == "1"
+            assert client.get("/api/v1/apps/shop").status_code == 200
+            assert node.log.state() is before
+        finally:
+            node.submit(StopApp("shop"))
+        assert list(codes) == [409] * WAITERS_MAX
+    assert client.post("/api/v1/apps/shop/stop").status_code == 200
 
 
 def test_list_filters_and_counts(node_client: tuple[Node, FlaskClient]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,14 @@ from werkzeug.test import TestResponse
 
 from api.limits import EXEMPT
 from cluster.clock import SystemClock
+from cluster.live import redis_limits
+from cluster.live.connect import connect
 from cluster.live.relay_mark import RelayMark
 from tests.api.support import SPEC, Node, make
 from tests.live import until
 from tests.redis_server import redis_server
 
+PATIENCE_S = 30.0
 SECRET = "correct horse battery"
 HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 
@@ -217,8 +221,13 @@ def test_without_a_secret_controllers_are_on_this_machine() -> None:
         assert statuses == [200, 429]
 
 
-def test_two_nodes_count_together_in_redis(tmp_path: Path) -> None:
+def test_two_nodes_count_together_in_redis(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A client that spreads its requests gets no more, and its redirect costs it one."""
+    # A Redis that is slow would be left alone, and each node would count by itself.
+    monkeypatch.setattr(redis_limits, "TIMEOUT_S", PATIENCE_S)
+    monkeypatch.setattr(redis_limits, "connect", partial(connect, timeout_s=PATIENCE_S))
     with redis_server(tmp_path / "redis") as server:
         found = [limited(4, environ={"REDIS_URL": server.url}) for _ in range(2)]
         for node, _ in found:
@@ -228,7 +237,7 @@ def test_two_nodes_count_together_in_redis(tmp_path: Path) -> None:
         ids = {node.log.state().cluster_id for node, _ in found}
         assert ids == {"c" * 32}  # the same for both.
         for node, _ in found:
-            until("Redis answers", lambda node=node: node.limits.answers().up, 20.0)  # type: ignore[misc]
+            until("Redis answers", lambda node=node: node.limits.answers().up, PATIENCE_S)  # type: ignore[misc]
         (_, first), (other, second) = found
         other.announce("two", "http://two.example:8002")
         other.local.leader = "two"

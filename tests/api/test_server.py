@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import socket
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,14 +14,16 @@ from pathlib import Path
 import pytest
 
 from api.waiting import WAITERS_MAX
-from tests.api.process import ANSWER_S, START_S, STOP_S, Process, everything, ready, serving
+from tests.api.process import START_S, STOP_S, Process, everything, ready, serving
 from tests.api.support import spec
+from tests.live import until
+from tests.ports import is_free
 
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[Process]:
     """One process for the tests that leave it as it was."""
-    with ready(SILENCE="1") as found:
+    with ready(SILENCE="3") as found:
         yield found
 
 
@@ -174,13 +175,11 @@ def test_waits_leave_room_and_a_stop_sends_them_on(tmp_path: Path) -> None:
             node.connection() as idle:
         idle.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
         idle.recv(4096)
-        body = {"replicas": 5, "timeout": 60}
-        calls = [pool.submit(node.call, "POST", "/api/v1/apps/app-0/start", body)
-                 for _ in range(64)]
-        deadline_s = time.monotonic() + ANSWER_S
-        while sum(call.done() for call in calls) < 64 - WAITERS_MAX:
-            assert time.monotonic() < deadline_s
-            time.sleep(0.05)
+        body = {"replicas": 5, "timeout": 300}
+        calls = [pool.submit(node.call, "POST", "/api/v1/apps/app-0/start", body,
+                             timeout_s=3 * START_S) for _ in range(64)]
+        until("those that are too many are refused",
+              lambda: sum(call.done() for call in calls) >= 64 - WAITERS_MAX, START_S)
         refused = [call.result() for call in calls if call.done()]
         assert {(status, answer["code"]) for status, answer in refused} == {
             (503, "CLUSTER_NOT_READY")}
@@ -210,14 +209,7 @@ def test_kill_takes_the_worker_along() -> None:
     with ready() as node:
         node.process.kill()
         node.process.wait(STOP_S)
-        deadline_s = time.monotonic() + STOP_S
-        while True:
-            try:
-                node.connection().close()
-            except OSError:
-                break
-            assert time.monotonic() < deadline_s, "the worker outlived its parent"
-            time.sleep(0.05)
+        until("its port is free", lambda: is_free(node.port), STOP_S)
 
 
 def test_controller_that_cannot_start_ends_the_process() -> None:

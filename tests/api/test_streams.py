@@ -249,7 +249,7 @@ def test_streams_have_their_own_places_and_no_threads() -> None:
         assert response.status_code == 503
         assert json.loads(response.body or b"")["code"] == "CLUSTER_NOT_READY"
         assert "Retry-After" in response.headers
-        assert threads(node) <= before + 8
+        assert threads(node) < before + PLACES // 2  # some answer a request while they end another
         assert node.call("GET", "/api/v1/apps")[0] == 200
         register(node, "for-all")
         assert {message(stream)["app_name"] for stream in kept} == {"for-all"}

@@ -57,7 +57,7 @@ def get(node: Process, ca: TestCa, path: str = "/livez") -> Any:
 @pytest.fixture(scope="module")
 def node(ca: TestCa) -> Iterator[Process]:
     """One process for the tests that leave it as it was."""
-    with secured(ca, ca.issue("node", "127.0.0.1"), SILENCE="1") as found:
+    with secured(ca, ca.issue("node", "127.0.0.1")) as found:
         yield found
 
 

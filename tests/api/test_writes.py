@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import pytest
 from flask import Flask
 
+from api import waiting as waits
 from api.app import create_app
 from api.here import EXTENSION
 from cluster.state.commands import Command, Stamp
 from cluster.state.model import Applied
 from orchestry.errors import Code, OrchestryError
-from tests.api.support import SPEC, Loops, make, spec
+from tests.api.support import SPEC, Loops, make, once, spec
 
 REGISTER = "/api/v1/apps/register"
 
@@ -221,13 +221,14 @@ def test_index_of_a_write_serves_read_your_writes() -> None:
     assert int(answer.headers["X-Orchestry-Index"]) >= int(index)
 
 
-def test_a_node_that_stops_sends_waiting_clients_on() -> None:
+def test_a_node_that_stops_sends_waiting_clients_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wait cut off by a stop is an unknown outcome; a repeat with its key goes on waiting."""
+    monkeypatch.setattr(waits, "LOOK_AGAIN_S", 300)  # the stop itself wakes who waits
     node, app, client = make()
     client.post(REGISTER, json=SPEC)
     waiting = app.extensions[EXTENSION].waiting
-    threading.Timer(0.1, waiting.close).start()
-    answer = client.post("/api/v1/apps/shop/start")
+    with once(node, lambda _: bool(waiting._changed._waiters), waiting.close):
+        answer = client.post("/api/v1/apps/shop/start")
     assert answer.status_code == 504
     details = answer.get_json()["details"]
     assert details["outcome"] == "unknown"
