@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,7 @@ class Keeping(ThreadingHTTPServer):
     """A controller that keeps connections; `ends` says when it ends one without a word."""
 
     daemon_threads = False
+    request_queue_size = 256
     ends = False
     body = b"Content-Length: %d\r\n\r\n" % len(ANSWER) + ANSWER
 
@@ -37,6 +39,11 @@ class Keeping(ThreadingHTTPServer):
     def url(self) -> str:
         """Its address."""
         return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def shutdown_request(self, request: Any) -> None:
+        """A connection has ended, and its client can know."""
+        super().shutdown_request(request)
+        self.left.set()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -54,16 +61,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer."""
         self.server.requests.append(self.path)
+        ends = self.server.ends
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.wfile.write(b"HTTP/1.1 200 OK\r\n" + self.server.body)
-        self.close_connection = self.server.ends
+        self.close_connection = ends
 
     do_PUT = do_GET
-
-    def finish(self) -> None:
-        """It ends."""
-        super().finish()
-        self.server.left.set()
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
@@ -88,7 +91,7 @@ def test_calls_share_a_connection_until_it_ends(keeping: Keeping) -> None:
         assert keeping.connections == 1
         keeping.ends = True
         client.list_apps()
-        assert keeping.left.wait(10)
+        assert keeping.left.wait(30)
         keeping.ends = False
         client.update_config({"scaling": {"default_cooldown": 60}})
     assert (keeping.connections, len(keeping.requests)) == (2, 5)
