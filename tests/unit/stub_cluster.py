@@ -52,6 +52,12 @@ judge: list[Judge] = []
 """What makes a good answer of a script whole, where one is set; raises AssertionError for a lie."""
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False
+    request_queue_size = 256
+    """Beyond it a connection waits for a second before it is tried again."""
+
+
 class StubNode:
     """One controller: `script` answers each request, `seen` keeps them.
 
@@ -64,8 +70,7 @@ class StubNode:
         self.pulses = 0
         self.lies: list[str] = []
         self.released = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = False
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
