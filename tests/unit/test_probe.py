@@ -84,9 +84,9 @@ def test_nobody_listens() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    for protocol in ("HTTP", "TCP"):
-        policy = HealthCheck(protocol=protocol, port=port)
-        assert PROBER.probe("127.0.0.1", policy).error == f"connection refused on port {port}"
+        for protocol in ("HTTP", "TCP"):
+            policy = HealthCheck(protocol=protocol, port=port)
+            assert PROBER.probe("127.0.0.1", policy).error == f"connection refused on port {port}"
 
 
 def test_silent_server_is_a_time_out() -> None:
@@ -124,5 +124,4 @@ def test_a_server_that_trickles_is_a_time_out() -> None:
         finally:
             stop.set()
             thread.join(5)
-    assert not probe.ok
-    assert probe.response_ms < 5000
+    assert probe.error == "no answer within 1 s"
