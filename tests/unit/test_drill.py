@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -47,20 +48,33 @@ def test_load_goes_on_after_failures() -> None:
 
 
 class Cluster:
-    """One stub that plays three controllers; `fault` is what it was asked for."""
+    """One stub that plays three controllers; `fault` is what it was asked for.
 
-    def __init__(self) -> None:
+    It is asked for once the load has begun. `asked` counts the requests by path; those to the app
+    fail.
+    """
+
+    def __init__(self, *, app: bool = False) -> None:
         self.fault: dict[str, Any] = {}
+        self.asked: Counter[str] = Counter()
+        self.begun = {"/cluster/drill/probe": 2} | ({"/app": 1} if app else {})
         self.size, self.healthy, self.allowed = 3, True, True
         self.lock = threading.Lock()
         self.url = ""
 
     def __call__(self, seen: Seen) -> Says:
         path = seen.path.partition("?")[0]
+        with self.lock:
+            self.asked[path] += 1
+        if path == "/app":
+            return error(500, "INTERNAL_ERROR")
         if path == "/cluster/drill/probe":
             return Says(200, {"message": "Committed", "index": 1}) if self.allowed else error(
                 409, "CONFLICT", "c1 allows no drills")
         if path == "/cluster/drill":
+            # The command probes once before it begins.
+            until("the load", lambda: all(
+                self.asked[one] >= times for one, times in self.begun.items()), 30)
             with self.lock:
                 self.fault = seen.document
             return Says(200, {})
@@ -89,7 +103,8 @@ def drilled(cluster: Cluster, *arguments: str) -> int:
     """The exit code of the command."""
     def run(node: StubNode) -> int:
         cluster.url = node.url
-        return main(["--url", node.url, "cluster", "drill", *arguments])
+        return main(["--url", node.url, "cluster", "drill",
+                     *(one.format(url=node.url) for one in arguments)])
 
     with nodes(cluster) as found:
         return run(found[0])
@@ -110,9 +125,9 @@ def test_a_leader_is_killed_and_replaced(
 
 def test_an_app_that_fails_is_told(quick: None, capsys: pytest.CaptureFixture[str]) -> None:
     """Its requests are dropped, so the exit code is 1; the table names the first failure."""
-    cluster = Cluster()
-    assert drilled(cluster, "db-down", "--seconds", "1", "--yes", "--app-url",
-                   "http://127.0.0.1:1/") == 1
+    cluster = Cluster(app=True)
+    assert drilled(
+        cluster, "db-down", "--seconds", "1", "--yes", "--app-url", "{url}/app") == 1
     assert cluster.fault["seconds"] == 1
     told = capsys.readouterr()
     assert "First failure of app" in told.out
