@@ -17,7 +17,7 @@ from tests.unit.test_client_streams import close, data, event, line, stream
 EVENT = {"id": 7, "type": "config", "app_name": "web", "message": "was registered",
          "timestamp": "2026-01-01T00:00:01.5Z", "details": {}}
 NEW = {**EVENT, "id": 8, "type": "error", "app_name": None, "message": "a disk is full\x1b[2J"}
-PAUSE = Says(200, b"", {"Content-Type": "text/event-stream"}, delay_s=30)
+PAUSE = Says(200, b"", {"Content-Type": "text/event-stream"}, delay_s=120)
 
 
 def followed(*arguments: str, answers: list[Says], lines: int) -> tuple[list[str], list[Seen]]:
@@ -28,7 +28,7 @@ def followed(*arguments: str, answers: list[Says], lines: int) -> tuple[list[str
         assert process.stdout is not None
         shown = [process.stdout.readline() for _ in range(lines)]
         process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=30)
+        rest, errors = process.communicate(timeout=60)
     assert (process.returncode, rest, errors) == (0, "", "")
     return shown, stub.seen
 
@@ -56,7 +56,7 @@ def test_json_of_what_was_followed_ends_with_a_line_too() -> None:
     answers = iter([Says(200, {"events": [EVENT]}), error(403, "FORBIDDEN")])
     with nodes(lambda _: next(answers)) as (stub,), \
             start("events", "-f", "--json", "-u", stub.url) as process:
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=60)
     assert process.returncode == 6
     assert [json.loads(text).get("code") for text in output.splitlines()] == [None, "FORBIDDEN"]
 
