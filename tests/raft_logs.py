@@ -11,7 +11,7 @@ from cluster.consensus.syncobj_log import RaftConfig, SyncObjLog
 from tests.live import until
 from tests.ports import free_ports
 
-READY_S = 15.0
+READY_S = 60.0
 
 
 def raft_addresses(count: int) -> dict[str, str]:

@@ -98,8 +98,9 @@ def test_a_replica_knows_its_address(
     assert second.ip not in ("", first.ip)
     assert f"ME={second.ip}" in docker_host.inspect(second)["Config"]["Env"]
     assert {one.slot for one in docker_host.engine.observe(docker_host.cluster_id)} == {0, 1}
-    named = [one["Name"] for one in docker_host.client.networks()]
-    assert not [one for one in named if one.endswith("-range")]
+    ours = {"label": [f"orchestry.cluster={docker_host.cluster_id}"]}
+    named = [one["Name"] for one in docker_host.client.networks(filters=ours)]
+    assert named == [f"orchestry-{docker_host.cluster_id[:8]}"]
 
 
 @pytest.mark.docker

@@ -163,7 +163,8 @@ def test_what_is_not_there_ends_with_the_reason(shell: Host) -> None:
 def test_a_command_ends_with_its_container(shell: Host) -> None:
     """Its connection ends, and its state tells that the container does not run any more."""
     started = shell.engine.run(request_for(shell))
-    with running(shell, started.id, "sleep", "60") as one:
+    with running(shell, started.id, "sh", "-c", "echo begun; sleep 60") as one:
+        one.until_out(b"begun\n")  # a daemon has taken it before it has begun it
         assert one.execution.state() == ExecState(None, True)
         shell.kill(started.id)
         assert one.code() == 137
@@ -195,6 +196,8 @@ def test_closing_the_connection_ends_what_reads(shell: Host) -> None:
     started = shell.engine.run(replace(request_for(shell), memory_bytes=64 * 1024**2))
     with running(shell, started.id, "cat", stdin=True) as one:
         execution = one.execution
+        one.write(b"ready\n")
+        one.until_out(b"ready\n")
         assert execution.state().exit_code is None
     until(lambda: execution.state().exit_code is not None)
     with running(shell, started.id, "cat", stdin=True, size=Size(24, 80)) as one:

@@ -17,7 +17,7 @@ import pytest
 from cluster.control.loop import Fenced
 from cluster.engine.base import FILES_FOLDER, EngineError, RunRequest
 from cluster.engine.docker_files import ContainerFiles, helper_name
-from tests.contract.engine_hosts import DockerHost, Listener, request_for, until
+from tests.contract.engine_hosts import DEADLINE_S, DockerHost, Listener, request_for, until
 from tests.live import listening
 
 pytestmark = pytest.mark.docker
@@ -34,8 +34,8 @@ def with_file(host: DockerHost, **more: Any) -> RunRequest:
 
 def needed(address: str) -> str:
     """What the file had when the process began."""
-    listening(address)
-    with urllib.request.urlopen(f"http://{address}:8080/needed", timeout=10) as answer:
+    listening(address, timeout_s=DEADLINE_S)
+    with urllib.request.urlopen(f"http://{address}:8080/needed", timeout=DEADLINE_S) as answer:
         return str(answer.read().decode())
 
 
@@ -211,9 +211,11 @@ def test_a_daemon_that_takes_no_files_starts_nothing(
         return b"no archive" * 200
 
     monkeypatch.setattr("cluster.engine.docker_files.archive", broken)
-    docker_host.engine._api.timeout_s = 3
+    docker_host.engine.ping()
+    threads = threading.active_count()
+    docker_host.engine._api.timeout_s = 3  # for streams; the calls of its client wait on
     with pytest.raises(EngineError):
         docker_host.engine.run(with_file(docker_host))
     assert docker_host.client.containers(all=True, filters={
         "label": [f"orchestry.cluster={docker_host.cluster_id}"]}) == []
-    assert threading.active_count() < 20
+    until(lambda: threading.active_count() <= threads)

@@ -18,7 +18,7 @@ from cluster.engine.cgroups import Cgroups
 from cluster.engine.docker import DockerEngine
 from cluster.engine.docker_usage import UsageReader
 from cluster.engine.fake import FakeEngine
-from tests.contract.engine_hosts import DEADLINE_S, DockerHost, FakeHost, Host, request_for
+from tests.contract.engine_hosts import DEADLINE_S, DockerHost, FakeHost, Host, request_for, until
 
 MB = 1024**2
 WATCHED_S = 2.0
@@ -85,20 +85,23 @@ def test_a_busy_container_is_told_from_an_idle_one(subject: Subject) -> None:
     busy = subject.engine.run(request_for(subject.host, 1))
     idle = subject.engine.run(request_for(subject.host, 2))
     subject.busy(busy)
-    time.sleep(0.5)
-    before = {u.container_id: u for u in subject.engine.usage([busy.id, idle.id])}
-    time.sleep(WATCHED_S)
-    after = {u.container_id: u for u in subject.engine.usage([busy.id, idle.id])}
-    assert set(before) == set(after) == {busy.id, idle.id}
-    assert after[busy.id].cpu_limit_cores == pytest.approx(0.1)
-    assert after[busy.id].memory_limit_bytes == 16 * MB
-    pegged = load(before[busy.id], after[busy.id])
-    assert pegged.cpu_percent is not None
-    assert 60 < pegged.cpu_percent < 140
-    calm = load(before[idle.id], after[idle.id])
-    assert calm.cpu_percent is not None
-    assert calm.cpu_percent < 30
-    assert 0 < after[idle.id].memory_bytes < 16 * MB
+
+    def told() -> bool:
+        """Until both have begun, and the one is kept busy."""
+        before = {u.container_id: u for u in subject.engine.usage([busy.id, idle.id])}
+        time.sleep(WATCHED_S)
+        after = {u.container_id: u for u in subject.engine.usage([busy.id, idle.id])}
+        assert set(before) == set(after) == {busy.id, idle.id}
+        assert after[busy.id].cpu_limit_cores == pytest.approx(0.1)
+        assert after[busy.id].memory_limit_bytes == 16 * MB
+        assert 0 < after[idle.id].memory_bytes < 16 * MB
+        pegged, calm = (load(before[one.id], after[one.id]).cpu_percent for one in (busy, idle))
+        assert pegged is not None
+        assert calm is not None
+        assert pegged < 140
+        return pegged > 60 and calm < 30
+
+    until(told)
 
 
 def test_what_does_not_run_is_missing(subject: Subject) -> None:

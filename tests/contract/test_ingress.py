@@ -11,7 +11,7 @@ from cluster.ingress.base import Ingress, IngressError, Peer
 from cluster.ingress.client import NginxIngress
 from cluster.ingress.fake import FakeIngress
 from cluster.ingress.local import LocalNginx
-from tests.ingress_parts import one_route, running_nginx, table
+from tests.ingress_parts import DEADLINE_S, one_route, running_nginx, table, until
 
 PEER = Peer("r0", "127.0.0.1", 8080)
 
@@ -38,7 +38,8 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
         yield Subject(fake, fake.restart, lambda: setattr(fake, "down", True))
         return
     with running_nginx() as nginx:
-        yield Subject(NginxIngress("n", nginx.endpoint), lambda: _restart(nginx), nginx.stop)
+        ingress = NginxIngress("n", nginx.endpoint, timeout_s=DEADLINE_S)
+        yield Subject(ingress, lambda: _restart(nginx), nginx.stop)
 
 
 def test_a_fresh_ingress_holds_nothing(subject: Subject) -> None:
@@ -130,7 +131,9 @@ def test_counters_are_settled_with_each_table(subject: Subject) -> None:
     assert subject.ingress.stats(wait_ms=500).settled == (0, 0)
     for number in range(1, 6):
         subject.ingress.push(table(number, one_route(PEER), epoch=3))
-        assert subject.ingress.stats(wait_ms=500).settled == (3, number)
+        pushed = (3, number)
+        until(lambda pushed=pushed: subject.ingress.stats(  # type: ignore[misc]
+            wait_ms=500).settled == pushed, "the counters follow")
     subject.restart()
     assert subject.ingress.stats(wait_ms=500).settled == (0, 0)
 

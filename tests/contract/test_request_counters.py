@@ -20,9 +20,9 @@ from cluster.live.redis_limits import RedisCounters
 from tests.live import until
 from tests.redis_server import RedisServer, redis_server
 
-BACK_S = 20.0
+BACK_S = 60.0
 TEN = (Limit(10, 60),)
-BOTH = (Limit(3, 2), Limit(5, 3600))
+BOTH = (Limit(3, 5), Limit(5, 3600))
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def test_windows_begin_with_a_request_and_end(counters: Counters) -> None:
     """The short window begins anew when its time is over; the long one goes on."""
     assert [hit(counters, "a", BOTH).allowed for _ in range(4)] == [True, True, True, False]
     left_s = hit(counters, "a", BOTH).windows[0].left_s
-    assert 0 < left_s <= 2
+    assert 0 < left_s <= 5
     time.sleep(left_s + 0.05)
     again = hit(counters, "a", BOTH)
     assert again.allowed
@@ -180,10 +180,11 @@ def test_a_redis_that_fails_is_left_alone(
         assert not counters.answers().up
         assert counters.answers().reason
         heal(server)
-        until("it is back", lambda: counters.hit("a", TEN) is not None, BACK_S)
-        assert counters.answers().up
+        until("it is back", lambda: counters.hit("a", TEN) is not None
+              and counters.answers().up, BACK_S)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_redis_that_refuses_to_write_is_left_alone(tmp_path: Path) -> None:
     """One that is full answers pings and counts nothing: that is not up."""
     with redis_server(tmp_path / "redis") as server, counting(server) as counters:
