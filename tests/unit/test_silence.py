@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -17,29 +18,56 @@ from tests.unit.stub_answers import answer
 from tests.unit.stub_cluster import Says, Seen, nodes
 
 Captured = pytest.CaptureFixture[str]
-PASSED_S = HASTE_S + 1.0
+ENDED_S = 60.0
+"""A busy machine adds to what a call waits; its own timeout, or that of a write, is longer."""
 
 
 @pytest.fixture
-def silent() -> Iterator[str]:
-    """An address whose connections are taken, by the kernel, and never served."""
+def taken() -> Iterator[socket.socket]:
+    """Takes connections, in the kernel, that are never served."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        yield listening
 
 
-def test_reads_and_waiting_writes_pass_it_by(connect: Connect, silent: str) -> None:
-    """Each within three seconds, and the second one at once."""
+@pytest.fixture
+def silent(taken: socket.socket) -> str:
+    """Its address."""
+    return f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+def connections(taken: socket.socket) -> int:
+    """How many there were since it was last asked."""
+    taken.setblocking(False)
+    for count in range(1000):
+        try:
+            taken.accept()[0].close()
+        except BlockingIOError:
+            return count
+    pytest.fail("there is no end of connections")
+
+
+def waited_s(text: str, pattern: str) -> float:
+    """The seconds that a text of this pattern tells."""
+    found = re.fullmatch(pattern.replace("SECONDS", r"(\d+\.\d) s"), text)
+    assert found is not None, text
+    return float(found[1])
+
+
+def test_reads_and_waiting_writes_pass_it_by(
+    connect: Connect, taken: socket.socket, silent: str
+) -> None:
+    """Each long before it would be given up, and the second one at once."""
     with nodes(answer) as (node,), connect([silent, node.url]) as client:
         begun_s = time.monotonic()
         assert client.list_apps()["total"] == 1
-        assert HASTE_S <= time.monotonic() - begun_s < PASSED_S
-        begun_s = time.monotonic()
+        assert HASTE_S <= time.monotonic() - begun_s < READ_TIMEOUT_S
+        assert connections(taken) == 1
         assert client.list_apps()["total"] == 1
-        assert time.monotonic() - begun_s < 1
+        assert connections(taken) == 0
     with nodes(answer) as (node,), connect([silent, node.url]) as client:
         begun_s = time.monotonic()
         assert client.scale_app("web", 5)["current_replicas"] == 5
-        assert time.monotonic() - begun_s < PASSED_S
+        assert time.monotonic() - begun_s < READ_TIMEOUT_S
         assert node.pulses == 1
 
 
@@ -52,7 +80,7 @@ def test_a_stream_begins_elsewhere(connect: Connect, silent: str) -> None:
         begun_s = time.monotonic()
         events = client.stream_events(since_id=1)
         assert next(events) == {"id": 5}
-        assert time.monotonic() - begun_s < PASSED_S
+        assert time.monotonic() - begun_s < READ_TIMEOUT_S
         events.close()
 
 
@@ -87,12 +115,12 @@ def test_what_is_told_only_once_is_awaited(connect: Connect, silent: str) -> Non
 
 def test_alone_it_is_told_within_the_bound(connect: Connect, silent: str) -> None:
     """A read was not carried out; of a write nobody knows."""
-    with connect(silent, timeout=20) as client:
+    with connect(silent, timeout=2 * ENDED_S) as client:
         begun_s = time.monotonic()
         with pytest.raises(NotReachable, match=silent) as told:
             client.list_apps()
         assert told.value.code == "NO_ANSWER"
-        assert time.monotonic() - begun_s < READ_TIMEOUT_S + 1
+        assert READ_TIMEOUT_S <= time.monotonic() - begun_s < ENDED_S
     with connect(silent, timeout=1) as client, pytest.raises(TimedOut) as unknown:
         client.restart_app("web")
     assert isinstance(unknown.value.details, dict)
@@ -101,19 +129,19 @@ def test_alone_it_is_told_within_the_bound(connect: Connect, silent: str) -> Non
 
 def test_the_command_says_who_is_waited_for_and_ends(silent: str, capsys: Captured) -> None:
     """On standard error, and nothing on standard output."""
-    begun_s = time.monotonic()
     assert main(["list", "--url", silent]) == 3
-    assert time.monotonic() - begun_s < READ_TIMEOUT_S + 1
     printed = capsys.readouterr()
     assert printed.out == ""
     next_step = ("Look at the controllers that are named and at the network, restart those that "
                  "hang, or name others with --url.")
-    assert printed.err.splitlines() == [
+    first, error, tried, last = printed.err.splitlines()
+    assert (first, error, last) == (
         f"{silent} does not answer; waiting for it up to 10 s.",
         "Error: No controller answered in time",
-        f"  tried {silent}; {silent} did not answer in time (10.0 s)",
         f"Next: {next_step}",
-    ]
+    )
+    assert READ_TIMEOUT_S <= waited_s(
+        tried, rf"  tried {silent}; {silent} did not answer in time \(SECONDS\)") < ENDED_S
 
 
 def test_the_command_says_who_is_passed_by(silent: str, capsys: Captured) -> None:
@@ -121,7 +149,9 @@ def test_the_command_says_who_is_passed_by(silent: str, capsys: Captured) -> Non
     with nodes(answer) as (node,):
         assert main(["list", "--url", silent, "--url", node.url]) == 0
         printed = capsys.readouterr()
-        assert printed.err == f"{silent} did not answer in time (2.0 s); asking {node.url}.\n"
+        assert HASTE_S <= waited_s(
+            printed.err, rf"{silent} did not answer in time \(SECONDS\); asking {node.url}\.\n"
+        ) < READ_TIMEOUT_S
         assert printed.out.startswith("NAME")
         assert main(["up", "web", "--quiet", "--url", silent, "--url", node.url]) == 0
         assert capsys.readouterr().err == ""
@@ -131,5 +161,5 @@ def test_a_command_that_waits_ends_when_nobody_is_there(silent: str, capsys: Cap
     """Its long patience is for controllers that live."""
     begun_s = time.monotonic()
     assert main(["scale", "web", "3", "--url", silent]) == 3
-    assert time.monotonic() - begun_s < READ_TIMEOUT_S + 1
+    assert time.monotonic() - begun_s < ENDED_S
     assert "No controller answered in time" in capsys.readouterr().err
