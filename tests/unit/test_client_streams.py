@@ -116,7 +116,7 @@ def test_a_stream_that_cannot_begin_raises_what_the_cluster_said(connect: Connec
 def test_streams_that_end_at_once_again_and_again_are_given_up(connect: Connect) -> None:
     """With pauses between them, and the controller's reason."""
     with nodes(in_turn(stream(close(1011, "events are missing")))) as (node,), \
-            connect(node.url, timeout=1) as client, \
+            connect(node.url, timeout=3) as client, \
             pytest.raises(sdk.NotReachable, match="events are missing"):
         next(client.stream_events(0))
     assert 2 < len(node.seen) < 12

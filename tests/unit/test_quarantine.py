@@ -24,6 +24,7 @@ from cluster.engine.fake import FakeEngine
 from cluster.ingress.fake import FakeIngress
 from cluster.state import commands as c
 from cluster.state.status import converged
+from tests.live import until
 from tests.sim.network import SimClock
 from tests.unit.test_reconcile import Leader
 from tests.unit.test_restarts import begin, live, shop, spec, told
@@ -278,7 +279,7 @@ def test_the_ingress_is_measured_while_the_engine_hangs() -> None:
     class Hangs(FakeEngine):
         def info(self) -> Any:
             entered.set()
-            held.wait(20)
+            held.wait(60)
             raise TIMEOUT
 
     leader = Leader()
@@ -286,13 +287,9 @@ def test_the_ingress_is_measured_while_the_engine_hangs() -> None:
     vitals = Vitals(leader.log, Hangs(leader.clock), [ingress], leader.clock)
     vitals.start()
     try:
-        assert entered.wait(10)
-        deadline = threading.Event()
-        for _ in range(100):
-            if vitals.components()["nginx"].status == "healthy":
-                break
-            deadline.wait(0.1)
-        assert vitals.components()["nginx"].status == "healthy"
+        assert entered.wait(30)
+        until("the ingress is measured",
+              lambda: vitals.components()["nginx"].status == "healthy", 30)
         assert vitals.components()["docker"].detail == "not asked yet"
     finally:
         held.set()

@@ -33,7 +33,7 @@ def environ(tmp_path: Path) -> Iterator[dict[str, str]]:
 def run(file: Path, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """One run of the tool."""
     return subprocess.run([str(TOOL), str(file)], env=environ, capture_output=True, text=True,
-                          check=False, timeout=30)
+                          check=False, timeout=120)
 
 
 def values(file: Path) -> dict[str, str]:

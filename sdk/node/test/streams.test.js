@@ -95,7 +95,7 @@ test('streams that end at once again and again are given up, with the reason', (
     assert.equal(thrown.details, 'events are missing');
     assert.ok(node.seen.length > 2 && node.seen.length < 12);
     return true;
-  }), { timeout: 1 }));
+  }), { timeout: 3 }));
 
 test('an app that goes while no stream is open ends the iteration', () => {
   let turn = 0;

@@ -26,7 +26,7 @@ from cluster.state.commands import (
 )
 from cluster.state.model import Run
 from cluster.state.readable import readable
-from tests.unit.live.test_follow import Watcher, World, until
+from tests.unit.live.test_follow import Watcher, World, close, until
 from tests.unit.test_runs import job
 
 NIGHTLY = json.dumps(job())
@@ -64,8 +64,10 @@ class Runs(World):
 @pytest.fixture
 def world() -> Iterator[Runs]:
     made = Runs()
-    yield made
-    made.source.close()
+    try:
+        yield made
+    finally:
+        close(made)
 
 
 def test_a_run_is_followed_from_before_its_container_to_its_end(world: Runs) -> None:
