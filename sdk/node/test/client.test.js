@@ -5,7 +5,7 @@ const net = require('node:net');
 const { test } = require('node:test');
 
 const Orchestry = require('../index.js');
-const { against, error, freeUrl, nodes } = require('./stub.js');
+const { against, error, nodes } = require('./stub.js');
 
 const SPEC = { apiVersion: 'v1', kind: 'App', metadata: { name: 'web' } };
 const WEB = '/api/v1/apps/web';
@@ -241,7 +241,7 @@ test('writes go to the leader that answered last, and reads wait for what was wr
 });
 
 test('nobody there, something else there, and a silent node are told apart', async () => {
-  const nobody = new Orchestry(await freeUrl());
+  const nobody = new Orchestry('http://127.0.0.1:1');
   await assert.rejects(nobody.listApps(), Orchestry.NotReachable);
   await against([() => ({ body: '<html>' })], (client) => assert.rejects(
     client.listApps(), { code: 'UNREADABLE_ANSWER' }));

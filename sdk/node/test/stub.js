@@ -55,13 +55,6 @@ function error(status, code, details = null, headers = {}) {
   return { status, headers, body: { error: code.toLowerCase(), details, code } };
 }
 
-/** An address where nobody listens. */
-async function freeUrl() {
-  const [node] = await nodes(() => ({}));
-  await node.stop();
-  return node.url;
-}
-
 /** Run `use(client, ...stubs)` against one stub for each script. */
 async function against(scripts, use, options) {
   const stubs = await nodes(...scripts);
@@ -74,4 +67,4 @@ async function against(scripts, use, options) {
   }
 }
 
-module.exports = { against, error, freeUrl, nodes };
+module.exports = { against, error, nodes };
