@@ -47,7 +47,7 @@ class DockerProxy:
         self._thread.join(STOP_S)
 
     def hang(self, pattern: str) -> None:
-        """From now on these requests hang; "" heals all, also those that hang now."""
+        """From now on these requests hang, until their caller gives up; "" lets all others go."""
         self.hangs = re.compile(pattern) if pattern else None
 
     def _accept(self) -> None:
@@ -67,7 +67,8 @@ class DockerProxy:
                     return
                 head += chunk
             request = " ".join(head.split(b"\r\n", 1)[0].decode().split(" ")[:2])
-            if self.hangs is not None and self.hangs.search(request):
+            hangs = self.hangs  # which tests change meanwhile
+            if hangs is not None and hangs.search(request):
                 self.met.append(request)
                 while client.recv(CHUNK_BYTES):  # the body may follow
                     pass  # until the caller gives up
@@ -91,3 +92,4 @@ class DockerProxy:
         threading.Thread(target=up, daemon=True).start()
         while chunk := server.recv(CHUNK_BYTES):
             client.sendall(chunk)
+        client.shutdown(socket.SHUT_RDWR)  # the other thread reads it, and keeps it open

@@ -87,8 +87,8 @@ class FakeEngine:
 
     def run(self, request: RunRequest, *, guard: Guard = no_guard) -> Container:
         """Start the replica; it answers probes once its start latency is over."""
-        guard()
         with self._call():
+            guard()
             self._clusters.add(request.cluster_id)
             name = container_name(
                 request.cluster_id, request.app, request.revision, request.slot, request.run)

@@ -5,6 +5,8 @@ whose containers are always well, but for those of apps named `restless…`: one
 every DEATH_GAP_S, and is started again without delay, so that the leader always has something
 to do. Each side effect is written to a file the moment it happens.
 
+`FAULT_RAFT` has the bounds of the election time-out in seconds.
+
 These break the product on purpose: `--local-reads` serves linearizable reads as local ones,
 `--endless-lease` lets a leader act on after its lease is over.
 """
@@ -18,12 +20,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from api import here, node
 from api.models import ReadQuery
 from cluster import clock, controller
 from cluster.consensus import lease
+from cluster.consensus.raft_config import RaftConfig
 from cluster.control import backoff, lease_keeper
 from cluster.control.judge import Probe
 from cluster.engine import fake
@@ -115,6 +119,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     ]
     if "FAULT_CLOCK" in os.environ:
         changes.append((clock.SystemClock, "wall_ms", _wrong_clock(os.environ["FAULT_CLOCK"])))
+    if "FAULT_RAFT" in os.environ:
+        least_s, most_s = map(float, os.environ["FAULT_RAFT"].split())
+        changes.append((controller, "RaftConfig", partial(
+            RaftConfig, raft_min_timeout_s=least_s, raft_max_timeout_s=most_s,
+            leader_fallback_timeout_s=most_s, connection_timeout_s=most_s)))
     if options.local_reads:
         changes.append((here, "read", _locally(here.read)))
     if options.endless_lease:

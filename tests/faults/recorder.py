@@ -26,7 +26,9 @@ CLIENTS = 24
 SHARED_APPS = 8
 REPLICAS_MAX = 6
 FORGETFUL = 0.1
-"""The part of writes that are not repeated when their outcome is unknown."""
+"""The part of writes that are not repeated when their outcome is unknown,"""
+FORGOTTEN_MAX = 8
+"""as long as it is not too many of one app: each could have happened at any time."""
 
 RETRY = "retry"
 UNKNOWN = "unknown"
@@ -136,6 +138,7 @@ class Recorder:
         self._prefix = prefix
         self._gap_s = gap_s
         self._leader = ""
+        self._forgotten: Counter[str] = Counter()
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._names: list[str] = []
@@ -156,6 +159,7 @@ class Recorder:
         self._stop.set()
         for thread in self._threads:
             thread.join(GIVE_UP_S + 10)
+            assert not thread.is_alive(), "a client does not end"
 
     def writes(self) -> int:
         """Writes that were answered so far."""
@@ -217,7 +221,7 @@ class Recorder:
             if answer in (RETRY, UNKNOWN):
                 return  # a read without an answer says nothing
         else:
-            answer = self._persist(connections, dice, kind, request)
+            answer = self._persist(connections, dice, kind, app, request)
         end_s = NEVER_S if answer is None else time.monotonic()
         call = Call(app, kind, argument, answer, begin_s, end_s, name)
         with self._lock:
@@ -226,7 +230,8 @@ class Recorder:
                 self.acknowledged.append((call, request))
 
     def _persist(
-        self, connections: Connections, dice: random.Random, kind: str, request: Request
+        self, connections: Connections, dice: random.Random, kind: str, app: str,
+        request: Request,
     ) -> Hashable:
         """Repeat a write under its key until it has an answer; None when that was given up."""
         forgetful = dice.random() < FORGETFUL
@@ -238,11 +243,16 @@ class Recorder:
                 self._leader = served_by
                 return answer
             self._leader = ""
-            if answer == UNKNOWN and forgetful:
+            if answer == UNKNOWN and forgetful and self._forgets(app):
                 return None
             time.sleep(PAUSE_S)
         self.surprises.append(f"{request} had no answer for {GIVE_UP_S} s")
         return None
+
+    def _forgets(self, app: str) -> bool:
+        with self._lock:
+            self._forgotten[app] += 1
+            return self._forgotten[app] <= FORGOTTEN_MAX
 
     def _attempt(
         self, connections: Connections, base: str, kind: str, request: Request

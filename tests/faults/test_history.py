@@ -20,6 +20,7 @@ from tests.postgres import Postgres, postgres
 
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "2"))
 WRITERS = 4
+TOLD_S = 90.0
 RATE = 200.0
 """Events a second, over all writers."""
 
@@ -49,7 +50,8 @@ class Load:
     def __exit__(self, *exc: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(TOLD_S)
+            assert not thread.is_alive(), "the load does not end"
 
     def _write(self, number: int) -> None:
         value, due_s = 1, time.monotonic()
@@ -115,17 +117,19 @@ def same_everywhere(cluster: FaultCluster, server: Postgres, least: int) -> int:
         told = database(cluster)
         return bool(told) and told["status"] == "healthy" and told["events_behind"] == 0
 
+    def everywhere() -> list[dict[str, Any]] | None:
+        """All events, once all of them tell the same: one may come while they are asked."""
+        first, *others = (all_events(cluster, node) for node in cluster.ids)
+        copied = [(event["id"], event["message"]) for event in first]
+        return first if others == [first, first] and rows(server) == copied else None
+
     # That the database is well again is an event too, told once that has held for a while.
     time.sleep(STEADY_S + 2)
     cluster.same_state()
-    until("PostgreSQL has caught up", behind, 60, 0.2)
-    first = all_events(cluster, cluster.ids[0])
+    until("PostgreSQL has caught up", behind, TOLD_S, 0.2)
+    first = until("the same events everywhere", everywhere, TOLD_S)
     ids = [event["id"] for event in first]
     assert ids == list(range(1, len(ids) + 1))
-    for node in cluster.ids[1:]:
-        assert all_events(cluster, node) == first
-    copied = until("all copied", lambda: len(found := rows(server)) >= len(ids) and found, 20)
-    assert copied == [(event["id"], event["message"]) for event in first]
     changes = sum(str(event["message"]) == "Scaling policy updated" for event in first)
     assert changes >= least
     return changes
@@ -143,12 +147,13 @@ def test_postgres_dies_under_load_and_no_event_is_lost(tmp_path: Path) -> None:
                     time.sleep(2)
                     began_s = time.time()
                     server.kill()
-                    until("degraded", lambda: database(cluster).get("status") == "degraded", 20)
-                    assert database(cluster)["overall"] == "degraded"
+                    told = until("degraded", lambda: (
+                        found := database(cluster)).get("status") == "degraded" and found, TOLD_S)
+                    assert told["overall"] == "degraded"
                     time.sleep(1)
                     downs.append((began_s, time.time()))
                     server.start()
-                    until("healthy", lambda: database(cluster).get("status") == "healthy", 40)
+                    until("healthy", lambda: database(cluster).get("status") == "healthy", TOLD_S)
             changes = same_everywhere(cluster, server, load.acknowledged)
             down = [ms for at, ms in load.reads_ms if any(a <= at <= b for a, b in downs)]
             up = [ms for at, ms in load.reads_ms if not any(a <= at <= b for a, b in downs)]

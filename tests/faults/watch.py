@@ -92,6 +92,11 @@ class LeaderClaims(Watcher):
             return
         self.answers.append((asked_s, status))
 
+    def denied(self, since_s: float) -> bool:
+        """Whether it was asked since a moment, and said at last that it does not lead."""
+        at_s, status = self.answers[-1] if self.answers else (0.0, 200)
+        return at_s > since_s and status != 200
+
     def last_claim_s(self) -> float:
         """When it last was asked and said that it leads."""
         return max((at_s for at_s, status in self.answers if status == 200), default=0.0)
