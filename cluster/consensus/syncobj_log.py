@@ -173,10 +173,11 @@ class SyncObjLog:
                 peers=self._peers.status(frozenset()), fault=self._fault or self._closed,
             )
         leader = self.leader_id()
+        applied_index = self._applier.applied_index  # before the other, which goes ahead of it
         return RaftStatus(
             role=_ROLES[node.role()],  # type: ignore[arg-type]
             term=node.raftCurrentTerm, commit_index=node.raftCommitIndex,
-            applied_index=self._applier.applied_index, leader_id=leader,
+            applied_index=applied_index, leader_id=leader,
             has_quorum=leader is not None, peers=self._peers.status(node.connected()),
             fault=self._fault_text(),
         )

@@ -140,6 +140,31 @@ def test_status_tells_who_leads_and_how_far_it_is(log: ReplicatedLog) -> None:
 # What only Raft can do
 
 
+def test_no_more_is_applied_than_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in a status that is made while another thread writes."""
+    with raft_logs(tmp_path, 1, **CALM) as logs:
+        log = logs["c1"]
+        applier = log._applier
+
+        class Written:
+            """One more entry is there whenever it is asked."""
+
+            @property
+            def applied_index(self) -> int:
+                log.submit(Noop(), stamp()).wait(WAIT_S)
+                return applier.applied_index
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(applier, name)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(log, "_applier", Written())
+            status = log.status()
+        assert status.commit_index >= status.applied_index
+
+
 def test_a_follower_reads_what_another_node_acknowledged(tmp_path: Path) -> None:
     """A no-op through a follower makes its local read linearizable."""
     with raft_logs(tmp_path, 3, **CALM) as logs:
