@@ -284,6 +284,15 @@ class LiveCluster:
                 return str(body["leader_id"])
         return None
 
+    def led(self) -> str:
+        """The controller that leads, once there is one: a busy machine may change leaders."""
+        return str(until("a leader", self.leader, READY_S))
+
+    def follower(self) -> str:
+        """One that runs and does not lead."""
+        leader = self.led()
+        return next(node for node in self.alive() if node != leader)
+
     def write(
         self, method: str, path: str, body: Any = None, *, timeout_s: float = 60.0,
     ) -> tuple[int, Any]:

@@ -80,7 +80,7 @@ def ended(cluster: LiveCluster, number: int, app: str = "shop", *, within_s: flo
 
 def killed_leader(cluster: LiveCluster) -> str:
     """The name of the one that led, when another does."""
-    leader = str(cluster.leader())
+    leader = cluster.led()
     cluster.kill(leader)
     until("another leader", lambda: cluster.leader() not in (None, leader), ELECTED_S)
     return leader
@@ -93,8 +93,7 @@ def cluster_id(cluster: LiveCluster) -> str:
 
 def printed(cluster: LiveCluster, *arguments: str) -> str:
     """What the command line prints that knows a follower only; it must succeed."""
-    follower = next(node for node in cluster.alive() if node != cluster.leader())
-    done = _run(["--url", cluster.url(follower), *arguments], CLI_S)
+    done = _run(["--url", cluster.url(cluster.follower()), *arguments], CLI_S)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

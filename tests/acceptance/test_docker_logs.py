@@ -29,6 +29,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.beside]
 
 TIMEOUT_S = 2.0
 DEADLINE_S = 60.0
+CLUSTER = uuid.uuid4().hex
 
 
 @pytest.fixture(scope="module")
@@ -44,23 +45,27 @@ def daemon(
 @pytest.fixture
 def engine(daemon: PrivateDaemon) -> Iterator[DockerEngine]:
     """An engine that loses patience soon."""
-    with closing(DockerEngine(base_url=daemon.url, timeout_s=TIMEOUT_S)) as made:
+    with closing(DockerEngine(
+        base_url=daemon.url, timeout_s=TIMEOUT_S, serves=lambda: CLUSTER,
+    )) as made:
         yield made
 
 
 @pytest.fixture
-def replica(daemon: PrivateDaemon, engine: DockerEngine) -> Iterator[Container]:
+def patient(daemon: PrivateDaemon) -> Iterator[DockerEngine]:
+    """An engine that loses it later than any of these tests."""
+    with closing(DockerEngine(base_url=daemon.url, timeout_s=10 * DEADLINE_S)) as made:
+        yield made
+
+
+@pytest.fixture
+def replica(patient: DockerEngine) -> Iterator[Container]:
     """A container that runs."""
-    cluster_id = uuid.uuid4().hex
-    patient = DockerEngine(base_url=daemon.url, timeout_s=DEADLINE_S)
     try:
-        started = patient.run(RunRequest(
-            cluster_id, "web", 1, 1, 1, build_test_app(patient), memory_bytes=16 * 1024**2))
-        engine.observe(cluster_id)
-        yield started
+        yield patient.run(RunRequest(
+            CLUSTER, "web", 1, 1, 1, build_test_app(patient), memory_bytes=16 * 1024**2))
     finally:
-        patient.purge(cluster_id)
-        patient.close()
+        patient.purge(CLUSTER)
 
 
 def until(holds: Callable[[], bool], what: Callable[[], str]) -> None:
@@ -99,7 +104,7 @@ def watch(engine: DockerEngine, replica: Container) -> tuple[LogSource, list[str
 
 
 def test_the_driver_is_ours_whatever_the_daemon_prefers(
-    daemon: PrivateDaemon, engine: DockerEngine, replica: Container
+    daemon: PrivateDaemon, patient: DockerEngine, replica: Container
 ) -> None:
     """Logs can be read, and stay small, on a daemon whose own default keeps none."""
     client = APIClient(base_url=daemon.url, version="auto", timeout=DEADLINE_S)
@@ -108,7 +113,7 @@ def test_the_driver_is_ours_whatever_the_daemon_prefers(
         "Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
     client.close()
     say(replica, "line 0")
-    until(lambda: [line.text for line in engine.logs(replica.id, tail=1)] == ["line 0"],
+    until(lambda: [line.text for line in patient.logs(replica.id, tail=1)] == ["line 0"],
           lambda: "the line does not come")
 
 
@@ -144,11 +149,12 @@ def test_a_daemon_that_comes_back_loses_and_doubles_nothing(
         assert got == said
     finally:
         source.close()
-    assert not [t for t in threading.enumerate() if t.name.startswith("live-log")]
+    until(lambda: not [t for t in threading.enumerate() if t.name.startswith("live-log")],
+          lambda: "a thread is left")
 
 
 def test_follow_ends_while_the_daemon_hangs(
-    daemon: PrivateDaemon, engine: DockerEngine, replica: Container
+    daemon: PrivateDaemon, patient: DockerEngine, replica: Container
 ) -> None:
     """Told to stop, it does not wait for a frozen daemon, before or after its answer began."""
     opened, stop = threading.Event(), threading.Event()
@@ -156,7 +162,7 @@ def test_follow_ends_while_the_daemon_hangs(
 
     def read(name: str, started: threading.Event | None) -> None:
         try:
-            for _ in engine.follow(replica.id, since_ns=0, stop=stop):
+            for _ in patient.follow(replica.id, since_ns=0, stop=stop):
                 if started is not None:
                     started.set()
         except EngineError as error:
