@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -16,7 +17,7 @@ from typing import Any
 from tests.live import call, until
 from tests.ports import WORKERS_MAX
 
-UP_S = 90.0
+UP_S = 120.0
 DOWN_S = 60.0
 CONTROLLERS = 3
 
@@ -102,6 +103,14 @@ class DevRun:
             if status == 200:
                 return str(body["leader_id"])
         return ""
+
+    def epoch(self) -> int:
+        """Of the last leadership that any controller knows of; each one has a greater one."""
+        found = 0
+        for url in self.urls:
+            with contextlib.suppress(OSError):
+                found = max(found, call("GET", f"{url}/cluster/status")[1]["term"])
+        return found
 
     def apps(self) -> dict[str, Any]:
         """The apps that the first controller knows, by name."""
