@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.live import LiveCluster, app_spec, call, until
+from tests.live import READY_S, LiveCluster, app_spec, call, until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
@@ -39,13 +39,20 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCluster]:
 
 
 def put(cluster: LiveCluster, node: str, body: Any, key: str = "") -> Any:
-    """A change through one controller, which sends on to the leader if it does not lead."""
+    """A change through one controller, which sends on to the leader if it does not lead.
+
+    On a busy machine the leader may change meanwhile: then it is sent anew, under the same key.
+    """
     url, headers = cluster.url(node, PATH), {"Idempotency-Key": key or os.urandom(8).hex()}
-    status, answer, got = call("PUT", url, body, headers=headers)
-    if node != cluster.leader():
-        assert status == 307
-        assert got["Location"] == cluster.url(str(cluster.leader()), PATH)
-        status, answer, got = call("PUT", got["Location"], body, headers=headers)
+
+    def taken() -> tuple[int, Any, Mapping[str, str]] | None:
+        found = call("PUT", url, body, headers=headers)
+        if found[0] == 307:
+            assert found[2]["Location"] in {cluster.url(one, PATH) for one in cluster.ids}
+            found = call("PUT", found[2]["Location"], body, headers=headers)
+        return found if found[0] not in (307, 503) else None
+
+    status, answer, got = until("a leader takes it", taken, READY_S)
     assert status == 200, answer
     cluster.index = int(got["X-Orchestry-Index"])
     return answer
@@ -70,15 +77,10 @@ def restart_all(cluster: LiveCluster) -> None:
     cluster.wait_ready()
 
 
-def follower(cluster: LiveCluster) -> str:
-    """One that does not lead."""
-    return next(node for node in cluster.ids if node != cluster.leader())
-
-
 def gaps_s(cluster: LiveCluster) -> list[float]:
     """Seconds between the last decisions about the app."""
     path = f"/api/v1/apps/shop/scaling/decisions?limit={GAPS + 1}"
-    found = call("GET", cluster.url(str(cluster.leader()), path))[1]["decisions"]
+    found = call("GET", cluster.url(cluster.led(), path))[1]["decisions"]
     times = [datetime.fromisoformat(one["timestamp"]).timestamp() for one in found]
     return [before - after for before, after in pairwise(times)]
 
@@ -86,7 +88,7 @@ def gaps_s(cluster: LiveCluster) -> list[float]:
 def test_a_change_through_a_follower_holds_on_all_and_outlives_all(cluster: LiveCluster) -> None:
     """Policies and checks follow at once without a new revision, also after kill -9 of all."""
     revision = cluster.status("shop")["revision"]
-    answer = put(cluster, follower(cluster), {
+    answer = put(cluster, cluster.follower(), {
         "scaling": {"default_cooldown": 300},
         "health": {"default_check_interval": 15, "default_failure_threshold": 7}})
     assert answer["previous"]["scaling"] == {"default_cooldown": 180}
@@ -122,9 +124,9 @@ def test_the_interval_of_measuring_follows_at_once(cluster: LiveCluster) -> None
         return len(found) == GAPS and min(found) > 1.5
 
     until("decisions each 2 s", seldom, 60)
-    put(cluster, follower(cluster), {"scaling": {"default_check_interval": 0.5}})
+    put(cluster, cluster.follower(), {"scaling": {"default_check_interval": 0.5}})
     until("decisions each 0.5 s", often, 60)
-    put(cluster, follower(cluster), {"scaling": {"default_check_interval": None}})
+    put(cluster, cluster.follower(), {"scaling": {"default_check_interval": None}})
     until("decisions each 2 s again", seldom, 60)
 
 
@@ -135,23 +137,23 @@ def test_limits_of_requests_follow_at_once(cluster: LiveCluster) -> None:
                 for node in cluster.ids]
 
     assert told() == [None] * 3
-    put(cluster, follower(cluster), {"limits": {"per_minute": 54_321}})
-    until("all count", lambda: told() == ["54321"] * 3, 30)
+    put(cluster, cluster.follower(), {"limits": {"per_minute": 54_321}})
+    until("all count", lambda: told() == ["54321"] * 3, READY_S)
     restart_all(cluster)
-    until("all count again", lambda: told() == ["54321"] * 3, 30)
-    put(cluster, follower(cluster), {"limits": {"per_minute": None}})
-    until("none counts", lambda: told() == [None] * 3, 30)
+    until("all count again", lambda: told() == ["54321"] * 3, READY_S)
+    put(cluster, cluster.follower(), {"limits": {"per_minute": None}})
+    until("none counts", lambda: told() == [None] * 3, READY_S)
 
 
 def test_a_repeat_gives_the_first_answer(cluster: LiveCluster) -> None:
     """After another change, through every controller, and after kill -9 of all."""
     body, key = {"retention": {"raw_hours": 5}}, os.urandom(8).hex()
-    first = put(cluster, follower(cluster), body, key)
-    put(cluster, follower(cluster), {"retention": {"raw_hours": None}})
+    first = put(cluster, cluster.follower(), body, key)
+    put(cluster, cluster.follower(), {"retention": {"raw_hours": None}})
     for node in cluster.ids:
         assert put(cluster, node, body, key) == first
     restart_all(cluster)
-    assert put(cluster, follower(cluster), body, key) == first
+    assert put(cluster, cluster.follower(), body, key) == first
     assert [one["retention"]["raw_hours"] for one in everywhere(cluster)] == [24] * 3
 
 
@@ -165,13 +167,13 @@ def test_what_needs_a_restart_is_taken_at_the_next_start(cluster: LiveCluster) -
                  for body in everywhere(cluster, "/health")]
         return all("PostgreSQL" in detail for detail in parts)
 
-    until("all have a pool", tried, 30)
+    until("all have a pool", tried, READY_S)
     size = everywhere(cluster)[0]["database"]["pool_size"]
-    answer = put(cluster, follower(cluster), {"database": {"pool_size": size + 5}})
+    answer = put(cluster, cluster.follower(), {"database": {"pool_size": size + 5}})
     assert answer["restart_required"] == ["database.pool_size"]
-    until("all use the old pool", lambda: pending() == [["database.pool_size"]] * 3, 30)
+    until("all use the old pool", lambda: pending() == [["database.pool_size"]] * 3, READY_S)
     restart_all(cluster)
-    until("all have a pool again", tried, 30)
+    until("all have a pool again", tried, READY_S)
     assert pending() == [[]] * 3
     status, refused = cluster.write("PUT", PATH, {"database": {"host": "db"}, "x": {}})
     assert (status, refused["code"]) == (400, "VALIDATION_ERROR")
