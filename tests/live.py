@@ -370,7 +370,7 @@ def app_spec(name: str, image: str, *, port: int = 8080, **extra: Any) -> dict[s
             "resources": {"cpu": "100m", "memory": "16Mi"},
         },
         "healthCheck": {
-            "path": "/health", "periodSeconds": 1, "timeoutSeconds": 1,
+            "path": "/health", "periodSeconds": 1, "timeoutSeconds": 5,
             "initialDelaySeconds": 5, "failureThreshold": 2,
         },
         "termination": {"terminationGracePeriodSeconds": 2, "drainSeconds": 0},

@@ -16,6 +16,7 @@ from tests.images import build_test_app
 from tests.live import LiveCluster, app_spec, call, until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
+WAIT_S = 60.0
 
 
 @contextmanager
@@ -62,11 +63,11 @@ def writes_until_noticed(cluster: LiveCluster, node: str) -> str:
 
     def attempt() -> str:
         status, body = cluster.write(
-            "POST", "/api/v1/apps/disk/stop", {"timeout": next(grace_s)}, timeout_s=20)
+            "POST", "/api/v1/apps/disk/stop", {"timeout": next(grace_s)}, timeout_s=WAIT_S)
         assert status == 200, body
         return fault_of(cluster, node)
 
-    return str(until(f"{node} says that its disk is full", attempt, 20))
+    return str(until(f"{node} says that its disk is full", attempt, WAIT_S))
 
 
 @pytest.mark.parametrize("who", ["leader", "follower"])
@@ -86,16 +87,14 @@ def test_full_disk(tmp_path: Path, who: str) -> None:
         fault = writes_until_noticed(cluster, victim)
         assert "full" in fault
         assert str(tmp_path / victim) in fault
-        until("another one leads", lambda: cluster.leader() not in (None, victim), 10)
+        until("another one leads", lambda: cluster.leader() not in (None, victim), WAIT_S)
         assert cluster.write(
             "POST", "/api/v1/apps/register", app_spec("meanwhile", "x:1"))[0] == 201
         assert victim in cluster.alive()
         ballast.unlink()
-        until("the fault is over", lambda: not fault_of(cluster, victim), 15)
-        index = call("GET", cluster.url(str(cluster.leader()), "/api/v1/apps/meanwhile"))[2][
-            "X-Orchestry-Index"]
-        until("it has caught up", lambda: call(
-            "GET", cluster.url(victim, f"/api/v1/apps/meanwhile?min_index={index}"))[0] == 200, 30)
+        until("the fault is over", lambda: not fault_of(cluster, victim), WAIT_S)
+        until("it has caught up", lambda: call("GET", cluster.url(
+            victim, f"/api/v1/apps/meanwhile?min_index={cluster.index}"))[0] == 200, WAIT_S)
 
 
 @pytest.mark.docker
@@ -115,23 +114,24 @@ def test_docker_goes_away_and_comes_back(
             cluster.write("POST", "/api/v1/apps/register", app_spec("shop", image))
             cluster.write("POST", "/api/v1/apps/shop/start", {"replicas": 2, "wait": False})
             until("it runs", lambda: (found := cluster.status("shop"))
-                  and found["status"] == "running", 60)
+                  and found["status"] == "running", WAIT_S)
             leader = str(cluster.leader())
             daemon.freeze()
-            problem = until("the status says it", lambda: cluster.status("shop")["problem"], 20)
+            problem = until("the status says it", lambda: cluster.status("shop")["problem"],
+                            WAIT_S)
             assert problem["code"] == "DOCKER_ERROR"
             until("health says it", lambda: call("GET", cluster.url(leader, "/health"))[1][
-                "components"]["docker"]["status"] == "unavailable", 20)
+                "components"]["docker"]["status"] == "unavailable", WAIT_S)
             status, body = cluster.write("POST", "/api/v1/apps/register", app_spec("new", image))
             assert status == 201, body
             daemon.thaw()
-            until("the status is well", lambda: not cluster.status("shop")["problem"], 20)
+            until("the status is well", lambda: not cluster.status("shop")["problem"], WAIT_S)
             daemon.kill()
-            until("the status says it again", lambda: cluster.status("shop")["problem"], 20)
+            until("the status says it again", lambda: cluster.status("shop")["problem"], WAIT_S)
             assert cluster.status("shop")["replicas"]["desired"] == 2
             daemon.start()
             until("both replicas are back", lambda: (found := cluster.status("shop"))
-                  and not found["problem"] and found["replicas"]["healthy"] == 2, 60)
+                  and not found["problem"] and found["replicas"]["healthy"] == 2, WAIT_S)
             cluster.write("DELETE", "/api/v1/apps/shop?force=true")
     finally:
         daemon.stop()

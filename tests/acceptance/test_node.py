@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from tests.live import call, until
-from tests.ports import free_ports
+from tests.ports import free_ports, is_free
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
-END_S = 30.0
+END_S = 60.0
 COMMAND = [sys.executable, "-m", "orchestry.cli", "node"]
 
 
@@ -32,6 +32,12 @@ def environment(folder: Path, port: int, raft_port: int, **more: str) -> dict[st
     } | more
 
 
+def gone(variables: dict[str, str]) -> None:
+    """Wait until a killed node's ports are free: its worker dies a moment later."""
+    for name in ("ORCHESTRY_PORT", "CLUSTER_RAFT_PORT"):
+        until(f"{name} is free", lambda name=name: is_free(int(variables[name])), END_S)  # type: ignore[misc]
+
+
 def ended(variables: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """A node that is expected to end by itself."""
     return subprocess.run(
@@ -42,7 +48,7 @@ def ended(variables: dict[str, str], *arguments: str) -> subprocess.CompletedPro
 
 @contextmanager
 def running(variables: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A node that answers; killed at the end if the test has not stopped it."""
+    """A node that answers; killed at the end if the test has not stopped it, with its worker."""
     process = subprocess.Popen(
         COMMAND, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         stdin=subprocess.DEVNULL,
@@ -54,6 +60,7 @@ def running(variables: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.kill()
         process.wait(END_S)
+        gone(variables)
 
 
 def test_print_config_shows_values_and_sources(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.test_node import COMMAND, END_S, environment
+from tests.acceptance.test_node import COMMAND, END_S, environment, gone
 from tests.live import call, until
 from tests.ports import free_ports
 
@@ -39,6 +39,8 @@ def logging_to(log: Path, variables: dict[str, str]) -> Iterator[None]:
             yield
         finally:
             process.kill()
+            process.wait(END_S)
+            gone(variables)
 
 
 def part_of(api: str) -> tuple[str, str]:
