@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import orchestry
@@ -30,8 +33,8 @@ class Found:
     slowest_s: float
 
 
-# URLs, how many writes, seconds between two of them, seconds that all may take.
-Writer = Callable[[list[str], int, float, float], Found]
+# URLs, how many writes at least, whether more, seconds between two, seconds that all may take.
+Writer = Callable[[list[str], int, Callable[[], bool], float, float], Found]
 
 
 def urls(cluster: LiveCluster) -> list[str]:
@@ -64,21 +67,41 @@ def killing(cluster: LiveCluster, every_s: float) -> Iterator[list[str]]:
         cluster.wait_ready()
 
 
-def blocking(urls: list[str], count: int, gap_s: float, timeout_s: float) -> Found:
+class _Names:
+    """Of the apps to write; `last` is known before it is written."""
+
+    def __init__(self, count: int, go_on: Callable[[], bool]) -> None:
+        self.last = ""
+        self._count, self._go_on = count, go_on
+
+    def __iter__(self) -> Iterator[str]:
+        for number in itertools.count():
+            name = f"app-{number}"
+            if number >= self._count - 1 and not self._go_on():
+                self.last = name
+            yield name
+            if self.last:
+                return
+
+
+def blocking(
+    urls: list[str], count: int, go_on: Callable[[], bool], gap_s: float, timeout_s: float,
+) -> Found:
     """Through `orchestry.Client`, whose stream is read by a thread."""
     apps, told, slowest_s = list[str](), list[tuple[int, str | None]](), 0.0
+    names = _Names(count, go_on)
     with orchestry.Client(urls) as client:
         def watch() -> None:
             for event in client.stream_events(since_id=0):
                 told.append((event["id"], event["app_name"]))
-                if event["app_name"] == f"app-{count - 1}":
+                if event["app_name"] and event["app_name"] == names.last:
                     return
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
-        for number in range(count):
+        for name in names:
             begun_s = time.monotonic()
-            apps.append(client.register_app(app_spec(f"app-{number}", "none:1"))["app_name"])
+            apps.append(client.register_app(app_spec(name, "none:1"))["app_name"])
             slowest_s = max(slowest_s, time.monotonic() - begun_s)
             time.sleep(gap_s)
         watcher.join(timeout_s)
@@ -86,21 +109,24 @@ def blocking(urls: list[str], count: int, gap_s: float, timeout_s: float) -> Fou
     return Found(apps, told, slowest_s)
 
 
-def asynchronous(urls: list[str], count: int, gap_s: float, timeout_s: float) -> Found:
+def asynchronous(
+    urls: list[str], count: int, go_on: Callable[[], bool], gap_s: float, timeout_s: float,
+) -> Found:
     """Through `orchestry.AsyncClient`, whose stream is read by a task."""
     apps, told = list[str](), list[tuple[int, str | None]]()
+    names = _Names(count, go_on)
 
     async def watch(client: orchestry.AsyncClient) -> None:
         async for event in client.stream_events(since_id=0):
             told.append((event["id"], event["app_name"]))
-            if event["app_name"] == f"app-{count - 1}":
+            if event["app_name"] and event["app_name"] == names.last:
                 return
 
     async def write(client: orchestry.AsyncClient) -> float:
         slowest_s = 0.0
-        for number in range(count):
+        for name in names:
             begun_s = time.monotonic()
-            answer = await client.register_app(app_spec(f"app-{number}", "none:1"))
+            answer = await client.register_app(app_spec(name, "none:1"))
             apps.append(answer["app_name"])
             slowest_s = max(slowest_s, time.monotonic() - begun_s)
             await asyncio.sleep(gap_s)
@@ -115,22 +141,37 @@ def asynchronous(urls: list[str], count: int, gap_s: float, timeout_s: float) ->
     return Found(apps, told, slowest_s)
 
 
-def node(urls: list[str], count: int, gap_s: float, timeout_s: float) -> Found:
+def node(
+    urls: list[str], count: int, go_on: Callable[[], bool], gap_s: float, timeout_s: float,
+) -> Found:
     """Through `orchestry-client` for Node."""
-    environ = {**os.environ, "ORCHESTRY_URL": ",".join(urls), "WRITES": str(count),
-               "GAP_MS": str(round(gap_s * 1000))}
-    done = subprocess.run(
-        ["node", "acceptance/writes.js"], cwd=SDK, env=environ, text=True, capture_output=True,
-        timeout=timeout_s, check=False)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    deadline_s = time.monotonic() + timeout_s
+    with tempfile.TemporaryDirectory() as folder:
+        more = Path(folder) / "more"
+        more.touch()
+        environ = {**os.environ, "ORCHESTRY_URL": ",".join(urls), "WRITES": str(count),
+                   "GAP_MS": str(round(gap_s * 1000)), "GO_ON": str(more)}
+        process = subprocess.Popen(
+            ["node", "acceptance/writes.js"], cwd=SDK, env=environ, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            until("no more is to be written", lambda: (
+                not go_on() or process.poll() is not None), timeout_s)
+            more.unlink()
+            said, complained = process.communicate(timeout=deadline_s - time.monotonic())
+        finally:
+            process.kill()
+            with process:
+                pass
+    assert process.returncode == 0, complained
+    found = json.loads(said)
     return Found(found["apps"], [(number, app) for number, app, _ in found["told"]],
                  found["slowest_ms"] / 1000)
 
 
-def judge(cluster: LiveCluster, found: Found, count: int) -> None:
+def judge(cluster: LiveCluster, found: Found) -> None:
     """Every write was acknowledged, happened once and was told once, without a gap."""
-    wanted = [f"app-{number}" for number in range(count)]
+    wanted = [f"app-{number}" for number in range(len(found.apps))]
     assert found.apps == wanted
     assert [number for number, _ in found.told] == list(range(1, len(found.told) + 1))
     assert [app for _, app in found.told if app] == wanted
@@ -143,7 +184,7 @@ def judge(cluster: LiveCluster, found: Found, count: int) -> None:
 
     listed = until("the list", listing, WAIT_S)
     assert sorted(app["name"] for app in listed["apps"]) == sorted(wanted)
-    assert len({app["revision"] for app in listed["apps"]}) == count
+    assert len({app["revision"] for app in listed["apps"]}) == len(wanted)
 
 
 def registered(cluster: LiveCluster) -> list[str]:

@@ -268,7 +268,7 @@ class LiveCluster:
             with contextlib.suppress(OSError):
                 body = call("GET", self.url(node, "/cluster/leader"), timeout_s=2,
                             headers=self.headers)[1]
-                if body.get("lease_expires_at"):
+                if body.get("lease_expires_at") and body["leader_id"] in self.alive():
                     return True
         return False
 

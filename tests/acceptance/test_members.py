@@ -21,6 +21,7 @@ from tests.ports import free_ports
 from tests.sdk_load import goes_on, writing
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
+WAIT_S = 60.0
 
 
 class GrowingCluster(LiveCluster):
@@ -51,7 +52,7 @@ class GrowingCluster(LiveCluster):
                 "CLUSTER_PEERS": ",".join(f"{n}={a}" for n, a in peers.items()),
                 "CLUSTER_JOIN": "true"}
             self.boot(node)
-            until(f"{node} serves", lambda: call("GET", self.url(node, "/livez"))[0] == 200, 20)
+            until(f"{node} serves", lambda: call("GET", self.url(node, "/livez"))[0] == 200, WAIT_S)
             assert call("GET", self.url(node, "/readyz"))[0] == 503
         status, body = self.write(
             "POST", "/cluster/members", {"node_id": node, "raft_address": address})
@@ -62,6 +63,15 @@ class GrowingCluster(LiveCluster):
             if start:
                 self.wait_ready()
         return status, body
+
+    def removed(self, node: str) -> None:
+        """Take a controller out, as soon as enough others answer for that."""
+        def done() -> bool:
+            status, body = self.remove(node)
+            assert status == 200 or "would be up" in str(body["details"]), body
+            return status == 200
+
+        until(f"{node} is removed", done, WAIT_S)
 
     def remove(self, node: str) -> tuple[int, Any]:
         """Take a controller out."""
@@ -80,7 +90,7 @@ class GrowingCluster(LiveCluster):
                 {row["name"] for row in found} == {row["name"] for row in lists[0]}
                 for found in lists)
 
-        until("the members agree", look, 20)
+        until("the members agree", look, WAIT_S)
 
 
 @contextmanager
@@ -95,7 +105,7 @@ def writers(cluster: GrowingCluster) -> Iterator[list[str]]:
             turn += 1
             name = f"app-{number}-{turn}"
             status, body = cluster.write(
-                "POST", "/api/v1/apps/register", app_spec(name, "x:1"), timeout_s=30)
+                "POST", "/api/v1/apps/register", app_spec(name, "x:1"), timeout_s=WAIT_S)
             assert status == 201, body
             done.append(name)
             time.sleep(0.02)
@@ -108,7 +118,7 @@ def writers(cluster: GrowingCluster) -> Iterator[list[str]]:
     finally:
         stop.set()
         for thread in threads:
-            thread.join(40)
+            thread.join(WAIT_S + 10)
     assert not any(thread.is_alive() for thread in threads)
 
 
@@ -121,13 +131,13 @@ def test_from_one_to_three_and_a_dead_one_replaced(tmp_path: Path) -> None:
             assert "CLUSTER_JOIN=true" in answer["details"]
             for node in ("controller-2", "controller-3"):
                 assert cluster.add(node, first=True)[0] == 201
-            until("some writes", lambda: len(done) > 20, 20)
+            until("some writes", lambda: len(done) > 20, WAIT_S)
             cluster.kill("controller-3")
             shutil.rmtree(tmp_path / "controller-3")
-            assert cluster.remove("controller-3")[0] == 200
+            cluster.removed("controller-3")
             assert cluster.add("controller-4")[0] == 201
             count = len(done)
-            until("more writes", lambda: len(done) > count + 20, 20)
+            until("more writes", lambda: len(done) > count + 20, WAIT_S)
         members = ["controller-1", "controller-2", "controller-4"]
         cluster.agree(members)
         names = {row["name"] for row in
@@ -196,7 +206,7 @@ def test_the_leader_is_removed_and_comes_back(tmp_path: Path) -> None:
             rest = [node for node in cluster.ids if node != leader]
             cluster.agree(rest)
             found = until("the removed one says so", lambda: call(
-                "GET", cluster.url(leader, "/cluster/status"))[1]["fault"], 60)
+                "GET", cluster.url(leader, "/cluster/status"))[1]["fault"], WAIT_S)
             # From the new leader, or from a follower that it asks after that one's word was lost.
             assert "removed" in found or "is not that of a member" in found, found
             assert call("GET", cluster.url(leader, "/cluster/health"))[0] == 503
@@ -212,7 +222,7 @@ def test_the_leader_is_removed_and_comes_back(tmp_path: Path) -> None:
 def test_changes_that_are_refused(tmp_path: Path) -> None:
     """No change that would stop the cluster, or make two of one."""
     with GrowingCluster(tmp_path, 3) as cluster:
-        until("members", lambda: cluster.members("controller-1") == cluster.ids, 10)
+        until("members", lambda: cluster.members("controller-1") == cluster.ids, WAIT_S)
         taken = cluster.raft_ports["controller-2"]
         body = {"node_id": "controller-9", "raft_address": f"127.0.0.1:{taken}"}
         status, answer = cluster.write("POST", "/cluster/members", body)
@@ -232,8 +242,7 @@ def test_changes_that_are_refused(tmp_path: Path) -> None:
         cluster.kill(down)
         until("it is missed", lambda: not next(
             row["connected"] for row in call("GET", cluster.url(
-                str(leader), "/cluster/members"))[1]["members"] if row["node_id"] == down), 10)
-        time.sleep(1)
+                str(leader), "/cluster/members"))[1]["members"] if row["node_id"] == down), WAIT_S)
         # Two of three are up: a fourth that is not up yet would need three of four.
         status, answer = cluster.add("controller-4", start=False)
         assert (status, answer["code"]) == (409, "CONFLICT")
@@ -241,7 +250,7 @@ def test_changes_that_are_refused(tmp_path: Path) -> None:
         status, answer = cluster.remove(other)
         assert (status, answer["code"]) == (409, "CONFLICT")
         assert cluster.members(str(leader)) == cluster.ids
-        assert cluster.remove(down)[0] == 200
+        cluster.removed(down)
 
 
 def test_an_emptied_disk_does_not_vote_again(tmp_path: Path) -> None:
@@ -249,28 +258,30 @@ def test_an_emptied_disk_does_not_vote_again(tmp_path: Path) -> None:
     with GrowingCluster(tmp_path, 3) as cluster:
         until("all folders are known", lambda: all(
             row["seen"] for row in call(
-                "GET", cluster.url("controller-1", "/cluster/members"))[1]["members"]), 15)
+                "GET", cluster.url("controller-1", "/cluster/members"))[1]["members"]), WAIT_S)
         victim = next(node for node in cluster.ids if node != cluster.leader())
         leader = str(cluster.leader())
         cluster.kill(victim)
         shutil.rmtree(tmp_path / victim)
         cluster.boot(victim)
         until("it knows", lambda: "add it again" in str(
-            call("GET", cluster.url(victim, "/cluster/status"))[1]["fault"]), 20)
-        row = next(row for row in call("GET", cluster.url(
-            leader, "/cluster/members"))[1]["members"] if row["node_id"] == victim)
-        assert "add it again" in row["refused"]
+            call("GET", cluster.url(victim, "/cluster/status"))[1]["fault"]), WAIT_S)
+        # Another follower may have told it before the leader heard of it.
+        until("the leader knows, too", lambda: "add it again" in str(next(
+            row["refused"] for row in call("GET", cluster.url(leader, "/cluster/members"))[1][
+                "members"] if row["node_id"] == victim)), WAIT_S)
         assert call("GET", cluster.url(victim, "/readyz"))[0] == 503
         cluster.kill(victim)
         shutil.rmtree(tmp_path / victim)
-        assert cluster.remove(victim)[0] == 200
+        cluster.removed(victim)
         assert cluster.add(victim)[0] == 201
         cluster.agree(cluster.ids)
 
 
 def leads(cluster: LiveCluster, node: str) -> bool:
-    """Whether a controller leads and has the lease."""
-    return cluster.leader() == node
+    """Whether all know that a controller leads, and it has the lease."""
+    told = [call("GET", cluster.url(one, "/cluster/leader"))[1] for one in cluster.alive()]
+    return all(one.get("leader_id") == node and one["lease_expires_at"] for one in told)
 
 
 def test_transfer(tmp_path: Path) -> None:
@@ -279,24 +290,25 @@ def test_transfer(tmp_path: Path) -> None:
         for turn in range(4):
             leader = str(cluster.leader())
             to = next(node for node in cluster.ids if node != leader)
+            asked = {"to": to} if turn % 2 else {}
             headers = {"Idempotency-Key": os.urandom(8).hex()}
-            status, body, _ = call("POST", cluster.url(leader, "/cluster/transfer"),
-                                   {"to": to} if turn % 2 else {}, headers=headers, timeout_s=20)
+            status, body, _ = call("POST", cluster.url(leader, "/cluster/transfer"), asked,
+                                   headers=headers, timeout_s=WAIT_S)
             assert status == 200, body
             new = body["leader_id"]
             assert new != leader
             assert body["previous_leader"] == leader
             if turn % 2:
                 assert new == to
-            until("it leads with a lease", functools.partial(leads, cluster, new), 10)
-            status, body, _ = call("POST", cluster.url(new, "/cluster/transfer"),
-                                   {"to": to} if turn % 2 else {}, headers=headers, timeout_s=20)
+            until("it leads with a lease", functools.partial(leads, cluster, new), WAIT_S)
+            status, body, _ = call("POST", cluster.url(new, "/cluster/transfer"), asked,
+                                   headers=headers, timeout_s=WAIT_S)
             assert (status, body["leader_id"]) == (200, new)
         status, body = cluster.write("POST", "/cluster/transfer", {"to": "nobody"})
         assert (status, body["code"]) == (400, "VALIDATION_ERROR"), body
         assert body["details"][0]["field"] == "to"
         count = len(done)
-        until("writes go on", lambda: len(done) > count + 5, 10)
+        until("writes go on", lambda: len(done) > count + 5, WAIT_S)
 
 
 def test_data_folders_carry_an_incarnation(tmp_path: Path) -> None:

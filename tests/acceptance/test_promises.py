@@ -15,6 +15,7 @@ from tests.live import LiveCluster, app_spec, call, until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
+WAIT_S = 60.0
 ELSEWHERE = {
     ("POST", "/cluster/members"): "tests/acceptance/test_members.py",
     ("DELETE", "/cluster/members/{node_id}"): "tests/acceptance/test_members.py",
@@ -76,7 +77,7 @@ class Write:
         for _ in range(3):
             status, answer, got = call(
                 self.route[0], url, body, headers={"Idempotency-Key": self.key, **headers},
-                timeout_s=20)
+                timeout_s=WAIT_S)
             if status != 307:
                 return status, answer
             url = got["Location"]
@@ -153,7 +154,8 @@ def test_a_repeat_gives_the_first_answer_whatever_happened_between(cluster: Live
     repeat_all()
     leader = str(cluster.leader())
     cluster.kill(leader)
-    until("another leader", lambda: cluster.leader() not in (None, leader), 15)
+    until("another leader", lambda: cluster.leader() not in (None, leader), WAIT_S)
+    cluster.wait_ready()  # all that run know whom to send writes on to
     repeat_all()
     cluster.boot(leader)
     cluster.wait_ready()
@@ -175,7 +177,8 @@ def test_if_match_on_every_write_of_an_app(cluster: LiveCluster) -> None:
             write.path.removeprefix("/api/v1/apps/").partition("/")[0].partition("?")[0], name)
         assert cluster.write("POST", "/api/v1/apps/register", app_spec(name, "x:1"))[0] == 201
         node = str(cluster.leader())
-        tag = call("GET", cluster.url(node, f"/api/v1/apps/{name}"))[2]["ETag"]
+        tag = call("GET", cluster.url(
+            node, f"/api/v1/apps/{name}?min_index={cluster.index}"))[2]["ETag"]
         asked = Write(write.route, path, write.body, None, os.urandom(8).hex())
         stale = f'"{int(tag.strip(chr(34))) - 1}"'
         status, body = asked.send(cluster, node, asked.body, **{"If-Match": stale})
@@ -204,7 +207,7 @@ def test_an_unknown_outcome_is_its_own_answer(cluster: LiveCluster) -> None:
     try:
         status, body, _ = call(
             "POST", cluster.url(leader, "/api/v1/apps/register"), app_spec("unsure", "x:1"),
-            timeout_s=20)
+            timeout_s=WAIT_S)
     finally:
         for node in others:
             os.killpg(cluster.processes[node].pid, signal.SIGCONT)
@@ -222,7 +225,7 @@ def test_an_unknown_outcome_is_its_own_answer(cluster: LiveCluster) -> None:
         assert status in (201, 503, 504), body
         return status == 201
 
-    until("the repeat settles it", settled, 30)
-    names = [row["name"] for row in call(
-        "GET", cluster.url(str(cluster.leader()), "/api/v1/apps"))[1]["apps"]]
+    until("the repeat settles it", settled, WAIT_S)
+    names = [row["name"] for row in cluster.write(
+        "GET", "/api/v1/apps?consistency=linearizable")[1]["apps"]]
     assert names.count("unsure") == 1

@@ -31,9 +31,10 @@ def test_writes_and_a_stream_while_leaders_are_killed(kind: str, tmp_path: Path)
     """No error reaches the caller, each write happens once, the stream has no gap or double."""
     with LiveCluster(tmp_path / "cluster", engine="fake", ingress=False) as cluster:
         with killed_leaders.killing(cluster, KILL_EVERY_S) as killed:
-            found = CLIENTS[kind](killed_leaders.urls(cluster), WRITES, GAP_S, ALL_S)
-        assert killed
-        killed_leaders.judge(cluster, found, WRITES)
+            found = CLIENTS[kind](
+                killed_leaders.urls(cluster), WRITES, lambda: len(killed) < 2, GAP_S, ALL_S)
+        assert len(found.apps) >= WRITES
+        killed_leaders.judge(cluster, found)
 
 
 def test_the_page_runs_as_written(tmp_path: Path) -> None:
