@@ -3,7 +3,7 @@
 import signal
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests import live
 
@@ -11,7 +11,8 @@ live.PRELOADED = True  # the benchmark starts its controllers from nothing
 pytest_plugins = ["tests.docker_daemon"]
 
 # How long an example takes is a matter of the machine, not of what it shows.
-settings.register_profile("orchestry", deadline=None, print_blob=True)
+settings.register_profile(
+    "orchestry", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("orchestry")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pysyncobj.transport import TCPTransport
 
@@ -68,8 +68,7 @@ def _examples(one: Callable[[bytes], None], seeds: tuple[bytes, ...]) -> None:
                   st.sampled_from(seeds), st.integers(0, 200), st.binary(max_size=12)),
     )
 
-    @settings(max_examples=EXAMPLES, deadline=None, database=None, derandomize=True,
-              suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=EXAMPLES, database=None, derandomize=True)
     @given(pieces)
     def run(data: bytes) -> None:
         one(data)

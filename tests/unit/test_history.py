@@ -247,7 +247,7 @@ def test_pages_join_what_the_state_holds_and_the_disk(tmp_path: Path) -> None:
         total = RECENT_EVENTS_MAX + 201
         state = log.state()
         assert state.events[0].id == 202
-        until("everything on disk", lambda: ids_of(history, log) == list(range(1, total + 1)), 10)
+        until("everything on disk", lambda: ids_of(history, log) == list(range(1, total + 1)), 30)
         seen: list[int] = []
         before = None
         while True:

@@ -61,10 +61,10 @@ def test_no_text_raises(text: str) -> None:
 ])
 def test_large_lines_cost_little(text: str) -> None:
     """Megabytes and deep nesting are looked at only at their beginning."""
-    began_s = time.process_time()
+    began_s = time.thread_time()
     for _ in range(10):
         assert level_of(text) in LEVELS
-    assert time.process_time() - began_s < 5
+    assert time.thread_time() - began_s < 5
 
 
 def test_levels_are_ordered() -> None:
