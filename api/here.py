@@ -14,6 +14,7 @@ from api.controller import Controller
 from api.models import ReadQuery
 from api.waiting import Waiting
 from cluster.config.effective import Config
+from cluster.control.vitals import NOT_ASKED
 from cluster.live.relay_mark import RelayMark
 from cluster.state.commands import Noop, Stamp
 from cluster.state.model import App, ClusterState
@@ -122,6 +123,17 @@ def read(query: ReadQuery) -> ClusterState:
         state = log.state()
     request.environ[INDEX] = state.index
     return state
+
+
+def must_have_engine() -> None:
+    """Refuse what needs the engine, where it is known not to answer.
+
+    Raises:
+        OrchestryError: DOCKER_ERROR.
+    """
+    docker = here().controller.components().get("docker")
+    if docker is not None and docker.status == "unavailable" and docker != NOT_ASKED:
+        raise OrchestryError(Code.DOCKER_ERROR, docker.detail or "Docker does not answer here")
 
 
 def config_of(state: ClusterState) -> Config:

@@ -12,7 +12,7 @@ from api import describe
 from api.access import must_reach_secret, still_allowed
 from api.blueprint import Blueprint
 from api.endpoint import checked
-from api.here import app_of, config_of, here, read
+from api.here import app_of, config_of, here, must_have_engine, read
 from api.models import AppPath
 from api.models_exec import MESSAGE_BYTES_MAX, ExecQuery
 from api.streams.accept import accept
@@ -53,9 +53,7 @@ def exec_app(path: AppPath, query: ExecQuery) -> Response:
     if here().controller.log.leader_id() is None:
         raise OrchestryError(
             Code.CLUSTER_NOT_READY, "This controller knows no leader to note the command with")
-    docker = here().controller.components().get("docker")
-    if docker is not None and docker.status == "unavailable":
-        raise OrchestryError(Code.DOCKER_ERROR, docker.detail or "Docker does not answer here")
+    must_have_engine()
     execs = here().streams.execs
     release = execs.reserve()
     if release is None:

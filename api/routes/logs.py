@@ -8,7 +8,7 @@ from flask import Response
 from api import answers, describe, errors
 from api.blueprint import Blueprint
 from api.endpoint import checked
-from api.here import answer, app_of, here, read
+from api.here import answer, app_of, here, must_have_engine, read
 from api.levels import at_least, level_of
 from api.models import AppPath, LogsQuery, LogsStreamQuery
 from api.replica_logs import Reading
@@ -21,7 +21,6 @@ from cluster.state.jobs import is_job
 from cluster.state.model import App, ClusterState, Run
 from cluster.state.readable import named_run, readable
 from cluster.state.runs import of_app
-from orchestry.errors import Code, OrchestryError
 
 TAIL_MAX = 10_000
 ANSWER_BYTES_MAX = LOGS_BYTES_MAX
@@ -87,9 +86,7 @@ def _stream(
     asked = Asked(
         app.name, query.container, run.id if run is not None else 0, tail, _since(query.since),
         query.level)
-    docker = here().controller.components().get("docker")
-    if docker is not None and docker.status == "unavailable":
-        raise OrchestryError(Code.DOCKER_ERROR, docker.detail or "Docker does not answer here")
+    must_have_engine()
     return accept(here().streams.logs.feed(asked))
 
 

@@ -35,6 +35,10 @@ class Component:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
+NOT_ASKED = Component("unavailable", "not asked yet")
+"""How the engine does when nobody knows: a controller has just started."""
+
+
 def certificate_part(identity: Identity, hosts: HostCertificates | None = None) -> Component:
     """How the certificates of this controller do; unlike the others they are at hand."""
     status = identity.status()
@@ -94,7 +98,7 @@ class Vitals:
         self._clock = clock
         self._capacity: EngineInfo | None = None
         self._size_due_s = float("-inf")
-        self._docker = Component("unavailable", "not asked yet")
+        self._docker = NOT_ASKED
         self._nginx = Component("disabled", "no ingress is configured")
         self._stop = threading.Event()
         # An engine that hangs must not keep the ingresses from being asked.

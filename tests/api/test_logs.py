@@ -10,7 +10,9 @@ from flask.testing import FlaskClient
 
 from api import replica_logs
 from api.routes import logs as route
+from cluster.control.vitals import NOT_ASKED, Component
 from cluster.engine.base import LOGS_BYTES_MAX, EngineError, LogLine
+from cluster.state.commands import SetConfig
 from tests.api.support import Node, shop
 from tests.live import until
 
@@ -229,3 +231,19 @@ def test_few_requests_read_logs_at_once(
     assert (answer.status_code, answer.get_json()["code"]) == (503, "CLUSTER_NOT_READY")
     assert answer.headers["Retry-After"] == "1"
     assert client.get(LOGS).status_code == 200
+
+
+@pytest.mark.parametrize(("engine", "code"), [
+    (Component("unavailable", "nobody listens"), "DOCKER_ERROR"),
+    (NOT_ASKED, "VALIDATION_ERROR"),
+    (Component("healthy"), "VALIDATION_ERROR"),
+])
+def test_an_engine_that_nobody_has_asked_yet_may_well_answer(
+    logging_node: tuple[Node, FlaskClient], engine: Any, code: str
+) -> None:
+    """Streams and commands are refused where it is known not to; else for being plain HTTP here."""
+    node, client = logging_node
+    node.submit(SetConfig((("exec.enabled", True),)))
+    node.parts["docker"] = engine
+    for path in ("logs/stream", "exec"):
+        assert client.get(f"/api/v1/apps/shop/{path}").get_json()["code"] == code, path
