@@ -16,14 +16,14 @@ import pytest
 from tests.acceptance.test_tls import WAIT_S, IngressCluster
 from tests.certificates import TestCa
 from tests.ingress_parts import ask, short_directory
-from tests.live import app_spec, call, until
+from tests.live import app_spec, call, listening, until
 from tests.page_table import fences
 from tests.ports import free_ports
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.nginx, pytest.mark.beside]
 
 HOST = "shop.example.test"
-ISSUE_S = 90
+ISSUE_S = 120
 (INSTALL,) = (code for code in fences("docs/tls.md") if code.startswith('cp "$LEGO_'))
 
 
@@ -36,7 +36,7 @@ def running(*command: str, **more: str) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(WAIT_S)
 
 
 class Pebble:
@@ -64,6 +64,7 @@ class Pebble:
                 "pebble-challtestsrv", "-dns01", f"127.0.0.1:{self._dns}", "-http01", "",
                 "-https01", "", "-tlsalpn01", "", "-defaultIPv4", "127.0.0.1",
                 "-defaultIPv6", "", "-management", f"127.0.0.1:{self._names}"))
+            listening("127.0.0.1", self._names, WAIT_S)  # as it does for names, begun before
             stack.enter_context(running(
                 "pebble", "-config", str(self._config), "-dnsserver", f"127.0.0.1:{self._dns}",
                 "-strict", PEBBLE_VA_NOSLEEP="1", PEBBLE_WFE_NONCEREJECT="20"))

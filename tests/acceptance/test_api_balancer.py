@@ -128,10 +128,14 @@ def balancer(
 
 
 def token(cluster: AskingCluster, name: str, role: str) -> str:
-    """A token: what it is asked for counts for itself, not for an address."""
+    """A token that all controllers know; what it is shown for counts for it, not for an address."""
     status, made = cluster.write("POST", "/api/v1/tokens", {"name": name, "role": role})
     assert status == 201, made
-    return str(made["token"])
+    text = str(made["token"])
+    for node in cluster.ids:
+        until(f"{node} knows it", lambda node=node: (  # type: ignore[misc]
+            cluster.status_of(node, "/api/v1/apps", text) == 200), WAIT_S, 1.0)
+    return text
 
 
 class Events:
@@ -193,7 +197,7 @@ def test_streams_go_through_and_come_back(cluster: AskingCluster, balancer: Bala
             until("the WebSocket tells of it", lambda: events.has(first), WAIT_S)
             assert any(f'"{first}"'.encode() in line for line in lines)
         assert events.opened == 1
-        leader = str(cluster.leader())
+        leader = cluster.led()
         cluster.kill(leader)
         register(balancer, deployer, second)
         until("it tells of the next one", lambda: events.has(second), WAIT_S)
@@ -260,7 +264,7 @@ def test_clients_are_told_apart_and_forge_nothing(
     admin = {"Authorization": f"Bearer {token(cluster, f'{balancer.kind}-me', 'admin')}"}
     until("the leader answers", lambda: ask(
         balancer.port, f"{here}4", {**admin, **forged}, "POST")[0] == 404, WAIT_S)
-    leader = cluster.api_ports[str(cluster.leader())]
+    leader = cluster.api_ports[cluster.led()]
     assert ask(leader, f"{here}5", {**admin, **forged}, "POST")[0] == 404
     assert ask(leader, "127.0.0.1", {
         **admin, "X-Forwarded-For": f"{SPOOFED}, 198.51.100.7"}, "POST")[0] == 404

@@ -16,6 +16,8 @@ from tests.traffic import Shaped, Traffic
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx]
 
+SOON_S = 60.0
+"""A busy machine takes long; each test has five minutes."""
 QUICK = {
     "windowSeconds": 10, "cooldownSeconds": 5, "stabilizationWindowSeconds": 10,
     "maxScaleInStep": 0, "maxReplicas": 4,
@@ -63,11 +65,11 @@ def test_a_pegged_replica_gets_company_and_loses_it_again(
     app = deploy(cluster, "cpu", test_app_image)
     time.sleep(6)
     with Traffic(cluster.ingress_port, f"{app}.localhost", path="/id?cpu=10", clients=4) as load:
-        until("scaled out", lambda: desired(cluster, app) >= 3, 30)
-        until("they serve", lambda: len(load.served_by) >= 3, 20)
+        until("scaled out", lambda: desired(cluster, app) >= 3, SOON_S)
+        until("they serve", lambda: len(load.served_by) >= 3, SOON_S)
         _what_every_node_tells(cluster, app)
     until("scaled in", lambda: desired(cluster, app) == 1, 90)
-    until("gone", lambda: cluster.status(app)["replicas"]["current"] == 1, 40)
+    until("gone", lambda: cluster.status(app)["replicas"]["current"] == 1, SOON_S)
     assert load.failures() == {}
     numbers = counts(cluster, app)
     assert 3 <= max(numbers) <= QUICK["maxReplicas"]
@@ -79,24 +81,26 @@ def test_a_pegged_replica_gets_company_and_loses_it_again(
 def _what_every_node_tells(cluster: LiveCluster, app: str) -> None:
     """Measurements and reasons, on followers as on the leader."""
     for node in cluster.ids:
-        metrics = get(cluster, f"/api/v1/apps/{app}/metrics?history=100", node)
-        assert metrics["current"]["cpu_percent"] > 20
-        assert metrics["current"]["rps"] > 1
-        assert metrics["current"]["latency_p95_ms"] > 1
-        assert len(metrics["history"]) >= 3
-        shown = until("measured", lambda node=node: get(  # type: ignore[misc]
-            cluster, f"/api/v1/apps/{app}", node)["metrics"]["cpu_percent"], 5)
-        assert shown > 20
-        found = get(cluster, f"/api/v1/apps/{app}/scaling/decisions?changes=true", node)
-        assert found["decisions"][0]["action"] == "scale_out"
-        system = get(cluster, "/api/v1/metrics", node)
-        assert system["network"]["requests_per_second"] > 1
+        until(f"{node} tells", lambda node=node: _tells(cluster, app, node), SOON_S)  # type: ignore[misc]
     assert "cpu: " in printed(cluster, "autoscale", app, "--explain")
     assert "replicas under this policy" in printed(cluster, "autoscale", app, "--since", "5m")
     assert app in printed(cluster, "top", "--once")
-    leader = str(cluster.leader())
+    leader = cluster.led()
     text = call("GET", cluster.url(leader, "/metrics"))[1]
     assert f'orchestry_app_cpu_ratio{{app="{app}"}}' in str(text)
+
+
+def _tells(cluster: LiveCluster, app: str, node: str) -> bool:
+    """Whether it does by now; followers have it from the leader."""
+    measured = get(cluster, f"/api/v1/apps/{app}/metrics?history=100", node)
+    shown = get(cluster, f"/api/v1/apps/{app}", node)["metrics"]
+    decisions = get(cluster, f"/api/v1/apps/{app}/scaling/decisions?changes=true", node)
+    network = get(cluster, "/api/v1/metrics", node)["network"]
+    current = measured["current"]
+    return len(measured["history"]) >= 3 and all((value or 0) > least for value, least in (
+        (current["cpu_percent"], 20), (current["rps"], 1), (current["latency_p95_ms"], 1),
+        (shown["cpu_percent"], 20), (network["requests_per_second"], 1),
+    )) and [one["action"] for one in decisions["decisions"][:1]] == ["scale_out"]
 
 
 @pytest.mark.beside
@@ -106,9 +110,9 @@ def test_an_idle_app_sleeps_and_the_first_request_waits_for_it(
     """To zero after the windows; the request that wakes it is answered."""
     app = deploy(cluster, "sleeper", test_app_image, minReplicas=0)
     host = f"{app}.localhost"
-    until("the ingress serves", lambda: cluster.through_ingress(host, "/id") == 200, 20)
-    until("asleep", lambda: desired(cluster, app) == 0, 60)
-    until("gone", lambda: cluster.status(app)["containers"] == [], 20)
+    until("the ingress serves", lambda: cluster.through_ingress(host, "/id") == 200, SOON_S)
+    until("asleep", lambda: desired(cluster, app) == 0, 90)
+    until("gone", lambda: cluster.status(app)["containers"] == [], SOON_S)
     began_s = time.monotonic()
     assert cluster.through_ingress(host, "/id", timeout_s=30) == 200
     print(f"\nwoken in {time.monotonic() - began_s:.2f} s")
@@ -141,15 +145,15 @@ def test_a_policy_survives_the_leader_and_holds_at_once(
 ) -> None:
     """Changed through a follower; the next leader goes by it."""
     app = deploy(cluster, "policy", test_app_image)
-    follower = next(n for n in cluster.ids if n != cluster.leader())
+    follower = cluster.follower()
     changed = json.loads(printed(cluster, "--json", "autoscale", app, "--min", "2"))
     assert changed["new_policy"]["min_replicas"] == 2
-    until("two", lambda: cluster.status(app)["replicas"]["healthy"] == 2, 30)
+    until("two", lambda: cluster.status(app)["replicas"]["healthy"] == 2, SOON_S)
     leader = killed_leader(cluster)
     assert get(cluster, f"/api/v1/apps/{app}/scaling", follower)["policy"]["min_replicas"] == 2
     cluster.boot(leader)
     cluster.wait_ready()
     assert cluster.write("PUT", f"/api/v1/apps/{app}/scaling", {"min_replicas": 3})[0] == 200
-    until("three", lambda: cluster.status(app)["replicas"]["healthy"] == 3, 30)
+    until("three", lambda: cluster.status(app)["replicas"]["healthy"] == 3, SOON_S)
     last = get(cluster, f"/api/v1/apps/{app}/scaling")["last_scaling_event"]
     assert (last["action"], last["from_replicas"], last["to_replicas"]) == ("scale_out", 2, 3)

@@ -18,6 +18,9 @@ from tests.live_apps import begin, cli, cluster_id
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
+SOON_S = 60.0
+"""A busy machine takes long; each test has five minutes."""
+
 
 def specs(cluster: LiveCluster) -> dict[str, Any]:
     """Every app's spec and wanted replicas, by the word of one controller that is up to date."""
@@ -40,7 +43,7 @@ def test_a_backup_under_writes_is_one_moment_of_the_cluster(tmp_path: Path) -> N
     file = tmp_path / "state.backup"
     with GrowingCluster(tmp_path / "old", 3) as old:
         with writers(old) as done:
-            until("some writes", lambda: len(done) > 20, 20)
+            until("some writes", lambda: len(done) > 20, SOON_S)
             before = set(done)
             taken = cli(old, "cluster", "backup", str(file))
             assert taken.returncode == 0, taken.stderr
@@ -87,7 +90,7 @@ def test_restore_adopts_containers_only_when_asked(
             assert f"CLUSTER_ADOPT={lost}" in adopting.stderr
             done = cli(new, "cluster", "restore", str(file), "--yes")
             assert done.returncode == 0, done.stderr
-            until("its own replicas", lambda: new.status("shop")["status"] == "running", 30)
+            until("its own replicas", lambda: new.status("shop")["status"] == "running", SOON_S)
             assert len(running(engine, cluster_id(new))) == 2
             assert running(engine, lost) == before
         adopts = {"CLUSTER_ADOPT": lost}
@@ -98,7 +101,7 @@ def test_restore_adopts_containers_only_when_asked(
             assert running(engine, lost) == before
             done = cli(heir, "cluster", "restore", str(file), "--yes", "--adopt")
             assert done.returncode == 0, done.stderr
-            until("adopted", lambda: heir.status("shop")["status"] == "running", 30)
+            until("adopted", lambda: heir.status("shop")["status"] == "running", SOON_S)
             assert running(engine, lost) == before
             code = cli(heir, "--json", "cluster", "verify")
             assert json.loads(code.stdout)["clean"], code.stdout
@@ -119,7 +122,7 @@ def test_two_of_three_disks_lost(
         begin(cluster, app_spec("shop", test_app_image), 2)
         old_id = cluster_id(cluster)
         before = running(engine, old_id)
-        left = next(node for node in cluster.ids if node != cluster.leader())
+        left = cluster.follower()
         folder = str(tmp_path / left)
         locked = cli(None, "cluster", "recover", "--data-dir", folder, "--plan")
         assert locked.returncode == 1
@@ -146,7 +149,7 @@ def test_two_of_three_disks_lost(
         assert kept.read_bytes() == before_it != journal.read_bytes()
         cluster.boot(left)
         cluster.wait_ready()
-        until("it goes on", lambda: cluster.status("shop")["status"] == "running", 30)
+        until("it goes on", lambda: cluster.status("shop")["status"] == "running", SOON_S)
         assert (cluster_id(cluster), running(engine, old_id)) == (old_id, before)
         for node in cluster.ids:
             if node != left:
@@ -172,8 +175,8 @@ def _the_lost_ones_come_back(
     cluster.wait_ready()
     scaled = cluster.write("POST", "/api/v1/apps/shop/scale", {"replicas": 1, "wait": False})
     assert scaled[0] == 200
-    problem = until("it says why", lambda: cluster.status("shop")["problem"], 20)
-    assert "recovered elsewhere" in problem["message"]
+    until("it says why", lambda: "recovered elsewhere" in (
+        cluster.status("shop")["problem"] or {}).get("message", ""), SOON_S)
     time.sleep(3)
     assert running(engine, of) == there
 

@@ -291,8 +291,7 @@ def test_the_rendered_cluster_works(cluster: Rendered) -> None:
             spec = app_spec(f"by-{kind}", "shop:1")
             spec["spec"]["environment"] = [{"name": "LONG", "value": "x" * 100_000}]
             client.register_app(spec)
-    leader = cluster.leader("compose")
-    cluster.kill(leader)
+    cluster.kill(until("a leader", lambda: cluster.leader("compose"), WAIT_S))
     for kind in cluster.ports:
         with cluster.client(kind) as client:
             client.register_app(app_spec(f"after-{kind}", "shop:1"))
