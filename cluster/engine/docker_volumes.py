@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from cluster.engine.docker_format import LABEL_APP, LABEL_CLUSTER, cluster_filte
 SIZES_SILENCE_S = 30.0
 """Docker walks through every volume of the host before it says a word."""
 SIZES_BYTES_MAX = 32 * 1024**2
+_COUNTS = "already running"
+_PAUSE_S = 0.1
 
 
 class DockerVolumes:
@@ -85,13 +88,11 @@ class DockerVolumes:
 
     def _sizes(self) -> dict[str, int]:
         """Bytes by name; Docker counts them file by file, and says -1 where it cannot."""
-        if not self._counting.acquire(timeout=SIZES_SILENCE_S):  # Docker does one at a time
-            raise EngineError("timeout", "Docker counts sizes for others still")
+        deadline_s = time.monotonic() + SIZES_SILENCE_S
+        if not self._counting.acquire(timeout=SIZES_SILENCE_S):
+            raise _busy()
         try:
-            with self._api.stream(
-                "GET", "/system/df", {"type": "volume"}, silence_s=SIZES_SILENCE_S
-            ) as response:
-                body = response.raw.read(SIZES_BYTES_MAX + 1, decode_content=True)
+            body = self._counted(deadline_s)
         finally:
             self._counting.release()
         if len(body) > SIZES_BYTES_MAX:
@@ -102,3 +103,22 @@ class DockerVolumes:
             if size >= 0:
                 found[item["Name"]] = size
         return found
+
+    def _counted(self, deadline_s: float) -> bytes:
+        """Docker does one at a time, and refuses while it does so for another program."""
+        while True:
+            try:
+                with self._api.stream(
+                    "GET", "/system/df", {"type": "volume"}, silence_s=SIZES_SILENCE_S
+                ) as response:
+                    return bytes(response.raw.read(SIZES_BYTES_MAX + 1, decode_content=True))
+            except ApiRefusal as error:
+                if _COUNTS not in error.reason:
+                    raise
+                if time.monotonic() > deadline_s:
+                    raise _busy() from error
+                time.sleep(_PAUSE_S)
+
+
+def _busy() -> EngineError:
+    return EngineError("timeout", "Docker counts sizes for others still")
