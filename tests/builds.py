@@ -15,7 +15,7 @@ from typing import Any
 from tests.live import LiveCluster, call, until
 
 ROOT = Path(__file__).parent.parent
-STOP_S = 30.0
+STOP_S = 60.0
 
 OLDER, NEWER = "1.0.0", "1.9.0"
 _VERSION = ("orchestry/__init__.py", r'__version__ = "[^"]+"')

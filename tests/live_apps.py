@@ -9,8 +9,8 @@ from typing import Any
 
 from tests.live import LiveCluster, call, until
 
-ELECTED_S = 30.0
-SERVED_S = 30.0
+ELECTED_S = 60.0
+SERVED_S = 60.0
 ENDED_S = 120.0
 CLI_S = 120.0
 

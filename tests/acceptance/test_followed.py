@@ -15,11 +15,11 @@ import orchestry
 from orchestry.client.answers import Event
 from tests.architecture.files import ROOT
 from tests.live import LiveCluster, app_spec, call, until
-from tests.live_apps import begin, environment, say, served, update
+from tests.live_apps import ask, begin, deployment, environment, say, served, update
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside]
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 DEPLOYMENT = """
 const Orchestry = require('./index.js');
 (async () => {
@@ -152,7 +152,9 @@ def test_a_deployment_is_followed_over_a_lost_controller(
     cluster: LiveCluster, test_app_image: str
 ) -> None:
     """To its end by both clients, though the controller that told of it dies in the middle."""
-    spec = app_spec("web", test_app_image, deploy={"minHealthySeconds": 3})
+    # Its first step lasts until somebody promotes it.
+    spec = app_spec("web", test_app_image, deploy={
+        "strategy": "canary", "steps": [{"weight": 10}], "minHealthySeconds": 0})
     begin(cluster, spec, 3)
     victim, urls = victim_first(cluster)
     number = update(cluster, environment(spec, VERSION="2"))
@@ -170,7 +172,11 @@ def test_a_deployment_is_followed_over_a_lost_controller(
         reader.start()
         until("it is followed", lambda: phases and node.lines, WAIT_S)
         cluster.kill(victim)
-        reader.join(3 * WAIT_S)
+        until("it waits for somebody", lambda: (
+            found := deployment(cluster, number, "web")["canary"])
+            and found["waits_for"] == "promotion", WAIT_S)
+        ask(cluster, "POST", "/api/v1/apps/web/promote", {})
+        reader.join(WAIT_S)
         assert not reader.is_alive()
         assert node.process.wait(WAIT_S) == 0, node.process.stderr
     assert (phases[0], phases[-1], set(phases)) == ("running", "done", {"running", "done"})

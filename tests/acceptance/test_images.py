@@ -37,10 +37,10 @@ def cluster(tmp_path: Any, registry: Registry) -> Iterator[LiveCluster]:
         yield live
 
 
-def spec(image: str) -> dict[str, Any]:
-    """The shop."""
+def spec(image: str, deadline_s: int = 60) -> dict[str, Any]:
+    """The shop; its deadline is short where it is to be missed."""
     found = app_spec("shop", image)
-    found["deploy"] = {"minHealthySeconds": 1, "progressDeadlineSeconds": 8}
+    found["deploy"] = {"minHealthySeconds": 1, "progressDeadlineSeconds": deadline_s}
     found["termination"] = {"terminationGracePeriodSeconds": 1, "drainSeconds": 1}
     return found
 
@@ -88,7 +88,7 @@ def test_a_tag_means_one_image_and_a_bad_one_stops_nothing(
         (f"{registry.host}/{name}:other", "500", "does not give out"),
     ):
         registry.fault = fault  # type: ignore[assignment]
-        failed = ended(cluster, update(cluster, spec(bad)))
+        failed = ended(cluster, update(cluster, spec(bad, deadline_s=8)))
         assert failed["phase"] == "failed"
         assert reason in failed["reason"]
         assert {one["id"] for one in app(cluster)["containers"]} == before

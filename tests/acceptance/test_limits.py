@@ -17,7 +17,7 @@ from tests.live import LiveCluster, call, until
 from tests.redis_server import RedisServer, frozen, killed, redis_server
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
-BACK_S = 30.0
+BACK_S = 60.0
 LOAD_S = 3.0
 TRIES = 5
 PER_HOUR = 50
@@ -74,7 +74,7 @@ def statuses(cluster: LiveCluster, client: str, number: int) -> Counter[int]:
 
 def copied(cluster: LiveCluster, leader: str) -> bool:
     """True when followers asked the leader for measurements more than once, and got them."""
-    with urllib.request.urlopen(cluster.url(leader, "/metrics"), timeout=5) as answer:
+    with urllib.request.urlopen(cluster.url(leader, "/metrics"), timeout=BACK_S) as answer:
         text = answer.read().decode()
     name = 'orchestry_api_requests_total{endpoint="peers.samples",method="GET",status="200"} '
     return any(line.startswith(name) and float(line.removeprefix(name)) > 2

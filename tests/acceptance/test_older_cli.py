@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pyt
 VERSION = "1.0.1"
 INSTALL_S = 250
 COMMAND_S = 60
-WAIT_S = 30.0
+WAIT_S = 90.0
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from tests.live_apps import ask, cli, ended, environment, update
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.nginx, pytest.mark.beside]
 
 APP = "/api/v1/apps/shop"
-OVER_S = 60.0
+OVER_S = 90.0
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +29,9 @@ def spec(image: str, pre: list[str] | None = None, **variables: str) -> dict[str
     """The shop; what is in its environment makes another revision."""
     found = environment(app_spec("shop", image), **variables)
     found["termination"] = {"terminationGracePeriodSeconds": 1, "drainSeconds": 1}
-    found["deploy"] = {"minHealthySeconds": 1, "progressDeadlineSeconds": 20}
+    found["deploy"] = {"minHealthySeconds": 1, "progressDeadlineSeconds": 60}
     if pre is not None:
-        found["deploy"]["pre"] = {"command": pre, "timeoutSeconds": 20}
+        found["deploy"]["pre"] = {"command": pre, "timeoutSeconds": 60}
     return found
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from tests.live import LiveCluster, app_spec, call
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
+pytestmark = [pytest.mark.acceptance, pytest.mark.beside, pytest.mark.timeout(900)]
 
 CASES = int(os.environ.get("CONTRACT_CASES", "0"))
 """Cases an operation in each phase; 0 is the short run of a build."""
@@ -109,7 +109,6 @@ def operations(cluster: LiveCluster) -> set[str]:
     return {one["operationId"] for item in document["paths"].values() for one in item.values()}
 
 
-@pytest.mark.timeout(900)
 def test_the_leader(cluster: LiveCluster, tmp_path: Path) -> None:
     """Every operation answers as it is described, to what is right and to what is wrong."""
     found = run(cluster, str(cluster.leader()), tmp_path, redirects="followed",

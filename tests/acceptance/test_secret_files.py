@@ -15,7 +15,7 @@ from tests.live_apps import ask, begin, cluster_id, environment
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.beside]
 
-WAIT_S = 60.0
+WAIT_S = 90.0
 PLAIN = "pa55-never-to-be-seen"
 
 
@@ -60,8 +60,8 @@ def test_files_through_changes_restarts_and_a_killed_leader(
     spec["spec"]["secretFiles"] = [{"name": "pw", "key": "shop-db", "field": "password"}]
     ask(cluster, "PUT", "/api/v1/secrets/shop-db", {"values": {"password": PLAIN}})
     begin(cluster, spec, 2)
-    first = seen(client, cluster)
-    assert list(first.values()) == [PLAIN] * 2
+    first = until("both answer", lambda: list(
+        (found := seen(client, cluster)).values()) == [PLAIN] * 2 and found, WAIT_S)
 
     assert ask(cluster, "PUT", "/api/v1/secrets/shop-db", {"values": {"password": f"{PLAIN}2"}})[
         "apps_restarted"] == 1

@@ -178,6 +178,8 @@ def test_a_secret_leaves_no_trace(
                 cluster.wait_ready()
             told.run("secret", "rotate")
             told.run("secret", "set", "pw", typed=f"{VALUE}2")
+            # The command line does not tell at which index it wrote.
+            told.ask("GET", "/api/v1/apps/shop?consistency=linearizable")
             until("it is renewed", lambda: (found := cluster.status("shop"))
                   and found["deployment"] is None and found["status"] == "running", WAIT_S)
             told.reads()

@@ -40,7 +40,7 @@ def test_three_controllers_and_what_is_left_of_them(tmp_path: Path) -> None:
             if node != follower:
                 cluster.kill(node)
         until("the survivor knows that nobody leads", lambda: call(
-            "GET", cluster.url(follower, "/cluster/leader"))[0] == 503, 30)
+            "GET", cluster.url(follower, "/cluster/leader"))[0] == 503, 60)
         body = call("GET", cluster.url(follower, "/cluster/leader"))[1]
         assert (body["code"], differences("error", body, null=frozenset({"details"}))) == (
             "NO_LEADER", [])

@@ -34,11 +34,11 @@ def test_what_an_older_version_wrote_is_read_and_not_the_other_way(tmp_path: Pat
     ):
         node = cluster.ids[0]
         client.register_app(app_spec("shop", "x:1"))
-        until("it has announced itself", lambda: cluster.versions() == {node: builds.OLDER}, 20)
+        until("it has announced itself", lambda: cluster.versions() == {node: builds.OLDER}, 60)
         before = cluster.levels().pop()
         cluster.replace(node, old)
         cluster.replace(node, new)
-        until("the level rises", lambda: cluster.levels() == {before + 1}, 30)
+        until("the level rises", lambda: cluster.levels() == {before + 1}, 60)
         assert client.list_apps()["apps"][0]["name"] == "shop"
         client.update_config(CHANGE)
         assert cluster.stop(node) == 0
@@ -58,7 +58,7 @@ def test_three_controllers_are_upgraded_one_by_one_under_load(tmp_path: Path) ->
         client = Client(urls)
         for number in range(WRITERS):
             client.register_app(app_spec(f"app-{number}", "x:1"))
-        until("all have announced", lambda: set(cluster.versions().values()) == {builds.OLDER}, 20)
+        until("all have announced", lambda: set(cluster.versions().values()) == {builds.OLDER}, 60)
         before = cluster.levels().pop()
         leader = str(cluster.leader())
         followers = [node for node in cluster.ids if node != leader]

@@ -18,7 +18,7 @@ from tests.live_apps import ask, begin, cluster_id, environment
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker, pytest.mark.beside]
 
-WAIT_S = 60.0
+WAIT_S = 90.0
 MARK = "/data/mark"
 
 
@@ -81,7 +81,8 @@ def steady(cluster: LiveCluster, app: str, count: int) -> None:
     def done() -> bool:
         status = cluster.status(app)
         return bool(
-            status and status["status"] == "running" and len(status["containers"]) == count
+            status and status["status"] == "running" and status["deployment"] is None
+            and len(status["containers"]) == count
             and all(one["health"] == "healthy" for one in status["containers"]))
 
     until(f"{app} has {count}", done, WAIT_S)
