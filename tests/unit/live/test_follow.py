@@ -130,10 +130,8 @@ def close(world: World) -> None:
 @pytest.fixture
 def world() -> Iterator[World]:
     made = World()
-    try:
-        yield made
-    finally:
-        close(made)
+    yield made
+    close(made)
 
 
 def test_all_replicas_from_a_time_on(world: World) -> None:

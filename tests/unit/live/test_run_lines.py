@@ -64,10 +64,8 @@ class Runs(World):
 @pytest.fixture
 def world() -> Iterator[Runs]:
     made = Runs()
-    try:
-        yield made
-    finally:
-        close(made)
+    yield made
+    close(made)
 
 
 def test_a_run_is_followed_from_before_its_container_to_its_end(world: Runs) -> None:
