@@ -62,9 +62,10 @@ class Identity:
             settings.tls_ca_key)))
         self._renew_at_ms = 0
         self._unrenewed = ""
+        # First, so that what changes while it is read is read again.
+        self._signature = self._sign()
         self.authority = self._load_authority()
         self._contexts = self._first()
-        self._signature = self._sign()
         self._fault = ""
 
     @property

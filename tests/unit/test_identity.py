@@ -12,7 +12,7 @@ from cluster import config
 from cluster.clock import SystemClock
 from cluster.tls.certificates import facts_of_pem, objection, unnamed
 from cluster.tls.errors import TlsError
-from cluster.tls.identity import Identity
+from cluster.tls.identity import Contexts, Identity
 from tests.certificates import Pair, TestCa
 
 
@@ -111,6 +111,24 @@ def test_files_are_read_when_they_change(ca: TestCa) -> None:
     found.refresh()
     assert found.contexts is not second
     assert found.status().fault == ""
+
+
+def test_files_that_change_while_they_are_read_are_read_again(
+    ca: TestCa, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also at the start of a controller."""
+    pair, read = ca.issue("node", "127.0.0.1"), Identity._first
+
+    def slowly(one: Identity) -> Contexts:
+        contexts = read(one)
+        ca.issue("node", "127.0.0.1")
+        return contexts
+
+    monkeypatch.setattr(Identity, "_first", slowly)
+    found = identity(ca.file, pair)
+    first = found.contexts
+    found.refresh()
+    assert found.contexts is not first
 
 
 def test_an_end_that_comes_near_is_told(ca: TestCa) -> None:
