@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 WAITING_LINES_MAX = 20_000
 """Lines of one topic on their way to the hub's thread."""
+RECENT_LINES_MAX = 256
+"""Lines that a topic remembers for streams that were asked for before these were told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ class Logs:
         feed.topic = topic
         topic.feeds.add(feed)
         if topic.subscription is not None:
+            feed.told([line for line in topic.recent if line[0] > since_ns])
             return
         try:
             topic.subscription = self.source.subscribe(
@@ -160,6 +164,7 @@ class Topic:
         self.key = key
         self.feeds: set[LogsFeed] = set()
         self.subscription: Subscription | None = None
+        self.recent: deque[tuple[int, Level, Message]] = deque(maxlen=RECENT_LINES_MAX)
         self._hub = logs.hub
         self._lock = threading.Lock()
         self._waiting: list[Line] = []
@@ -191,6 +196,7 @@ class Topic:
         for name, line in lines:
             shown = entry(name, line)
             made.append((line.at_ns, shown["level"], Message(orjson.dumps(shown))))
+        self.recent += made
         for feed in tuple(self.feeds):
             feed.told(made)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -134,6 +135,10 @@ class _Peer:
 
     send_past = send
 
+    def said(self) -> list[str]:
+        """The lines that came."""
+        return [json.loads(one.data)["message"] for one in self.got]
+
     def close(self, code: int, reason: str) -> None:
         self.closed = code, reason
 
@@ -181,6 +186,25 @@ def test_a_stream_of_a_run_that_never_began_ends_too(world: Runs) -> None:
     world.submit(EndRun(run, "cancelled"))
     hub.looks[0](0)
     assert peer.closed == (1000, f"run {run} is over")
+
+
+def test_a_stream_that_joins_others_misses_nothing(world: Runs) -> None:
+    """What came between its request and its turn was told to the others already."""
+    hub, first, second = cast(Hub, _Hub()), _Peer(), _Peer()
+    logs = Logs(hub, world.source, LogReader(lambda: world.engine), SystemClock(),
+                world.log.state)
+    asked = Asked("shop", "shop-1")
+    logs.feed(asked)(hub, cast(Peer, first))
+    at_ns = time.time_ns() + 5 * 10**6
+    world.say("shop", 1, "before", at_ns=at_ns)
+    until(lambda: first.said() == ["before"] and time.time_ns() > at_ns + 10**6)
+    begin = logs.feed(asked)
+    world.say("shop", 1, "between", at_ns=at_ns + 10**9)
+    until(lambda: first.said() == ["before", "between"])
+    begin(hub, cast(Peer, second))
+    world.say("shop", 1, "after", at_ns=at_ns + 10**9)
+    until(lambda: "after" in second.said())
+    assert second.said() == ["between", "after"]
 
 
 def over(**parts: Any) -> Run:
