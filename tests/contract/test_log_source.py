@@ -55,7 +55,7 @@ def watched(host: Host) -> Iterator[Watched]:
         yield made
     finally:
         made.source.close()
-    assert not [t for t in threading.enumerate() if t.name.startswith("live-log")]
+    until(lambda: not [t for t in threading.enumerate() if t.name.startswith("live-log")])
 
 
 def texts(got: list[tuple[str, LogLine]], name: str) -> list[str]:
