@@ -43,7 +43,7 @@ class _Clients:
     def __exit__(self, *exc: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(self.PATIENCE_S)
+            thread.join(2 * self.PATIENCE_S)
 
     def failures(self) -> dict[str, int]:
         """Everything but a 200."""
@@ -73,7 +73,8 @@ class Traffic(_Clients):
         self._port, self._host, self._path, self._gap_s = port, host, path, gap_s
 
     def _client(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self._port, timeout=self.PATIENCE_S)
         try:
             while not self._stop.is_set():
                 what, body = ask(connection, self._host, self._path)
@@ -123,7 +124,8 @@ class Shaped(_Clients):
                 self._due.put(now_s)
 
     def _client(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self._port, timeout=self.PATIENCE_S)
         used_s = time.monotonic()
         while not self._stop.is_set():
             try:

@@ -178,21 +178,23 @@ def test_a_leader_that_is_killed_ends_only_its_own(cluster: LiveCluster) -> None
     """A session of a follower goes on through the change of leaders."""
     leader = cluster.led()
     follower = next(node for node in cluster.ids if node != leader)
-    with client_of(cluster, leader) as one, client_of(cluster, follower) as two:
-        doomed = one.open_exec("web", ["cat"], stdin=True)
-        with two.open_exec("web", ["cat"], stdin=True) as lives:
-            doomed.wait_started()
-            lives.wait_started()
-            cluster.kill(leader)
-            with pytest.raises(sdk.TimedOut) as lost:
-                doomed.read(WAIT_S)
-            assert lost.value.code == LOST
-            until("another leader", lambda: cluster.leader() not in (None, leader), WAIT_S)
-            lives.write(b"still here\n")
-            assert lives.read(WAIT_S) == ("stdout", b"still here\n")
-            lives.close_stdin()
-            assert lives.read(WAIT_S) is None
-            assert lives.exit_code == 0
+    with (
+        client_of(cluster, leader) as one, client_of(cluster, follower) as two,
+        one.open_exec("web", ["cat"], stdin=True) as doomed,
+        two.open_exec("web", ["cat"], stdin=True) as lives,
+    ):
+        doomed.wait_started()
+        lives.wait_started()
+        cluster.kill(leader)
+        with pytest.raises(sdk.TimedOut) as lost:
+            doomed.read(WAIT_S)
+        assert lost.value.code == LOST
+        until("another leader", lambda: cluster.leader() not in (None, leader), WAIT_S)
+        lives.write(b"still here\n")
+        assert lives.read(WAIT_S) == ("stdout", b"still here\n")
+        lives.close_stdin()
+        assert lives.read(WAIT_S) is None
+        assert lives.exit_code == 0
     cluster.boot(leader)
     cluster.wait_ready()
 
