@@ -39,7 +39,7 @@ Writer = Callable[[list[str], int, Callable[[], bool], float, float], Found]
 
 def urls(cluster: LiveCluster) -> list[str]:
     """All controllers, the leader last."""
-    leader = until("a leader", cluster.leader, WAIT_S)
+    leader = cluster.led()
     return [cluster.url(node) for node in sorted(cluster.ids, key=lambda node: node == leader)]
 
 
@@ -50,7 +50,7 @@ def killing(cluster: LiveCluster, every_s: float) -> Iterator[list[str]]:
 
     def kill() -> None:
         while not done.wait(every_s):
-            leader = until("a leader", cluster.leader, WAIT_S)
+            leader = cluster.led()
             cluster.kill(leader)
             killed.append(leader)
             done.wait(every_s / 5)

@@ -277,7 +277,7 @@ class LiveCluster:
         for node in self.alive():
             try:
                 status, body, _ = call(
-                    "GET", self.url(node, "/cluster/leader"), timeout_s=2, headers=self.headers)
+                    "GET", self.url(node, "/cluster/leader"), timeout_s=5, headers=self.headers)
             except OSError:
                 continue
             if status == 200 and body["leader_id"] in self.alive():

@@ -20,7 +20,7 @@ from cluster.ingress.base import IngressError
 from cluster.ingress.client import NginxIngress
 from cluster.ingress.nginx import TOKEN_VARIABLE
 
-START_DEADLINE_S = 10.0
+START_DEADLINE_S = 30.0
 STOP_GRACE_S = 10
 POLL_S = 0.05
 

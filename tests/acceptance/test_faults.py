@@ -80,8 +80,7 @@ def test_full_disk(tmp_path: Path, who: str) -> None:
     ):
         assert cluster.write(
             "POST", "/api/v1/apps/register", app_spec("disk", "disk:1"))[0] == 201
-        leader = cluster.leader()
-        assert leader is not None
+        leader = cluster.led()
         victim = leader if who == "leader" else next(n for n in ids if n != leader)
         ballast = fill(tmp_path / victim)
         fault = writes_until_noticed(cluster, victim)
@@ -115,7 +114,7 @@ def test_docker_goes_away_and_comes_back(
             cluster.write("POST", "/api/v1/apps/shop/start", {"replicas": 2, "wait": False})
             until("it runs", lambda: (found := cluster.status("shop"))
                   and found["status"] == "running", WAIT_S)
-            leader = str(cluster.leader())
+            leader = cluster.led()
             daemon.freeze()
             problem = until("the status says it", lambda: cluster.status("shop")["problem"],
                             WAIT_S)

@@ -34,7 +34,7 @@ const Orchestry = require('./index.js');
 
 def victim_first(cluster: LiveCluster) -> tuple[str, list[str]]:
     """A follower, and the addresses of all controllers in an order in which it is the first."""
-    leader = until("a leader", cluster.leader, WAIT_S)
+    leader = cluster.led()
     victim = next(node for node in cluster.ids if node != leader)
     return victim, [cluster.url(node) for node in sorted(cluster.ids, key=lambda n: n != victim)]
 
@@ -130,7 +130,7 @@ def test_events_and_measurements_are_followed_over_lost_controllers(
             if number == 40:
                 cluster.boot(victim)
                 cluster.wait_ready()
-                leader = until("a leader", cluster.leader, WAIT_S)
+                leader = cluster.led()
                 cluster.kill(leader)
             assert cluster.write("PUT", "/api/v1/apps/brief/scaling",
                                  {"max_replicas": 5 + number % 2})[0] == 200

@@ -70,8 +70,7 @@ def test_a_tag_means_one_image_and_a_bad_one_stops_nothing(
     assert pulling["image"] == tag
     assert pulling["done_bytes"] < pulling["total_bytes"]
     registry.bytes_per_s = BYTES_PER_S * 4
-    leader = cluster.leader()
-    assert leader is not None
+    leader = cluster.led()
     cluster.kill(leader)
     until("two replicas serve", lambda: app(cluster)["replicas"]["healthy"] == 2, ENDED_S)
     pinned = f"{registry.host}/{name}@{first}"
@@ -150,8 +149,7 @@ def test_images_that_nothing_needs_leave_the_host(
             stranger = client.create_container(tag)["Id"]
     try:
         until("the first one is gone", lambda: here(client, tags) == tags[1:], GONE_S, 0.5)
-        leader = cluster.leader()
-        assert leader is not None
+        leader = cluster.led()
         assert cluster.write("DELETE", APP)[0] == 200
         cluster.kill(leader)
         until("only what others have is left", lambda: here(client, tags) == tags[1:3], GONE_S, 0.5)

@@ -105,11 +105,11 @@ def test_three_controllers_are_one(tmp_path: Path, server: RedisServer) -> None:
     with limited(tmp_path, server, 20) as cluster:
         assert together(cluster, "192.0.2", 26) == {200: 20, 429: 6}
         assert together(cluster, "198.51.100", 5) == {200: 5}
-        leader = cluster.leader()
+        leader = cluster.led()
         follower = next(node for node in cluster.ids if node != leader)
         assert left_over(cluster, follower) == ["19", "15"]
         # What followers ask the leader about the past counts for nobody.
-        until("followers ask", lambda: copied(cluster, str(leader)), BACK_S)
+        until("followers ask", lambda: copied(cluster, leader), BACK_S)
         status, _, got = call("GET", cluster.url(follower, "/api/v1/apps"))
         assert (status, got["X-RateLimit-Remaining"]) == (200, "19")
 

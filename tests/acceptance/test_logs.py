@@ -86,10 +86,10 @@ def test_every_controller_shows_the_lines_of_all_replicas(cluster: LiveCluster) 
 def test_checks_on_demand_count_and_are_seen_everywhere(cluster: LiveCluster) -> None:
     """Through a follower; a replica that fails is unhealthy after as many as the threshold."""
     path = "/api/v1/apps/shop/health"
-    follower = next(n for n in cluster.ids if n != cluster.leader())
+    follower = cluster.follower()
     status, _, headers = call("POST", cluster.url(follower, f"{path}/check"))
     assert (status, headers["Location"]) == (
-        307, cluster.url(str(cluster.leader()), f"{path}/check"))
+        307, cluster.url(cluster.led(), f"{path}/check"))
 
     def rows(node: str) -> dict[str, dict[str, Any]]:
         """By name, complete: what the leader does not tell in time is null."""

@@ -67,7 +67,7 @@ def test_every_command_through_a_follower(
     program: Path, cluster: LiveCluster, test_app_image: str, tmp_path: Path
 ) -> None:
     """Register, up, status, scale, list, logs, metrics, spec, events, cluster, down, delete."""
-    leader = until("a leader", cluster.leader, WAIT_S)
+    leader = cluster.led()
     follower = next(node for node in cluster.ids if node != leader)
     older = Older(program, tmp_path, cluster.api_ports[follower])
     spec = {**app_spec("shop", test_app_image), "scaling": {

@@ -152,7 +152,7 @@ def test_a_repeat_gives_the_first_answer_whatever_happened_between(cluster: Live
                 assert (status, body["code"]) == (409, "CONFLICT"), write
 
     repeat_all()
-    leader = str(cluster.leader())
+    leader = cluster.led()
     cluster.kill(leader)
     until("another leader", lambda: cluster.leader() not in (None, leader), WAIT_S)
     cluster.wait_ready()  # all that run know whom to send writes on to
@@ -176,7 +176,7 @@ def test_if_match_on_every_write_of_an_app(cluster: LiveCluster) -> None:
         path = write.path.replace(
             write.path.removeprefix("/api/v1/apps/").partition("/")[0].partition("?")[0], name)
         assert cluster.write("POST", "/api/v1/apps/register", app_spec(name, "x:1"))[0] == 201
-        node = str(cluster.leader())
+        node = cluster.led()
         tag = call("GET", cluster.url(
             node, f"/api/v1/apps/{name}?min_index={cluster.index}"))[2]["ETag"]
         asked = Write(write.route, path, write.body, None, os.urandom(8).hex())
@@ -200,7 +200,7 @@ def test_read_your_writes_on_every_node(cluster: LiveCluster) -> None:
 
 def test_an_unknown_outcome_is_its_own_answer(cluster: LiveCluster) -> None:
     """A leader without its followers cannot know; the key that it tells settles it later."""
-    leader = str(cluster.leader())
+    leader = cluster.led()
     others = [node for node in cluster.ids if node != leader]
     for node in others:
         os.killpg(cluster.processes[node].pid, signal.SIGSTOP)

@@ -46,7 +46,7 @@ def test_the_page_runs_as_written(tmp_path: Path) -> None:
     assert [block.language for block in blocks] == ["python"] * 7
     code = "\n".join(block.code for block in blocks)
     with LiveCluster(tmp_path / "cluster", engine="fake", ingress=False) as cluster:
-        follower, leader = sorted(cluster.alive(), key=lambda node: node == cluster.leader())[-2:]
+        follower, leader = cluster.follower(), cluster.led()
         for shown, node in (("127.0.0.1:8001", follower), ("127.0.0.1:8002", leader),
                             ("localhost:8000", follower)):
             code = code.replace(f"http://{shown}", cluster.url(node))

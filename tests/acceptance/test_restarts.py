@@ -162,8 +162,7 @@ def test_an_engine_that_answers_but_ends_nothing_is_in_quarantine(
     proxy.hang("POST .*/containers/create")
     for name in ("one", "two"):
         cluster.write("POST", f"/api/v1/apps/{name}/scale", {"replicas": 5, "wait": False})
-    leader = cluster.leader()
-    assert leader is not None
+    leader = cluster.led()
 
     def docker() -> dict[str, Any]:
         return dict(call("GET", cluster.url(leader, "/health"))[1]["components"]["docker"])

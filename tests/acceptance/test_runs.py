@@ -98,8 +98,7 @@ def test_a_leader_that_dies_runs_nothing_twice(cluster: LiveCluster) -> None:
     """The next one takes the container over, and tells its code."""
     number = run(cluster, "/app", "once", "7", "4000", "once only")
     until("it runs", lambda: shown(cluster, number)["status"] == "running", OVER_S, 0.1)
-    leader = cluster.leader()
-    assert leader is not None
+    leader = cluster.led()
     cluster.kill(leader)
     found = over(cluster, number)
     cluster.boot(leader)

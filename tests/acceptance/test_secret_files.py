@@ -65,8 +65,7 @@ def test_files_through_changes_restarts_and_a_killed_leader(
 
     assert ask(cluster, "PUT", "/api/v1/secrets/shop-db", {"values": {"password": f"{PLAIN}2"}})[
         "apps_restarted"] == 1
-    leader = cluster.leader()
-    assert leader is not None
+    leader = cluster.led()
     cluster.kill(leader)
     until("all have the new value", lambda: list(
         seen(client, cluster).values()) == [f"{PLAIN}2"] * 2, WAIT_S)

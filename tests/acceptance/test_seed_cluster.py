@@ -17,7 +17,7 @@ REGISTER = "/api/v1/apps/register"
 def test_three_controllers_and_what_is_left_of_them(tmp_path: Path) -> None:
     """With a leader, from a follower, and after the other two were killed."""
     with LiveCluster(tmp_path, engine="fake", ingress=False) as cluster:
-        leader = str(cluster.leader())
+        leader = cluster.led()
         follower = next(node for node in cluster.ids if node != leader)
         for node in (leader, follower):
             for name, path in (

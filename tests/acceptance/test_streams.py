@@ -119,7 +119,7 @@ def test_metrics_on_every_node(cluster: LiveCluster) -> None:
 
 def test_events_resume_at_another_node(cluster: LiveCluster) -> None:
     """A client of a killed controller goes on elsewhere where it stopped: no gap, no double."""
-    leader = cluster.leader()
+    leader = cluster.led()
     victim = next(node for node in cluster.ids if node != leader)
     other = next(node for node in cluster.ids if node not in (leader, victim))
     ids: list[int] = []

@@ -78,7 +78,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SecureC
 
 def last_is_leader(cluster: SecureCluster) -> list[str]:
     """All addresses; the first is that of a follower, so that writes are redirected."""
-    leader = until("a leader", cluster.leader, WAIT_S)
+    leader = cluster.led()
     return [cluster.url(node) for node in sorted(cluster.ids, key=lambda node: node == leader)]
 
 
@@ -90,7 +90,7 @@ def test_clients_follow_redirects_and_leaders_that_die(cluster: SecureCluster) -
     assert headers["Location"] == f"{urls[-1]}/api/v1/apps/register"
     with Client(urls, ca=cluster.ca.file, timeout=WAIT_S) as client:
         client.register_app(app_spec("shop", "shop:1"))
-        leader = until("a leader", cluster.leader, WAIT_S)
+        leader = cluster.led()
         killer = threading.Thread(target=cluster.kill, args=(leader,))
         killer.start()
         for number in range(20):

@@ -60,7 +60,7 @@ def test_three_controllers_are_upgraded_one_by_one_under_load(tmp_path: Path) ->
             client.register_app(app_spec(f"app-{number}", "x:1"))
         until("all have announced", lambda: set(cluster.versions().values()) == {builds.OLDER}, 60)
         before = cluster.levels().pop()
-        leader = str(cluster.leader())
+        leader = cluster.led()
         followers = [node for node in cluster.ids if node != leader]
         with writing(urls, change_policy) as load:
             goes_on(load)

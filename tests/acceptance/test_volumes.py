@@ -100,8 +100,7 @@ def test_data_outlives_all_but_its_deletion(
     client.kill(replicas(cluster, client, "shop")[2])
     ask(cluster, "POST", "/api/v1/apps/shop/scale", {"replicas": 1})
     ask(cluster, "PUT", "/api/v1/apps/shop", spec("shop", test_app_image, REVISION="2"))
-    leader = cluster.leader()
-    assert leader is not None
+    leader = cluster.led()
     cluster.kill(leader)
     steady(cluster, "shop", 1)
     cluster.boot(leader)
@@ -174,8 +173,7 @@ def test_a_deletion_is_ended_by_the_next_leader(
     """The leader dies right after it was asked for; what was kept is removed by name later."""
     for app in ("one", "two"):
         begin(cluster, spec(app, test_app_image, own=True), 2)
-    leader = cluster.leader()
-    assert leader is not None
+    leader = cluster.led()
     asking = threading.Thread(target=lambda: _let_go(cluster, leader))
     asking.start()
     until("it is being deleted", lambda: (
