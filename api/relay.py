@@ -151,6 +151,8 @@ class Latest:
         try:
             if now_s >= self._until_s:
                 found = self._ask()
+                if time.monotonic() < self._until_s:
+                    return self._apps  # the leader has told them meanwhile
                 self._apps = found if found is not None else {}
                 kept_s = KEPT_S if found is not None else SILENT_S
                 self._until_s = time.monotonic() + kept_s

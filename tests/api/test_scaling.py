@@ -293,6 +293,20 @@ def test_the_leader_tells_its_measurements_over_the_bus(
         bus.stop()
 
 
+def test_what_the_leader_tells_while_it_is_asked_counts(
+    node_client: tuple[Node, FlaskClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A question that fails does not undo it."""
+    node, client = node_client
+    node.announce("two", "http://two.example:8002")
+    node.local.leader = "two"
+    latest = client.application.extensions["orchestry"].latest
+    told = orjson.dumps({"node": "two", "apps": {"shop": {"rps": 5}}})
+    monkeypatch.setattr(relay, "HEARD_S", 300.0)
+    monkeypatch.setattr(relay, "fetch", lambda *_, **__: latest.heard(told))
+    assert latest.all() == {"shop": {"rps": 5}}
+
+
 def test_hosts_of_all_controllers(
     node_client: tuple[Node, FlaskClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:

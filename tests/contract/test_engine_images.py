@@ -16,7 +16,14 @@ import pytest
 from cluster.control.loop import Fenced
 from cluster.engine.base import Engine, EngineError, Login, PullOrder, PullProgress
 from cluster.engine.docker import DockerEngine
-from tests.contract.engine_hosts import DockerHost, FakeHost, Host, request_for, until
+from tests.contract.engine_hosts import (
+    DEADLINE_S,
+    DockerHost,
+    FakeHost,
+    Host,
+    request_for,
+    until,
+)
 from tests.registry import Fault, Registry, saved
 
 LOGIN = Login("robot", "hunter2-horse")
@@ -281,7 +288,9 @@ def test_faults_of_a_real_registry(docker_hub: DockerHub, fault: Fault, expected
     docker_hub.lock()
     docker_hub.stub.fault = fault
     with pytest.raises(EngineError) as caught:
-        docker_hub.engine.pull(PullOrder(name, LOGIN, idle_s=2.0, whole_s=30.0))
+        docker_hub.engine.pull(PullOrder(
+            name, LOGIN, idle_s=2.0 if expected == "timeout" else DEADLINE_S,
+            whole_s=2 * DEADLINE_S))
     assert caught.value.fault == expected, caught.value.reason
     assert name in caught.value.reason
     assert LOGIN.password not in caught.value.reason
@@ -312,8 +321,8 @@ def test_a_slow_pull_has_a_whole_deadline(docker_hub: DockerHub) -> None:
     docker_hub.put(name, "x" * 3_000_000)
     docker_hub.stub.bytes_per_s = SLOW_BYTES_PER_S
     told: list[PullProgress] = []
-    with pytest.raises(EngineError, match="not done within 2 s") as caught:
-        docker_hub.engine.pull(PullOrder(name, idle_s=5.0, whole_s=2.0), tell=told.append)
+    with pytest.raises(EngineError, match="not done within 6 s") as caught:
+        docker_hub.engine.pull(PullOrder(name, idle_s=30.0, whole_s=6.0), tell=told.append)
     assert caught.value.fault == "timeout"
     assert 0 < told[-1].done_bytes < told[-1].total_bytes
     until(lambda: docker_hub.stub.open == 0)
