@@ -247,8 +247,11 @@ test('nobody there, something else there, and a silent node are told apart', asy
     client.listApps(), { code: 'UNREADABLE_ANSWER' }));
   await against([() => new Promise(() => {})], (client) => assert.rejects(
     client.listApps(), Orchestry.NotReachable), { timeout: 0.3 });
+  // The deadline may cut the last try short, of which nobody knows then what became.
   await against([() => error(503, 'CLUSTER_NOT_READY')], (client) => assert.rejects(
-    client.registerApp(SPEC), Orchestry.NoLeader), { timeout: 2 });
+    client.registerApp(SPEC), (thrown) => (
+      thrown instanceof Orchestry.NoLeader || thrown.details.outcome === 'unknown')),
+  { timeout: 2 });
 });
 
 test('a degraded controller answers about its health', () => against(
