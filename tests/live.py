@@ -65,13 +65,18 @@ def call(
     for name, value in (headers or {}).items():
         request.add_header(name, value)
     try:
-        with _OPENER.open(request, timeout=timeout_s) as answer:
+        with _answered(request, timeout_s) as answer:
             return answer.status, _body(answer.read()), dict(answer.headers)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, _body(error.read()), dict(error.headers)
     except http.client.HTTPException as error:  # killed in the midst of its answer
         raise ConnectionError(repr(error)) from error
+
+
+def _answered(request: urllib.request.Request, timeout_s: float) -> Any:
+    """The answer, whatever its status."""
+    try:
+        return _OPENER.open(request, timeout=timeout_s)
+    except urllib.error.HTTPError as error:
+        return error
 
 
 def until(what: str, check: Callable[[], Any], timeout_s: float, gap_s: float = 0.05) -> Any:
@@ -351,13 +356,9 @@ class LiveCluster:
         """The status of one request through the ingress."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.ingress_port}{path}", headers={"Host": host})
-        try:
-            with _OPENER.open(request, timeout=timeout_s) as answer:
-                answer.read()
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code
+        with _answered(request, timeout_s) as answer:
+            answer.read()
+            return int(answer.status)
 
 
 def app_spec(name: str, image: str, *, port: int = 8080, **extra: Any) -> dict[str, Any]:
