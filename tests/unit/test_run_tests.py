@@ -31,6 +31,7 @@ def start(folder: Path, *tests: str) -> subprocess.Popen[str]:
     (folder / "test_it.py").write_text(PLAIN + "\n".join(tests))
     return subprocess.Popen(
         [sys.executable, str(TOOL), "notes", "-q", "test_it.py"],
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # they take seconds to load
         cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
@@ -61,7 +62,7 @@ def test_what_passes_each_time_is_told(tmp_path: Path) -> None:
     assert (runs(tmp_path, "good"), runs(tmp_path, "odd")) == (1, 4)
 
 
-@pytest.mark.parametrize("when", [(), (2,), (2, 3), (3, 4)])
+@pytest.mark.parametrize("when", [(), (2, 3)])
 def test_what_fails_again_fails(tmp_path: Path, when: tuple[int, ...]) -> None:
     """However late."""
     code, notes, shown = run(tmp_path, case("bad", *when))
