@@ -95,7 +95,8 @@ def whole(cluster: DockerHostsCluster) -> tuple[int, dict[str, Any]]:
     """What all records say; a controller that does not answer in time is asked again."""
     code, report = cluster.verify()
     if not report["complete"]:
-        raise ConnectionError(report["findings"])
+        said = {node: cluster.log(node)[-1000:] for node in cluster.ids}
+        raise ConnectionError(report["findings"], said)
     return code, report
 
 
