@@ -96,6 +96,12 @@ def until(what: str, check: Callable[[], Any], timeout_s: float, gap_s: float = 
         time.sleep(gap_s)
 
 
+def until_free(*ports: int, timeout_s: float) -> None:
+    """Wait until nobody listens on these ports of this host."""
+    for port in ports:
+        until(f"port {port} is free", lambda port=port: is_free(port), timeout_s)  # type: ignore[misc]
+
+
 def listening(address: str, port: int = 8080, timeout_s: float = 20.0) -> None:
     """Wait until somebody accepts connections: a container runs before its program listens."""
     def accepts() -> bool:
@@ -239,8 +245,7 @@ class LiveCluster:
 
     def gone(self, node: str) -> None:
         """Wait until a killed controller's ports are free: its worker dies a moment later."""
-        for port in (self.api_ports[node], self.raft_ports[node]):
-            until(f"port {port} is free", lambda port=port: is_free(port), ENDED_S)  # type: ignore[misc]
+        until_free(self.api_ports[node], self.raft_ports[node], timeout_s=ENDED_S)
 
     def log(self, node: str) -> str:
         """What one controller said."""

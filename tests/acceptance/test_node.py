@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.live import call, until
-from tests.ports import free_ports, is_free
+from tests.live import call, until, until_free
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.beside]
 
@@ -34,8 +34,8 @@ def environment(folder: Path, port: int, raft_port: int, **more: str) -> dict[st
 
 def gone(variables: dict[str, str]) -> None:
     """Wait until a killed node's ports are free: its worker dies a moment later."""
-    for name in ("ORCHESTRY_PORT", "CLUSTER_RAFT_PORT"):
-        until(f"{name} is free", lambda name=name: is_free(int(variables[name])), END_S)  # type: ignore[misc]
+    until_free(int(variables["ORCHESTRY_PORT"]), int(variables["CLUSTER_RAFT_PORT"]),
+               timeout_s=END_S)
 
 
 def ended(variables: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -16,8 +16,7 @@ import pytest
 from api.waiting import WAITERS_MAX
 from tests.api.process import START_S, STOP_S, Process, everything, ready, serving
 from tests.api.support import spec
-from tests.live import until
-from tests.ports import is_free
+from tests.live import until, until_free
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +208,7 @@ def test_kill_takes_the_worker_along() -> None:
     with ready() as node:
         node.process.kill()
         node.process.wait(STOP_S)
-        until("its port is free", lambda: is_free(node.port), STOP_S)
+        until_free(node.port, timeout_s=STOP_S)
 
 
 def test_controller_that_cannot_start_ends_the_process() -> None:
